@@ -1,0 +1,28 @@
+# Each target is a line or two; `make demo` and `make test` need only Python 3.11, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo serve test check bench lock
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/uv || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: install  ## one sweep end to end: REST, Ray, table and figure in results/
+	$(BIN)/python -m service.demo
+
+serve: install  ## the service on this machine, until Ctrl-C
+	$(BIN)/lrd serve
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+lock: install
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock

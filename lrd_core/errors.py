@@ -1,0 +1,61 @@
+"""What can go wrong in the core, as one tree.
+
+LRDError
+├── InvalidSpec           a spec is wrong; carries every fault with its JSON pointer
+├── TrialError            a trial cannot go on; `reason` says why in one word
+│   ├── DataNotFound      a data set is neither on disk nor to be downloaded
+│   └── Diverged          the loss is not finite: a result, not an accident
+└── CheckpointError       a checkpoint is torn, foreign or from another trial
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class LRDError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong place in a document: where (RFC 6901 JSON pointer) and what."""
+
+    pointer: str
+    detail: str
+
+    @property
+    def path(self) -> list[str | int]:
+        """The pointer's parts, numbers as integers."""
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in self.pointer.split("/")[1:]]
+        return [int(part) if part.isdecimal() else part for part in parts]
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.detail}"
+
+
+class InvalidSpec(LRDError, ValueError):
+    """A spec that cannot be run, with all of its faults."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class TrialError(LRDError):
+    """The trial cannot go on."""
+
+    reason: ClassVar[str] = "error"
+
+
+class DataNotFound(TrialError):
+    """The data set is not where it was looked for and could not be fetched."""
+
+
+class Diverged(TrialError):
+    """The training loss became NaN or infinite."""
+
+    reason: ClassVar[str] = "diverged"
+
+
+class CheckpointError(LRDError):
+    """The checkpoint cannot be used."""

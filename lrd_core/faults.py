@@ -1,0 +1,63 @@
+"""Faults of a document: what pydantic found, said as sentences at JSON pointers (RFC 6901)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from lrd_core.errors import Fault
+
+
+def fault_of(error: ErrorDetails, document: Any) -> Fault:
+    """The fault that `error` reports about `document`."""
+    path = path_in(error["loc"], document)
+    if error["type"].startswith("union_tag"):
+        path.append(error["ctx"]["discriminator"].strip("'"))
+    return Fault(pointer(path), _sentence(error))
+
+
+def path_in(loc: Sequence[str | int], document: Any) -> list[str | int]:
+    """The part of pydantic's `loc` that exists in the document.
+
+    pydantic adds the tag of a union (`optimizer`, `adam`, `lr`); a user has not written that.
+    """
+    path: list[str | int] = []
+    for depth, part in enumerate(loc):
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            missing_field = isinstance(document, dict) and depth == len(loc) - 1
+            if not missing_field:
+                continue  # the tag of a union, or a place inside a value of the wrong type
+        path.append(part)
+    return path
+
+
+def pointer(path: Sequence[str | int]) -> str:
+    """RFC 6901 pointer of a path: `["grid", "a/b", 0]` is `/grid/a~1b/0`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "unknown field"
+        case "missing":
+            return "missing; this field is required"
+        case "union_tag_not_found":
+            return "missing; this field is required"
+        case "union_tag_invalid":
+            known = error["ctx"]["expected_tags"].replace("'", "")
+            name = error["ctx"]["discriminator"].strip("'")
+            return f"unknown {name} {error['ctx']['tag']!r}; one of {known}"
+        case "finite_number":
+            return "must be a finite number"
+        case "value_error":
+            return str(error["ctx"]["error"])
+    message = error["msg"].replace("Input should", "should", 1)
+    return f"{message}, got {_short(error['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

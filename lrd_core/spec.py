@@ -1,0 +1,328 @@
+"""What is run: TrialSpec, SweepSpec and `expand()`. Free of torch.
+
+A **sweep** is a base configuration, a grid and/or a list of arms, and seeds. An **arm** is one
+configuration with the seed left out; a **trial** is an arm with one seed. Everything that can be
+checked without torch is checked here, and every fault names its place by JSON pointer.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from lrd_core.configuration import Config, Spec, Text
+from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.faults import fault_of, pointer
+
+MAX_SEED = 2**32 - 1
+MAX_FAULTS = 100
+"""No more faults than these are listed; the first few say enough."""
+
+
+class Resources(Spec):
+    """What a trial occupies while it runs."""
+
+    num_cpus: Annotated[float, Field(gt=0, le=1024)] = 1
+    num_gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=64)] = "auto"
+    """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed."""
+
+
+class Execution(Spec):
+    """How a trial is computed; recorded with it, but no part of an arm."""
+
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: Literal["auto", "on", "off"] = "auto"
+    channels_last: Literal["auto", "on", "off"] = "auto"
+
+
+class TrialSpec(Config):
+    """A configuration with its seed: the same spec and code give the same numbers."""
+
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    execution: Execution = Execution()
+    resources: Resources = Resources()
+
+    @classmethod
+    def parse(cls, document: Any) -> Self:
+        """The spec that `document` holds.
+
+        Raises:
+            InvalidSpec: with each fault and its JSON pointer.
+        """
+        return _validate(cls, document)
+
+    def config(self) -> dict[str, Any]:
+        """The arm's part, defaults written out, as plain data."""
+        return self.model_dump(mode="json", include=set(Config.model_fields))
+
+
+Overrides = Annotated[dict[Text, Any], Field(max_length=50)]
+"""Dotted path in a configuration -> value."""
+
+
+class ArmSpec(Spec):
+    """An explicit override of the base, with a label."""
+
+    label: Annotated[Text, Field(min_length=1, max_length=200)]
+    set: Overrides = {}
+
+
+class TableSpec(Spec):
+    """How the sweep's table is laid out: dotted paths as in the grid, or `arm` for the labels."""
+
+    rows: Text | None = None
+    columns: Text | None = None
+    metric: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
+
+
+def _spell_out_seeds(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= 100_000:
+            raise ValueError(f"a count of seeds is 1 to 100000, got {value}")
+        return list(range(value))
+    return value
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands twice")
+    return seeds
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, le=MAX_SEED)]],
+    Field(min_length=1, max_length=100_000),
+    AfterValidator(_distinct),
+    BeforeValidator(_spell_out_seeds),
+]
+
+
+class SweepSpec(Spec):
+    """A base configuration, a grid and/or arms, and seeds."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    base: Config
+    grid: Annotated[
+        dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
+        Field(max_length=20),
+    ] = {}
+    """Dotted path to its values; the product of all paths is run."""
+    arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
+    """Explicit overrides; multiplied with the grid."""
+    seeds: Seeds = [0]
+    """A count n (seeds 0 … n − 1) or a list."""
+    baseline: Overrides = {}
+    """The overrides that mark an arm as the one that comparisons subtract."""
+    resources: Resources = Resources()
+    execution: Execution = Execution()
+    table: TableSpec = TableSpec()
+
+    @classmethod
+    def parse(cls, document: Any) -> Self:
+        """The spec that `document` holds; its arms are not yet expanded.
+
+        Raises:
+            InvalidSpec: with each fault and its JSON pointer.
+        """
+        return _validate(cls, document)
+
+    def trials_total(self) -> int:
+        """How many trials `expand` gives, counted without making them."""
+        values = math.prod(len(values) for values in self.grid.values())
+        return max(1, len(self.arms)) * values * len(self.seeds)
+
+    def trial(self, config: Config, seed: int) -> TrialSpec:
+        """The trial of an arm with one seed, with this sweep's execution and resources."""
+        parts = {name: getattr(config, name) for name in Config.model_fields}
+        return TrialSpec.model_construct(
+            **parts, seed=seed, execution=self.execution, resources=self.resources
+        )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration of a sweep, seed left out."""
+
+    label: str
+    config: Config
+    is_baseline: bool
+
+    def config_json(self) -> dict[str, Any]:
+        """The configuration as plain data, defaults written out."""
+        return self.config.model_dump(mode="json")
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration's canonical JSON: the identity of an arm across sweeps."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def expand(sweep: SweepSpec) -> list[TrialSpec]:
+    """All trials of a sweep: arms in order, and for each arm its seeds in order.
+
+    Raises:
+        InvalidSpec: an override names no field, or a combination is not a valid configuration.
+    """
+    return [sweep.trial(arm.config, seed) for arm in expand_arms(sweep) for seed in sweep.seeds]
+
+
+def expand_arms(sweep: SweepSpec) -> list[Arm]:
+    """The arms of a sweep: its explicit arms (outer) times the product of its grid (inner).
+
+    Raises:
+        InvalidSpec: an override names no field, a combination is not a valid configuration, two
+            arms are the same, or no arm is the baseline.
+    """
+    base = sweep.base.model_dump(mode="json", exclude_unset=True)
+    faults: dict[Fault, None] = {}
+    arms: list[Arm] = []
+    seen: dict[str, str] = {}
+    for combination in _combinations(sweep):
+        overrides = [(choice.path, choice.value) for choice in combination.choices]
+        try:
+            config = Config.model_validate(_overridden(base, overrides))
+        except _NoSuchPath as error:
+            faults[Fault(combination.source_of(error.path, key=True), str(error))] = None
+        except ValidationError as error:
+            document = _overridden(base, overrides)
+            for detail in error.errors(include_url=False):
+                fault = fault_of(detail, document)
+                unknown = detail["type"] == "extra_forbidden"
+                place = combination.source_of(fault.path, key=unknown)
+                faults[Fault(place, fault.detail)] = None
+        else:
+            arm = Arm(combination.label, config, _is_baseline(config, sweep.baseline))
+            identity = config_hash(arm.config_json())
+            if identity in seen:
+                where = "/grid" if sweep.grid else "/arms"
+                faults[Fault(where, f"{arm.label!r} and {seen[identity]!r} are the same arm")] = (
+                    None
+                )
+            seen[identity] = arm.label
+            arms.append(arm)
+        if len(faults) >= MAX_FAULTS:
+            break
+    if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
+        faults[Fault("/baseline", "no arm of this sweep has these values")] = None
+    if faults:
+        raise InvalidSpec(list(faults))
+    return arms
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One override and the place in the sweep that asks for it."""
+
+    path: str
+    value: Any
+    key: str
+    """Pointer to the path itself."""
+    pointer: str
+    """Pointer to the value."""
+
+
+@dataclass(frozen=True)
+class _Combination:
+    label: str
+    choices: tuple[_Choice, ...]
+
+    def source_of(self, path: Sequence[str | int], *, key: bool = False) -> str:
+        """Where in the sweep the value (or the key) at `path` of the configuration comes from."""
+        names = [str(part) for part in path]
+        for choice in reversed(self.choices):
+            parts = choice.path.split(".")
+            if names == parts and key:
+                return choice.key
+            if names[: len(parts)] == parts:
+                return choice.pointer + pointer(path[len(parts) :])
+            if parts[: len(names)] == names:
+                return choice.pointer
+        return "/base" + pointer(path)
+
+
+class _NoSuchPath(Exception):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is no {path!r} in a configuration")
+        self.path: list[str | int] = list(path.split("."))
+
+
+def _combinations(sweep: SweepSpec) -> Iterator[_Combination]:
+    explicit: list[tuple[str, tuple[_Choice, ...]]] = [("", ())]
+    if sweep.arms:
+        explicit = [
+            (
+                arm.label,
+                tuple(
+                    _Choice(path, value, at := pointer(["arms", index, "set", path]), at)
+                    for path, value in arm.set.items()
+                ),
+            )
+            for index, arm in enumerate(sweep.arms)
+        ]
+    axes = [
+        [
+            _Choice(path, value, pointer(["grid", path]), pointer(["grid", path, index]))
+            for index, value in enumerate(values)
+        ]
+        for path, values in sweep.grid.items()
+    ]
+    for label, choices in explicit:
+        for point in itertools.product(*axes):
+            parts = [label] if label else []
+            parts += [f"{choice.path.split('.')[-1]}={_short(choice.value)}" for choice in point]
+            yield _Combination(", ".join(parts) or "base", choices + point)
+
+
+def _short(value: Any) -> str:
+    """A value as it reads in a label: `0.5`, `adam`, `SD+NG`, `none`."""
+    if isinstance(value, list):
+        return "+".join(_short(item) for item in value) or "none"
+    if isinstance(value, dict):
+        rest = ",".join(f"{name}={_short(item)}" for name, item in value.items() if name != "kind")
+        return f"{value.get('kind', '')}({rest})" if rest else str(value.get("kind", ""))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _overridden(base: dict[str, Any], overrides: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A copy of `base` with each dotted path set; what the paths do not touch is shared."""
+    document = dict(base)
+    for path, value in overrides:
+        *parents, last = path.split(".")
+        node = document
+        for name in parents:
+            child = node.get(name, {})
+            if not isinstance(child, dict):
+                raise _NoSuchPath(path)
+            node[name] = node = dict(child)
+        node[last] = value
+    return document
+
+
+def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
+    """Whether setting the baseline's values changes nothing in `config`."""
+    if not baseline:
+        return False
+    try:
+        document = _overridden(config.model_dump(mode="json"), list(baseline.items()))
+        return Config.model_validate(document) == config
+    except (_NoSuchPath, ValidationError):
+        return False
+
+
+def _validate(model: type[S], document: Any) -> S:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False)[:MAX_FAULTS]
+        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None

@@ -1,0 +1,1 @@
+"""What is remembered: FastAPI, SQL, the dispatcher, the page, CLI and client."""
