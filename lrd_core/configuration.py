@@ -150,15 +150,14 @@ def _each_kind_once(regularizers: list[Any]) -> list[Any]:
 
 # --- the configuration ----------------------------------------------------------------------------
 
-DatasetName = Literal["digits", "mnist", "cifar10", "cifar100", "surface"]
-ModelName = Literal["fcnet", "resnet34", "densenet121", "point"]
+DatasetName = Literal["digits", "mnist", "cifar10", "cifar100"]
+ModelName = Literal["fcnet", "resnet34", "densenet121"]
 
 MODELS_FOR: dict[str, tuple[str, ...]] = {
     "digits": ("fcnet",),
     "mnist": ("fcnet",),
     "cifar10": ("resnet34", "densenet121", "fcnet"),
     "cifar100": ("densenet121", "resnet34", "fcnet"),
-    "surface": ("point",),
 }
 
 

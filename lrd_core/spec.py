@@ -36,7 +36,6 @@ class Execution(Spec):
     """How a trial is computed; recorded with it, but no part of an arm."""
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    compile: Literal["auto", "on", "off"] = "auto"
     channels_last: Literal["auto", "on", "off"] = "auto"
 
 
@@ -72,12 +71,44 @@ class ArmSpec(Spec):
     set: Overrides = {}
 
 
-class TableSpec(Spec):
-    """How the sweep's table is laid out: dotted paths as in the grid, or `arm` for the labels."""
+Path = Annotated[Text, Field(min_length=1, max_length=200)]
+"""A dotted path in a configuration, as in the grid."""
+MetricName = Annotated[Text, Field(min_length=1, max_length=100)]
 
-    rows: Text | None = None
-    columns: Text | None = None
-    metric: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
+
+class TableSpec(Spec):
+    """How the sweep's table is laid out; what is left out is chosen by what varies."""
+
+    rows: Path | None = None
+    """A dotted path, or `arm` for the labels."""
+    columns: Path | None = None
+    pair: Path | None = None
+    """The path whose values stand side by side, e.g. without and with LRD."""
+    metric: MetricName | None = None
+    at: Annotated[str, Field(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$")] = "last"
+    """The epoch at which a trial's metric is read."""
+
+
+class ExpectedValue(Spec):
+    """A published number and the arm that it is about."""
+
+    where: Annotated[Overrides, Field(min_length=1)]
+    """Dotted path -> value; the one arm with all of these values is meant."""
+    value: float
+    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    """A difference up to this is within noise whatever the seeds say, e.g. half of the last digit
+    that was published. In the unit of `value`."""
+
+
+class ExpectedSpec(Spec):
+    """Numbers to hold the sweep's own against."""
+
+    metric: MetricName = "test_accuracy"
+    source: Annotated[Text, Field(min_length=1, max_length=500)]
+    """Where they are published, e.g. `Table 2, arXiv:1912.00144`."""
+    unit: Literal["metric", "percent"] = "metric"
+    """`metric`: as the trials report it (accuracies are shares); `percent`: a share times 100."""
+    values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
 
 
 def _spell_out_seeds(value: Any) -> Any:
@@ -121,6 +152,8 @@ class SweepSpec(Spec):
     resources: Resources = Resources()
     execution: Execution = Execution()
     table: TableSpec = TableSpec()
+    expected: ExpectedSpec | None = None
+    """What a paper says; the table shows it beside the sweep's own numbers."""
 
     @classmethod
     def parse(cls, document: Any) -> Self:

@@ -1,0 +1,99 @@
+"""Checkpoints on disk: whole or absent, named by their content, safe to load.
+
+A checkpoint is written beside its place, synced, renamed, and its directory synced: a kill at any
+system call leaves the old one or the new one. Its SHA-256 travels with the epoch report; only a
+file with the expected sum is loaded, and only as tensors and plain data, never as code.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lrd_core.errors import CheckpointError
+
+KEPT = 2
+"""Newest checkpoints of a trial that stay: the last one, and one to fall back on."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved state: its epoch, its file's name in the trial's directory, and its sum."""
+
+    epoch: int
+    name: str
+    sha256: str
+
+
+def save(directory: Path, epoch: int, state: dict[str, Any]) -> Checkpoint:
+    """Write `state` durably into `directory`, then drop all but the newest two.
+
+    Raises:
+        OSError: the disk is full or broken; older checkpoints are untouched.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getbuffer()
+    sha256 = hashlib.sha256(content).hexdigest()
+    checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-{sha256[:16]}.pt", sha256)
+    unfinished = directory / f".{checkpoint.name}.{os.getpid()}"
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(directory / checkpoint.name)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+    _sync_directory(directory)
+    for old in sorted(directory.glob("epoch-*.pt"))[:-KEPT]:
+        with contextlib.suppress(FileNotFoundError):
+            old.unlink()
+    return checkpoint
+
+
+def load(
+    directory: Path, checkpoint: Checkpoint, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """The saved state.
+
+    Raises:
+        CheckpointError: the file is absent, or is not the one that was written.
+    """
+    path = directory / checkpoint.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
+        raise CheckpointError(f"checkpoint {path} is torn or was changed: its SHA-256 is wrong")
+    state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    assert isinstance(state, dict)
+    return state
+
+
+def load_newest(
+    directory: Path, checkpoints: Iterable[Checkpoint], device: torch.device | str = "cpu"
+) -> tuple[Checkpoint, dict[str, Any]] | None:
+    """The newest checkpoint that is whole, or None if there is none."""
+    for checkpoint in sorted(checkpoints, key=lambda each: each.epoch, reverse=True):
+        with contextlib.suppress(CheckpointError):
+            return checkpoint, load(directory, checkpoint, device)
+    return None
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

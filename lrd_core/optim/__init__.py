@@ -1,0 +1,6 @@
+"""Learning-rate dropout (Algorithm 1 of arXiv 1912.00144) on any torch optimizer."""
+
+from lrd_core.optim.build import build_optimizer
+from lrd_core.optim.hooks import learning_rate_dropout, remove_learning_rate_dropout
+
+__all__ = ["build_optimizer", "learning_rate_dropout", "remove_learning_rate_dropout"]

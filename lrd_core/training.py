@@ -1,0 +1,118 @@
+"""Training as a generator: state in, one report an epoch out.
+
+It knows nothing of Ray, HTTP, files or progress bars: whoever asks for the next report decides
+about those, and stops by not asking.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
+
+from lrd_core.errors import CheckpointError, Diverged
+from lrd_core.optim import build_optimizer
+from lrd_core.regularizers import apply_gradient_regularizers
+from lrd_core.report import EpochReport
+from lrd_core.seeds import derive
+from lrd_core.spec import TrialSpec, config_hash
+from lrd_core.tasks import Task, build_task
+
+
+@dataclass
+class TrainState:
+    """All that a trial is between two epochs. It knows no paths."""
+
+    spec: TrialSpec
+    device: torch.device
+    task: Task
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: MultiStepLR
+    epoch: int = 0
+    """Epochs done."""
+
+    @classmethod
+    def create(
+        cls,
+        spec: TrialSpec,
+        device: torch.device | str = "cpu",
+        data_dir: Path | None = None,
+    ) -> "TrainState":
+        """The state before the first epoch.
+
+        Raises:
+            DataNotFound: the data set is not below `data_dir` and could not be downloaded.
+        """
+        device = torch.device(device)
+        task = build_task(spec, device, data_dir)
+        model = task.model()
+        optimizer = build_optimizer(
+            spec.optimizer,
+            model.parameters(),
+            seed=derive(spec.seed, "learning rate dropout"),
+        )
+        apply_gradient_regularizers(
+            optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
+        )
+        scheduler = MultiStepLR(optimizer, spec.schedule.milestones, spec.schedule.gamma)
+        return cls(spec, device, task, model, optimizer, scheduler)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to go on as if nothing had happened."""
+        return {
+            "config": config_hash(self.spec.config()),
+            "seed": self.spec.seed,
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            CheckpointError: it was saved by another trial.
+        """
+        theirs, ours = (
+            (state["config"], state["seed"]),
+            (config_hash(self.spec.config()), self.spec.seed),
+        )
+        if theirs != ours:
+            raise CheckpointError(
+                f"the checkpoint is of configuration {theirs[0][:12]} seed {theirs[1]}, "
+                f"this trial of {ours[0][:12]} seed {ours[1]}"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.epoch = state["epoch"]
+
+
+def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
+    """Train from `state.epoch` to `spec.epochs`, yielding one report after each epoch.
+
+    Between two reports the state is consistent: that is the moment to save it, or to stop asking.
+
+    Raises:
+        Diverged: the training loss of the epoch just reported is not finite.
+    """
+    while state.epoch < spec.epochs:
+        started = time.perf_counter()
+        lr = state.optimizer.param_groups[0]["lr"]
+        epoch = state.epoch + 1
+        metrics = state.task.train_epoch(state.model, state.optimizer, epoch)
+        state.scheduler.step()
+        metrics |= state.task.evaluate(state.model)
+        state.epoch = epoch
+        seconds = time.perf_counter() - started
+        yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
+        if not math.isfinite(metrics["train_loss"]):
+            raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")

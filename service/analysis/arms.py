@@ -1,0 +1,195 @@
+"""One arm over its seeds: how many there are, what became of each, and what the numbers say."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from service.analysis.data import ArmInfo, Observation
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+SEEDS_NAMED = 5
+"""So many seeds are named in a status; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm, one metric, all of its seeds.
+
+    The statistics are over the n trials that succeeded with a finite value. All others are counted
+    and named in `missing`; none is dropped silently. Values are in the metric's own unit
+    (accuracies are shares, 0 to 1).
+    """
+
+    arm: ArmInfo
+    planned: int
+    """All trials of the arm, whatever their state."""
+    n: int
+    """Trials that succeeded with a finite value: the n of every statistic below."""
+    failed: int
+    """Trials in state `failed`, the diverged ones among them."""
+    diverged: int
+    """Trials whose training loss stopped being finite."""
+    missing: dict[str, tuple[int, ...]]
+    """Why the other planned − n trials give no number -> their seeds, in order."""
+    mean: float | None
+    std: float | None
+    """Sample standard deviation (divided by n − 1); None for n = 1, where there is none."""
+    standard_error: float | None
+    """std / sqrt(n)."""
+    ci_low: float | None
+    """95 % Student t interval of the mean: mean ± t(0.975, n − 1) · standard error; n ≥ 2."""
+    ci_high: float | None
+    median: float | None
+    iqm: float | None
+    """Interquartile mean: floor(n / 4) values are cut at each end (scipy's `trim_mean(x, 0.25)`,
+    as in Agarwal et al. 2021). Below n = 4 nothing is cut and it is the mean."""
+    min: float | None
+    max: float | None
+    seconds: float
+    """Wall-clock seconds spent on this arm, failed trials included."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial gave a number."""
+        return self.n == self.planned
+
+    @property
+    def status(self) -> str:
+        """`n=4/5, 1 diverged (seed 3)`."""
+        parts = [f"n={self.n}/{self.planned}"]
+        for why, seeds in self.missing.items():
+            named = "" if why in ("queued", "running") else f" ({name_seeds(seeds)})"
+            parts.append(f"{len(seeds)} {why}{named}")
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat and JSON-safe; the arm as `arm_id` and `label`."""
+        arm = self.arm
+        flat = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+        flat["missing"] = {why: list(seeds) for why, seeds in self.missing.items()}
+        head = {"arm_id": arm.id, "label": arm.label, "is_baseline": arm.is_baseline}
+        return {**head, **flat, "status": self.status}
+
+
+def summarise(arms: Sequence[ArmInfo], observations: Iterable[Observation]) -> list[ArmSummary]:
+    """One summary per arm, in the order of `arms`; the order of `observations` does not matter.
+
+    Raises:
+        ValueError: an observation names an unknown arm.
+    """
+    of_arm = group_by_arm(arms, observations)
+    statistics = _statistics([usable_values(of_arm[arm.id]) for arm in arms])
+    return [
+        _summary(arm, of_arm[arm.id], numbers)
+        for arm, numbers in zip(arms, statistics, strict=True)
+    ]
+
+
+def group_by_arm(
+    arms: Sequence[ArmInfo], observations: Iterable[Observation]
+) -> dict[str, list[Observation]]:
+    """Arm id -> its observations by rising seed, for every arm.
+
+    Raises:
+        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+    """
+    of_arm: dict[str, list[Observation]] = {arm.id: [] for arm in arms}
+    for observation in observations:
+        try:
+            of_arm[observation.arm_id].append(observation)
+        except KeyError:
+            raise ValueError(f"trial {observation.trial_id}: no arm {observation.arm_id}") from None
+    for arm_id, trials in of_arm.items():
+        trials.sort(key=lambda trial: trial.seed)
+        if len({trial.seed for trial in trials}) < len(trials):
+            raise ValueError(f"arm {arm_id}: a seed stands twice")
+    return of_arm
+
+
+def usable_values(trials: Sequence[Observation]) -> list[float]:
+    """The numbers that count, in the order of `trials`."""
+    # `missing` is None exactly where `value` is a finite number; the second test is for mypy.
+    return [trial.value for trial in trials if trial.missing is None and trial.value is not None]
+
+
+def name_seeds(seeds: Sequence[int]) -> str:
+    """`seed 3`, `seeds 1, 2`, `seeds 0, 1, 2, 3, 4, …`."""
+    names = [str(seed) for seed in seeds[:SEEDS_NAMED]]
+    names += ["…"] if len(seeds) > SEEDS_NAMED else []
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(names)}"
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+_NAMES = (
+    "mean", "std", "standard_error", "ci_low", "ci_high", "median", "iqm", "min", "max",
+)  # fmt: skip
+
+
+def _summary(
+    arm: ArmInfo, trials: Sequence[Observation], statistics: dict[str, float | None]
+) -> ArmSummary:
+    missing: dict[str, list[int]] = {}
+    for trial in trials:
+        if (why := trial.missing) is not None:
+            missing.setdefault(why, []).append(trial.seed)
+    states = Counter(trial.state for trial in trials)
+    return ArmSummary(
+        arm=arm,
+        planned=len(trials),
+        n=len(trials) - sum(len(seeds) for seeds in missing.values()),
+        failed=states["failed"],
+        diverged=len(missing.get("diverged", ())),
+        missing={why: tuple(seeds) for why, seeds in missing.items()},
+        seconds=sum(trial.seconds for trial in trials),
+        **statistics,
+    )
+
+
+def _statistics(samples: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
+    """The statistics of each sample; samples of equal size are computed together."""
+    results: list[dict[str, float | None]] = [dict.fromkeys(_NAMES) for _ in samples]
+    of_size: dict[int, list[int]] = {}
+    for index, sample in enumerate(samples):
+        of_size.setdefault(len(sample), []).append(index)
+    for size, indices in of_size.items():
+        if size == 0:
+            continue
+        columns = describe(np.array([samples[index] for index in indices], dtype=np.float64))
+        names, rows = list(columns), zip(*(c.tolist() for c in columns.values()), strict=True)
+        for index, row in zip(indices, rows, strict=True):
+            results[index].update(zip(names, row, strict=True))
+    return results
+
+
+def describe(values: Floats) -> dict[str, Floats]:
+    """The statistics of each row of `values` (k, n), n ≥ 1; what needs a spread only for n ≥ 2."""
+    n = values.shape[1]
+    values = np.sort(values, axis=1)  # sums no longer depend on the order of the trials
+    low, high = values[:, 0], values[:, -1]
+    cut = n // 4
+    # The mean of equal values is that value: rounding must not invent a spread.
+    constant = low == high
+    mean = np.where(constant, low, values.mean(axis=1))
+    found = {
+        "mean": mean,
+        "median": np.median(values, axis=1),
+        "iqm": np.where(constant, low, values[:, cut : n - cut].mean(axis=1)),
+        "min": low,
+        "max": high,
+    }
+    if n > 1:
+        std = np.where(constant, 0.0, values.std(axis=1, ddof=1))
+        error = std / np.sqrt(n)
+        half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * error
+        found |= {
+            "std": std, "standard_error": error, "ci_low": mean - half, "ci_high": mean + half,
+        }  # fmt: skip
+    return found

@@ -1,0 +1,110 @@
+"""Which arm an arm is compared with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.analysis.configurations import (
+    ABSENT,
+    KEEP_PROB,
+    Flat,
+    distinguishing,
+    flatten,
+    identity,
+    under,
+    value_at,
+    varying,
+)
+from service.analysis.data import ArmInfo
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """An arm, the baseline it is compared with, and in what the two differ."""
+
+    arm: ArmInfo
+    baseline: ArmInfo
+    differs_in: tuple[str, ...]
+    """The dotted paths, e.g. `("optimizer.keep_prob",)`."""
+
+
+def with_baseline(arms: Sequence[ArmInfo], overrides: Mapping[str, Any] | str) -> list[ArmInfo]:
+    """The arms with `is_baseline` set anew: by an arm's id, or by dotted path -> value.
+
+    Raises:
+        ValueError: no arm is meant.
+    """
+    if isinstance(overrides, str):
+        marked = [arm.id == overrides for arm in arms]
+    else:
+        marked = [
+            all(value_at(flat, path) == value for path, value in overrides.items())
+            for arm in arms
+            for flat in [flatten(arm.config)]
+        ]
+    if not any(marked):
+        raise ValueError(f"no arm of this sweep is {overrides!r}")
+    return [replace(arm, is_baseline=mark) for arm, mark in zip(arms, marked, strict=True)]
+
+
+def default_baseline(arms: Sequence[ArmInfo]) -> dict[str, Any]:
+    """Where a sweep names no baseline: the plain optimizer, if some arms are and some are not."""
+    values = {arm.config.get("optimizer", {}).get("keep_prob") for arm in arms}
+    return {KEEP_PROB: 1.0} if 1.0 in values and len(values) > 1 else {}
+
+
+def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[Pairing]:
+    """For each arm that is no baseline, the baseline it belongs to; arms without one are left out.
+
+    `paths` are those of the sweep's baseline, e.g. `["optimizer.keep_prob"]`. An arm belongs to the
+    baseline that equals it everywhere else. Where a path names a variant (`optimizer.name`), its
+    defaults differ with it (the learning rate); then the rest of that sub-tree may differ too, and
+    of several such baselines the one that differs least is taken, if there is just one. An arm that
+    finds none so is compared with the sweep's only baseline, if it has just one.
+    """
+    flats = [flatten(arm.config) for arm in arms]
+    loose = [_loosened(path) for path in paths]
+    varied = varying(flats)
+    rest = [path for path in varied if not any(under(path, top) for top in loose)]
+    keys = [tuple(identity(flat.get(path, ABSENT)) for path in rest) for flat in flats]
+    marked = [index for index, arm in enumerate(arms) if arm.is_baseline]
+    of_key: dict[tuple[Any, ...], list[int]] = {}
+    for index in marked:
+        of_key.setdefault(keys[index], []).append(index)
+
+    # The paths that tell the arms apart; a default that came along with another choice is not
+    # worth naming.
+    telling = distinguishing(flats, varied)
+    pairings = []
+    for index, arm in enumerate(arms):
+        if arm.is_baseline:
+            continue
+        candidates = of_key.get(keys[index]) or (marked if len(marked) == 1 else [])
+        partner = _nearest(flats, index, candidates, varied)
+        if partner is not None:
+            differs = tuple(_differing(flats[index], flats[partner], telling))
+            pairings.append(Pairing(arm, arms[partner], differs))
+    return pairings
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _loosened(path: str) -> str:
+    parent, _, last = path.rpartition(".")
+    return parent if parent and last == "name" else path
+
+
+def _nearest(
+    flats: Sequence[Flat], index: int, candidates: Sequence[int], paths: Sequence[str]
+) -> int | None:
+    if len(candidates) <= 1:
+        return candidates[0] if candidates else None
+    distances = {other: len(_differing(flats[index], flats[other], paths)) for other in candidates}
+    least = min(distances.values())
+    nearest = [other for other, distance in distances.items() if distance == least]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def _differing(one: Flat, other: Flat, paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if one.get(path, ABSENT) != other.get(path, ABSENT)]

@@ -1,0 +1,326 @@
+"""Arms against their baselines, paired by seed."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from service.analysis.arms import group_by_arm, usable_values
+from service.analysis.baselines import pair_with_baselines
+from service.analysis.data import ArmInfo, Observation
+from service.analysis.metrics import Metric
+from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
+
+Floats = npt.NDArray[np.float64]
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm against its baseline on the seeds that gave a number in both: d = arm − baseline.
+
+    Differences are in the metric's own unit (accuracies are shares). A field is None where the
+    number of pairs or the spread does not define it.
+    """
+
+    arm_id: str
+    arm: str
+    baseline_id: str
+    baseline: str
+    differs_in: tuple[str, ...]
+    """The dotted paths in which the two configurations differ."""
+    metric: str
+    higher_is_better: bool
+    n: int
+    """Pairs: seeds that gave a number in both arms."""
+    left_out: dict[str, tuple[int, ...]]
+    """Why the other seeds make no pair, e.g. `arm: diverged` -> their seeds."""
+    wins: int
+    """Seeds on which the arm is better. Diverging loses to any number; both diverging is a tie.
+    So wins + ties + losses exceeds n by the seeds on which an arm diverged."""
+    ties: int
+    losses: int
+    diverged: int
+    """Seeds on which the arm diverged and the baseline gave a number."""
+    baseline_diverged: int
+    """Seeds on which the baseline diverged and the arm gave a number."""
+    difference: float | None = None
+    """Mean of d; n ≥ 1."""
+    ci_low: float | None = None
+    """95 % BCa bootstrap interval of the mean of d; n ≥ 2."""
+    ci_high: float | None = None
+    std: float | None = None
+    """Of d, divided by n − 1; n ≥ 2."""
+    p_sign_flip: float | None = None
+    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n."""
+    flips: int | None = None
+    """Random sign patterns behind `p_sign_flip`, where there were too many pairs to count all."""
+    p_holm: float | None = None
+    """`p_sign_flip`, adjusted by Holm over all comparisons of the metric in the sweep."""
+    p_t: float | None = None
+    """Two-sided paired t test; n ≥ 2 and a spread."""
+    p_welch: float | None = None
+    """Two-sided Welch t test: not paired, over all numbers of both arms."""
+    p_sign: float | None = None
+    """Two-sided sign test on wins against losses: the one in which diverged seeds have a voice."""
+    d_z: float | None = None
+    """Cohen's d of paired differences: mean / std of d."""
+    g_z: float | None = None
+    """d_z · Γ(f/2) / (sqrt(f/2) Γ((f−1)/2)) with f = n − 1: d_z without its small-sample bias
+    (Hedges 1981); n ≥ 3."""
+    correlation: float | None = None
+    """Pearson's r of the pairs; n ≥ 3. Near 0, pairing by seed bought nothing."""
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the arm is better than its baseline by the mean; None where equal or unknown."""
+        if not self.difference:
+            return None
+        return (self.difference > 0) == self.higher_is_better
+
+    @property
+    def survivors_only(self) -> bool:
+        """Whether the side favoured by the mean diverged on seeds that the other side finished.
+
+        Such a difference is between survivors, and is never marked as significant.
+        """
+        favoured = self.diverged if self.better else self.baseline_diverged
+        return self.better is not None and favoured > 0
+
+    @property
+    def significant(self) -> bool:
+        """Whether p_holm < 0.05 and the better side is not better by survival only."""
+        return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat and JSON-safe, with `better` and `significant`."""
+        flat = {field.name: getattr(self, field.name) for field in fields(self)}
+        flat["differs_in"] = list(self.differs_in)
+        flat["left_out"] = {why: list(seeds) for why, seeds in self.left_out.items()}
+        return flat | {
+            "better": self.better,
+            "significant": self.significant,
+            "survivors_only": self.survivors_only,
+        }
+
+
+def compare(
+    arms: Sequence[ArmInfo],
+    observations: Iterable[Observation],
+    *,
+    metric: str = "test_accuracy",
+    baseline: Iterable[str] = ("optimizer.keep_prob",),
+) -> list[Comparison]:
+    """Every arm that is no baseline against the baseline it belongs to, in the order of `arms`.
+
+    `baseline` are the dotted paths of the sweep's baseline (see `baselines.pair_with_baselines`).
+    These comparisons are one family for Holm's correction.
+
+    Raises:
+        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+    """
+    of_arm = group_by_arm(arms, observations)
+    pairings = pair_with_baselines(arms, baseline)
+    pairs = [_pair_up(of_arm[each.arm.id], of_arm[each.baseline.id]) for each in pairings]
+    numbers = _numbers(pairs)
+    adjusted = holm([each.get("p_sign_flip") for each in numbers])
+    return [
+        Comparison(
+            arm_id=pairing.arm.id,
+            arm=pairing.arm.label,
+            baseline_id=pairing.baseline.id,
+            baseline=pairing.baseline.label,
+            differs_in=pairing.differs_in,
+            metric=metric,
+            higher_is_better=Metric(metric).higher_is_better,
+            n=len(pair.arm),
+            left_out=pair.left_out,
+            **_score(pair, Metric(metric)),
+            **statistics,
+            p_holm=p_holm,
+        )
+        for pairing, pair, statistics, p_holm in zip(
+            pairings, pairs, numbers, adjusted, strict=True
+        )
+    ]
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment (1979), in the given order.
+
+    The family is every comparison asked for: a missing p stays None but counts as one, so that an
+    adjusted p does not rise merely because another arm has finished.
+    """
+    order = sorted(
+        (index for index, p in enumerate(p_values) if p is not None),
+        key=lambda index: p_values[index] or 0.0,
+    )
+    adjusted: list[float | None] = [None] * len(p_values)
+    reached = 0.0
+    for rank, index in enumerate(order):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * (p_values[index] or 0.0)))
+        adjusted[index] = reached
+    return adjusted
+
+
+def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
+    """What k comparisons of n pairs each say; both arrays are (k, n), n ≥ 1. Undefined is NaN."""
+    n = arm.shape[1]
+    size = np.abs(arm) + np.abs(baseline)
+    rounding = 4 * np.finfo(float).eps
+    differences = arm - baseline
+    # Differences that are equal but for rounding have no spread: 0.3 - 0.2 is not 0.2 - 0.1.
+    constant = np.ptp(differences, axis=1) <= rounding * size.max(axis=1)
+    differences = np.where(constant[:, None], differences[:, :1], differences)
+    mean = np.where(constant, differences[:, 0], differences.mean(axis=1))
+    found = {
+        "difference": mean,
+        "p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1)),
+    }
+    if n < 2:
+        return found
+    low, high = bca_interval(differences)
+    std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d_z = np.where(constant, np.nan, mean / std)
+    p_t = 2 * special.stdtr(n - 1, -np.abs(d_z) * np.sqrt(n))
+    found |= {"ci_low": low, "ci_high": high, "std": std, "p_t": p_t, "d_z": d_z}
+    if n > 2:
+        found |= {"g_z": d_z * small_sample_factor(n - 1), "correlation": _pearson(arm, baseline)}
+    return found
+
+
+def small_sample_factor(freedom: int) -> float:
+    """Hedges' factor that takes the bias from Cohen's d; `freedom` ≥ 2."""
+    log = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
+    return float(np.exp(log) / np.sqrt(freedom / 2))
+
+
+def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Two-sided p of Welch's t test; None where a sample has fewer than two numbers or no spread
+    is left in either."""
+    if min(len(one), len(other)) < 2:
+        return None
+    # Sums over a few numbers: plain Python is several times faster here than numpy or scipy.
+    (mean_1, error_1), (mean_2, error_2) = _mean_and_error(one), _mean_and_error(other)
+    error = error_1 + error_2
+    if error == 0:
+        return None
+    freedom = error**2 / (error_1**2 / (len(one) - 1) + error_2**2 / (len(other) - 1))
+    return float(2 * special.stdtr(freedom, -abs(mean_1 - mean_2) / math.sqrt(error)))
+
+
+def sign_test_p(wins: int, losses: int) -> float | None:
+    """Two-sided exact sign test: wins + losses fair tosses, ties left out."""
+    total = wins + losses
+    if total == 0:
+        return None
+    return min(1.0, 2 * float(special.bdtr(min(wins, losses), total, 0.5)))
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    arm: list[float]
+    baseline: list[float]
+    left_out: dict[str, tuple[int, ...]]
+    diverged: int
+    baseline_diverged: int
+    both_diverged: int
+    all_arm: list[float]
+    all_baseline: list[float]
+
+
+def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pairs:
+    """The numbers of the seeds that have one in both arms, by rising seed."""
+    one, other = ({trial.seed: trial for trial in trials} for trials in (arm, baseline))
+    left_out: dict[str, list[int]] = {}
+    values: list[float] = []
+    baseline_values: list[float] = []
+    diverged = baseline_diverged = both_diverged = 0
+    for seed in sorted(one.keys() | other.keys()):
+        a, b = one.get(seed), other.get(seed)
+        why_a, why_b = (a.missing if a else "not planned"), (b.missing if b else "not planned")
+        if a and b and why_a is why_b is None:
+            values.append(a.value or 0.0)
+            baseline_values.append(b.value or 0.0)
+            continue
+        for side, why in (("arm", why_a), ("baseline", why_b)):
+            if why is not None:
+                left_out.setdefault(f"{side}: {why}", []).append(seed)
+        diverged += why_a == "diverged" and why_b is None
+        baseline_diverged += why_b == "diverged" and why_a is None
+        both_diverged += why_a == why_b == "diverged"
+    return _Pairs(
+        arm=values,
+        baseline=baseline_values,
+        left_out={why: tuple(seeds) for why, seeds in left_out.items()},
+        diverged=diverged,
+        baseline_diverged=baseline_diverged,
+        both_diverged=both_diverged,
+        all_arm=usable_values(arm),
+        all_baseline=usable_values(baseline),
+    )
+
+
+def _score(pair: _Pairs, metric: Metric) -> dict[str, Any]:
+    """Who is ahead on how many seeds."""
+    ahead = [metric.better(a - b) for a, b in zip(pair.arm, pair.baseline, strict=True)]
+    wins = sum(lead > 0 for lead in ahead) + pair.baseline_diverged
+    losses = sum(lead < 0 for lead in ahead) + pair.diverged
+    return {
+        "wins": wins,
+        "ties": sum(lead == 0 for lead in ahead) + pair.both_diverged,
+        "losses": losses,
+        "diverged": pair.diverged,
+        "baseline_diverged": pair.baseline_diverged,
+        "p_sign": sign_test_p(wins, losses),
+    }
+
+
+def _numbers(pairs: Sequence[_Pairs]) -> list[dict[str, Any]]:
+    """The statistics of each comparison; those with equally many pairs are computed together."""
+    found: list[dict[str, Any]] = [
+        {"p_welch": welch_p(pair.all_arm, pair.all_baseline)} for pair in pairs
+    ]
+    of_size: dict[int, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        of_size.setdefault(len(pair.arm), []).append(index)
+    for size, indices in of_size.items():
+        if size == 0:
+            continue
+        columns = paired_statistics(
+            np.array([pairs[index].arm for index in indices]),
+            np.array([pairs[index].baseline for index in indices]),
+        )
+        flips = FLIPS if size > EXACT_UP_TO else None
+        for name, column in columns.items():
+            for index, number in zip(indices, column.tolist(), strict=True):
+                found[index][name] = number if math.isfinite(number) else None
+        for index in indices:
+            found[index]["flips"] = flips
+    return found
+
+
+def _mean_and_error(sample: Sequence[float]) -> tuple[float, float]:
+    """The mean and its squared standard error."""
+    n = len(sample)
+    if min(sample) == max(sample):
+        return sample[0], 0.0
+    mean = math.fsum(sample) / n
+    return mean, math.fsum((value - mean) ** 2 for value in sample) / (n - 1) / n
+
+
+def _pearson(one: Floats, other: Floats) -> Floats:
+    a, b = (rows - rows.mean(axis=1, keepdims=True) for rows in (one, other))
+    flat = (np.ptp(one, axis=1) == 0) | (np.ptp(other, axis=1) == 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.where(flat, np.nan, np.clip(r, -1, 1))

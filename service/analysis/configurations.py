@@ -1,0 +1,148 @@
+"""How configurations differ: dotted paths, their values, and how both read in a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+ARM = "arm"
+"""The pseudo-path whose value is the arm's label."""
+KEEP_PROB = "optimizer.keep_prob"
+
+Flat = dict[str, Any]
+"""Dotted path -> value; lists are leaves."""
+
+
+class _Absent:
+    """The value at a path that a configuration does not have (sgdm has no beta1)."""
+
+    def __repr__(self) -> str:
+        return "–"
+
+
+ABSENT = _Absent()
+
+_FIRST = ("dataset", "model", "optimizer.name", "regularizers")
+"""The paths that a reader looks for first; the others follow as the configuration lists them."""
+
+_PROPER = {
+    "sgdm": "SGDM", "rmsprop": "RMSprop", "adam": "Adam", "amsgrad": "AMSGrad", "radam": "RAdam",
+    "adamw": "AdamW", "nadam": "NAdam", "mnist": "MNIST", "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100", "fcnet": "FCNet", "resnet34": "ResNet-34",
+    "densenet121": "DenseNet-121", "pspnet": "PSPNet", "ssd300": "SSD300",
+    "voc_segmentation": "VOC segmentation", "voc_detection": "VOC detection",
+}  # fmt: skip
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
+    """Every leaf by its dotted path: `{"optimizer.keep_prob": 0.5, "regularizers": […], …}`."""
+    flat: Flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def identity(value: Any) -> Any:
+    """Something hashable that is equal where values are equal."""
+    return repr(value) if isinstance(value, list | dict) else value
+
+
+def varying(configs: Sequence[Flat]) -> list[str]:
+    """The paths whose value is not the same in all configurations, those a reader wants first.
+
+    A path that only some configurations have varies too.
+    """
+    seen: dict[str, set[Any]] = {}
+    present: dict[str, int] = {}
+    for config in configs:
+        for path, value in config.items():
+            seen.setdefault(path, set()).add(identity(value))
+            present[path] = present.get(path, 0) + 1
+    paths = [path for path in seen if len(seen[path]) > 1 or present[path] < len(configs)]
+    rank = {path: index for index, path in enumerate(_FIRST)}
+    return sorted(paths, key=lambda path: rank.get(path, len(rank)))  # stable: the rest as listed
+
+
+def distinguishing(configs: Sequence[Flat], paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that are needed, taken in order, to tell the configurations apart.
+
+    A path that follows from the ones before it says nothing new and is left out: with
+    `optimizer.name` given, `optimizer.momentum` or a learning rate that goes with the optimizer.
+    """
+    kept: list[str] = []
+    groups: list[Any] = [()] * len(configs)
+    count = len(set(groups))
+    for path in paths:
+        finer = [
+            (group, identity(config.get(path, ABSENT)))
+            for group, config in zip(groups, configs, strict=True)
+        ]
+        if len(set(finer)) > count:
+            numbers: dict[Any, int] = {}
+            groups = [numbers.setdefault(group, len(numbers)) for group in finer]
+            count = len(numbers)
+            kept.append(path)
+    return kept
+
+
+def value_at(flat: Flat, path: str) -> Any:
+    """The value at a dotted path; of a sub-tree its leaves."""
+    if path in flat:
+        return flat[path]
+    below = {key[len(path) + 1 :]: value for key, value in flat.items() if under(key, path)}
+    return below or ABSENT
+
+
+def under(path: str, top: str) -> bool:
+    """Whether `path` is `top` or lies below it."""
+    return path == top or path.startswith(top + ".")
+
+
+# --- how they read --------------------------------------------------------------------------------
+
+
+def path_title(path: str) -> str:
+    """`optimizer` for `optimizer.name`, `p` for `optimizer.keep_prob`, else the last part."""
+    if path == KEEP_PROB:
+        return "p"
+    *parents, last = path.split(".")
+    return parents[-1] if parents and last in ("name", "kind") else last.replace("_", " ")
+
+
+def value_titles(path: str, values: Sequence[Any]) -> list[str]:
+    """How the values of one path read, distinct values distinctly.
+
+    Regularizers are named by their kind alone where that tells them apart.
+    """
+    brief = [_brief(path, value) for value in values]
+    if len(set(brief)) == len({repr(value) for value in values}):
+        return brief
+    return [spell(value) for value in values]
+
+
+def spell(value: Any) -> str:
+    """A value in full, as it reads in a label: `0.5`, `adam`, `SD(keep_prob=0.8)+NG(…)`, `none`."""
+    if isinstance(value, list):
+        return "+".join(spell(item) for item in value) or "none"
+    if isinstance(value, dict):
+        name = str(value.get("kind", value.get("name", "")))
+        rest = [
+            f"{key}={spell(item)}" for key, item in value.items() if key not in ("kind", "name")
+        ]
+        return f"{name}({', '.join(rest)})" if rest else name
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _brief(path: str, value: Any) -> str:
+    if path == KEEP_PROB and isinstance(value, int | float):
+        return "without LRD" if value == 1 else f"LRD (p = {value:g})"
+    if isinstance(value, str) and path.split(".")[-1] in ("name", "dataset", "model"):
+        return _PROPER.get(value, value)
+    if isinstance(value, list) and all(isinstance(item, dict) and "kind" in item for item in value):
+        return "+".join(str(item["kind"]) for item in value) or "none"
+    if isinstance(value, dict) and "name" in value:
+        return _PROPER.get(str(value["name"]), str(value["name"]))
+    return spell(value)

@@ -1,0 +1,75 @@
+"""What the analysis reads: arms, and trials seen through one metric. The seam to the store."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ArmInfo:
+    """One configuration, seed left out."""
+
+    id: str
+    label: str
+    config: dict[str, Any]
+    """Defaults written out, nested: `config["optimizer"]["keep_prob"]`."""
+    is_baseline: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trial seen through one metric at one place (last, best or a given epoch)."""
+
+    trial_id: str
+    arm_id: str
+    seed: int
+    state: str
+    """queued running succeeded failed cancelled"""
+    reason: str | None
+    """diverged oom error stalled lost timeout user"""
+    value: float | None
+    """The metric; None if it was not reported; may be NaN or infinite."""
+    seconds: float
+    """Wall-clock time, summed over the epochs."""
+    epochs_done: int
+
+    @property
+    def missing(self) -> str | None:
+        """Why this trial gives no number, in a word or two; None if it gives one.
+
+        A number counts only if the trial succeeded and the value is finite. What a diverged trial
+        reported before it diverged is not its result.
+        """
+        if self.state == "succeeded":
+            if self.value is None:
+                return "not reported"
+            return None if math.isfinite(self.value) else "not finite"
+        if self.state == "failed":
+            return self.reason if self.reason == "diverged" else f"failed: {self.reason or 'error'}"
+        return self.state
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the training loss stopped being finite: a result, not an accident."""
+        return self.state == "failed" and self.reason == "diverged"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One trial's metric, epoch by epoch."""
+
+    trial_id: str
+    arm_id: str
+    seed: int
+    state: str
+    reason: str | None
+    epochs: tuple[int, ...]
+    """Rising; counted from 1."""
+    values: tuple[float | None, ...]
+    """One per epoch; None where not reported; may be NaN or infinite."""
+    seconds: tuple[float, ...]
+    """Wall-clock time of each epoch, not cumulative."""
+
+    def __post_init__(self) -> None:
+        if not len(self.epochs) == len(self.values) == len(self.seconds):
+            raise ValueError(f"trial {self.trial_id}: epochs, values and seconds differ in length")

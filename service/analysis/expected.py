@@ -1,0 +1,142 @@
+"""Our numbers held against published ones."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy import special
+
+from lrd_core.spec import ExpectedSpec
+from service.analysis.arms import ArmSummary
+from service.analysis.configurations import flatten, path_title, value_at, value_titles
+from service.analysis.metrics import NumberFormat
+
+MIN_SEEDS = 3
+"""With two seeds the interval is 22 standard deviations wide, and everything is within noise."""
+
+
+@dataclass(frozen=True)
+class ExpectedRow:
+    """One published value beside ours. Numbers are in the metric's own unit.
+
+    The paper gives one number without a spread, so it is taken for one more run: if our runs and
+    the paper's come from the same normal distribution, it lies with probability 0.95 in the
+    prediction interval mean ± t(0.975, n − 1) · std · sqrt(1 + 1/n) of our n seeds. `verdict` is
+
+    - `within noise`: the published value is in that interval, or within the given tolerance of
+      our mean;
+    - `differs`: it is outside both;
+    - `too few seeds`: n < 3, and outside the tolerance: no interval worth the name;
+    - `no such arm`, `several arms`: the conditions do not name exactly one arm of the sweep.
+    """
+
+    label: str
+    """The conditions, as they read: `Adam, LRD (p = 0.5)`."""
+    where: dict[str, Any]
+    paper: float
+    arm_id: str | None
+    n: int
+    ours: float | None
+    std: float | None
+    difference: float | None
+    """ours − paper"""
+    low: float | None
+    """Ends of the prediction interval."""
+    high: float | None
+    verdict: str
+    shown: tuple[str, str, str]
+    """paper, ours and difference as the table writes them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self) | {"shown": list(self.shown)}
+
+
+def hold_against(
+    expected: ExpectedSpec, summaries: Sequence[ArmSummary], number: NumberFormat
+) -> Iterator[ExpectedRow]:
+    """A row for each published value, in the order given; none is left out."""
+    scale = 0.01 if expected.unit == "percent" else 1.0
+    flats = [flatten(summary.arm.config) for summary in summaries]
+    for value in expected.values:
+        found = [
+            summary
+            for summary, flat in zip(summaries, flats, strict=True)
+            if all(_matches(value_at(flat, path), asked) for path, asked in value.where.items())
+        ]
+        paper = value.value * scale
+        verdict, low, high = _judge(found, paper, value.tolerance * scale)
+        arm = found[0] if len(found) == 1 else None
+        ours = arm.mean if arm else None
+        difference = None if ours is None else ours - paper
+        yield ExpectedRow(
+            label=_label(value.where),
+            where=dict(value.where),
+            paper=paper,
+            arm_id=arm.arm.id if arm else None,
+            n=arm.n if arm else 0,
+            ours=ours,
+            std=arm.std if arm else None,
+            difference=difference,
+            low=low,
+            high=high,
+            verdict=verdict,
+            shown=(number.show(paper), _ours(arm, number), _signed(difference, number)),
+        )
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _judge(
+    found: Sequence[ArmSummary], paper: float, tolerance: float
+) -> tuple[str, float | None, float | None]:
+    if len(found) != 1:
+        return ("several arms" if found else "no such arm"), None, None
+    n, mean, std = found[0].n, found[0].mean, found[0].std
+    # The slack is for rounding: 0.9377 is not 93.77 / 100 to the last bit.
+    close = mean is not None and abs(mean - paper) <= tolerance + 1e-12 * max(1.0, abs(paper))
+    if mean is None or std is None or n < MIN_SEEDS:
+        return ("within noise" if close and tolerance else "too few seeds"), None, None
+    half = float(special.stdtrit(n - 1, 0.975)) * std * (1 + 1 / n) ** 0.5
+    inside = close or abs(mean - paper) <= half
+    return ("within noise" if inside else "differs"), mean - half, mean + half
+
+
+def _matches(value: Any, asked: Any) -> bool:
+    """Whether a configuration's value is the asked one; what `asked` leaves open may be anything.
+
+    `SD` matches `{"kind": "SD", "keep_prob": 0.9}`, as it does in a sweep file.
+    """
+    if isinstance(value, list) and isinstance(asked, list):
+        if len(value) != len(asked):
+            return False
+        return all(any(_matches(item, want) for item in value) for want in asked)
+    if isinstance(value, Mapping):
+        if isinstance(asked, str):
+            return asked in (value.get("kind"), value.get("name"))
+        return isinstance(asked, Mapping) and all(
+            key in value and _matches(value[key], want) for key, want in asked.items()
+        )
+    return bool(value == asked)
+
+
+def _label(where: Mapping[str, Any]) -> str:
+    parts = []
+    for path, value in where.items():
+        text = value_titles(path, [value])[0]
+        said = isinstance(value, str) or text.startswith(("with", "LRD"))
+        parts.append(text if said else f"{path_title(path)} = {text}")
+    return ", ".join(parts)
+
+
+def _ours(arm: ArmSummary | None, number: NumberFormat) -> str:
+    if arm is None or arm.mean is None:
+        return "–"
+    spread = "" if arm.std is None else f" ± {number.show(arm.std)}"
+    count = "" if arm.complete else f" ({arm.n}/{arm.planned})"
+    return number.show(arm.mean) + spread + count
+
+
+def _signed(difference: float | None, number: NumberFormat) -> str:
+    return "–" if difference is None else number.show(difference, sign=True)

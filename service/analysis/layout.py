@@ -1,0 +1,172 @@
+"""Where each arm stands in a table: which paths make its rows and columns."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrd_core.spec import TableSpec
+from service.analysis.configurations import (
+    ABSENT,
+    ARM,
+    KEEP_PROB,
+    Flat,
+    distinguishing,
+    flatten,
+    identity,
+    value_at,
+    value_titles,
+    varying,
+)
+from service.analysis.data import ArmInfo
+
+MAX_COLUMNS = 12
+"""A table chosen by default is no wider."""
+MAX_PAIR = 3
+"""With more values than this (p from 0.1 to 1) the pair factor makes the rows instead."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of a table's rows and columns; the place of an arm is its values at them."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    pair: str | None
+    """The one of them whose values are compared with each other."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The rows or the columns: their places in order, and how each reads."""
+
+    places: list[tuple[Any, ...]]
+    """For each row or column its (hashable) values at the paths."""
+    titles: list[tuple[str, ...]]
+
+
+def lay_out(flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str]) -> Layout:
+    """The layout that the spec asks for, completed so that every arm has a place of its own.
+
+    Where the spec says nothing: the pair factor is the baseline's path (else `keep_prob` if it
+    varies); the first other path that varies makes the rows, the rest the columns with the pair
+    innermost. What the spec leaves unsaid of the paths needed to tell the arms apart goes to the
+    rows.
+    """
+    varied = [path for path in varying(flats) if path != ARM]
+    named = [path for path in (asked.rows, asked.columns, asked.pair) if path is not None]
+    pair = asked.pair or _default_pair(varied, list(baseline))
+    needed = distinguishing(flats, [*named, *([pair] if pair else []), *varied])
+    if pair not in (*needed, asked.pair):
+        pair = None  # constant, or settled by another path
+    free = [path for path in needed if path not in named and path != pair]
+    if named:
+        return _as_asked(asked, pair, free)
+    if not needed:
+        return Layout((ARM,), (), None)
+    layout = _by_default(flats, pair, free)
+    cells = _count(flats, layout.rows) * _count(flats, layout.columns)
+    if cells > 2 * len(flats):  # mostly holes: these arms are a list, no grid
+        return Layout((ARM,), (), None)
+    return layout
+
+
+def axis(arms: Sequence[ArmInfo], flats: Sequence[Flat], paths: tuple[str, ...]) -> Axis:
+    """The distinct values at `paths` in the order of the arms, baselines first at the last path."""
+    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    baselines = [flat for arm, flat in zip(arms, flats, strict=True) if arm.is_baseline]
+    first = {identity(flat.get(path, ABSENT)) for flat in baselines for path in paths[-1:]}
+    for flat in flats:
+        values = tuple(flat.get(path, ABSENT) for path in paths)
+        found.setdefault(tuple(identity(value) for value in values), values)
+    ranks = _ranks(found)
+
+    def order(place: tuple[Any, ...]) -> tuple[int, ...]:
+        ranked = [ranks[index][value] for index, value in enumerate(place)]
+        if place:
+            ranked[-1] += 0 if place[-1] in first else len(found)
+        return tuple(ranked)
+
+    places = sorted(found, key=order)
+    titles: list[tuple[str, ...]] = [() for _ in places]
+    for index, path in enumerate(paths):
+        texts = value_titles(path, [found[place][index] for place in places])
+        titles = [(*before, text) for before, text in zip(titles, texts, strict=True)]
+    return Axis(places, titles)
+
+
+def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
+    """The arms' configurations by dotted path, with the label at `arm`.
+
+    From the label goes what the table's other paths already say: of `SD, keep_prob=0.5` stays `SD`
+    where keep_prob makes the columns.
+    """
+    named = (asked.rows, asked.columns, asked.pair)
+    said = [path for path in named if path is not None and path != ARM]
+    heads = {f"{path.split('.')[-1]}=" for path in said}
+    flats = []
+    for arm in arms:
+        flat = {ARM: _without(arm.label, heads), **flatten(arm.config)}
+        # A path may name a sub-tree, e.g. `schedule`.
+        flats.append(flat | {path: value_at(flat, path) for path in said if path not in flat})
+    return flats
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _without(label: str, heads: set[str]) -> str:
+    if not heads:
+        return label
+    parts = label.split(", ")
+    kept = [part for part in parts if not any(part.startswith(head) for head in heads)]
+    return ", ".join(kept) or label
+
+
+def _default_pair(varied: Sequence[str], baseline: Sequence[str]) -> str | None:
+    candidates = baseline if len(baseline) == 1 else []
+    return next((path for path in (*candidates, KEEP_PROB) if path in varied), None)
+
+
+def _as_asked(asked: TableSpec, pair: str | None, free: list[str]) -> Layout:
+    rows = [asked.rows] if asked.rows else []
+    columns = [asked.columns] if asked.columns else []
+    rows += [path for path in free if path not in rows]
+    if pair and pair not in (*rows, *columns):
+        if rows or columns:
+            columns.append(pair)
+        else:
+            rows.append(pair)
+    return Layout(tuple(rows), tuple(columns), pair)
+
+
+def _by_default(flats: Sequence[Flat], pair: str | None, free: list[str]) -> Layout:
+    if pair is None:
+        rows, columns = free[:1], free[1:]
+    elif not free:
+        rows, columns = [pair], []
+    elif _count(flats, [pair]) > MAX_PAIR:
+        rows, columns = [*free[:-1], pair], free[-1:]
+    else:
+        rows, columns = free[:1], [*free[1:], pair]
+    while len(columns) > 1 and _width(flats, columns) > MAX_COLUMNS:
+        rows.append(columns.pop(0))
+    return Layout(tuple(rows), tuple(columns), pair)
+
+
+def _count(flats: Sequence[Flat], paths: Sequence[str]) -> int:
+    return len({tuple(identity(flat.get(path, ABSENT)) for path in paths) for flat in flats})
+
+
+def _width(flats: Sequence[Flat], paths: Sequence[str]) -> int:
+    return math.prod(_count(flats, [path]) for path in paths)
+
+
+def _ranks(places: Iterable[tuple[Any, ...]]) -> list[dict[Any, int]]:
+    """For each position of a place, the order in which its values first appear."""
+    ranks: list[dict[Any, int]] = []
+    for place in places:
+        ranks = ranks or [{} for _ in place]
+        for rank, value in zip(ranks, place, strict=True):
+            rank.setdefault(value, len(rank))
+    return ranks

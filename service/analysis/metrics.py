@@ -1,0 +1,72 @@
+"""What a metric's name tells: which way is better, and how it is written."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+_SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
+_SMALLER = ("loss", "error", "seconds", "perplexity", "distance")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A reported metric, e.g. `test_accuracy`."""
+
+    name: str
+
+    @property
+    def higher_is_better(self) -> bool:
+        """False for losses, errors, times and distances."""
+        return not any(word in self.name.lower() for word in _SMALLER)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies in 0 to 1 and is shown in percent."""
+        return any(word in self.name.lower().split("_") for word in _SHARES)
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by to be shown."""
+        return 100.0 if self.is_share else 1.0
+
+    @property
+    def unit(self) -> str:
+        """`%` or nothing."""
+        return "%" if self.is_share else ""
+
+    @property
+    def title(self) -> str:
+        """As it stands on an axis: `test accuracy (%)`."""
+        words = self.name.replace("_", " ")
+        return f"{words} ({self.unit})" if self.unit else words
+
+    def better(self, difference: float) -> float:
+        """`difference` with its sign turned so that positive means better."""
+        return difference if self.higher_is_better else -difference
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How the values of one metric are written in one table."""
+
+    metric: Metric
+    spec: str
+    """For `format`."""
+
+    @classmethod
+    def fitting(cls, metric: Metric, means: Iterable[float | None]) -> Self:
+        """Percent with two decimals; else four decimals, or powers of ten where those mislead."""
+        if metric.is_share:
+            return cls(metric, ".2f")
+        sizes = [abs(mean) for mean in means if mean]
+        plain = not sizes or (max(sizes) < 1e5 and min(sizes) >= 1e-2)
+        return cls(metric, ".4f" if plain else ".3e")
+
+    def show(self, value: float, sign: bool = False) -> str:
+        """`94.61` for 0.9461; with `sign`, `+0.12`."""
+        scaled = value * self.metric.scale
+        if not math.isfinite(scaled):
+            return str(value)
+        text = format(scaled, ("+" if sign else "") + self.spec)
+        return text.replace("-0.00", "0.00") if float(text) == 0 and not sign else text

@@ -1,0 +1,68 @@
+"""The sentences under a table: what was left out, what the signs mean, what n can show."""
+
+from collections.abc import Iterator, Sequence
+
+from service.analysis.arms import ArmSummary
+from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.planning import plan
+
+MAX_ARMS_NAMED = 20
+_WAITING = {"queued", "running"}
+
+
+def notes_on(summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """The notes of a table, in reading order."""
+    yield _about_spread(summaries)
+    yield from _about_gaps(summaries)
+    yield from _about_tests(comparisons)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _about_spread(summaries: Sequence[ArmSummary]) -> str:
+    planned = sorted({summary.planned for summary in summaries})
+    if planned == [1]:
+        return "One seed per arm: nothing is known about the spread."
+    over = f"n = {planned[0]} seeds" if len(planned) == 1 else "the seeds of each arm"
+    text = f"Mean ± sample standard deviation (n − 1) over {over}"
+    if any(not summary.complete for summary in summaries):
+        text += "; in brackets how many of the planned seeds gave a number"
+    return text + "."
+
+
+def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
+    incomplete = [summary for summary in summaries if not summary.complete]
+    waiting = [summary for summary in incomplete if summary.missing.keys() <= _WAITING]
+    broken = [summary for summary in incomplete if not summary.missing.keys() <= _WAITING]
+    for summary in broken[:MAX_ARMS_NAMED]:
+        yield f"{summary.arm.label}: {summary.status}."
+    if len(broken) > MAX_ARMS_NAMED:
+        yield f"{len(broken) - MAX_ARMS_NAMED} more arms lack seeds; the CSV names them."
+    if waiting:
+        trials = sum(summary.planned - summary.n for summary in waiting)
+        arms = "1 arm is" if len(waiting) == 1 else f"{len(waiting)} arms are"
+        yield f"{arms} not finished ({trials} trials queued or running)."
+
+
+def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    if not comparisons:
+        return
+    exact = (
+        "exact" if all(comparison.flips is None for comparison in comparisons) else "Monte-Carlo"
+    )
+    family = len(comparisons)
+    over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
+    yield (
+        f"† p < {ALPHA:g} against the baseline: {exact} two-sided paired sign-flip test{over}. "
+        "Bold: better by the mean."
+    )
+    for comparison in comparisons:
+        if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
+            yield (
+                f"{comparison.arm}: p < {ALPHA:g} among the seeds that did not diverge; not marked."
+            )
+    pairs = max(comparison.n for comparison in comparisons)
+    prospect = plan(pairs, family)
+    if pairs and not prospect.can_reject:
+        yield prospect.sentence

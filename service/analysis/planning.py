@@ -1,0 +1,119 @@
+"""What a number of seeds can show at all, known before a single trial is run."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from scipy import special
+
+ALPHA = 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `seeds` pairs can show, in a family of `comparisons`."""
+
+    seeds: int
+    comparisons: int
+    alpha: float
+    smallest_p: float
+    """The least p that the exact two-sided sign-flip test can give, whatever the data: 2 / 2^n."""
+    smallest_p_holm: float
+    """The same after Holm's correction, if this comparison is the clearest of the family."""
+    seeds_needed_alone: int
+    """Seeds from which a single comparison can give p < alpha."""
+    seeds_needed: int
+    """Seeds from which the clearest of the family can give p_holm < alpha."""
+    detectable_effect: float | None
+    """Difference of means, in standard deviations of the paired difference, that a paired t test
+    at alpha finds with 80 % power; None below 2 seeds."""
+    detectable_effect_holm: float | None
+    """The same at alpha / comparisons, Holm's first threshold."""
+
+    @property
+    def can_reject(self) -> bool:
+        """Whether any data could give p_holm < alpha."""
+        return self.smallest_p_holm < self.alpha
+
+    @property
+    def sentence(self) -> str:
+        """What a researcher should know before spending the GPU hours."""
+        pairs = "1 pair" if self.seeds == 1 else f"{self.seeds} pairs"
+        family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
+        if not self.can_reject:
+            least = self.smallest_p if self.comparisons <= 1 else self.smallest_p_holm
+            return (
+                f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the exact "
+                f"paired sign-flip test gives at least {least:.2g}; {self.seeds_needed} seeds can."
+            )
+        effect = self.detectable_effect_holm or 0.0
+        return (
+            f"{pairs} can reach p < {self.alpha:g}{family}; a paired t test has {POWER:.0%} power "
+            f"for a difference of {effect:.2f} standard deviations of the paired difference."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, with `can_reject` and `sentence`."""
+        return asdict(self) | {"can_reject": self.can_reject, "sentence": self.sentence}
+
+
+def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA) -> Plan:
+    """What `seeds` paired seeds can show in a family of `comparisons` (0 counts as 1)."""
+    family = max(1, comparisons)
+    return Plan(
+        seeds=seeds,
+        comparisons=family,
+        alpha=alpha,
+        smallest_p=smallest_p(seeds),
+        smallest_p_holm=min(1.0, family * smallest_p(seeds)),
+        seeds_needed_alone=seeds_needed(1, alpha),
+        seeds_needed=seeds_needed(family, alpha),
+        detectable_effect=detectable_effect(seeds, alpha),
+        detectable_effect_holm=detectable_effect(seeds, alpha / family),
+    )
+
+
+def smallest_p(seeds: int) -> float:
+    """The least two-sided p of the exact sign-flip test: 2 / 2^n; 1 without a pair.
+
+    The same bound holds for Wilcoxon's signed-rank test and for the sign test.
+    """
+    return min(1.0, 2.0 ** (1 - seeds)) if seeds < 1000 else 0.0
+
+
+def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int:
+    """The least n with comparisons · 2 / 2^n < alpha: 6 for one comparison, 9 for ten."""
+    seeds = 1
+    while max(1, comparisons) * smallest_p(seeds) >= alpha:
+        seeds += 1
+    return seeds
+
+
+@lru_cache(maxsize=1024)
+def detectable_effect(seeds: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
+    """Cohen's d_z that a two-sided paired t test at `alpha` finds with `power`; None below 2 seeds.
+
+    The power comes from the noncentral t distribution; the effect is found by bisection.
+    """
+    if seeds < 2:
+        return None
+    critical = special.stdtrit(seeds - 1, 1 - alpha / 2)
+    low, high = 0.0, 1.0
+    while _power(seeds, high, critical) < power:
+        high *= 2
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        if _power(seeds, middle, critical) < power:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _power(seeds: int, effect: float, critical: float) -> float:
+    """P(|T| > critical) for noncentral t with n − 1 degrees of freedom."""
+    shift = effect * seeds**0.5
+    above = 1 - special.nctdtr(seeds - 1, shift, critical)
+    below = special.nctdtr(seeds - 1, shift, -critical)
+    return float(above + below)

@@ -1,0 +1,250 @@
+"""A table as Markdown, CSV, LaTeX and plain data.
+
+Labels come from users: each format escapes every string in its own way (`escaping.py`).
+"""
+
+import csv as csv_module
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from service.analysis.arms import ArmSummary
+from service.analysis.comparisons import Comparison
+from service.analysis.configurations import flatten, spell, varying
+from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
+from service.analysis.expected import ExpectedRow
+from service.analysis.tables import Cell, Table
+
+_EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "verdict")
+
+# --- Markdown -------------------------------------------------------------------------------------
+
+
+def markdown(table: Table) -> str:
+    """A GitHub-flavoured table with its caption and notes; `expected` follows as a second one."""
+    heads = [*table.heads, *(column_title(table, titles) for titles in table.columns)]
+    rows = [
+        [*map(escape_markdown, row.titles), *(_markdown_cell(cell) for cell in row.cells)]
+        for row in table.rows
+    ]
+    blocks = [escape_markdown(table.caption), _grid(heads, rows, len(table.heads))]
+    if table.expected:
+        expected = [[escape_markdown(text) for text in _expected(row)] for row in table.expected]
+        blocks.append(f"Published: {escape_markdown(table.source)}")
+        blocks.append(_grid(_EXPECTED_HEADS, expected, 1))
+    blocks.append("\n".join(f"- {escape_markdown(note)}" for note in table.notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def column_title(table: Table, titles: Sequence[str]) -> str:
+    """A column's titles in one line: `SGDM, without LRD`; without any, the metric."""
+    return ", ".join(titles) or table.metric.title
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = escape_markdown(cell.text)
+    return (f"**{text}**" if cell.best else text) + ("†" if cell.significant else "")
+
+
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], labels: int) -> str:
+    ruler = [":--"] * labels + ["--:"] * (len(heads) - labels)
+    lines = [[escape_markdown(head) for head in heads], ruler, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _expected(row: ExpectedRow) -> tuple[str, ...]:
+    return (row.label, *row.shown, row.verdict)
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+_SUMMARY = (
+    "planned", "n", "failed", "diverged", "mean", "std", "standard_error", "ci_low", "ci_high",
+    "median", "iqm", "min", "max", "seconds", "status",
+)  # fmt: skip
+_COMPARISON = {
+    "baseline": "baseline", "pairs": "n", "wins": "wins", "ties": "ties", "losses": "losses",
+    "difference": "difference", "difference_ci_low": "ci_low", "difference_ci_high": "ci_high",
+    "p_sign_flip": "p_sign_flip", "p_holm": "p_holm", "p_t": "p_t", "p_welch": "p_welch",
+    "p_sign": "p_sign", "d_z": "d_z", "g_z": "g_z", "correlation": "correlation",
+}  # fmt: skip
+
+
+def csv(table: Table) -> str:
+    """One line per arm, numbers in full precision and in the metric's own unit, for machines.
+
+    Columns: the arm, the dotted paths that vary, the summary, the comparison with its baseline.
+    What is not defined is empty.
+    """
+    flats = [flatten(summary.arm.config) for summary in table.summaries]
+    paths = varying(flats)
+    of_arm = {comparison.arm_id: comparison for comparison in table.comparisons}
+    out = io.StringIO()
+    writer = csv_module.writer(out, lineterminator="\n")
+    heads = ["arm_id", "arm", "is_baseline", "metric", "at", *paths, *_SUMMARY, *_COMPARISON]
+    writer.writerow([escape_csv(head) for head in heads])
+    for summary, flat in zip(table.summaries, flats, strict=True):
+        arm = summary.arm
+        values: list[Any] = [arm.id, arm.label, arm.is_baseline, table.metric.name, table.at]
+        values += [flat.get(path) for path in paths]
+        values += [getattr(summary, name) for name in _SUMMARY]
+        comparison = of_arm.get(arm.id)
+        values += [getattr(comparison, name, None) for name in _COMPARISON.values()]
+        writer.writerow([_csv_value(value) for value in values])
+    return out.getvalue()
+
+
+def _csv_value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return escape_csv(spell(value))
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------
+
+
+def latex(table: Table, provenance: Mapping[str, Any] | None = None) -> str:
+    """A table for booktabs: bold for the better one, a dagger where p_holm < 0.05.
+
+    `provenance` (sweep, code version, environment …) goes into comments above it.
+    """
+    labels, width = len(table.heads), len(table.columns)
+    lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
+    lines += [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}.}}",
+        rf"\begin{{tabular}}{{{'l' * labels}{'c' * width}}}",
+        r"\toprule",
+        *_latex_head(table),
+        r"\midrule",
+        *_latex_body(table),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    if table.expected:
+        lines += _latex_expected(table)
+    notes = " ".join(escape_latex(note) for note in table.notes)
+    lines += [rf"\par\smallskip{{\footnotesize {notes}\par}}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_head(table: Table) -> Iterator[str]:
+    """One line per column path; equal neighbours share a cell, with a rule below it."""
+    labels = len(table.heads)
+    depth = len(table.layout.columns)
+    for level in range(depth - 1):
+        cells, rules, at = [""] * labels, [], labels + 1
+        for prefix, group in groupby(table.columns, key=lambda titles: titles[: level + 1]):
+            width = len(list(group))
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(prefix[-1])}}}")
+            rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+            at += width
+        yield _latex_line(cells)
+        yield " ".join(rules)
+    last = [titles[-1] if titles else table.metric.title for titles in table.columns]
+    yield _latex_line([escape_latex(text) for text in (*table.heads, *last)])
+
+
+def _latex_body(table: Table) -> Iterator[str]:
+    above: tuple[str, ...] = ()
+    for row in table.rows:
+        # A title that repeats the one above it is left blank, as printed tables do.
+        same = 0
+        while same < len(row.titles) - 1 and row.titles[: same + 1] == above[: same + 1]:
+            same += 1
+        titles = [""] * same + [escape_latex(title) for title in row.titles[same:]]
+        yield _latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
+        above = row.titles
+
+
+def _latex_cell(cell: Cell) -> str:
+    if cell.summary is None:
+        return ""
+    if cell.summary.mean is None:
+        text = rf"\emph{{{escape_latex(cell.mean)}}}"
+    else:
+        mean = _latex_number(cell.mean)
+        text = rf"\mathbf{{{mean}}}" if cell.best else mean
+        text += rf" \pm {_latex_number(cell.spread)}" if cell.spread else ""
+        dagger = r"^{\dagger}" if cell.significant else ""
+        text = f"${text}{dagger}$"
+    return text + (rf" {{\footnotesize ({cell.count})}}" if cell.count else "")
+
+
+def _latex_number(text: str) -> str:
+    mantissa, e, exponent = text.partition("e")
+    return rf"{mantissa}\times10^{{{int(exponent)}}}" if e else text
+
+
+def _latex_expected(table: Table) -> Iterator[str]:
+    yield rf"\par\medskip Published: {escape_latex(table.source)}\par\smallskip"
+    yield r"\begin{tabular}{lrrrl}"
+    yield r"\toprule"
+    yield _latex_line(_EXPECTED_HEADS)
+    yield r"\midrule"
+    for row in table.expected:
+        yield _latex_line([escape_latex(text) for text in _expected(row)])
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+# --- plain data -----------------------------------------------------------------------------------
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """Everything a page needs to draw the table; numbers in the metric's own unit, texts as shown.
+
+    A hole in the grid is None.
+    """
+    return {
+        "caption": table.caption,
+        "metric": table.metric.name,
+        "at": table.at,
+        "unit": table.metric.unit,
+        "higher_is_better": table.metric.higher_is_better,
+        "layout": {
+            "rows": list(table.layout.rows),
+            "columns": list(table.layout.columns),
+            "pair": table.layout.pair,
+        },
+        "heads": list(table.heads),
+        "columns": [list(titles) for titles in table.columns],
+        "rows": [
+            {"titles": list(row.titles), "cells": [_cell_json(cell) for cell in row.cells]}
+            for row in table.rows
+        ],
+        "notes": list(table.notes),
+        "expected": [row.to_json() for row in table.expected],
+        "source": table.source,
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any] | None:
+    if cell.summary is None:
+        return None
+    shown = {"text": cell.text, "best": cell.best, "significant": cell.significant}
+    return {**shown, **_numbers(cell.summary), "comparison": _difference(cell.comparison)}
+
+
+def _numbers(summary: ArmSummary) -> dict[str, Any]:
+    names = ("planned", "n", "failed", "diverged", "mean", "std", "ci_low", "ci_high", "status")
+    head = {"arm_id": summary.arm.id, "label": summary.arm.label}
+    return head | {name: getattr(summary, name) for name in names}
+
+
+def _difference(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    names = ("baseline_id", "n", "difference", "ci_low", "ci_high", "p_sign_flip", "p_holm")
+    return {name: getattr(comparison, name) for name in names}

@@ -1,0 +1,193 @@
+"""The table the researcher came for, as data: rows, columns, cells and what to know about them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrd_core.spec import ExpectedSpec, TableSpec
+from service.analysis.arms import ArmSummary
+from service.analysis.comparisons import Comparison
+from service.analysis.configurations import ABSENT, Flat, identity, path_title
+from service.analysis.expected import ExpectedRow, hold_against
+from service.analysis.layout import Layout, axis, flatten_arms, lay_out
+from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.notes import notes_on
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm in the table; without an arm the cell is a hole in the grid."""
+
+    summary: ArmSummary | None = None
+    comparison: Comparison | None = None
+    """Against its baseline; None for a baseline."""
+    mean: str = ""
+    """As shown: `94.61`; `diverged`, `running` … where there is no number yet."""
+    spread: str = ""
+    """Sample standard deviation as shown: `0.12`; empty for n = 1."""
+    count: str = ""
+    """`4/5` where not every planned seed gave a number."""
+    best: bool = False
+    """The better of the pair (without one: the best of its column), by the mean as shown."""
+
+    @property
+    def text(self) -> str:
+        """`94.61 ± 0.12 (4/5)`."""
+        spread = f" ± {self.spread}" if self.spread else ""
+        return self.mean + spread + (f" ({self.count})" if self.count else "")
+
+    @property
+    def significant(self) -> bool:
+        """Whether it carries the dagger: p_holm < 0.05 against its baseline."""
+        return self.comparison is not None and self.comparison.significant
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a title for each row path, and a cell for each column."""
+
+    titles: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and columns with their titles; every arm of the sweep stands in exactly one cell."""
+
+    metric: Metric
+    at: str
+    """`last`, `best` or `epoch:N`."""
+    layout: Layout
+    heads: tuple[str, ...]
+    """The title of each row path."""
+    columns: tuple[tuple[str, ...], ...]
+    """For each column a title for each column path, outermost first."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    """What ± is, which cells are partial and why, which test the dagger stands for."""
+    expected: tuple[ExpectedRow, ...]
+    source: str
+    """Where the expected values are published."""
+    summaries: tuple[ArmSummary, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def caption(self) -> str:
+        """`test accuracy (%), last epoch: mean ± standard deviation`."""
+        places = {"last": "last epoch", "best": "best epoch"}
+        place = places.get(self.at, self.at.replace(":", " "))
+        return f"{self.metric.title}, {place}: mean ± standard deviation over seeds"
+
+
+def build_table(
+    summaries: Sequence[ArmSummary],
+    comparisons: Sequence[Comparison] = (),
+    *,
+    layout: TableSpec | None = None,
+    metric: str = "test_accuracy",
+    at: str = "last",
+    baseline: Iterable[str] = (),
+    expected: ExpectedSpec | None = None,
+) -> Table:
+    """The table of one metric.
+
+    Args:
+        summaries: as `arms.summarise` gives them.
+        comparisons: as `comparisons.compare` gives them; without them no dagger.
+        layout: rows, columns and pair; what it leaves out is chosen (see `layout.lay_out`). Its
+            `metric` and `at` are not read here: the summaries are already of one metric and place.
+        metric: the summaries' metric.
+        at: where it was read; goes into the caption.
+        baseline: the dotted paths of the sweep's baseline.
+        expected: published values; taken if they are of this metric.
+    """
+    kind, asked = Metric(metric), layout or TableSpec()
+    arms = [summary.arm for summary in summaries]
+    flats = flatten_arms(arms, asked)
+    chosen = lay_out(flats, asked, baseline)
+    rows, columns = axis(arms, flats, chosen.rows), axis(arms, flats, chosen.columns)
+    places = _places(flats, chosen)
+    number = NumberFormat.fitting(kind, (summary.mean for summary in summaries))
+    best = _best(summaries, places, chosen, number)
+    of_arm = {comparison.arm_id: comparison for comparison in comparisons}
+    cells = {
+        place: _cell(summary, of_arm.get(summary.arm.id), number, summary.arm.id in best)
+        for place, summary in zip(places, summaries, strict=True)
+    }
+    wanted = expected if expected is not None and expected.metric == metric else None
+    return Table(
+        metric=kind,
+        at=at,
+        layout=chosen,
+        heads=tuple(path_title(path) for path in chosen.rows),
+        columns=tuple(columns.titles),
+        rows=tuple(
+            Row(titles, tuple(cells.get((row, column), Cell()) for column in columns.places))
+            for row, titles in zip(rows.places, rows.titles, strict=True)
+        ),
+        notes=tuple(notes_on(summaries, comparisons)),
+        expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),
+        source=wanted.source if wanted else "",
+        summaries=tuple(summaries),
+        comparisons=tuple(comparisons),
+    )
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+_Place = tuple[tuple[Any, ...], tuple[Any, ...]]
+
+
+def _places(flats: Sequence[Flat], layout: Layout) -> list[_Place]:
+    def place(flat: Flat, paths: tuple[str, ...]) -> tuple[Any, ...]:
+        return tuple(identity(flat.get(path, ABSENT)) for path in paths)
+
+    return [(place(flat, layout.rows), place(flat, layout.columns)) for flat in flats]
+
+
+def _best(
+    summaries: Sequence[ArmSummary], places: Sequence[_Place], layout: Layout, number: NumberFormat
+) -> set[str]:
+    """The ids of the arms to set in bold.
+
+    Candidates stand against each other within a pair; without a pair factor within a column, or
+    within the row of a table that has only one. What reads the same is equally good, and where all
+    read the same none is bold. A mean over survivors (an arm with diverged seeds) is never bold,
+    and neither is what it beats.
+    """
+    groups: dict[Any, list[ArmSummary]] = {}
+    one_row = len({row for row, _ in places}) == 1
+    for (row, column), summary in zip(places, summaries, strict=True):
+        if layout.pair in layout.columns:
+            at = layout.columns.index(layout.pair or "")
+            key: Any = (row, column[:at] + column[at + 1 :])
+        elif layout.pair in layout.rows and len(layout.rows) > 1:
+            at = layout.rows.index(layout.pair or "")
+            key = (row[:at] + row[at + 1 :], column)
+        else:
+            key = None if one_row else column
+        if summary.mean is not None:
+            groups.setdefault(key, []).append(summary)
+    best: set[str] = set()
+    for group in groups.values():
+        shown = {summary.arm.id: number.show(summary.mean or 0.0) for summary in group}
+        if len(set(shown.values())) < 2:
+            continue
+        first = max(group, key=lambda summary: number.metric.better(summary.mean or 0.0))
+        ties = [summary for summary in group if shown[summary.arm.id] == shown[first.arm.id]]
+        if not any(summary.diverged for summary in ties):
+            best |= {summary.arm.id for summary in ties}
+    return best
+
+
+def _cell(
+    summary: ArmSummary, comparison: Comparison | None, number: NumberFormat, best: bool
+) -> Cell:
+    count = "" if summary.complete else f"{summary.n}/{summary.planned}"
+    if summary.mean is None:
+        # Every seed met the same fate: say it in a word.
+        fates = list(summary.missing)
+        word = fates[0] if len(fates) == 1 else "–"
+        return Cell(summary, comparison, mean=word, count=count)
+    spread = "" if summary.std is None else number.show(summary.std)
+    return Cell(summary, comparison, number.show(summary.mean), spread, count, best)

@@ -1,0 +1,75 @@
+"""What the service refuses, as one tree; each error knows its HTTP status.
+
+ServiceError
+├── NotFound            404
+├── Conflict            409   the state forbids it
+├── TooLarge            413
+├── UnsupportedMedia    415
+├── Unprocessable       422   the body is well-formed and wrong; carries the faults
+└── Unavailable         503   the database cannot be reached
+"""
+
+from typing import ClassVar
+
+from lrd_core.errors import Fault
+
+
+class ServiceError(Exception):
+    """Base: `title` is the kind, the message says what was wrong, where, and what to do."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    type: ClassVar[str] = "internal-error"
+    faults: tuple[Fault, ...] = ()
+
+
+class NotFound(ServiceError):
+    """There is nothing at this address."""
+
+    status = 404
+    title = "Not found"
+    type = "not-found"
+
+
+class Conflict(ServiceError):
+    """The present state does not allow it."""
+
+    status = 409
+    title = "Conflict with the present state"
+    type = "conflict"
+
+
+class TooLarge(ServiceError):
+    """The body is larger than the limit."""
+
+    status = 413
+    title = "Body too large"
+    type = "too-large"
+
+
+class UnsupportedMedia(ServiceError):
+    """The body is neither JSON nor YAML."""
+
+    status = 415
+    title = "Unsupported media type"
+    type = "unsupported-media-type"
+
+
+class Unprocessable(ServiceError):
+    """The body cannot be accepted as it is."""
+
+    status = 422
+    title = "The request is not valid"
+    type = "invalid-request"
+
+    def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class Unavailable(ServiceError):
+    """A part that the answer needs is not there at the moment."""
+
+    status = 503
+    title = "Unavailable"
+    type = "unavailable"

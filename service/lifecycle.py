@@ -1,0 +1,86 @@
+"""States, reasons and legal transitions of a trial; a sweep's state is derived. Pure.
+
+    queued ──claim──▶ running ──finish──▶ succeeded
+      │  ◀──lost, stopped──┤
+      │                    ├──error, diverged, oom, …──▶ failed
+      └──────cancel────────┴──────────▶ cancelled
+    failed, cancelled ──retry by the user──▶ queued
+
+Cancel and pause are requests, kept as fields: a running trial stays `running` until it has stopped.
+"""
+
+from enum import StrEnum
+
+
+class TrialState(StrEnum):
+    """Where a trial is."""
+
+    queued = "queued"
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why a trial is where it is."""
+
+    diverged = "diverged"
+    """The loss is not finite: a finding, counted and shown, never retried."""
+    oom = "oom"
+    """Out of memory; not retried with the same resources."""
+    error = "error"
+    """The trial raised; the same code would raise again."""
+    stalled = "stalled"
+    """No report for longer than the limit."""
+    lost = "lost"
+    """Its worker, node or dispatcher vanished; retried with backoff."""
+    timeout = "timeout"
+    """Longer than the limit of wall time."""
+    user = "user"
+    """Somebody asked for it."""
+
+
+class SweepState(StrEnum):
+    """Where a sweep is; derived by `sweep_state`."""
+
+    queued = "queued"
+    running = "running"
+    paused = "paused"
+    succeeded = "succeeded"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
+    TrialState.queued: frozenset({TrialState.running, TrialState.cancelled}),
+    TrialState.running: frozenset(
+        {TrialState.succeeded, TrialState.failed, TrialState.cancelled, TrialState.queued}
+    ),
+    TrialState.succeeded: frozenset(),
+    TrialState.failed: frozenset({TrialState.queued}),
+    TrialState.cancelled: frozenset({TrialState.queued}),
+}
+
+TERMINAL = frozenset({TrialState.succeeded, TrialState.failed, TrialState.cancelled})
+
+MAX_LOST = 20
+"""A trial lost more often than this is failed: it may be what kills its workers."""
+
+
+def backoff_seconds(losses: int) -> float:
+    """How long a trial waits after its n-th loss: 1, 2, 4 … at most 300 s."""
+    return float(min(300, 2 ** max(0, losses - 1)))
+
+
+def sweep_state(counts: dict[TrialState, int], *, paused: bool = False) -> SweepState:
+    """The state of a sweep whose trials are in these states, each state with its count."""
+    waiting, active = counts[TrialState.queued], counts[TrialState.running]
+    if waiting == active == 0:
+        if counts[TrialState.failed]:
+            return SweepState.failed
+        return SweepState.cancelled if counts[TrialState.cancelled] else SweepState.succeeded
+    if paused and not active:
+        return SweepState.paused
+    started = active or sum(counts.values()) > waiting
+    return SweepState.running if started else SweepState.queued

@@ -1,0 +1,51 @@
+"""Settings, from environment variables named `LRD_…`."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an installation may choose; each field is read from `LRD_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="LRD_", frozen=True, extra="ignore")
+
+    database_url: str = ""
+    """SQLAlchemy URL; empty for a SQLite file in the storage directory."""
+    storage_dir: Path = Path("~/.lrd")
+    """Checkpoints, logs and the SQLite file. With several nodes: a path that all of them share."""
+    data_dir: Path = Path("~/.cache/lrd")
+    """Where the data sets lie on each node."""
+    ray_address: str = "local"
+    """`local` starts a Ray of its own; else the address of a cluster (`auto`, `10.0.0.1:6379`)."""
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    """0 takes any free port."""
+    max_trials: int = Field(100_000, ge=1)
+    """A sweep with more trials is refused."""
+    max_body_bytes: int = Field(1 << 20, ge=1024)
+    """A larger request is refused with 413."""
+    lease_seconds: float = Field(30, gt=0)
+    """How long a dispatcher that has gone silent keeps its right to run and write."""
+    stall_seconds: float = Field(600, gt=0)
+    """A running trial without a report for this long, or for ten of its epochs if that is longer,
+    is stopped as `stalled` and tried again."""
+    checkpoint_seconds: float = Field(5, ge=0)
+    """Epochs shorter than this share one checkpoint: what a crash costs at most."""
+
+    @cached_property
+    def storage(self) -> Path:
+        """The storage directory, absolute."""
+        return self.storage_dir.expanduser().resolve()
+
+    @cached_property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process."""
+        values = self.model_dump(mode="json") | {"database_url": self.database}
+        return {f"LRD_{name.upper()}": str(value) for name, value in values.items()}

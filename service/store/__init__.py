@@ -1,0 +1,1 @@
+"""What is remembered: tables, one session module, and the statements on them."""

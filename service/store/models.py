@@ -1,0 +1,250 @@
+"""The tables. Times are seconds since 1970 UTC, by the database's clock."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from service.lifecycle import TrialState
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
+
+
+class Base(DeclarativeBase):
+    """Names its constraints, so that migrations can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        float: Double,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+    }
+
+
+class Sweep(Base):
+    """A sweep as it was submitted, with the requests made of it and a count for each trial state.
+
+    The counts are kept by `store.transitions`, in the transaction that moves a trial: status costs
+    one row at any size.
+    """
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    spec: Mapped[dict[str, Any]]
+    code_version: Mapped[str] = mapped_column(String(80))
+    trials_total: Mapped[int]
+    queued: Mapped[int]
+    running: Mapped[int] = mapped_column(default=0)
+    succeeded: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    priority: Mapped[int] = mapped_column(default=0)
+    max_concurrent: Mapped[int | None]
+    waiting_for: Mapped[str | None] = mapped_column(Text)
+    """Why no trial of this sweep can start, e.g. `4 GPUs a trial; the cluster has 1`."""
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    paused_at: Mapped[float | None]
+    cancel_requested_at: Mapped[float | None]
+    version: Mapped[int] = mapped_column(default=1)
+    """Rises with every change that a reader can see; the ETag."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    body_sha256: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (
+        CheckConstraint(
+            "queued + running + succeeded + failed + cancelled = trials_total", name="conserved"
+        ),
+        CheckConstraint(
+            "queued >= 0 and running >= 0 and succeeded >= 0 and failed >= 0 and cancelled >= 0",
+            name="counts",
+        ),
+        Index("ix_sweeps_created_at", "created_at", "id"),
+        Index(
+            "ix_sweeps_open",
+            "priority",
+            postgresql_where=text("queued > 0 or running > 0"),
+            sqlite_where=text("queued > 0 or running > 0"),
+        ),
+    )
+
+
+class Arm(Base):
+    """One configuration of a sweep, seed left out."""
+
+    __tablename__ = "arms"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    label: Mapped[str] = mapped_column(Text)
+    config: Mapped[dict[str, Any]]
+    config_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    is_baseline: Mapped[bool]
+
+    __table_args__ = (
+        UniqueConstraint("sweep_id", "position"),
+        UniqueConstraint("sweep_id", "config_sha256"),
+    )
+
+
+class Trial(Base):
+    """One training run of an arm with one seed. `state` changes only in `store.transitions`."""
+
+    __tablename__ = "trials"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    arm_id: Mapped[int] = mapped_column(BigId, ForeignKey("arms.id", ondelete="CASCADE"))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[TrialState] = mapped_column(String(16), default=TrialState.queued)
+    reason: Mapped[str | None] = mapped_column(String(16))
+    message: Mapped[str | None] = mapped_column(Text)
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Raised by every claim; each write of an attempt checks it: the fencing number."""
+    losses: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[float | None]
+    """A lost trial waits until then."""
+    dispatcher_id: Mapped[str | None] = mapped_column(String(36))
+    epochs: Mapped[int]
+    epochs_done: Mapped[int] = mapped_column(default=0)
+    last_report: Mapped[dict[str, Any] | None]
+    """The newest epoch report: lists and tables read it without touching `epoch_reports`."""
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    """Summed over the recorded epochs."""
+    cancel_requested_at: Mapped[float | None]
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    reported_at: Mapped[float | None]
+    """When this attempt was last heard of."""
+
+    __table_args__ = (
+        UniqueConstraint("sweep_id", "arm_id", "seed"),
+        CheckConstraint(
+            "state in ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"
+        ),
+        CheckConstraint("(state = 'running') = (dispatcher_id is not null)", name="leased"),
+        CheckConstraint("state <> 'succeeded' or epochs_done = epochs", name="complete"),
+        Index("ix_trials_sweep", "sweep_id", "id"),
+        Index(
+            "ix_trials_queued",
+            "sweep_id",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+            sqlite_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_trials_running",
+            "dispatcher_id",
+            postgresql_where=text("state = 'running'"),
+            sqlite_where=text("state = 'running'"),
+        ),
+    )
+
+
+class Attempt(Base):
+    """The n-th try at a trial."""
+
+    __tablename__ = "attempts"
+
+    trial_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    dispatcher_id: Mapped[str] = mapped_column(String(36))
+    started_at: Mapped[float]
+    ended_at: Mapped[float | None]
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    """The trial's state or reason when the attempt ended, e.g. `succeeded`, `lost`."""
+    message: Mapped[str | None] = mapped_column(Text)
+    environment: Mapped[dict[str, Any] | None]
+    """Node, process and the fingerprint of what its numbers depend on."""
+
+
+class Report(Base):
+    """One epoch of a trial, recorded once: the primary key sees to it."""
+
+    __tablename__ = "epoch_reports"
+
+    trial_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempt: Mapped[int]
+    report: Mapped[dict[str, Any]]
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the report without its seconds: a recomputed epoch must give the same."""
+    checkpoint: Mapped[str | None] = mapped_column(String(80))
+    checkpoint_sha256: Mapped[str | None] = mapped_column(String(64))
+    recorded_at: Mapped[float]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["trial_id", "attempt"], ["attempts.trial_id", "attempts.attempt"], ondelete="CASCADE"
+        ),
+    )
+
+
+class Event(Base):
+    """What happened to a sweep or a trial, appended and never changed."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    trial_id: Mapped[int | None] = mapped_column(BigId)
+    attempt: Mapped[int | None]
+    at: Mapped[float]
+    kind: Mapped[str] = mapped_column(String(40))
+    from_state: Mapped[str | None] = mapped_column(String(16))
+    to_state: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(16))
+    message: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("ix_events_sweep", "sweep_id", "id"),
+        Index("ix_events_trial", "trial_id", "id"),
+    )
+
+
+class Lease(Base):
+    """The right to dispatch: held by one dispatcher at a time, until it lets it lapse."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(36))
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    term: Mapped[int]
+    """Raised with each new holder."""
+    acquired_at: Mapped[float]
+    expires_at: Mapped[float]
+    cluster: Mapped[dict[str, Any] | None]
+    """What the holder last saw of the cluster: nodes, CPUs and GPUs, total and free."""

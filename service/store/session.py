@@ -1,0 +1,100 @@
+"""One database, SQLite or PostgreSQL: its engine, its clock, and its two kinds of transaction."""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 20_000
+"""How long a SQLite connection waits for another's transaction."""
+
+
+class db_now(FunctionElement[float]):  # noqa: N801 - reads as a SQL function
+    """Seconds since 1970 by the database's clock; on PostgreSQL the clock, not the start of the
+    transaction."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(db_now, "postgresql")
+def _pg_now(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(db_now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Database:
+    """Opens transactions. One request or one dispatcher step is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if not parsed.database or parsed.database == ":memory:":
+                raise ValueError("SQLite needs a file: several processes share the database")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = _sqlite_engine(str(parsed))
+        else:
+            self.engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=10)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads: one consistent picture."""
+        with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
+            if not self.is_sqlite:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that writes; committed at the end, rolled back on an error."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            session.connection(execution_options={"lrd_write": True})
+            yield session
+            session.commit()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": 0})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute(f"pragma journal_mode = {_journal_mode()}")
+        connection.execute("pragma synchronous = FULL")
+        connection.execute("pragma foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later would fail with SQLITE_BUSY under load
+        # without waiting; one that says at once that it will write waits for its turn.
+        writes = connection.get_execution_options().get("lrd_write")
+        connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+    return engine
+
+
+def _journal_mode(library: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
+    """WAL where the library is free of the WAL-reset bug (sqlite.org/wal.html#walresetbug)."""
+    fixed = library >= (3, 51, 3) or library in ((3, 50, 7), (3, 44, 6)) or library < (3, 7, 0)
+    return "WAL" if fixed else "TRUNCATE"

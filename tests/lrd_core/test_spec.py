@@ -1,0 +1,109 @@
+"""A sweep expands into the right trials, and every fault names its place."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from lrd_core.documents import parse_json, parse_yaml
+from lrd_core.errors import InvalidSpec
+from lrd_core.spec import SweepSpec, expand, expand_arms
+
+SWEEP: dict[str, Any] = {
+    "name": "digits",
+    "base": {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "sgdm"}, "epochs": 5},
+    "grid": {
+        "optimizer.name": ["sgdm", "rmsprop", "adam", "amsgrad", "radam"],
+        "optimizer.keep_prob": [1.0, 0.5],
+    },
+    "seeds": 3,
+    "baseline": {"optimizer.keep_prob": 1.0},
+}
+
+
+def faults(document: Any) -> set[str]:
+    with pytest.raises(InvalidSpec) as caught:
+        expand(SweepSpec.parse(document))
+    return {fault.pointer for fault in caught.value.faults}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(SWEEP)
+    *parents, last = path.split("/")
+    node = document
+    for name in parents:
+        node = node[name]
+    node[last] = value
+    return document
+
+
+def test_the_product_of_the_grid_times_the_seeds_is_run() -> None:
+    trials = expand(SweepSpec.parse(SWEEP))
+    assert len(trials) == SweepSpec.parse(SWEEP).trials_total() == 30
+    assert [trial.seed for trial in trials[:3]] == [0, 1, 2]
+    # The paper's own learning rate for each optimizer, where the spec says none.
+    assert [trial.optimizer.lr for trial in trials[::6]] == [0.1, 0.001, 0.001, 0.001, 0.03]
+
+
+def test_the_baseline_marks_the_arms_with_its_values() -> None:
+    arms = expand_arms(SweepSpec.parse(SWEEP))
+    assert [arm.is_baseline for arm in arms] == [True, False] * 5
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pointer"),
+    [
+        ("zork", 1, "/zork"),
+        ("base/epochs", 0, "/base/epochs"),
+        ("base/optimizer", {"name": "zork"}, "/base/optimizer/name"),
+        ("base/optimizer", {"name": "adam", "lr": float("nan")}, "/base/optimizer/lr"),
+        ("base/optimizer", {"name": "adam", "lr": "1e-3"}, "/base/optimizer/lr"),
+        ("base/optimizer", {"name": "adam", "momentum": 0.9}, "/base/optimizer/momentum"),
+        ("grid/optimizer.keep_prob", [], "/grid/optimizer.keep_prob"),
+        ("grid/optimizer.keep_prob", [1.0, 1.5], "/grid/optimizer.keep_prob/1"),
+        ("grid/optimizer.keep_prob", [1.0, 1], "/grid"),
+        ("grid/optimizer.nope", [1], "/grid/optimizer.nope"),
+        ("grid/epochs.nope", [1], "/grid/epochs.nope"),
+        ("seeds", 0, "/seeds"),
+        ("seeds", [1, 1], "/seeds"),
+        ("name", "a\x00b", "/name"),
+        ("name", "\ud800", "/name"),
+        ("baseline", {"optimizer.keep_prob": 0.7}, "/baseline"),
+        ("base/model", "resnet34", "/base"),
+    ],
+)
+def test_a_fault_is_named_by_its_pointer(path: str, value: Any, pointer: str) -> None:
+    assert faults(changed(path, value)) == {pointer}
+
+
+def test_regularizers_are_written_short_or_long() -> None:
+    document = changed("grid", {"regularizers": [[], ["SD"], [{"kind": "SD", "keep_prob": 0.8}]]})
+    del document["baseline"]
+    labels = [arm.label for arm in expand_arms(SweepSpec.parse(document))]
+    assert labels == ["regularizers=none", "regularizers=SD", "regularizers=SD(keep_prob=0.8)"]
+
+
+def test_yaml_means_what_json_means() -> None:
+    assert parse_yaml("{a: 1e-3, b: on, c: 010, d: 2026-01-01, e: null}") == {
+        "a": 0.001,
+        "b": "on",
+        "c": 10,
+        "d": "2026-01-01",
+        "e": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\na: 2", "a: &x 1\nb: *x", "a: !!python/name:os.system x", "[" * 100_000, "1: 2"]
+)
+def test_yaml_tricks_are_refused(text: str) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 2}', '{"a": NaN}', "[" * 100_000, "{", '{"a": ' + "9" * 5000 + "}"]
+)
+def test_json_tricks_are_refused(text: str) -> None:
+    with pytest.raises(InvalidSpec):
+        parse_json(text)

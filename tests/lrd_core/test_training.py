@@ -1,0 +1,91 @@
+"""The trainer: the same trial gives the same numbers, straight or with a kill between."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrd_core import checkpoint
+from lrd_core.errors import CheckpointError, DataNotFound, Diverged
+from lrd_core.report import EpochReport
+from lrd_core.spec import TrialSpec
+from lrd_core.training import TrainState, train
+
+
+def spec(**changes: Any) -> TrialSpec:
+    document: dict[str, Any] = {
+        "dataset": "digits",
+        "model": "fcnet",
+        "optimizer": {"name": "adam", "keep_prob": 0.5},
+        "regularizers": ["SD", "NL", "NG", "DG"],
+        "epochs": 3,
+        "batch_size": 512,
+        "schedule": {"milestones": [2]},
+    }
+    return TrialSpec.parse(document | changes)
+
+
+def numbers(reports: list[EpochReport]) -> list[dict[str, float]]:
+    return [report.metrics | {"lr": report.lr} for report in reports]
+
+
+def test_the_same_trial_twice_gives_the_same_numbers() -> None:
+    runs = [numbers(list(train(spec(), TrainState.create(spec())))) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != numbers(list(train(spec(seed=1), TrainState.create(spec(seed=1)))))
+
+
+def test_a_checkpoint_between_two_epochs_changes_no_bit(tmp_path: Path) -> None:
+    straight = TrainState.create(spec())
+    expected = numbers(list(train(spec(), straight)))
+    first = TrainState.create(spec())
+    report = next(train(spec(), first))
+    saved = checkpoint.save(tmp_path, first.epoch, first.state_dict())
+    torch.rand(3)  # nothing global matters
+    second = TrainState.create(spec())
+    second.load_state_dict(checkpoint.load(tmp_path, saved))
+    assert numbers([report, *train(spec(), second)]) == expected
+    for ours, theirs in zip(straight.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_learning_happens() -> None:
+    trial = spec(regularizers=[], epochs=8, batch_size=128)
+    reports = list(train(trial, TrainState.create(trial)))
+    assert reports[-1].metrics["test_accuracy"] > 0.85
+
+
+def test_a_diverged_trial_reports_its_epoch_and_stops() -> None:
+    trial = spec(optimizer={"name": "sgdm", "lr": 1e6}, regularizers=[])
+    reports: list[EpochReport] = []
+    with pytest.raises(Diverged):
+        deque(map(reports.append, train(trial, TrainState.create(trial))))
+    assert reports
+    assert EpochReport.from_json(reports[-1].to_json()).to_json() == reports[-1].to_json()
+
+
+def test_a_torn_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Path) -> None:
+    saved = [checkpoint.save(tmp_path, epoch, {"epoch": epoch}) for epoch in (1, 2, 3)]
+    assert len(list(tmp_path.iterdir())) == checkpoint.KEPT
+    torn = tmp_path / saved[-1].name
+    torn.write_bytes(torn.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="torn"):
+        checkpoint.load(tmp_path, saved[-1])
+    newest = checkpoint.load_newest(tmp_path, saved)
+    assert newest is not None
+    assert newest[1] == {"epoch": 2}
+
+
+def test_a_checkpoint_of_another_trial_is_refused() -> None:
+    other = TrainState.create(spec(seed=1)).state_dict()
+    with pytest.raises(CheckpointError, match="seed 1"):
+        TrainState.create(spec()).load_state_dict(other)
+
+
+def test_an_absent_data_set_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataNotFound, match="LRD_DATA_DIR"):
+        # below a file nothing can be downloaded, with or without a network
+        TrainState.create(spec(dataset="mnist"), data_dir=tmp_path / "file")
