@@ -1,0 +1,44 @@
+"""python -m lrd_core TRIAL.yaml: one trial without Ray or server, its reports as JSON lines."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lrd_core.documents import parse_yaml
+from lrd_core.environment import pick_device, pin
+from lrd_core.errors import LRDError
+from lrd_core.report import EpochReport
+from lrd_core.spec import TrialSpec
+from lrd_core.training import TrainState, train
+
+
+def run_file(file: Path) -> Iterator[EpochReport]:
+    """Run the trial in a YAML or JSON file.
+
+    Raises:
+        InvalidSpec: with each fault.
+        TrialError: the trial cannot go on.
+    """
+    spec = TrialSpec.parse(parse_yaml(file.read_text()))
+    pin(spec)
+    yield from train(spec, TrainState.create(spec, pick_device()))
+
+
+def main() -> int:
+    """0 if the trial succeeded, else 1."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: python -m lrd_core TRIAL.yaml\n")
+        return 2
+    try:
+        for report in run_file(Path(sys.argv[1])):
+            sys.stdout.write(json.dumps(report.to_json()) + "\n")
+            sys.stdout.flush()
+    except (LRDError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The REST contract under /api/v1: one router per noun."""

@@ -1,0 +1,87 @@
+"""What every route needs: the database, the settings, the parsed body, page tokens, times."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from lrd_core.documents import parse_json, parse_yaml
+from service.errors import TooLarge, Unprocessable, UnsupportedMedia
+from service.settings import Settings
+from service.store.session import Database
+
+YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
+
+
+def _database(request: Request) -> Database:
+    return request.app.state.database  # type: ignore[no-any-return]
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings  # type: ignore[no-any-return]
+
+
+DatabaseDep = Annotated[Database, Depends(_database)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+
+
+async def document(request: Request) -> Any:
+    """The body as plain data, from JSON or YAML.
+
+    Raises:
+        UnsupportedMedia: it says that it is something else.
+        TooLarge: it is larger than `LRD_MAX_BODY_BYTES`.
+        InvalidSpec: it cannot be parsed.
+    """
+    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if kind != "application/json" and kind not in YAML_TYPES:
+        raise UnsupportedMedia(f"send application/json or application/yaml, not {kind}")
+    limit = _settings(request).max_body_bytes
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise Unprocessable(
+            f"the body is not UTF-8: {error.reason} at byte {error.start}"
+        ) from None
+    return parse_yaml(text) if kind in YAML_TYPES else parse_json(text)
+
+
+DocumentDep = Annotated[Any, Depends(document)]
+
+
+def encode_token(key: list[Any]) -> str:
+    """An opaque page token."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def decode_token(token: str, length: int) -> list[Any]:
+    """Inverse of `encode_token`.
+
+    Raises:
+        Unprocessable: it is not a token that this service gave.
+    """
+    try:
+        key = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except ValueError:
+        key = None
+    if not isinstance(key, list) or len(key) != length:
+        raise Unprocessable("page_token is not one that this service gave")
+    return key
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """`2026-11-23T18:00:00.123Z`."""
+    if seconds is None:
+        return None
+    return (
+        datetime.fromtimestamp(seconds, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

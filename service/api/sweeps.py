@@ -1,0 +1,156 @@
+"""/sweeps: submit, list, read, cancel; and what comes out of one: arms, table."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from lrd_core.spec import SweepSpec, expand_arms
+from service import results
+from service.analysis import render
+from service.api.context import DatabaseDep, DocumentDep, SettingsDep, decode_token, encode_token
+from service.api.views import sweep_view, trial_view
+from service.errors import Unprocessable
+from service.store import sweeps as store
+
+router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+PageToken = Annotated[str | None, Query(max_length=500)]
+
+
+@router.post("", status_code=201)
+def submit(
+    document: DocumentDep,
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    validate_only: bool = False,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> dict[str, Any]:
+    """Store a sweep and queue its trials; with `validate_only` say what would run."""
+    spec = SweepSpec.parse(document)
+    if spec.trials_total() > settings.max_trials:
+        raise Unprocessable(
+            f"the sweep has {spec.trials_total()} trials; this service takes {settings.max_trials}"
+        )
+    arms = expand_arms(spec)
+    if validate_only:
+        response.status_code = 200
+        return {
+            "arms_total": len(arms),
+            "trials_total": spec.trials_total(),
+            "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in arms],
+        }
+    with database.write() as session:
+        sweep, new = store.create(
+            session,
+            spec,
+            arms,
+            code_version=request.app.version,
+            idempotency_key=idempotency_key,
+        )
+        view = sweep_view(sweep)
+    response.headers["Location"] = f"/api/v1/sweeps/{sweep.id}"
+    if not new:
+        response.headers["Idempotent-Replayed"] = "true"
+    return view
+
+
+@router.get("")
+def index(
+    database: DatabaseDep, page_size: PageSize = 50, page_token: PageToken = None
+) -> dict[str, Any]:
+    """All sweeps, newest first."""
+    after = None
+    if page_token:
+        at, sweep_id = decode_token(page_token, 2)
+        after = (float(at), str(sweep_id))
+    with database.read() as session:
+        found = store.page(session, after, page_size + 1)
+        items = [sweep_view(sweep) for sweep in found[:page_size]]
+    more = len(found) > page_size
+    last = found[page_size - 1] if more else None
+    return {
+        "items": items,
+        "next_page_token": encode_token([last.created_at, last.id]) if last else None,
+    }
+
+
+@router.get("/{sweep_id}")
+def read(
+    sweep_id: str,
+    request: Request,
+    response: Response,
+    database: DatabaseDep,
+) -> Any:
+    """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
+    with database.read() as session:
+        sweep = store.get(session, sweep_id)
+        tag = f'"{sweep.version}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        response.headers["ETag"] = tag
+        return sweep_view(sweep)
+
+
+@router.post("/{sweep_id}/cancel")
+def cancel(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
+    """End the sweep: queued trials now, running ones as soon as they have stopped."""
+    with database.write() as session:
+        return sweep_view(store.cancel(session, sweep_id))
+
+
+@router.get("/{sweep_id}/trials")
+def trials(
+    sweep_id: str, database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
+) -> dict[str, Any]:
+    """The sweep's trials in order."""
+    after = int(decode_token(page_token, 1)[0]) if page_token else 0
+    with database.read() as session:
+        store.get(session, sweep_id)
+        found = store.trials(session, sweep_id, after=after, size=page_size + 1)
+    items = [trial_view(trial, config) for trial, config in found[:page_size]]
+    more = len(found) > page_size
+    return {
+        "items": items,
+        "next_page_token": encode_token([items[-1]["id"]]) if more else None,
+    }
+
+
+@router.get("/{sweep_id}/arms")
+def arms(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
+    """The sweep's arms with n, failed, mean and standard deviation of each metric."""
+    with database.read() as session:
+        return {
+            "items": results.arm_views(session, store.get(session, sweep_id)),
+            "next_page_token": None,
+        }
+
+
+@router.get("/{sweep_id}/table")
+def table(
+    sweep_id: str,
+    database: DatabaseDep,
+    format: Annotated[str, Query(pattern="^(json|markdown|csv|latex)$")] = "json",
+) -> Any:
+    """The table: `format` is json, markdown, csv or latex."""
+    with database.read() as session:
+        made = results.table(session, store.get(session, sweep_id))
+    if format == "json":
+        return render.to_json(made)
+    text = {"markdown": render.markdown, "csv": render.csv, "latex": render.latex}[format](made)
+    kind = {"markdown": "text/markdown", "csv": "text/csv", "latex": "application/x-latex"}[format]
+    return Response(text, media_type=kind)
+
+
+@router.get("/{sweep_id}/curves")
+def curves(
+    sweep_id: str,
+    database: DatabaseDep,
+    metric: Annotated[str, Query(max_length=100)] = "test_accuracy",
+) -> dict[str, Any]:
+    """The mean of `metric` at each epoch of each arm, with the n behind it."""
+    with database.read() as session:
+        sweep = store.get(session, sweep_id)
+        return {"metric": metric, "items": results.mean_curves(session, sweep, metric)}

@@ -1,0 +1,92 @@
+"""create_app: the routes, the errors as RFC 9457 problems, the page."""
+
+import logging
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+
+from lrd_core.errors import Fault, InvalidSpec
+from service.api import sweeps, trials
+from service.errors import ServiceError, Unprocessable
+from service.settings import Settings
+from service.store.session import Database
+
+log = logging.getLogger(__name__)
+
+WEB = Path(__file__).parent / "web"
+
+
+def create_app(settings: Settings, database: Database) -> FastAPI:
+    """The service's API and page over a migrated database."""
+    app = FastAPI(
+        title="Learning Rate Dropout experiments",
+        version=version("learning-rate-dropout"),
+        description="Sweeps in, tables out. arXiv 1912.00144.",
+    )
+    app.state.settings, app.state.database = settings, database
+    app.include_router(sweeps.router, prefix="/api/v1")
+    app.include_router(trials.router, prefix="/api/v1")
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/sweeps/{sweep_id}", include_in_schema=False)
+    def page(sweep_id: str = "") -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    @app.get("/page.js", include_in_schema=False)
+    def script() -> FileResponse:
+        return FileResponse(WEB / "page.js", media_type="text/javascript")
+
+    @app.get("/page.css", include_in_schema=False)
+    def style() -> FileResponse:
+        return FileResponse(WEB / "page.css", media_type="text/css")
+
+    @app.exception_handler(ServiceError)
+    def refused(_: Request, error: ServiceError) -> JSONResponse:
+        return _problem(error.status, error.title, str(error), error.type, error.faults)
+
+    @app.exception_handler(InvalidSpec)
+    def invalid(_: Request, error: InvalidSpec) -> JSONResponse:
+        count = len(error.faults)
+        detail = f"the spec has {count} fault{'s' if count > 1 else ''}; nothing was stored"
+        kind = Unprocessable
+        return _problem(kind.status, kind.title, detail, "invalid-spec", tuple(error.faults))
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = tuple(
+            Fault("/".join(["", *map(str, each["loc"])]), each["msg"]) for each in error.errors()
+        )
+        kind = Unprocessable
+        return _problem(kind.status, kind.title, "a parameter is not valid", kind.type, faults)
+
+    @app.exception_handler(HTTPException)
+    def http_error(_: Request, error: HTTPException) -> JSONResponse:
+        return _problem(error.status_code, error.detail, error.detail, "about:blank")
+
+    @app.exception_handler(Exception)
+    def crashed(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _problem(500, "Internal error", "the service failed; see its log", "internal-error")
+
+    return app
+
+
+def _problem(
+    status: int, title: str, detail: str, kind: str, faults: tuple[Fault, ...] = ()
+) -> JSONResponse:
+    errors = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
+    content = {"type": kind, "title": title, "status": status, "detail": detail, "errors": errors}
+    # A lone surrogate of the request must not break the answer about it.
+    text = {
+        k: v.encode(errors="replace").decode() if isinstance(v, str) else v
+        for k, v in content.items()
+    }
+    return JSONResponse(text, status_code=status, media_type="application/problem+json")

@@ -1,0 +1,79 @@
+"""`lrd serve`: API, dispatcher, SQLite and a local Ray on this machine, by one command.
+
+The dispatcher is a child in a session of its own: Ctrl-C reaches only this process, which then
+stops the child in order. A child that dies is started again.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import uvicorn
+
+import migrations
+from service.app import create_app
+from service.settings import Settings
+from service.store.session import Database
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 20
+"""How long the dispatcher may take to drain before it is killed."""
+
+
+def serve(settings: Settings, *, dispatch: bool = True) -> None:
+    """Run until Ctrl-C or SIGTERM; nothing that was started is left behind."""
+    database = Database(settings.database)
+    migrations.upgrade(database.engine)
+    listener = socket.create_server((settings.host, settings.port))
+    address = f"http://{settings.host}:{listener.getsockname()[1]}"
+    log.info("listening on %s; storage in %s", address, settings.storage)
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(create_app(settings, database), log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    supervisor = _Supervisor(settings) if dispatch else None
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass  # uvicorn raises the signal again once it has stopped
+    finally:
+        if supervisor is not None:
+            supervisor.stop()
+        database.close()
+
+
+class _Supervisor:
+    """Keeps one dispatcher running."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **settings.environment(), "LRD_WITH_PARENT": "1"}
+        self._stopping = threading.Event()
+        self._child = self._start()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "service.dispatch"]
+        return subprocess.Popen(command, env=self._environment, start_new_session=True)  # noqa: S603
+
+    def _watch(self) -> None:
+        while True:
+            code = self._child.wait()
+            if self._stopping.wait(1):
+                return
+            log.error("the dispatcher ended with code %d; starting it again", code)
+            self._child = self._start()
+
+    def stop(self) -> None:
+        """Drain and stop the dispatcher."""
+        self._stopping.set()
+        self._child.send_signal(signal.SIGTERM)
+        try:
+            self._child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._child.pid, signal.SIGKILL)

@@ -1,0 +1,70 @@
+"""The one door through which a trial changes its state.
+
+It checks the transition, moves the sweep's counts and writes the event, in one transaction.
+"""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy.orm import Session
+
+from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
+from service.store.models import Event, Sweep, Trial
+from service.store.session import db_now
+
+
+def switch(
+    session: Session,
+    from_state: TrialState,
+    to: TrialState,
+    *conditions: ColumnElement[bool],
+    reason: Reason | None = None,
+    message: str | None = None,
+    **values: Any,
+) -> list[Trial]:
+    """Move every trial in `from_state` that meets the conditions, and return them as they are now.
+
+    The check and the write are one statement: a trial that another has moved is not touched.
+    """
+    assert to in TRANSITIONS[from_state], f"{from_state} -> {to} is no legal transition"
+    changes: dict[str, Any] = {"state": to, "reason": reason, "message": message, **values}
+    if to is not TrialState.running:
+        changes["dispatcher_id"] = None
+    if to in TERMINAL:
+        changes["finished_at"] = db_now()
+    moved = list(
+        session.scalars(
+            update(Trial)
+            .where(Trial.state == from_state, *conditions)
+            .values(changes)
+            .returning(Trial)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        )
+    )
+    for sweep_id, count in Counter(trial.sweep_id for trial in moved).items():
+        counts: dict[str, Any] = {
+            from_state: getattr(Sweep, from_state) - count,
+            to: getattr(Sweep, to) + count,
+            "version": Sweep.version + 1,
+        }
+        if to is TrialState.running:
+            counts["started_at"] = db_now()
+        if to in TERMINAL:
+            counts["finished_at"] = db_now()
+        session.execute(update(Sweep).where(Sweep.id == sweep_id).values(counts))
+    for trial in moved:
+        session.execute(
+            insert(Event).values(
+                sweep_id=trial.sweep_id,
+                trial_id=trial.id,
+                attempt=trial.attempt,
+                at=db_now(),
+                kind="trial",
+                from_state=from_state,
+                to_state=to,
+                reason=reason,
+                message=message,
+            )
+        )
+    return moved

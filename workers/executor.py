@@ -1,0 +1,105 @@
+"""RayExecutor: starts trials as plain Ray tasks, follows their streams, cancels them.
+
+`max_retries=0`: with Ray's own retries a resumed generator loses epochs silently, and retries after
+out-of-memory never end. Tries are counted in the trials table.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
+
+from workers.tasks import Message, run_trial, warm_up
+
+log = logging.getLogger(__name__)
+
+Key = tuple[int, int]
+"""(trial, attempt)"""
+
+
+class RayExecutor:
+    """Runs trials on a Ray cluster, of which this process is a driver."""
+
+    def __init__(self, address: str, storage: Path, checkpoint_seconds: float) -> None:
+        """Join the cluster at `address`, or start one on this machine if it is `local`."""
+        self._storage, self._checkpoint_seconds = storage, checkpoint_seconds
+        self._streams: dict[Any, Key] = {}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+        if address == "local":
+            options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        ray.init(address, **options)
+        self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
+        warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
+        for _ in range(int(self.resources().get("CPU", 0))):
+            warm.remote()
+
+    def resources(self) -> Mapping[str, float]:
+        """All that the cluster has, free or not, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
+        return ray.cluster_resources()  # type: ignore[no-any-return, no-untyped-call]
+
+    def start(
+        self,
+        trial_id: int,
+        attempt: int,
+        spec: dict[str, Any],
+        checkpoints: list[tuple[int, str, str]],
+    ) -> None:
+        """Start an attempt with the resources that its spec asks for."""
+        needs = spec["resources"]
+        task = self._task.options(num_cpus=needs["num_cpus"], num_gpus=needs["num_gpus"])
+        directory = str(self._storage / "trials" / str(trial_id))
+        stream = task.remote(spec, directory, checkpoints, self._checkpoint_seconds)
+        self._streams[stream] = (trial_id, attempt)
+
+    def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
+        """What the trials have yielded, waiting up to `timeout` seconds for the first message."""
+        messages: list[tuple[int, int, Message]] = []
+        while self._streams:
+            ready, _ = ray.wait(list(self._streams), num_returns=len(self._streams), timeout=0)
+            if not ready:
+                if messages:
+                    break
+                ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=timeout)
+                if not ready:
+                    break
+            for stream in ready:
+                trial_id, attempt = self._streams[stream]
+                message = self._next(stream)
+                if message is None or message[0] == "ended":
+                    del self._streams[stream]
+                if message is not None:
+                    messages.append((trial_id, attempt, message))
+            if len(messages) >= 256:
+                break
+        return messages
+
+    def _next(self, stream: Any) -> Message | None:
+        try:
+            return ray.get(next(stream))  # type: ignore[no-any-return]
+        except StopIteration:
+            return "ended", "lost", "its stream ended without a word"
+        except TaskCancelledError:
+            return "ended", "user", "cancelled"
+        except OutOfMemoryError:
+            return "ended", "oom", "the node ran out of memory"
+        except RayError as error:
+            cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
+            reason = "user" if cancelled else "lost"
+            return "ended", reason, str(error).splitlines()[0]
+
+    def cancel(self, trial_id: int, attempt: int) -> None:
+        """Stop an attempt now; its end comes as a message."""
+        for stream, key in self._streams.items():
+            if key == (trial_id, attempt):
+                ray.cancel(stream, force=False)
+
+    def running(self) -> list[Key]:
+        """The attempts that have not ended."""
+        return list(self._streams.values())
+
+    def close(self) -> None:
+        """Stop everything and leave the cluster."""
+        ray.shutdown()
