@@ -37,10 +37,12 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
     config = uvicorn.Config(create_app(settings, database), log_config=None, access_log=False)
     server = uvicorn.Server(config)
     supervisor = _Supervisor(settings) if dispatch else None
+    # uvicorn raises the signal again once it has stopped: SIGTERM must not end this process there.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
-        pass  # uvicorn raises the signal again once it has stopped
+        log.info("stopping")
     finally:
         if supervisor is not None:
             supervisor.stop()

@@ -70,4 +70,8 @@ def run_trial(
 
 def warm_up() -> None:
     """Import what a trial needs, while nothing waits for it."""
+    import torch
+
     import lrd_core.training  # noqa: F401
+
+    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo

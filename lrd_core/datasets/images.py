@@ -7,6 +7,7 @@ there by torchvision, which checks their sums; a lock file lets one process of a
 import contextlib
 import fcntl
 import functools
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,11 +66,17 @@ def _load(name: str, root: Path) -> ImageData:
 
 def _digits(_: Path) -> ImageData:
     """1,797 handwritten digits of 8 × 8; the last 360, as they are stored, are the test part."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = torch.from_numpy(bunch.images.astype(np.uint8)).unsqueeze(1)  # (1797, 1, 8, 8)
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    # Importing scikit-learn to read its file would take longer than a short trial.
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataNotFound("the digits ship with scikit-learn: pip install scikit-learn")
+    rows = np.loadtxt(
+        Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz",
+        delimiter=",",
+        dtype=np.uint8,
+    )  # 64 pixels and the digit
+    images = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 8, 8).copy())
+    labels = torch.from_numpy(rows[:, -1].astype(np.int64))
     return ImageData(
         images[:-360], labels[:-360], images[-360:], labels[-360:],
         classes=10, scale=16, mean=(0.305,), std=(0.376,),
