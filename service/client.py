@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from lrd_core.errors import Fault, InvalidSpec, LRDError
 
@@ -21,7 +21,7 @@ class Client:
     """Speaks to one service, e.g. `Client("http://127.0.0.1:8000")`."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http = httpx2.Client(base_url=url, timeout=60)
 
     def __enter__(self) -> Self:
         return self
@@ -97,10 +97,10 @@ class Client:
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return self._ask(method, path, **request).json()  # type: ignore[no-any-return]
 
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, "/api/v1" + path, **request)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ServiceAnswered(
                 f"no service answers at {self._http.base_url} ({error}); start one with `lrd serve`"
             ) from None

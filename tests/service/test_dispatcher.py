@@ -1,0 +1,160 @@
+"""The dispatcher over a real database and real training, one process, one epoch at a time."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from service.dispatcher import Dispatcher
+from service.settings import Settings
+from service.store.models import Lease, Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+
+@pytest.fixture
+def executor(settings: Settings) -> InlineExecutor:
+    return InlineExecutor(settings.storage)
+
+
+@pytest.fixture
+def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
+    return Dispatcher(database, executor, lease_seconds=60)
+
+
+def submit(api: TestClient, **changes: Any) -> str:
+    answer = api.post("/api/v1/sweeps", json=small_sweep(**changes))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def finish(api: TestClient, dispatcher: Dispatcher, sweep_id: str) -> dict[str, Any]:
+    for _ in range(100):
+        dispatcher.step(0)
+        sweep: dict[str, Any] = api.get(f"/api/v1/sweeps/{sweep_id}").json()
+        if sweep["state"] in ("succeeded", "failed", "cancelled"):
+            return sweep
+    raise AssertionError(f"not finished after 100 steps: {sweep}")
+
+
+def results(api: TestClient, sweep_id: str) -> list[list[dict[str, Any]]]:
+    """The reports of each trial, without what a clock had a part in."""
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    found = [api.get(f"/api/v1/trials/{trial['id']}/reports").json()["items"] for trial in trials]
+    clocks = {"seconds", "recorded_at", "attempt"}
+    return [[{k: v for k, v in r.items() if k not in clocks} for r in trial] for trial in found]
+
+
+def test_a_sweep_becomes_a_table(api: TestClient, dispatcher: Dispatcher) -> None:
+    sweep_id = submit(api)
+    sweep = finish(api, dispatcher, sweep_id)
+    assert sweep["state"] == "succeeded"
+    assert sweep["trials"]["succeeded"] == 4
+    assert [[r["epoch"] for r in trial] for trial in results(api, sweep_id)] == [[1, 2]] * 4
+
+    arms = api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]
+    for arm in arms:
+        last = [
+            trial["last_report"]["test_accuracy"]
+            for trial in api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+            if trial["arm_id"] == arm["id"]
+        ]
+        assert arm["n"] == 2
+        assert arm["failed"] == 0
+        assert arm["metrics"]["test_accuracy"]["mean"] == pytest.approx(sum(last) / 2)
+        assert arm["metrics"]["test_accuracy"]["std"] == pytest.approx(
+            abs(last[0] - last[1]) / 2**0.5
+        )
+    table = api.get(f"/api/v1/sweeps/{sweep_id}/table?format=markdown").text
+    for arm in arms:
+        assert f"{100 * arm['metrics']['test_accuracy']['mean']:.2f} ± " in table
+    curves = api.get(f"/api/v1/sweeps/{sweep_id}/curves").json()["items"]
+    assert [curve["epochs"] for curve in curves] == [[1, 2], [1, 2]]
+
+
+def test_a_trial_that_vanished_ends_with_the_numbers_it_would_have_had(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    undisturbed = submit(api, seeds=1)
+    finish(api, dispatcher, undisturbed)
+    killed = submit(api, seeds=1)
+    while not any(trial[:1] for trial in results(api, killed)):
+        dispatcher.step(0)
+    for key in executor.running():
+        executor.vanish(*key)
+    with database.write() as session:  # the dispatcher that would know of them is gone as well
+        session.execute(update(Lease).values(expires_at=1.0))
+    successor = Dispatcher(database, executor, lease_seconds=60)
+    successor.step(0)
+    with database.write() as session:
+        session.execute(update(Trial).values(not_before=None))
+    finish(api, successor, killed)
+    assert results(api, killed) == results(api, undisturbed)
+    attempts = {t["attempt"] for t in api.get(f"/api/v1/sweeps/{killed}/trials").json()["items"]}
+    assert attempts == {2}
+
+
+def test_a_drained_dispatcher_costs_no_trial_a_loss(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    sweep_id = submit(api, seeds=1)
+    dispatcher.step(0)
+    dispatcher.drain()
+    executor.close()
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert {trial["state"] for trial in trials} == {"queued"}
+    with database.read() as session:
+        assert session.query(Trial).filter(Trial.losses > 0).count() == 0
+    assert finish(api, Dispatcher(database, executor, 60), sweep_id)["state"] == "succeeded"
+
+
+def test_cancel_reaches_a_running_trial(api: TestClient, dispatcher: Dispatcher) -> None:
+    sweep_id = submit(api)
+    dispatcher.step(0)
+    answer = api.post(f"/api/v1/sweeps/{sweep_id}/cancel").json()
+    assert answer["trials"]["running"] == 2
+    dispatcher._sweep_at = 0  # what a second's passing would do
+    assert finish(api, dispatcher, sweep_id)["trials"]["cancelled"] == 4
+
+
+def test_a_standby_starts_nothing(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    assert not dispatcher.step(0)
+    submit(api)
+    standby = InlineExecutor(executor._storage)
+    assert not Dispatcher(database, standby, 60).step(0)
+    assert standby.running() == []
+
+
+def test_a_missing_data_set_fails_its_trials_with_the_place_and_the_way(
+    api: TestClient,
+    dispatcher: Dispatcher,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torchvision.datasets import MNIST
+
+    monkeypatch.setenv("LRD_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(MNIST, "mirrors", [])
+    document = small_sweep(seeds=1)
+    base = document["base"] | {"dataset": "mnist"}
+    sweep_id = submit(api, seeds=1, base=base)
+    assert finish(api, dispatcher, sweep_id)["state"] == "failed"
+    trial = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"][0]
+    assert trial["reason"] == "error"
+    assert str(tmp_path) in trial["message"]
+    assert "LRD_DATA_DIR" in trial["message"]
+
+
+def test_a_diverged_trial_is_a_finding(api: TestClient, dispatcher: Dispatcher) -> None:
+    base = small_sweep()["base"] | {"optimizer": {"name": "sgdm", "lr": 1e6}}
+    sweep_id = submit(api, seeds=1, base=base)
+    finish(api, dispatcher, sweep_id)
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert {(trial["state"], trial["reason"]) for trial in trials} == {("failed", "diverged")}
+    assert "diverged" in api.get(f"/api/v1/sweeps/{sweep_id}/table?format=markdown").text
+    assert api.get(f"/api/v1/sweeps/{sweep_id}/arms").status_code == 200
+    assert api.get(f"/api/v1/sweeps/{sweep_id}/curves").status_code == 200

@@ -1,0 +1,211 @@
+"""The store under the dispatcher: claims, fences, reports once, ends, and counts that add up."""
+
+import itertools
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from lrd_core.spec import SweepSpec, expand_arms
+from service.lifecycle import MAX_LOST, Reason, TrialState
+from service.store import dispatching as store
+from service.store import sweeps
+from service.store.dispatching import Assignment, Recorded
+from service.store.models import Attempt, Event, Lease, Sweep, Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+
+
+def submit(database: Database, **changes: Any) -> str:
+    spec = SweepSpec.parse(small_sweep(**changes))
+    with database.write() as session:
+        return sweeps.create(session, spec, expand_arms(spec), code_version="test")[0].id
+
+
+def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:
+    with database.write() as session:
+        return store.take_lease(session, holder, "host", 1, seconds)
+
+
+def claim(database: Database, cpus: float = 1, gpus: float = 0) -> list[Assignment]:
+    with database.write() as session:
+        return store.claim(session, "d1", cpus, gpus, has_gpus=gpus > 0)
+
+
+def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
+    return {"epoch": epoch, "train_loss": loss, "seconds": 0.5}
+
+
+def record(database: Database, trial: Assignment, epoch: int, **changes: Any) -> Recorded:
+    with database.write() as session:
+        return store.record(session, trial.trial_id, trial.attempt, report(epoch, **changes), None)
+
+
+def settle(database: Database, trial: Assignment, reason: Reason | None) -> TrialState | None:
+    with database.write() as session:
+        return store.settle(session, trial.trial_id, trial.attempt, reason)
+
+
+def row(database: Database, trial: Assignment) -> Trial:
+    with database.read() as session:
+        return session.get_one(Trial, trial.trial_id)
+
+
+def counts(database: Database, sweep_id: str) -> dict[str, int]:
+    """The sweep's counters, after checking them against its trials."""
+    with database.read() as session:
+        sweep = session.get_one(Sweep, sweep_id)
+        states = session.scalars(select(Trial.state).where(Trial.sweep_id == sweep_id)).all()
+    counted = {str(state): getattr(sweep, state) for state in TrialState}
+    assert counted == {str(state): states.count(state) for state in TrialState}
+    return {state: count for state, count in counted.items() if count}
+
+
+def test_a_trial_goes_from_queue_to_success(database: Database) -> None:
+    sweep_id = submit(database)
+    lead(database)
+    (trial,) = claim(database)
+    assert counts(database, sweep_id) == {"queued": 3, "running": 1}
+    assert record(database, trial, 1) is Recorded.new
+    assert record(database, trial, 2) is Recorded.new
+    assert settle(database, trial, None) is TrialState.succeeded
+    assert counts(database, sweep_id) == {"queued": 3, "succeeded": 1}
+    assert row(database, trial).seconds == 1.0
+    with database.read() as session:
+        moves = session.execute(
+            select(Event.from_state, Event.to_state).where(Event.trial_id == trial.trial_id)
+        ).all()
+    assert [tuple(move) for move in moves] == [("queued", "running"), ("running", "succeeded")]
+
+
+def test_claims_take_what_fits_and_each_trial_once(database: Database) -> None:
+    submit(database)
+    taken = [trial.trial_id for _ in range(3) for trial in claim(database, cpus=1.9)]
+    assert len(set(taken)) == len(taken) == 3
+    assert len(claim(database, cpus=8)) == 1
+
+
+def test_gpus_are_given_only_where_there_are_any(database: Database) -> None:
+    submit(database)
+    assert claim(database, cpus=1)[0].resources.num_gpus == 0
+    assert [each.resources.num_gpus for each in claim(database, cpus=8, gpus=1)] == [1]
+
+
+def test_a_sweep_of_higher_priority_goes_first_and_equals_share(database: Database) -> None:
+    low, high = submit(database), submit(database)
+    with database.write() as session:
+        session.execute(update(Sweep).where(Sweep.id == high).values(priority=1))
+    assert {trial.sweep_id for trial in claim(database, cpus=4)} == {high}
+    other = submit(database)
+    first, second = claim(database)[0], claim(database)[0]
+    assert {first.sweep_id, second.sweep_id} == {low, other}
+
+
+def test_no_more_run_than_the_sweep_allows(database: Database) -> None:
+    sweep_id = submit(database)
+    with database.write() as session:
+        session.execute(update(Sweep).where(Sweep.id == sweep_id).values(max_concurrent=2))
+    assert len(claim(database, cpus=8)) == 2
+    assert claim(database, cpus=8) == []
+
+
+def test_an_epoch_is_recorded_once(database: Database) -> None:
+    submit(database)
+    (trial,) = claim(database)
+    assert record(database, trial, 1) is Recorded.new
+    assert record(database, trial, 1) is Recorded.duplicate
+    assert record(database, trial, 1, loss=2.0) is Recorded.different
+    assert row(database, trial).last_report == report(1)
+    assert row(database, trial).seconds == 0.5
+
+
+def test_an_epoch_may_not_be_skipped(database: Database) -> None:
+    submit(database)
+    (trial,) = claim(database)
+    assert record(database, trial, 2) is Recorded.gap
+    assert row(database, trial).epochs_done == 0
+
+
+def test_a_stale_attempt_writes_nothing(database: Database) -> None:
+    submit(database, seeds=1, grid={})
+    (old,) = claim(database)
+    settle(database, old, Reason.user)
+    (new,) = claim(database)
+    assert (new.trial_id, new.attempt) == (old.trial_id, 2)
+    assert record(database, old, 1) is Recorded.stale
+    assert settle(database, old, None) is None
+    assert row(database, new).state == TrialState.running
+    assert record(database, new, 1) is Recorded.new
+
+
+def test_success_needs_every_epoch(database: Database) -> None:
+    submit(database)
+    (trial,) = claim(database)
+    record(database, trial, 1)
+    assert settle(database, trial, None) is TrialState.failed
+    assert row(database, trial).message == "ended after 1 of 2 epochs"
+
+
+def test_a_lost_trial_waits_longer_each_time_and_fails_in_the_end(database: Database) -> None:
+    submit(database, seeds=1, grid={})
+    waits = []
+    for losses in range(1, MAX_LOST + 1):
+        (trial,) = claim(database)
+        assert settle(database, trial, Reason.lost) is TrialState.queued
+        assert claim(database) == []
+        after = row(database, trial)
+        assert after.losses == losses
+        assert after.not_before is not None
+        waits.append(after.not_before)
+        with database.write() as session:
+            session.execute(update(Trial).values(not_before=None))
+    growth = [later - earlier for earlier, later in itertools.pairwise(waits)]
+    assert growth[:7] == pytest.approx([1, 2, 4, 8, 16, 32, 64], abs=0.9)
+    (trial,) = claim(database)
+    assert settle(database, trial, Reason.lost) is TrialState.failed
+
+
+@pytest.mark.parametrize("reason", [Reason.diverged, Reason.error, Reason.oom])
+def test_what_would_happen_again_is_not_tried_again(database: Database, reason: Reason) -> None:
+    submit(database)
+    (trial,) = claim(database)
+    assert settle(database, trial, reason) is TrialState.failed
+    assert row(database, trial).reason == reason
+
+
+def test_a_cancelled_trial_ends_cancelled_whatever_it_says(database: Database) -> None:
+    sweep_id = submit(database)
+    lead(database)
+    (trial,) = claim(database)
+    with database.write() as session:
+        sweeps.cancel(session, sweep_id)
+    assert counts(database, sweep_id) == {"running": 1, "cancelled": 3}
+    with database.read() as session:
+        assert store.to_stop(session, "d1") == [(trial.trial_id, trial.attempt)]
+    assert settle(database, trial, None) is TrialState.cancelled
+    assert counts(database, sweep_id) == {"cancelled": 4}
+
+
+def test_one_dispatcher_leads_until_its_lease_lapses(database: Database) -> None:
+    assert lead(database, "d1")
+    assert not lead(database, "d2")
+    assert lead(database, "d1")
+    with database.write() as session:
+        session.execute(update(Lease).values(expires_at=1.0))
+    assert lead(database, "d2")
+    assert not lead(database, "d1")
+
+
+def test_the_trials_of_a_lapsed_lease_are_queued_again(database: Database) -> None:
+    sweep_id = submit(database)
+    lead(database)
+    (trial,) = claim(database)
+    with database.write() as session:
+        assert store.reap(session) == 0
+        session.execute(update(Lease).values(expires_at=1.0))
+        assert store.reap(session) == 1
+    assert counts(database, sweep_id) == {"queued": 4}
+    assert row(database, trial).losses == 1
+    with database.read() as session:
+        attempt = session.get_one(Attempt, (trial.trial_id, 1))
+    assert (attempt.outcome, attempt.message) == ("lost", "its dispatcher vanished")

@@ -1,0 +1,136 @@
+"""`lrd serve` as a user has it: one command, real Ray, the CLI against it, and a clean end."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import small_sweep
+
+LRD = [sys.executable, "-m", "service.cli"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("serve")
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    environment = {**os.environ, "LRD_STORAGE_DIR": str(folder / "storage"), "LRD_PORT": "0"}
+    with (folder / "serve.log").open("a") as log:
+        process = subprocess.Popen(
+            [*LRD, "serve"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with serving(folder) as (_, url):
+        yield url
+
+
+def lrd(*arguments: str, url: str = "", code: int = 0) -> str:
+    done = subprocess.run(
+        [*LRD, *arguments],
+        env={**os.environ, "LRD_URL": url, "COLUMNS": "200"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def write(folder: Path, document: object, name: str = "sweep.yaml") -> str:
+    path = folder / name
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+@pytest.mark.ray
+def test_submit_watch_table(folder: Path, url: str) -> None:
+    out = lrd("submit", write(folder, small_sweep()), "--watch", url=url)
+    assert "4 trials" in out
+    assert " ± " in out
+    sweep_id = lrd("ls", url=url).split()[0]
+    assert "succeeded" in lrd("status", sweep_id, url=url)
+    assert " ± " in lrd("watch", sweep_id, url=url)
+    assert lrd("table", sweep_id, "--form", "latex", url=url).count(r"\toprule") == 1
+    assert "nothing to cancel" in lrd("cancel", sweep_id, url=url, code=1)
+
+
+@pytest.mark.ray
+def test_the_cli_tells_each_fault_on_a_line(folder: Path, url: str) -> None:
+    document = small_sweep(seeds=[], colour=1)
+    out = lrd("submit", write(folder, document, "bad.yaml"), url=url, code=1)
+    assert {line.split(":")[0].strip() for line in out.strip().splitlines()} == {
+        "/colour",
+        "/seeds",
+    }
+
+
+def test_without_a_service_the_cli_says_how_to_start_one() -> None:
+    out = lrd("ls", url="http://127.0.0.1:1", code=1)
+    assert "lrd serve" in out
+    assert "Traceback" not in out
+
+
+def test_one_trial_runs_without_a_service(folder: Path) -> None:
+    trial = write(folder, small_sweep()["base"] | {"seed": 3}, "trial.yaml")
+    lines = [json.loads(line) for line in lrd("run", trial, "--json").splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    module = subprocess.run(
+        [sys.executable, "-m", "lrd_core", trial], capture_output=True, text=True, check=True
+    )
+    again = [json.loads(line) for line in module.stdout.splitlines()]
+    assert [line["test_loss"] for line in again] == [line["test_loss"] for line in lines]
+
+
+def children(pid: int) -> set[int]:
+    """All processes below `pid`, and those of its dispatcher's Ray."""
+    found: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) in found | {pid}:
+                found.add(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(tmp_path) as (process, url):
+        lrd("submit", write(tmp_path, small_sweep()), url=url)
+        before: set[int] = set()
+        deadline = time.monotonic() + 120
+        while "leads" not in (tmp_path / "serve.log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        for _ in range(3):  # a child may be listed before its parent
+            before |= {child for pid in before | {process.pid} for child in children(pid)}
+        assert len(before) > 3
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in before if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    log = (tmp_path / "serve.log").read_text()
+    assert "drained" in log
+    assert "Traceback" not in log
