@@ -1,6 +1,7 @@
 """`lrd`: serve, submit, watch, read; and run one trial here without any service."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,24 +14,74 @@ from lrd_core.errors import InvalidSpec, LRDError
 from service.client import Client
 
 app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app.add_typer(db, name="db")
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
 LOCAL = "http://127.0.0.1:8000"
 
 
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="0 takes any free port.")]
+StorageDir = Annotated[Path | None, typer.Option(help="Database, checkpoints, logs.")]
+
+
 @app.command()
-def serve(
-    port: Annotated[int | None, typer.Option(help="0 takes any free port.")] = None,
-    storage_dir: Annotated[Path | None, typer.Option(help="Database, checkpoints, logs.")] = None,
-) -> None:
+def serve(host: Host = None, port: Port = None, storage_dir: StorageDir = None) -> None:
     """Run API, dispatcher, SQLite and a local Ray on this machine, until Ctrl-C."""
+    _serve(dispatch=True, host=host, port=port, storage_dir=storage_dir)
+
+
+@app.command()
+def api(host: Host = None, port: Port = None) -> None:
+    """Run the API alone; `lrd dispatch` runs elsewhere on the same database."""
+    _serve(dispatch=False, host=host, port=port)
+
+
+@app.command()
+def dispatch() -> None:
+    """Run the dispatcher alone; a second one stands by until the first is gone."""
+    os.execv(sys.executable, [sys.executable, "-m", "service.dispatch"])  # noqa: S606
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to the newest schema."""
+    import migrations
+
+    migrations.upgrade(_database().engine)
+
+
+@db.command("check")
+def db_check() -> None:
+    """Exit 1 if the database is not at the newest schema."""
+    from alembic.util import CommandError
+
+    import migrations
+
+    try:
+        migrations.check(_database().engine)
+    except CommandError as error:
+        typer.echo(f"{error} Run `lrd db upgrade`.", err=True)
+        raise typer.Exit(1) from None
+    typer.echo("the database is at the newest schema")
+
+
+def _database() -> Any:
+    from service.settings import Settings
+    from service.store.session import Database
+
+    return Database(Settings().database)
+
+
+def _serve(*, dispatch: bool, **chosen: Any) -> None:
     from service.serve import serve as run_service
     from service.settings import Settings
 
-    chosen: dict[str, Any] = {"port": port, "storage_dir": storage_dir}
     _log_to_stderr()
-    run_service(Settings(**{name: value for name, value in chosen.items() if value is not None}))
+    settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
+    run_service(settings, dispatch=dispatch)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
 
 class Settings(BaseSettings):
@@ -14,6 +15,8 @@ class Settings(BaseSettings):
 
     database_url: str = ""
     """SQLAlchemy URL; empty for a SQLite file in the storage directory."""
+    database_password_file: Path | None = None
+    """A file with the database's password, so that it stands in no variable."""
     storage_dir: Path = Path("~/.lrd")
     """Checkpoints, logs and the SQLite file. With several nodes: a path that all of them share."""
     data_dir: Path = Path("~/.cache/lrd")
@@ -42,10 +45,15 @@ class Settings(BaseSettings):
 
     @cached_property
     def database(self) -> str:
-        """The database's URL."""
+        """The database's URL, password included."""
+        if self.database_password_file is not None:
+            password = self.database_password_file.read_text().strip()
+            url = make_url(self.database_url).set(password=password)
+            return url.render_as_string(hide_password=False)
         return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"
 
     def environment(self) -> dict[str, str]:
         """These settings as environment variables, for a child process."""
-        values = self.model_dump(mode="json") | {"database_url": self.database}
+        values = self.model_dump(mode="json", exclude_none=True)
+        values["database_url"] = self.database_url or self.database
         return {f"LRD_{name.upper()}": str(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""What every Executor owes the dispatcher: order, a last word, the same numbers, an end on request."""
+"""What every Executor owes the dispatcher: order, a last word, equal numbers, an end on request."""
 
 import time
 from collections.abc import Callable, Iterator
