@@ -1,8 +1,9 @@
 """One arm over its seeds: how many there are, what became of each, and what the numbers say."""
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,13 @@ class ArmSummary:
     as in Agarwal et al. 2021). Below n = 4 nothing is cut and it is the mean."""
     min: float | None
     max: float | None
+    epoch: float | None
+    """Median epoch at which the n numbers were read: of interest for `at=best`."""
     seconds: float
-    """Wall-clock seconds spent on this arm, failed trials included."""
+    """Wall-clock seconds of all trials, failed ones included."""
+    gpu_seconds: float
+    """Seconds times GPUs occupied, summed in the same way."""
+    cpu_seconds: float
 
     @property
     def complete(self) -> bool:
@@ -61,13 +67,24 @@ class ArmSummary:
         return self.n == self.planned
 
     @property
+    def count(self) -> str:
+        """As it stands in a cell: `5`, or `4/5` where a planned trial gave no number."""
+        return str(self.n) if self.complete else f"{self.n}/{self.planned}"
+
+    @property
     def status(self) -> str:
-        """`n=4/5, 1 diverged (seed 3)`."""
-        parts = [f"n={self.n}/{self.planned}"]
+        """`n=3/5, 1 failed (seed 3 diverged), 1 running`."""
+        parts, failures, others = [f"n={self.n}/{self.planned}"], [], []
         for why, seeds in self.missing.items():
-            named = "" if why in ("queued", "running") else f" ({name_seeds(seeds)})"
-            parts.append(f"{len(seeds)} {why}{named}")
-        return ", ".join(parts)
+            if why == "diverged" or why.startswith("failed: "):
+                failures.append(f"{name_seeds(seeds)} {why.removeprefix('failed: ')}")
+            elif why in ("queued", "running"):
+                others.append(f"{len(seeds)} {why}")
+            else:
+                others.append(f"{len(seeds)} {why} ({name_seeds(seeds)})")
+        if failures:
+            parts.append(f"{self.failed} failed ({'; '.join(failures)})")
+        return ", ".join(parts + others)
 
     def to_json(self) -> dict[str, Any]:
         """Flat and JSON-safe; the arm as `arm_id` and `label`."""
@@ -85,7 +102,7 @@ def summarise(arms: Sequence[ArmInfo], observations: Iterable[Observation]) -> l
         ValueError: an observation names an unknown arm.
     """
     of_arm = group_by_arm(arms, observations)
-    statistics = _statistics([usable_values(of_arm[arm.id]) for arm in arms])
+    statistics = statistics_of([usable_values(of_arm[arm.id]) for arm in arms])
     return [
         _summary(arm, of_arm[arm.id], numbers)
         for arm, numbers in zip(arms, statistics, strict=True)
@@ -126,35 +143,11 @@ def name_seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(names)}"
 
 
-# --- inside ---------------------------------------------------------------------------------------
+def statistics_of(samples: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
+    """The statistics of each sample; samples of equal size are computed together.
 
-_NAMES = (
-    "mean", "std", "standard_error", "ci_low", "ci_high", "median", "iqm", "min", "max",
-)  # fmt: skip
-
-
-def _summary(
-    arm: ArmInfo, trials: Sequence[Observation], statistics: dict[str, float | None]
-) -> ArmSummary:
-    missing: dict[str, list[int]] = {}
-    for trial in trials:
-        if (why := trial.missing) is not None:
-            missing.setdefault(why, []).append(trial.seed)
-    states = Counter(trial.state for trial in trials)
-    return ArmSummary(
-        arm=arm,
-        planned=len(trials),
-        n=len(trials) - sum(len(seeds) for seeds in missing.values()),
-        failed=states["failed"],
-        diverged=len(missing.get("diverged", ())),
-        missing={why: tuple(seeds) for why, seeds in missing.items()},
-        seconds=sum(trial.seconds for trial in trials),
-        **statistics,
-    )
-
-
-def _statistics(samples: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
-    """The statistics of each sample; samples of equal size are computed together."""
+    None is what the size does not define, and what no float can hold (an interval beyond 1e308).
+    """
     results: list[dict[str, float | None]] = [dict.fromkeys(_NAMES) for _ in samples]
     of_size: dict[int, list[int]] = {}
     for index, sample in enumerate(samples):
@@ -165,7 +158,8 @@ def _statistics(samples: Sequence[Sequence[float]]) -> list[dict[str, float | No
         columns = describe(np.array([samples[index] for index in indices], dtype=np.float64))
         names, rows = list(columns), zip(*(c.tolist() for c in columns.values()), strict=True)
         for index, row in zip(indices, rows, strict=True):
-            results[index].update(zip(names, row, strict=True))
+            for name, number in zip(names, row, strict=True):
+                results[index][name] = number if math.isfinite(number) else None
     return results
 
 
@@ -173,6 +167,8 @@ def describe(values: Floats) -> dict[str, Floats]:
     """The statistics of each row of `values` (k, n), n ≥ 1; what needs a spread only for n ≥ 2."""
     n = values.shape[1]
     values = np.sort(values, axis=1)  # sums no longer depend on the order of the trials
+    exponent = scale_of(values)
+    values = np.ldexp(values, -exponent[:, None])
     low, high = values[:, 0], values[:, -1]
     cut = n // 4
     # The mean of equal values is that value: rounding must not invent a spread.
@@ -192,4 +188,46 @@ def describe(values: Floats) -> dict[str, Floats]:
         found |= {
             "std": std, "standard_error": error, "ci_low": mean - half, "ci_high": mean + half,
         }  # fmt: skip
-    return found
+    with np.errstate(over="ignore", under="ignore"):
+        return {name: np.ldexp(column, exponent) for name, column in found.items()}
+
+
+def scale_of(values: Floats) -> npt.NDArray[np.intc]:
+    """For each row the power of two that brings its largest number into [0.5, 1).
+
+    Dividing by it is exact, and squares of a loss of 1e200 or 1e-200 stay within the floats.
+    """
+    exponent: npt.NDArray[np.intc] = np.frexp(np.abs(values).max(axis=1))[1]
+    return exponent
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+_NAMES = (
+    "mean", "std", "standard_error", "ci_low", "ci_high", "median", "iqm", "min", "max",
+)  # fmt: skip
+
+
+def _summary(
+    arm: ArmInfo, trials: Sequence[Observation], statistics: dict[str, float | None]
+) -> ArmSummary:
+    missing: dict[str, list[int]] = {}
+    epochs = []
+    for trial in trials:
+        if trial.missing is None:
+            epochs.append(trial.epoch or trial.epochs_done)
+        else:
+            missing.setdefault(trial.missing, []).append(trial.seed)
+    return ArmSummary(
+        arm=arm,
+        planned=len(trials),
+        n=len(epochs),
+        failed=sum(trial.state == "failed" for trial in trials),
+        diverged=len(missing.get("diverged", ())),
+        missing={why: tuple(seeds) for why, seeds in missing.items()},
+        epoch=median(epochs) if epochs else None,
+        seconds=math.fsum(trial.seconds for trial in trials),
+        gpu_seconds=math.fsum(trial.seconds * trial.gpus for trial in trials),
+        cpu_seconds=math.fsum(trial.seconds * trial.cpus for trial in trials),
+        **statistics,
+    )

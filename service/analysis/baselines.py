@@ -8,11 +8,11 @@ from service.analysis.configurations import (
     ABSENT,
     KEEP_PROB,
     Flat,
+    agrees,
     distinguishing,
     flatten,
     identity,
     under,
-    value_at,
     varying,
 )
 from service.analysis.data import ArmInfo
@@ -37,11 +37,7 @@ def with_baseline(arms: Sequence[ArmInfo], overrides: Mapping[str, Any] | str) -
     if isinstance(overrides, str):
         marked = [arm.id == overrides for arm in arms]
     else:
-        marked = [
-            all(value_at(flat, path) == value for path, value in overrides.items())
-            for arm in arms
-            for flat in [flatten(arm.config)]
-        ]
+        marked = [agrees(flatten(arm.config), overrides) for arm in arms]
     if not any(marked):
         raise ValueError(f"no arm of this sweep is {overrides!r}")
     return [replace(arm, is_baseline=mark) for arm, mark in zip(arms, marked, strict=True)]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from service.analysis.arms import group_by_arm, usable_values
+from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import ArmInfo, Observation
+from service.analysis.data import Observation
 from service.analysis.metrics import Metric
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
 
@@ -52,8 +52,12 @@ class Comparison:
     difference: float | None = None
     """Mean of d; n ≥ 1."""
     ci_low: float | None = None
-    """95 % BCa bootstrap interval of the mean of d; n ≥ 2."""
+    """95 % BCa bootstrap interval of the mean of d; n ≥ 2. Too narrow below some 20 pairs: see
+    docs/statistics.md."""
     ci_high: float | None = None
+    t_low: float | None = None
+    """95 % Student t interval of the mean of d; n ≥ 2. The one for a handful of seeds."""
+    t_high: float | None = None
     std: float | None = None
     """Of d, divided by n − 1; n ≥ 2."""
     p_sign_flip: float | None = None
@@ -66,8 +70,6 @@ class Comparison:
     """Two-sided paired t test; n ≥ 2 and a spread."""
     p_welch: float | None = None
     """Two-sided Welch t test: not paired, over all numbers of both arms."""
-    p_sign: float | None = None
-    """Two-sided sign test on wins against losses: the one in which diverged seeds have a voice."""
     d_z: float | None = None
     """Cohen's d of paired differences: mean / std of d."""
     g_z: float | None = None
@@ -110,25 +112,29 @@ class Comparison:
 
 
 def compare(
-    arms: Sequence[ArmInfo],
+    summaries: Sequence[ArmSummary],
     observations: Iterable[Observation],
     *,
     metric: str = "test_accuracy",
     baseline: Iterable[str] = ("optimizer.keep_prob",),
 ) -> list[Comparison]:
-    """Every arm that is no baseline against the baseline it belongs to, in the order of `arms`.
+    """Every arm that is no baseline against the baseline it belongs to, in the order of the arms.
 
-    `baseline` are the dotted paths of the sweep's baseline (see `baselines.pair_with_baselines`).
-    These comparisons are one family for Holm's correction.
+    `summaries` are those of the same `observations` (`arms.summarise`); `baseline` are the dotted
+    paths of the sweep's baseline (see `baselines.pair_with_baselines`). These comparisons are one
+    family for Holm's correction.
 
     Raises:
         ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
     """
+    arms = [summary.arm for summary in summaries]
     of_arm = group_by_arm(arms, observations)
+    summary_of = {summary.arm.id: summary for summary in summaries}
     pairings = pair_with_baselines(arms, baseline)
     pairs = [_pair_up(of_arm[each.arm.id], of_arm[each.baseline.id]) for each in pairings]
     numbers = _numbers(pairs)
     adjusted = holm([each.get("p_sign_flip") for each in numbers])
+    kind = Metric(metric)
     return [
         Comparison(
             arm_id=pairing.arm.id,
@@ -137,12 +143,13 @@ def compare(
             baseline=pairing.baseline.label,
             differs_in=pairing.differs_in,
             metric=metric,
-            higher_is_better=Metric(metric).higher_is_better,
+            higher_is_better=kind.higher_is_better,
             n=len(pair.arm),
             left_out=pair.left_out,
-            **_score(pair, Metric(metric)),
+            **_score(pair, kind),
             **statistics,
             p_holm=p_holm,
+            p_welch=welch_p(summary_of[pairing.arm.id], summary_of[pairing.baseline.id]),
         )
         for pairing, pair, statistics, p_holm in zip(
             pairings, pairs, numbers, adjusted, strict=True
@@ -171,6 +178,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
     """What k comparisons of n pairs each say; both arrays are (k, n), n ≥ 1. Undefined is NaN."""
     n = arm.shape[1]
+    exponent = scale_of(np.concatenate([arm, baseline], axis=1))
+    arm, baseline = (np.ldexp(rows, -exponent[:, None]) for rows in (arm, baseline))
     size = np.abs(arm) + np.abs(baseline)
     rounding = 4 * np.finfo(float).eps
     differences = arm - baseline
@@ -178,21 +187,22 @@ def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
     constant = np.ptp(differences, axis=1) <= rounding * size.max(axis=1)
     differences = np.where(constant[:, None], differences[:, :1], differences)
     mean = np.where(constant, differences[:, 0], differences.mean(axis=1))
-    found = {
-        "difference": mean,
-        "p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1)),
-    }
-    if n < 2:
-        return found
-    low, high = bca_interval(differences)
-    std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        d_z = np.where(constant, np.nan, mean / std)
-    p_t = 2 * special.stdtr(n - 1, -np.abs(d_z) * np.sqrt(n))
-    found |= {"ci_low": low, "ci_high": high, "std": std, "p_t": p_t, "d_z": d_z}
+    in_units = {"difference": mean}
+    found = {"p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1))}
+    if n > 1:
+        std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
+        half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n)
+        low, high = bca_interval(differences, CONFIDENCE)
+        in_units |= {
+            "std": std, "ci_low": low, "ci_high": high, "t_low": mean - half, "t_high": mean + half,
+        }  # fmt: skip
+        d_z = np.divide(mean, std, out=np.full_like(mean, np.nan), where=~constant)
+        found |= {"d_z": d_z, "p_t": 2 * special.stdtr(n - 1, -np.abs(d_z) * np.sqrt(n))}
     if n > 2:
-        found |= {"g_z": d_z * small_sample_factor(n - 1), "correlation": _pearson(arm, baseline)}
-    return found
+        found["g_z"] = d_z * small_sample_factor(n - 1)
+        found["correlation"] = _pearson(arm, baseline)
+    with np.errstate(over="ignore"):
+        return found | {name: np.ldexp(rows, exponent) for name, rows in in_units.items()}
 
 
 def small_sample_factor(freedom: int) -> float:
@@ -201,26 +211,19 @@ def small_sample_factor(freedom: int) -> float:
     return float(np.exp(log) / np.sqrt(freedom / 2))
 
 
-def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Two-sided p of Welch's t test; None where a sample has fewer than two numbers or no spread
-    is left in either."""
-    if min(len(one), len(other)) < 2:
+def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
+    """Two-sided p of Welch's t test; None where an arm has fewer than two numbers, or where neither
+    has a spread."""
+    if one.standard_error is None or other.standard_error is None:
         return None
-    # Sums over a few numbers: plain Python is several times faster here than numpy or scipy.
-    (mean_1, error_1), (mean_2, error_2) = _mean_and_error(one), _mean_and_error(other)
-    error = error_1 + error_2
-    if error == 0:
+    error = math.hypot(one.standard_error, other.standard_error)
+    if error == 0 or one.mean is None or other.mean is None:
         return None
-    freedom = error**2 / (error_1**2 / (len(one) - 1) + error_2**2 / (len(other) - 1))
-    return float(2 * special.stdtr(freedom, -abs(mean_1 - mean_2) / math.sqrt(error)))
-
-
-def sign_test_p(wins: int, losses: int) -> float | None:
-    """Two-sided exact sign test: wins + losses fair tosses, ties left out."""
-    total = wins + losses
-    if total == 0:
-        return None
-    return min(1.0, 2 * float(special.bdtr(min(wins, losses), total, 0.5)))
+    freedom = 1 / (
+        (one.standard_error / error) ** 4 / (one.n - 1)
+        + (other.standard_error / error) ** 4 / (other.n - 1)
+    )
+    return float(2 * special.stdtr(freedom, -abs(one.mean - other.mean) / error))
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -234,8 +237,6 @@ class _Pairs:
     diverged: int
     baseline_diverged: int
     both_diverged: int
-    all_arm: list[float]
-    all_baseline: list[float]
 
 
 def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pairs:
@@ -265,31 +266,26 @@ def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pa
         diverged=diverged,
         baseline_diverged=baseline_diverged,
         both_diverged=both_diverged,
-        all_arm=usable_values(arm),
-        all_baseline=usable_values(baseline),
     )
 
 
 def _score(pair: _Pairs, metric: Metric) -> dict[str, Any]:
     """Who is ahead on how many seeds."""
-    ahead = [metric.better(a - b) for a, b in zip(pair.arm, pair.baseline, strict=True)]
-    wins = sum(lead > 0 for lead in ahead) + pair.baseline_diverged
-    losses = sum(lead < 0 for lead in ahead) + pair.diverged
+    above = sum(a > b for a, b in zip(pair.arm, pair.baseline, strict=True))
+    below = sum(a < b for a, b in zip(pair.arm, pair.baseline, strict=True))
+    wins, losses = (above, below) if metric.higher_is_better else (below, above)
     return {
-        "wins": wins,
-        "ties": sum(lead == 0 for lead in ahead) + pair.both_diverged,
-        "losses": losses,
+        "wins": wins + pair.baseline_diverged,
+        "ties": len(pair.arm) - wins - losses + pair.both_diverged,
+        "losses": losses + pair.diverged,
         "diverged": pair.diverged,
         "baseline_diverged": pair.baseline_diverged,
-        "p_sign": sign_test_p(wins, losses),
     }
 
 
 def _numbers(pairs: Sequence[_Pairs]) -> list[dict[str, Any]]:
     """The statistics of each comparison; those with equally many pairs are computed together."""
-    found: list[dict[str, Any]] = [
-        {"p_welch": welch_p(pair.all_arm, pair.all_baseline)} for pair in pairs
-    ]
+    found: list[dict[str, Any]] = [{} for _ in pairs]
     of_size: dict[int, list[int]] = {}
     for index, pair in enumerate(pairs):
         of_size.setdefault(len(pair.arm), []).append(index)
@@ -307,15 +303,6 @@ def _numbers(pairs: Sequence[_Pairs]) -> list[dict[str, Any]]:
         for index in indices:
             found[index]["flips"] = flips
     return found
-
-
-def _mean_and_error(sample: Sequence[float]) -> tuple[float, float]:
-    """The mean and its squared standard error."""
-    n = len(sample)
-    if min(sample) == max(sample):
-        return sample[0], 0.0
-    mean = math.fsum(sample) / n
-    return mean, math.fsum((value - mean) ** 2 for value in sample) / (n - 1) / n
 
 
 def _pearson(one: Floats, other: Floats) -> Floats:

@@ -94,6 +94,15 @@ def value_at(flat: Flat, path: str) -> Any:
     return below or ABSENT
 
 
+def agrees(flat: Flat, where: Mapping[str, Any]) -> bool:
+    """Whether a configuration has these values (dotted path -> value).
+
+    What a value leaves open may be anything: `SD` agrees with `{"kind": "SD", "keep_prob": 0.9}`,
+    as it does in a sweep file.
+    """
+    return all(_agree(value_at(flat, path), asked) for path, asked in where.items())
+
+
 def under(path: str, top: str) -> bool:
     """Whether `path` is `top` or lies below it."""
     return path == top or path.startswith(top + ".")
@@ -133,7 +142,24 @@ def spell(value: Any) -> str:
         return f"{name}({', '.join(rest)})" if rest else name
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def _agree(value: Any, asked: Any) -> bool:
+    if isinstance(value, list) and isinstance(asked, list):
+        if len(value) != len(asked):
+            return False
+        return all(any(_agree(item, want) for item in value) for want in asked)
+    if isinstance(value, Mapping):
+        if isinstance(asked, str):
+            return asked in (value.get("kind"), value.get("name"))
+        return isinstance(asked, Mapping) and all(
+            key in value and _agree(value[key], want) for key, want in asked.items()
+        )
+    return bool(value == asked)
 
 
 def _brief(path: str, value: Any) -> str:

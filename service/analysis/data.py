@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -32,8 +33,13 @@ class Observation:
     seconds: float
     """Wall-clock time, summed over the epochs."""
     epochs_done: int
+    epoch: int | None = None
+    """The epoch at which `value` was read; None: the last one."""
+    gpus: float = 0.0
+    """What the trial occupied while it ran; a share such as 0.25 is possible."""
+    cpus: float = 1.0
 
-    @property
+    @cached_property
     def missing(self) -> str | None:
         """Why this trial gives no number, in a word or two; None if it gives one.
 
@@ -47,11 +53,6 @@ class Observation:
         if self.state == "failed":
             return self.reason if self.reason == "diverged" else f"failed: {self.reason or 'error'}"
         return self.state
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the training loss stopped being finite: a result, not an accident."""
-        return self.state == "failed" and self.reason == "diverged"
 
 
 @dataclass(frozen=True)

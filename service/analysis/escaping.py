@@ -2,7 +2,18 @@
 
 import re
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#|~!&$])")
+_MARKDOWN = re.compile(
+    r"""[\\`|$]                                  # code, table cells, GitHub's mathematics
+    | \[ (?=.*\])                               # links
+    | (?<!\s) [*~] | [*~] (?!\s)                # between blanks they are themselves
+    | (?<![^\W_]) _ | _ (?![^\W_])              # emphasis never starts or ends within a word
+    | < (?=[A-Za-z/!?])                         # HTML, addresses
+    | & (?=\#?\w+;)                             # entities
+    | ^ (?: [-+](?=\s|$) | \#{1,6}(?=\s|$) | > | [-=]+$ )  # lists, headings, quotations
+    """,
+    re.VERBOSE,
+)
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 _LATEX = {
@@ -10,14 +21,18 @@ _LATEX = {
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": "--", "…": r"\ldots{}", "·": r"$\cdot$",
-    # In braces they make neither ligatures nor the optional argument of a line end.
-    "[": "{[}", "]": "{]}", "'": "{'}", "`": "{`}", '"': "{''}", "*": "{*}",
+    # Outside braces they would be taken for the argument or the star of a line end.
+    "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
 
 
 def escape_markdown(text: str) -> str:
-    """`text` as one line in which no character has a meaning of its own."""
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+    """`text` as one line that reads as it stands, in GitHub's Markdown.
+
+    Only what Markdown would take for its own is escaped: `p = 0.5`, `(%)` and `keep_prob` stay.
+    """
+    line = _MARKDOWN.sub(r"\\\g<0>", _one_line(text).strip())
+    return _NUMBERED.sub(r"\1\\\2", line)
 
 
 def escape_latex(text: str) -> str:

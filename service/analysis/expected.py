@@ -8,7 +8,7 @@ from scipy import special
 
 from lrd_core.spec import ExpectedSpec
 from service.analysis.arms import ArmSummary
-from service.analysis.configurations import flatten, path_title, value_at, value_titles
+from service.analysis.configurations import agrees, flatten, path_title, value_titles
 from service.analysis.metrics import NumberFormat
 
 MIN_SEEDS = 3
@@ -62,7 +62,7 @@ def hold_against(
         found = [
             summary
             for summary, flat in zip(summaries, flats, strict=True)
-            if all(_matches(value_at(flat, path), asked) for path, asked in value.where.items())
+            if agrees(flat, value.where)
         ]
         paper = value.value * scale
         verdict, low, high = _judge(found, paper, value.tolerance * scale)
@@ -103,24 +103,6 @@ def _judge(
     return ("within noise" if inside else "differs"), mean - half, mean + half
 
 
-def _matches(value: Any, asked: Any) -> bool:
-    """Whether a configuration's value is the asked one; what `asked` leaves open may be anything.
-
-    `SD` matches `{"kind": "SD", "keep_prob": 0.9}`, as it does in a sweep file.
-    """
-    if isinstance(value, list) and isinstance(asked, list):
-        if len(value) != len(asked):
-            return False
-        return all(any(_matches(item, want) for item in value) for want in asked)
-    if isinstance(value, Mapping):
-        if isinstance(asked, str):
-            return asked in (value.get("kind"), value.get("name"))
-        return isinstance(asked, Mapping) and all(
-            key in value and _matches(value[key], want) for key, want in asked.items()
-        )
-    return bool(value == asked)
-
-
 def _label(where: Mapping[str, Any]) -> str:
     parts = []
     for path, value in where.items():
@@ -134,8 +116,7 @@ def _ours(arm: ArmSummary | None, number: NumberFormat) -> str:
     if arm is None or arm.mean is None:
         return "–"
     spread = "" if arm.std is None else f" ± {number.show(arm.std)}"
-    count = "" if arm.complete else f" ({arm.n}/{arm.planned})"
-    return number.show(arm.mean) + spread + count
+    return f"{number.show(arm.mean)}{spread} ({arm.count})"
 
 
 def _signed(difference: float | None, number: NumberFormat) -> str:

@@ -67,7 +67,8 @@ def lay_out(flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str]) ->
     layout = _by_default(flats, pair, free)
     cells = _count(flats, layout.rows) * _count(flats, layout.columns)
     if cells > 2 * len(flats):  # mostly holes: these arms are a list, no grid
-        return Layout((ARM,), (), None)
+        # Labels need not differ: what else tells the arms apart stands beside them.
+        return Layout(tuple(distinguishing(flats, [ARM, *varied])), (), None)
     return layout
 
 

@@ -58,15 +58,15 @@ class NumberFormat:
     def fitting(cls, metric: Metric, means: Iterable[float | None]) -> Self:
         """Percent with two decimals; else four decimals, or powers of ten where those mislead."""
         if metric.is_share:
-            return cls(metric, ".2f")
+            return cls(metric, "z.2f")
         sizes = [abs(mean) for mean in means if mean]
         plain = not sizes or (max(sizes) < 1e5 and min(sizes) >= 1e-2)
-        return cls(metric, ".4f" if plain else ".3e")
+        return cls(metric, "z.4f" if plain else "z.3e")
 
     def show(self, value: float, sign: bool = False) -> str:
-        """`94.61` for 0.9461; with `sign`, `+0.12`."""
+        """`94.61` for 0.9461; with `sign`, `+0.12` or `−0.12`."""
         scaled = value * self.metric.scale
         if not math.isfinite(scaled):
             return str(value)
         text = format(scaled, ("+" if sign else "") + self.spec)
-        return text.replace("-0.00", "0.00") if float(text) == 0 and not sign else text
+        return "−" + text[1:] if sign and text.startswith("-") else text

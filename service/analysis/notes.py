@@ -4,17 +4,23 @@ from collections.abc import Iterator, Sequence
 
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.configurations import path_title
 from service.analysis.planning import plan
 
 MAX_ARMS_NAMED = 20
 _WAITING = {"queued", "running"}
 
 
-def notes_on(summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """The notes of a table, in reading order."""
+def notes_on(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], *, bold: str | None
+) -> Iterator[str]:
+    """The notes of a table, in reading order; `bold`: the pair factor, if it made any cell bold."""
     yield _about_spread(summaries)
+    if bold:
+        yield f"Bold: better by the mean as shown, where {path_title(bold)} alone differs."
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons)
+    yield from _about_the_lonely(summaries, comparisons)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -24,10 +30,9 @@ def _about_spread(summaries: Sequence[ArmSummary]) -> str:
     planned = sorted({summary.planned for summary in summaries})
     if planned == [1]:
         return "One seed per arm: nothing is known about the spread."
-    over = f"n = {planned[0]} seeds" if len(planned) == 1 else "the seeds of each arm"
-    text = f"Mean ± sample standard deviation (n − 1) over {over}"
+    text = "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind it"
     if any(not summary.complete for summary in summaries):
-        text += "; in brackets how many of the planned seeds gave a number"
+        text += ", of those planned"
     return text + "."
 
 
@@ -53,10 +58,7 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     )
     family = len(comparisons)
     over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
-    yield (
-        f"† p < {ALPHA:g} against the baseline: {exact} two-sided paired sign-flip test{over}. "
-        "Bold: better by the mean."
-    )
+    yield (f"† p < {ALPHA:g} against the baseline: {exact} two-sided paired sign-flip test{over}.")
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (
@@ -66,3 +68,17 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     prospect = plan(pairs, family)
     if pairs and not prospect.can_reject:
         yield prospect.sentence
+
+
+def _about_the_lonely(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
+) -> Iterator[str]:
+    compared = {comparison.arm_id for comparison in comparisons}
+    lonely = [
+        summary.arm.label
+        for summary in summaries
+        if not summary.arm.is_baseline and summary.arm.id not in compared
+    ]
+    if comparisons and lonely:
+        more = ", …" if len(lonely) > MAX_ARMS_NAMED else ""
+        yield f"Without a baseline to compare with: {', '.join(lonely[:MAX_ARMS_NAMED])}{more}."

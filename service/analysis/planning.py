@@ -6,7 +6,9 @@ from typing import Any
 
 from scipy import special
 
-ALPHA = 0.05
+from service.analysis.comparisons import ALPHA
+from service.analysis.resampling import EXACT_UP_TO, FLIPS
+
 POWER = 0.8
 
 
@@ -18,13 +20,14 @@ class Plan:
     comparisons: int
     alpha: float
     smallest_p: float
-    """The least p that the exact two-sided sign-flip test can give, whatever the data: 2 / 2^n."""
+    """The least p that the two-sided sign-flip test can give, whatever the data."""
     smallest_p_holm: float
     """The same after Holm's correction, if this comparison is the clearest of the family."""
-    seeds_needed_alone: int
+    seeds_needed_alone: int | None
     """Seeds from which a single comparison can give p < alpha."""
-    seeds_needed: int
-    """Seeds from which the clearest of the family can give p_holm < alpha."""
+    seeds_needed: int | None
+    """Seeds from which the clearest of the family can give p_holm < alpha; None where no number
+    of seeds can (above some 26,000 comparisons at 0.05)."""
     detectable_effect: float | None
     """Difference of means, in standard deviations of the paired difference, that a paired t test
     at alpha finds with 80 % power; None below 2 seeds."""
@@ -43,9 +46,10 @@ class Plan:
         family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
         if not self.can_reject:
             least = self.smallest_p if self.comparisons <= 1 else self.smallest_p_holm
+            remedy = f"{self.seeds_needed} seeds can" if self.seeds_needed else "no number can"
             return (
-                f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the exact "
-                f"paired sign-flip test gives at least {least:.2g}; {self.seeds_needed} seeds can."
+                f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the "
+                f"paired sign-flip test gives at least {least:.2g}; {remedy}."
             )
         effect = self.detectable_effect_holm or 0.0
         return (
@@ -75,19 +79,19 @@ def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA) -> Plan:
 
 
 def smallest_p(seeds: int) -> float:
-    """The least two-sided p of the exact sign-flip test: 2 / 2^n; 1 without a pair.
+    """The least two-sided p of the sign-flip test: 2 / 2^n, and 1 without a pair.
 
-    The same bound holds for Wilcoxon's signed-rank test and for the sign test.
+    The same bound holds for Wilcoxon's signed-rank test and for the sign test. Where there are too
+    many sign patterns to count, p is estimated, and 1 / 10,000 is the least.
     """
-    return min(1.0, 2.0 ** (1 - seeds)) if seeds < 1000 else 0.0
+    return 1 / (1 + FLIPS) if seeds > EXACT_UP_TO else min(1.0, 2.0 ** (1 - seeds))
 
 
-def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int:
+def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int | None:
     """The least n with comparisons · 2 / 2^n < alpha: 6 for one comparison, 9 for ten."""
-    seeds = 1
-    while max(1, comparisons) * smallest_p(seeds) >= alpha:
-        seeds += 1
-    return seeds
+    family = max(1, comparisons)
+    enough = (n for n in range(1, EXACT_UP_TO + 1) if family * smallest_p(n) < alpha)
+    return next(enough, None)
 
 
 @lru_cache(maxsize=1024)

@@ -61,13 +61,14 @@ def _expected(row: ExpectedRow) -> tuple[str, ...]:
 
 _SUMMARY = (
     "planned", "n", "failed", "diverged", "mean", "std", "standard_error", "ci_low", "ci_high",
-    "median", "iqm", "min", "max", "seconds", "status",
+    "median", "iqm", "min", "max", "epoch", "seconds", "gpu_seconds", "cpu_seconds", "status",
 )  # fmt: skip
 _COMPARISON = {
     "baseline": "baseline", "pairs": "n", "wins": "wins", "ties": "ties", "losses": "losses",
     "difference": "difference", "difference_ci_low": "ci_low", "difference_ci_high": "ci_high",
+    "difference_t_low": "t_low", "difference_t_high": "t_high",
     "p_sign_flip": "p_sign_flip", "p_holm": "p_holm", "p_t": "p_t", "p_welch": "p_welch",
-    "p_sign": "p_sign", "d_z": "d_z", "g_z": "g_z", "correlation": "correlation",
+    "d_z": "d_z", "g_z": "g_z", "correlation": "correlation",
 }  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def _latex_cell(cell: Cell) -> str:
         text += rf" \pm {_latex_number(cell.spread)}" if cell.spread else ""
         dagger = r"^{\dagger}" if cell.significant else ""
         text = f"${text}{dagger}$"
-    return text + (rf" {{\footnotesize ({cell.count})}}" if cell.count else "")
+    return text + rf" {{\footnotesize ({cell.count})}}"
 
 
 def _latex_number(text: str) -> str:
@@ -246,5 +247,8 @@ def _numbers(summary: ArmSummary) -> dict[str, Any]:
 def _difference(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
-    names = ("baseline_id", "n", "difference", "ci_low", "ci_high", "p_sign_flip", "p_holm")
+    names = (
+        "baseline_id", "n", "difference", "ci_low", "ci_high", "t_low", "t_high",
+        "p_sign_flip", "p_holm",
+    )  # fmt: skip
     return {name: getattr(comparison, name) for name in names}

@@ -26,15 +26,15 @@ class Cell:
     spread: str = ""
     """Sample standard deviation as shown: `0.12`; empty for n = 1."""
     count: str = ""
-    """`4/5` where not every planned seed gave a number."""
+    """The seeds behind it: `5`, or `4/5` where a planned one gave no number."""
     best: bool = False
-    """The better of the pair (without one: the best of its column), by the mean as shown."""
+    """The better of its pair, by the mean as shown."""
 
     @property
     def text(self) -> str:
-        """`94.61 ± 0.12 (4/5)`."""
+        """`94.61 ± 0.12 (4/5)`; empty for a hole."""
         spread = f" ± {self.spread}" if self.spread else ""
-        return self.mean + spread + (f" ({self.count})" if self.count else "")
+        return f"{self.mean}{spread} ({self.count})" if self.count else ""
 
     @property
     def significant(self) -> bool:
@@ -73,10 +73,10 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """`test accuracy (%), last epoch: mean ± standard deviation`."""
+        """`test accuracy (%), last epoch: mean ± standard deviation (n) over seeds`."""
         places = {"last": "last epoch", "best": "best epoch"}
         place = places.get(self.at, self.at.replace(":", " "))
-        return f"{self.metric.title}, {place}: mean ± standard deviation over seeds"
+        return f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
 
 
 def build_table(
@@ -125,7 +125,7 @@ def build_table(
             Row(titles, tuple(cells.get((row, column), Cell()) for column in columns.places))
             for row, titles in zip(rows.places, rows.titles, strict=True)
         ),
-        notes=tuple(notes_on(summaries, comparisons)),
+        notes=tuple(notes_on(summaries, comparisons, bold=chosen.pair if best else None)),
         expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),
         source=wanted.source if wanted else "",
         summaries=tuple(summaries),
@@ -150,24 +150,19 @@ def _best(
 ) -> set[str]:
     """The ids of the arms to set in bold.
 
-    Candidates stand against each other within a pair; without a pair factor within a column, or
-    within the row of a table that has only one. What reads the same is equally good, and where all
-    read the same none is bold. A mean over survivors (an arm with diverged seeds) is never bold,
-    and neither is what it beats.
+    Only those of a pair stand against each other: arms that differ in the pair factor alone. What
+    reads the same is equally good, and where all read the same none is bold. A mean over survivors
+    (an arm with diverged seeds) is never bold, and neither is what it beats.
     """
+    if layout.pair is None:
+        return set()
+    paths = (*layout.rows, *layout.columns)
+    others = [index for index, path in enumerate(paths) if path != layout.pair]
     groups: dict[Any, list[ArmSummary]] = {}
-    one_row = len({row for row, _ in places}) == 1
     for (row, column), summary in zip(places, summaries, strict=True):
-        if layout.pair in layout.columns:
-            at = layout.columns.index(layout.pair or "")
-            key: Any = (row, column[:at] + column[at + 1 :])
-        elif layout.pair in layout.rows and len(layout.rows) > 1:
-            at = layout.rows.index(layout.pair or "")
-            key = (row[:at] + row[at + 1 :], column)
-        else:
-            key = None if one_row else column
         if summary.mean is not None:
-            groups.setdefault(key, []).append(summary)
+            place = (*row, *column)
+            groups.setdefault(tuple(place[index] for index in others), []).append(summary)
     best: set[str] = set()
     for group in groups.values():
         shown = {summary.arm.id: number.show(summary.mean or 0.0) for summary in group}
@@ -183,11 +178,10 @@ def _best(
 def _cell(
     summary: ArmSummary, comparison: Comparison | None, number: NumberFormat, best: bool
 ) -> Cell:
-    count = "" if summary.complete else f"{summary.n}/{summary.planned}"
     if summary.mean is None:
         # Every seed met the same fate: say it in a word.
         fates = list(summary.missing)
         word = fates[0] if len(fates) == 1 else "–"
-        return Cell(summary, comparison, mean=word, count=count)
+        return Cell(summary, comparison, mean=word, count=summary.count)
     spread = "" if summary.std is None else number.show(summary.std)
-    return Cell(summary, comparison, number.show(summary.mean), spread, count, best)
+    return Cell(summary, comparison, number.show(summary.mean), spread, summary.count, best)

@@ -1,0 +1,136 @@
+"""Mean learning curves: an arm's metric over its seeds, against epochs or seconds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.analysis.arms import statistics_of
+from service.analysis.data import ArmInfo, Series
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm's curve; `x`, `epochs`, `mean`, `std` and `n` are of equal length, x rising.
+
+    At each epoch the statistics are over the trials that reported a finite value there. So n falls
+    where trials diverged or have not arrived yet, and the mean may jump there: draw n, or say it.
+    """
+
+    arm_id: str
+    label: str
+    trials: int
+    """Trials with at least one report, whatever became of them."""
+    epochs: tuple[int, ...]
+    """Counted from 1."""
+    x: tuple[float, ...]
+    """The epochs again, or seconds: the running sum of the mean duration of each epoch. With all
+    trials present that is their mean time of arrival."""
+    mean: tuple[float | None, ...]
+    """None where n = 0: a gap in the line."""
+    std: tuple[float | None, ...]
+    """Sample standard deviation (divided by n − 1); None where n < 2."""
+    n: tuple[int, ...]
+    thinned_from: int | None
+    """How many points there were before thinning; None where all of them are here."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields; tuples become lists in JSON."""
+        return asdict(self)
+
+
+def mean_curves(
+    arms: Sequence[ArmInfo],
+    series: Iterable[Series],
+    *,
+    by: Literal["epoch", "seconds"] = "epoch",
+    points: int | None = None,
+) -> list[Curve]:
+    """One curve per arm, in the order of `arms`; an arm without reports has an empty one.
+
+    `points`: at most so many are kept (see `thin`); None keeps all.
+
+    Raises:
+        ValueError: a series names an unknown arm, or `points` is below 2.
+    """
+    of_arm: dict[str, list[Series]] = {arm.id: [] for arm in arms}
+    for each in series:
+        if each.arm_id not in of_arm:
+            raise ValueError(f"trial {each.trial_id}: no arm {each.arm_id}")
+        if each.epochs:
+            of_arm[each.arm_id].append(each)
+    return [_curve(arm, of_arm[arm.id], by, points) for arm in arms]
+
+
+def thin(x: Sequence[float], y: Sequence[float | None], points: int) -> list[int]:
+    """Which points to keep, at most `points`, so that the line looks the same; in order.
+
+    Largest triangle, three buckets (Steinarsson 2013): of each bucket the point that spans the
+    largest triangle with the one kept before it and the mean of the next bucket. A spike survives;
+    so do the first and the last point.
+
+    Raises:
+        ValueError: `points` below 2.
+    """
+    if points < 2:
+        raise ValueError(f"the first and the last point are kept: at least 2 points, got {points}")
+    if len(x) <= points:
+        return list(range(len(x)))
+    xs, ys = np.asarray(x, dtype=np.float64), _filled(y)
+    edges = np.linspace(1, len(xs) - 1, points - 1).astype(int).tolist()
+    kept = [0]
+    for start, end, after in zip(edges, edges[1:], [*edges[2:], len(xs)], strict=False):
+        next_x, next_y = xs[end:after].mean(), ys[end:after].mean()
+        last_x, last_y = xs[kept[-1]], ys[kept[-1]]
+        areas = np.abs(
+            (last_x - next_x) * (ys[start:end] - last_y)
+            - (last_x - xs[start:end]) * (next_y - last_y)
+        )
+        kept.append(start + int(areas.argmax()))
+    return [*kept, len(xs) - 1]
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _curve(arm: ArmInfo, series: Sequence[Series], by: str, points: int | None) -> Curve:
+    values: dict[int, list[float]] = {}
+    seconds: dict[int, list[float]] = {}
+    for each in series:
+        for epoch, value, spent in zip(each.epochs, each.values, each.seconds, strict=True):
+            at = values.setdefault(epoch, [])
+            if value is not None and np.isfinite(value):
+                at.append(value)
+            seconds.setdefault(epoch, []).append(spent)
+    epochs = sorted(values)
+    statistics = statistics_of([values[epoch] for epoch in epochs])
+    x = [float(epoch) for epoch in epochs]
+    if by == "seconds":
+        x = np.cumsum([np.mean(seconds[epoch]) for epoch in epochs]).tolist()
+    mean = [each["mean"] for each in statistics]
+    kept = list(range(len(x))) if points is None else thin(x, mean, points)
+    return Curve(
+        arm_id=arm.id,
+        label=arm.label,
+        trials=len(series),
+        epochs=tuple(epochs[index] for index in kept),
+        x=tuple(x[index] for index in kept),
+        mean=tuple(mean[index] for index in kept),
+        std=tuple(statistics[index]["std"] for index in kept),
+        n=tuple(len(values[epochs[index]]) for index in kept),
+        thinned_from=len(x) if len(kept) < len(x) else None,
+    )
+
+
+def _filled(y: Sequence[float | None]) -> Floats:
+    """Gaps bridged by a straight line, for measuring only."""
+    ys = np.array([np.nan if value is None else value for value in y], dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(ys))
+    if not known.size:
+        return np.zeros_like(ys)
+    top = np.abs(ys[known]).max() or 1.0  # an area of two losses of 1e200 is no number
+    return np.asarray(np.interp(np.arange(len(ys)), known, ys[known] / top))

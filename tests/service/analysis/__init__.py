@@ -1,0 +1,1 @@
+"""Tests of service/analysis; a package, so that its modules may share `cases`."""
