@@ -72,9 +72,11 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
     bias = special.ndtri((below + up_to) / 2)
 
     centred = differences - observed[:, None]
-    spread = (centred**2).sum(axis=1)
     flat = np.ptp(differences, axis=1) == 0
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Brought to size first: the cube of 1e-163 is no number.
+        centred = centred / np.abs(centred).max(axis=1, keepdims=True)
+        spread = (centred**2).sum(axis=1)
         # The jackknife's acceleration; for a mean it is the skewness over 6 sqrt(n).
         acceleration = (centred**3).sum(axis=1) / spread**1.5 / 6
     ends = []
