@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
-from service.api import sweeps, trials
+from service.api import results, sweeps, trials
 from service.errors import ServiceError, Unprocessable
 from service.settings import Settings
 from service.store.session import Database
@@ -29,6 +29,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     app.state.settings, app.state.database = settings, database
     app.include_router(sweeps.router, prefix="/api/v1")
+    app.include_router(results.router, prefix="/api/v1")
     app.include_router(trials.router, prefix="/api/v1")
 
     @app.get("/healthz", include_in_schema=False)

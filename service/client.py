@@ -63,18 +63,29 @@ class Client:
         """The epochs of a trial."""
         return list(self._items(f"/trials/{trial_id}/reports"))
 
-    def curves(self, sweep_id: str, metric: str) -> list[dict[str, Any]]:
-        """The mean of a metric at each epoch of each arm."""
-        items = self._json("GET", f"/sweeps/{sweep_id}/curves", params={"metric": metric})["items"]
-        return list(items)
+    def comparisons(self, sweep_id: str, **question: Any) -> list[dict[str, Any]]:
+        """Each arm against its baseline; `question`: metric, at, baseline."""
+        params = _given(question)
+        return list(self._json("GET", f"/sweeps/{sweep_id}/comparisons", params=params)["items"])
+
+    def curves(self, sweep_id: str, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
+        """The mean of a metric at each epoch (or second) of each arm."""
+        params = {"metric": metric, "by": by}
+        return list(self._json("GET", f"/sweeps/{sweep_id}/curves", params=params)["items"])
+
+    def figure(self, sweep_id: str, name: str, kind: str = "svg", **question: Any) -> bytes:
+        """`learning-curves`, `keep-prob` or `forest` as svg, pdf or png."""
+        path = f"/sweeps/{sweep_id}/figures/{name}.{kind}"
+        return self._ask("GET", path, params=_given(question)).content
 
     def cancel(self, sweep_id: str) -> dict[str, Any]:
         """Ask for the end of a sweep."""
         return self._json("POST", f"/sweeps/{sweep_id}/cancel")
 
-    def table(self, sweep_id: str, form: str = "markdown") -> str:
-        """The table as `markdown`, `csv` or `latex`."""
-        return self._ask("GET", f"/sweeps/{sweep_id}/table", params={"format": form}).text
+    def table(self, sweep_id: str, form: str = "markdown", **question: Any) -> str:
+        """The table as `markdown`, `csv`, `latex` or `json`; `question`: metric, at, baseline."""
+        params = {"format": form, **_given(question)}
+        return self._ask("GET", f"/sweeps/{sweep_id}/table", params=params).text
 
     def watch(self, sweep_id: str, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
         """The sweep again and again, until it has ended."""
@@ -112,3 +123,7 @@ class Client:
                 [Fault(each["pointer"], each["detail"]) for each in problem["errors"]]
             )
         raise ServiceAnswered(problem["detail"])
+
+
+def _given(question: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in question.items() if value is not None}

@@ -7,8 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from service.cli import console, follow
 from service.client import Client
 
@@ -47,25 +45,11 @@ def _run(client: Client, results: Path) -> int:
     sys.stdout.write("\n" + table + "\n")
     (results / "table.md").write_text(table)
     (results / "table.csv").write_text(client.table(sweep["id"], "csv"))
-    _figure(client, sweep["id"], results)
+    for kind in ("png", "svg"):
+        figure = client.figure(sweep["id"], "learning-curves", kind)
+        (results / f"curves.{kind}").write_bytes(figure)
     console.print("written to results/: table.md, table.csv, curves.png, curves.svg")
     return 0 if state == "succeeded" else 1
-
-
-def _figure(client: Client, sweep_id: str, results: Path) -> None:
-    """Mean learning curves: dashed without LRD, solid with; one colour an optimizer."""
-    metrics = ("train_loss", "train_accuracy", "test_accuracy")
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 3), metrics, strict=True):
-        for position, curve in enumerate(client.curves(sweep_id, metric)):
-            style = "--" if position % 2 == 0 else "-"
-            colour = f"C{position // 2}"
-            axes.plot(curve["epochs"], curve["mean"], style, color=colour, label=curve["label"])
-        axes.set_xlabel("epoch")
-        axes.set_title(metric.replace("_", " ") + ", mean over seeds")
-    axes.legend(fontsize="x-small")
-    for suffix in ("png", "svg"):
-        figure.savefig(results / f"curves.{suffix}")
 
 
 if __name__ == "__main__":

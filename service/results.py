@@ -1,97 +1,232 @@
-"""From rows to the table: what the store holds, through the analysis, for one sweep."""
+"""From rows to numbers: what the store holds of one sweep, put through the analysis."""
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from lrd_core.report import decode_number, encode_number
 from lrd_core.spec import SweepSpec
 from service.analysis.arms import ArmSummary, summarise
-from service.analysis.data import ArmInfo, Observation
+from service.analysis.baselines import default_baseline, with_baseline
+from service.analysis.comparisons import Comparison, compare
+from service.analysis.curves import Curve, mean_curves
+from service.analysis.data import ArmInfo, Observation, Series
+from service.analysis.metrics import Metric
+from service.analysis.readings import observe
+from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.store import sweeps as store
 from service.store.models import Sweep
 
-METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+HEADLINES = ("test_accuracy", "mean_iou", "reached", "val_loss", "test_loss")
+"""The metric of a table that names none: the first of these that the trials report."""
+_NO_METRIC = {"epoch", "lr", "seconds"}
 
 
-def summaries(session: Session, sweep: Sweep, metric: str) -> list[ArmSummary]:
-    """The statistics of each arm at its last epoch."""
-    arms = [
-        ArmInfo(str(arm.id), arm.label, arm.config, arm.is_baseline)
-        for arm in store.arms(session, sweep.id)
-    ]
-    observations = []
-    for trial, _ in store.trials(session, sweep.id):
-        value = (trial.last_report or {}).get(metric)
-        observations.append(
+class Results:
+    """One sweep, read at one place (last, best or a given epoch) against one baseline.
+
+    Args:
+        session: a reading transaction; everything comes from its one picture.
+        sweep: whose results.
+        at: `last`, `best` or `epoch:N`; None for what the spec's table says.
+        baseline: the id of an arm; None for what the spec says.
+
+    Raises:
+        ValueError: no arm of the sweep has the id `baseline`.
+    """
+
+    def __init__(
+        self, session: Session, sweep: Sweep, *, at: str | None = None, baseline: str | None = None
+    ) -> None:
+        self._session, self._sweep = session, sweep
+        self.spec = SweepSpec.model_validate(sweep.spec)
+        self.at = at or self.spec.table.at
+        arms = [
+            ArmInfo(str(arm.id), arm.label, arm.config, arm.is_baseline)
+            for arm in store.arms(session, sweep.id)
+        ]
+        overrides = self.spec.baseline or default_baseline(arms)
+        chosen = baseline or overrides
+        self.arms = with_baseline(arms, chosen) if chosen else arms
+        self._baseline_paths = [] if baseline else list(overrides)
+
+    @cached_property
+    def trials(self) -> list[store.TrialRow]:
+        """What the statistics need of each trial."""
+        return store.trial_rows(self._session, self._sweep.id)
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """What the trials report, in the order of the reports."""
+        names: dict[str, None] = {}
+        for trial in self.trials:
+            names |= dict.fromkeys(trial.last_report or ())
+        return [name for name in names if name not in _NO_METRIC]
+
+    @property
+    def headline(self) -> str:
+        """The metric of the sweep's table."""
+        if self.spec.table.metric:
+            return self.spec.table.metric
+        return next((name for name in HEADLINES if name in self.metrics), HEADLINES[0])
+
+    @property
+    def learning_metrics(self) -> list[str]:
+        """The panels of the paper's figures, as far as the trials report them."""
+        paper = ("train_loss", "train_accuracy", "test_accuracy")
+        return [name for name in paper if name in self.metrics] or self.metrics[:3]
+
+    def provenance(self) -> dict[str, str]:
+        """What made these numbers, for a comment in a paper's source."""
+        sweep = self._sweep
+        environments = store.environments(self._session, sweep.id)
+        return {
+            "sweep": f"{sweep.name} ({sweep.id})",
+            "code": sweep.code_version,
+            "read at": self.at,
+            "environment": "; ".join(environments) or "not known yet",
+        }
+
+    def summaries(self, metric: str) -> list[ArmSummary]:
+        """The statistics of each arm."""
+        return summarise(self.arms, self._observations(metric))
+
+    def comparisons(self, metric: str, summaries: Sequence[ArmSummary]) -> list[Comparison]:
+        """Each arm against its baseline; `summaries` are those of the same metric."""
+        if not any(arm.is_baseline for arm in self.arms):
+            return []
+        observations = self._observations(metric)
+        return compare(summaries, observations, metric=metric, baseline=self._baseline_paths)
+
+    def table(self, metric: str | None = None) -> Table:
+        """The sweep's table, laid out as its spec asks."""
+        metric = metric or self.headline
+        summaries = self.summaries(metric)
+        return build_table(
+            summaries,
+            self.comparisons(metric, summaries),
+            layout=self.spec.table,
+            metric=metric,
+            at=self.at,
+            baseline=self._baseline_paths,
+            expected=self.spec.expected,
+        )
+
+    def curves(
+        self, metric: str, *, by: Literal["epoch", "seconds"] = "epoch", points: int | None = None
+    ) -> list[Curve]:
+        """The mean of `metric` at each epoch of each arm, with its spread and n."""
+        return mean_curves(self.arms, self.series(metric), by=by, points=points)
+
+    def speed(self, metric: str, threshold: float) -> tuple[list[Reach], list[Speed]]:
+        """How soon each arm reaches `threshold`, and how that compares with its baseline."""
+        series = self.series(metric)
+        reached = reach(self.arms, series, metric=metric, threshold=threshold)
+        if not any(arm.is_baseline for arm in self.arms):
+            return reached, []
+        against = compare_speed(
+            self.arms, series, metric=metric, threshold=threshold, baseline=self._baseline_paths
+        )
+        return reached, against
+
+    def series(self, metric: str) -> list[Series]:
+        """The metric of every trial, epoch by epoch."""
+        return [self._series(trial, metric) for trial in self.trials]
+
+    def arm_views(self) -> list[dict[str, Any]]:
+        """The arms, each with what became of its seeds and with every metric's statistics."""
+        views: dict[str, dict[str, Any]] = {
+            arm.id: {
+                "id": int(arm.id),
+                "label": arm.label,
+                "config": arm.config,
+                "is_baseline": arm.is_baseline,
+                "n": 0,
+                "planned": 0,
+                "failed": 0,
+                "diverged": 0,
+                "status": "",
+                "missing": {},
+                "metrics": {},
+            }
+            for arm in self.arms
+        }
+        for metric in self.metrics or [self.headline]:
+            for summary in self.summaries(metric):
+                flat = summary.to_json()
+                view = views[summary.arm.id]
+                if metric == self.headline or not view["planned"]:
+                    view |= {name: flat[name] for name in _OF_THE_ARM}
+                view["metrics"][metric] = {name: flat[name] for name in _OF_A_METRIC}
+        return list(views.values())
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _reports(self) -> dict[int, list[dict[str, Any]]]:
+        return store.reports_by_trial(self._session, self._sweep.id)
+
+    def _observations(self, metric: str) -> Iterable[Observation]:
+        if self.at != "last":
+            kind = Metric(metric)
+            return [
+                observe(self._series(trial, metric), kind, self.at, trial.gpus, trial.cpus)
+                for trial in self.trials
+            ]
+        return [
             Observation(
                 trial_id=str(trial.id),
                 arm_id=str(trial.arm_id),
                 seed=trial.seed,
                 state=trial.state,
                 reason=trial.reason,
-                value=None if value is None else decode_number(value),
+                value=_number(trial.last_report or {}, metric),
                 seconds=trial.seconds,
                 epochs_done=trial.epochs_done,
+                gpus=trial.gpus,
+                cpus=trial.cpus,
             )
+            for trial in self.trials
+        ]
+
+    def _series(self, trial: store.TrialRow, metric: str) -> Series:
+        reports = self._reports.get(trial.id, [])
+        return Series(
+            trial_id=str(trial.id),
+            arm_id=str(trial.arm_id),
+            seed=trial.seed,
+            state=trial.state,
+            reason=trial.reason,
+            epochs=tuple(report["epoch"] for report in reports),
+            values=tuple(_number(report, metric) for report in reports),
+            seconds=tuple(report["seconds"] for report in reports),
         )
-    return summarise(arms, observations)
 
 
-def table(session: Session, sweep: Sweep) -> Table:
-    """The sweep's table, laid out as its spec asks."""
-    spec = SweepSpec.model_validate(sweep.spec)
-    metric = spec.table.metric or "test_accuracy"
-    return build_table(
-        summaries(session, sweep, metric),
-        layout=spec.table,
-        metric=metric,
-        baseline=list(spec.baseline),
-        expected=spec.expected,
-    )
+_OF_THE_ARM = (
+    "n", "planned", "failed", "diverged", "status", "missing", "seconds", "gpu_seconds",
+    "cpu_seconds",
+)  # fmt: skip
+_OF_A_METRIC = (
+    "n", "mean", "std", "standard_error", "ci_low", "ci_high", "median", "iqm", "min", "max",
+    "epoch",
+)  # fmt: skip
 
 
-def arm_views(session: Session, sweep: Sweep) -> list[dict[str, Any]]:
-    """The arms with n, failed, and the mean and spread of every metric."""
-    views: dict[str, dict[str, Any]] = {}
-    for metric in METRICS:
-        for summary in summaries(session, sweep, metric):
-            view = views.setdefault(
-                summary.arm.id,
-                {
-                    "id": int(summary.arm.id),
-                    "label": summary.arm.label,
-                    "config": summary.arm.config,
-                    "is_baseline": summary.arm.is_baseline,
-                    "n": summary.n,
-                    "planned": summary.planned,
-                    "failed": summary.failed,
-                    "diverged": summary.diverged,
-                    "metrics": {},
-                },
-            )
-            numbers = {"mean": summary.mean, "std": summary.std}
-            view["metrics"][metric] = {
-                name: None if number is None else encode_number(number)
-                for name, number in numbers.items()
-            }
-    return list(views.values())
+def _number(report: dict[str, Any], metric: str) -> float | None:
+    value = report.get(metric)
+    return None if value is None else decode_number(value)
 
 
-def mean_curves(session: Session, sweep: Sweep, metric: str) -> list[dict[str, Any]]:
-    """For each arm: epochs, and the mean and n of the finite values there."""
-    points: dict[int, dict[int, list[float]]] = {}
-    for arm_id, report in store.sweep_reports(session, sweep.id):
-        if metric in report and isinstance(report[metric], int | float):
-            points.setdefault(arm_id, {}).setdefault(report["epoch"], []).append(report[metric])
-    return [
-        {
-            "arm_id": arm.id,
-            "label": arm.label,
-            "epochs": list(of_arm := points.get(arm.id, {})),
-            "mean": [sum(values) / len(values) for values in of_arm.values()],
-            "n": [len(values) for values in of_arm.values()],
-        }
-        for arm in store.arms(session, sweep.id)
-    ]
+def json_safe(value: Any) -> Any:
+    """`value` with every NaN and infinity spelled out, as in the epoch reports."""
+    if isinstance(value, float):
+        return encode_number(value)
+    if isinstance(value, dict):
+        return {name: json_safe(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(item) for item in value]
+    return value

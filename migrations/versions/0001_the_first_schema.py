@@ -126,6 +126,8 @@ def upgrade() -> None:
         sa.Column("epochs_done", sa.Integer(), nullable=False),
         sa.Column("last_report", sa.JSON(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("cpus", sa.Double(), nullable=False),
+        sa.Column("gpus", sa.Double(), nullable=False),
         sa.Column("cancel_requested_at", sa.Double(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),

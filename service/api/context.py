@@ -5,11 +5,12 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from lrd_core.documents import parse_json, parse_yaml
 from service.errors import TooLarge, Unprocessable, UnsupportedMedia
 from service.settings import Settings
+from service.store.models import Sweep
 from service.store.session import Database
 
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
@@ -54,6 +55,16 @@ async def document(request: Request) -> Any:
 
 
 DocumentDep = Annotated[Any, Depends(document)]
+
+
+def etag_of(sweep: Sweep) -> str:
+    """Changes with everything that a reader of the sweep, its trials or its results can see."""
+    return f'"{sweep.version}"'
+
+
+def unchanged(sweep: Sweep) -> Response:
+    """304: the reader has it already."""
+    return Response(status_code=304, headers={"ETag": etag_of(sweep)})
 
 
 def encode_token(key: list[Any]) -> str:

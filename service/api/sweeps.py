@@ -1,13 +1,19 @@
-"""/sweeps: submit, list, read, cancel; and what comes out of one: arms, table."""
+"""/sweeps: submit, list, read, cancel."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from lrd_core.spec import SweepSpec, expand_arms
-from service import results
-from service.analysis import render
-from service.api.context import DatabaseDep, DocumentDep, SettingsDep, decode_token, encode_token
+from service.api.context import (
+    DatabaseDep,
+    DocumentDep,
+    SettingsDep,
+    decode_token,
+    encode_token,
+    etag_of,
+    unchanged,
+)
 from service.api.views import sweep_view, trial_view
 from service.errors import Unprocessable
 from service.store import sweeps as store
@@ -87,10 +93,9 @@ def read(
     """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        tag = f'"{sweep.version}"'
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers={"ETag": tag})
-        response.headers["ETag"] = tag
+        if request.headers.get("if-none-match") == etag_of(sweep):
+            return unchanged(sweep)
+        response.headers["ETag"] = etag_of(sweep)
         return sweep_view(sweep)
 
 
@@ -116,41 +121,3 @@ def trials(
         "items": items,
         "next_page_token": encode_token([items[-1]["id"]]) if more else None,
     }
-
-
-@router.get("/{sweep_id}/arms")
-def arms(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
-    """The sweep's arms with n, failed, mean and standard deviation of each metric."""
-    with database.read() as session:
-        return {
-            "items": results.arm_views(session, store.get(session, sweep_id)),
-            "next_page_token": None,
-        }
-
-
-@router.get("/{sweep_id}/table")
-def table(
-    sweep_id: str,
-    database: DatabaseDep,
-    format: Annotated[str, Query(pattern="^(json|markdown|csv|latex)$")] = "json",
-) -> Any:
-    """The table: `format` is json, markdown, csv or latex."""
-    with database.read() as session:
-        made = results.table(session, store.get(session, sweep_id))
-    if format == "json":
-        return render.to_json(made)
-    text = {"markdown": render.markdown, "csv": render.csv, "latex": render.latex}[format](made)
-    kind = {"markdown": "text/markdown", "csv": "text/csv", "latex": "application/x-latex"}[format]
-    return Response(text, media_type=kind)
-
-
-@router.get("/{sweep_id}/curves")
-def curves(
-    sweep_id: str,
-    database: DatabaseDep,
-    metric: Annotated[str, Query(max_length=100)] = "test_accuracy",
-) -> dict[str, Any]:
-    """The mean of `metric` at each epoch of each arm, with the n behind it."""
-    with database.read() as session:
-        sweep = store.get(session, sweep_id)
-        return {"metric": metric, "items": results.mean_curves(session, sweep, metric)}

@@ -112,7 +112,7 @@ def claim(
             room = min(room, sweep.max_concurrent - sweep.running)
         if room <= 0:
             continue
-        taken = _take(session, holder, sweep.id, room)
+        taken = _take(session, holder, sweep.id, room, cpus, gpus)
         resources = Resources(num_cpus=cpus, num_gpus=gpus)
         assignments += [_assignment(session, spec, trial, resources) for trial in taken]
         free_cpus -= cpus * len(taken)
@@ -120,7 +120,9 @@ def claim(
     return assignments
 
 
-def _take(session: Session, holder: str, sweep_id: str, count: int) -> list[Trial]:
+def _take(
+    session: Session, holder: str, sweep_id: str, count: int, cpus: float, gpus: float
+) -> list[Trial]:
     ready = (
         select(Trial.id)
         .where(
@@ -139,6 +141,8 @@ def _take(session: Session, holder: str, sweep_id: str, count: int) -> list[Tria
         Trial.id.in_(ready),
         attempt=Trial.attempt + 1,
         dispatcher_id=holder,
+        cpus=cpus,
+        gpus=gpus,
         started_at=func.coalesce(Trial.started_at, db_now()),
         reported_at=db_now(),
     )

@@ -137,6 +137,9 @@ class Trial(Base):
     """The newest epoch report: lists and tables read it without touching `epoch_reports`."""
     seconds: Mapped[float] = mapped_column(default=0.0)
     """Summed over the recorded epochs."""
+    cpus: Mapped[float] = mapped_column(default=0.0)
+    """What the newest attempt occupies, or occupied; 0 before the first."""
+    gpus: Mapped[float] = mapped_column(default=0.0)
     cancel_requested_at: Mapped[float | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]

@@ -1,0 +1,196 @@
+"""/sweeps/{id}/…: what comes out of a sweep: arms, comparisons, table, curves, speed, figures.
+
+All are read at one place of each trial (`at`), against one baseline, from one picture of the
+database; an answer's `ETag` changes whenever the sweep does.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.analysis import render
+from service.api.context import DatabaseDep, etag_of, unchanged
+from service.errors import NotFound
+from service.results import Results, json_safe
+from service.store import sweeps as store
+from service.store.models import Sweep
+from service.store.session import Database
+
+router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
+
+At = Annotated[
+    str | None,
+    Query(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$", description="last, best or epoch:N"),
+]
+Metric = Annotated[str | None, Query(max_length=100, description="e.g. test_loss")]
+Baseline = Annotated[
+    int | None, Query(ge=1, le=2**63 - 1, description="id of the arm to compare all others with")
+]
+By = Annotated[Literal["epoch", "seconds"], Query(description="what the curves run over")]
+
+MEDIA_TYPES = {
+    "markdown": "text/markdown; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "latex": "application/x-latex; charset=utf-8",
+    "svg": "image/svg+xml",
+    "pdf": "application/pdf",
+    "png": "image/png",
+}
+
+
+@router.get("/arms")
+def arms(sweep_id: str, request: Request, database: DatabaseDep, at: At = None) -> Response:
+    """Each arm with n, failed and diverged, and every metric's statistics over its seeds."""
+    with _results(database, sweep_id, request, at) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        return _json(sweep, {"items": found.arm_views(), "next_page_token": None})
+
+
+@router.get("/comparisons")
+def comparisons(
+    sweep_id: str,
+    request: Request,
+    database: DatabaseDep,
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+) -> Response:
+    """Each arm against its baseline, paired by seed: differences, intervals, tests, effect."""
+    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        name = metric or found.headline
+        against = found.comparisons(name, found.summaries(name))
+        items = [comparison.to_json() for comparison in against]
+        return _json(
+            sweep, {"metric": name, "at": found.at, "items": items, "next_page_token": None}
+        )
+
+
+@router.get("/table")
+def table(
+    sweep_id: str,
+    request: Request,
+    database: DatabaseDep,
+    format: Literal["json", "markdown", "csv", "latex"] = "json",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+) -> Response:
+    """The table of one metric, laid out as the spec asks."""
+    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        made = found.table(metric)
+        if format == "json":
+            return _json(sweep, render.to_json(made))
+        if format == "latex":
+            text = render.latex(made, found.provenance())
+        else:
+            text = {"markdown": render.markdown, "csv": render.csv}[format](made)
+    return Response(text, media_type=MEDIA_TYPES[format], headers={"ETag": etag_of(sweep)})
+
+
+@router.get("/curves")
+def curves(
+    sweep_id: str,
+    request: Request,
+    database: DatabaseDep,
+    metric: Metric = None,
+    by: By = "epoch",
+    points: Annotated[int, Query(ge=2, le=100_000, description="at most so many a curve")] = 1000,
+) -> Response:
+    """The mean of a metric at each epoch of each arm, with its standard deviation and n."""
+    with _results(database, sweep_id, request) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        name = metric or found.headline
+        items = [curve.to_json() for curve in found.curves(name, by=by, points=points)]
+        return _json(sweep, {"metric": name, "by": by, "items": items, "next_page_token": None})
+
+
+@router.get("/speed")
+def speed(
+    sweep_id: str,
+    request: Request,
+    database: DatabaseDep,
+    threshold: Annotated[float, Query(description="in the metric's own unit, e.g. 0.9")],
+    metric: Metric = None,
+) -> Response:
+    """Epochs and seconds until a metric first reaches a value, with and without LRD."""
+    with _results(database, sweep_id, request) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        name = metric or found.headline
+        reached, against = found.speed(name, threshold)
+        answer = {
+            "metric": name,
+            "threshold": threshold,
+            "items": [each.to_json() for each in reached],
+            "comparisons": [each.to_json() for each in against],
+            "next_page_token": None,
+        }
+        return _json(sweep, answer)
+
+
+@router.get("/figures/{name}.{kind}")
+def figure(
+    sweep_id: str,
+    name: Literal["learning-curves", "keep-prob", "forest"],
+    kind: Literal["svg", "pdf", "png"],
+    request: Request,
+    database: DatabaseDep,
+    metric: Metric = None,
+    at: At = None,
+    by: By = "epoch",
+    baseline: Baseline = None,
+) -> Response:
+    """A figure for a paper: learning curves, a metric against p, a forest of comparisons."""
+    from service.analysis import figures  # matplotlib: half a second that other answers do without
+
+    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        chosen = metric or found.headline
+        if name == "learning-curves":
+            shown = [metric] if metric else found.learning_metrics
+            panels = {each: found.curves(each, by=by) for each in shown}
+            made = figures.learning_curves(found.arms, panels, by=by)
+        elif name == "keep-prob":
+            made = figures.against_keep_prob(found.summaries(chosen), chosen)
+        else:
+            made = figures.forest(found.comparisons(chosen, found.summaries(chosen)))
+    content = figures.to_bytes(made, kind)
+    return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
+
+
+@contextlib.contextmanager
+def _results(
+    database: Database,
+    sweep_id: str,
+    request: Request,
+    at: str | None = None,
+    baseline: int | None = None,
+) -> Iterator[tuple[Sweep, Results | None]]:
+    """The sweep and its results; None where the reader has them already."""
+    with database.read() as session:
+        sweep = store.get(session, sweep_id)
+        if request.headers.get("if-none-match") == etag_of(sweep):
+            yield sweep, None
+            return
+        try:
+            chosen = None if baseline is None else str(baseline)
+            found = Results(session, sweep, at=at, baseline=chosen)
+        except ValueError:
+            raise NotFound(f"sweep {sweep_id} has no arm {baseline} to be the baseline") from None
+        yield sweep, found
+
+
+def _json(sweep: Sweep, content: Any) -> Response:
+    # Encoded here: FastAPI's encoder walks every number twice, and breaks on NaN.
+    text = json.dumps(json_safe(content), ensure_ascii=False, separators=(",", ":"))
+    return Response(text, media_type="application/json", headers={"ETag": etag_of(sweep)})
