@@ -91,6 +91,15 @@ def load_newest(
     return None
 
 
+def weights_sha256(model: torch.nn.Module) -> str:
+    """SHA-256 over the model's parameters and buffers, in order: equal for equal bits."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:

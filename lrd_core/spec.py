@@ -30,6 +30,8 @@ class Resources(Spec):
     num_cpus: Annotated[float, Field(gt=0, le=1024)] = 1
     num_gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=64)] = "auto"
     """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """An attempt that runs longer is stopped, and the trial fails with the reason `timeout`."""
 
 
 class Execution(Spec):
@@ -151,6 +153,10 @@ class SweepSpec(Spec):
     """The overrides that mark an arm as the one that comparisons subtract."""
     resources: Resources = Resources()
     execution: Execution = Execution()
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Sweeps of higher priority are served first; those of equal priority share."""
+    max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """So many trials run at once at most; None for as many as fit."""
     table: TableSpec = TableSpec()
     expected: ExpectedSpec | None = None
     """What a paper says; the table shows it beside the sweep's own numbers."""
@@ -175,6 +181,58 @@ class SweepSpec(Spec):
         return TrialSpec.model_construct(
             **parts, seed=seed, execution=self.execution, resources=self.resources
         )
+
+
+class Extension(Spec):
+    """What a sweep gets more of: seeds, values of its grid's axes, explicit arms."""
+
+    seeds: Seeds = []
+    grid: Annotated[
+        dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
+        Field(max_length=20),
+    ] = {}
+    arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
+
+    @classmethod
+    def parse(cls, document: Any) -> Self:
+        """The extension that `document` holds.
+
+        Raises:
+            InvalidSpec: with each fault and its JSON pointer.
+        """
+        return _validate(cls, document)
+
+
+def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
+    """`sweep` with what `more` adds; what it has already stays where it is.
+
+    A count of seeds means seeds 0 … n − 1, as in a sweep.
+
+    Raises:
+        InvalidSpec: an axis is not one of the sweep's: its arms have no value there.
+    """
+    foreign = [path for path in more.grid if path not in sweep.grid]
+    if foreign:
+        axes = ", ".join(sweep.grid) or "none"
+        raise InvalidSpec(
+            [
+                Fault(pointer(["grid", path]), f"no axis of this sweep; its axes are: {axes}")
+                for path in foreign
+            ]
+        )
+    grid = {
+        path: values + [value for value in more.grid.get(path, []) if value not in values]
+        for path, values in sweep.grid.items()
+    }
+    document = sweep.model_dump(mode="json", exclude_unset=True)
+    arms = [arm.model_dump(mode="json") for arm in sweep.arms]
+    arms += [new for arm in more.arms if (new := arm.model_dump(mode="json")) not in arms]
+    return SweepSpec.parse(
+        document
+        | ({"grid": grid} if grid else {})
+        | ({"arms": arms} if arms else {})
+        | {"seeds": sweep.seeds + [seed for seed in more.seeds if seed not in sweep.seeds]}
+    )
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,23 @@
 """create_app: the routes, the errors as RFC 9457 problems, the page."""
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
-from service.api import results, sweeps, trials
-from service.errors import ServiceError, Unprocessable
+from service.api import cluster, results, sweeps, trials
+from service.errors import ServiceError, Unavailable, Unprocessable
 from service.settings import Settings
+from service.store import leases
 from service.store.session import Database
 
 log = logging.getLogger(__name__)
@@ -22,7 +27,17 @@ WEB = Path(__file__).parent / "web"
 
 def create_app(settings: Settings, database: Database) -> FastAPI:
     """The service's API and page over a migrated database."""
+
+    @contextlib.asynccontextmanager
+    async def reaping(_: FastAPI) -> AsyncIterator[None]:
+        reaper = asyncio.create_task(_reap(database, settings.lease_seconds / 2))
+        yield
+        reaper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reaper
+
     app = FastAPI(
+        lifespan=reaping,
         title="Learning Rate Dropout experiments",
         version=version("learning-rate-dropout"),
         description="Sweeps in, tables out. arXiv 1912.00144.",
@@ -31,6 +46,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(sweeps.router, prefix="/api/v1")
     app.include_router(results.router, prefix="/api/v1")
     app.include_router(trials.router, prefix="/api/v1")
+    app.include_router(cluster.router, prefix="/api/v1")
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
@@ -72,12 +88,34 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     def http_error(_: Request, error: HTTPException) -> JSONResponse:
         return _problem(error.status_code, error.detail, error.detail, "about:blank")
 
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    def database_away(_: Request, error: Exception) -> JSONResponse:
+        log.error("the database does not answer: %s", str(error).splitlines()[0])
+        kind = Unavailable
+        detail = "the database does not answer at present; try again in a few seconds"
+        answer = _problem(kind.status, kind.title, detail, kind.type)
+        answer.headers["Retry-After"] = "5"
+        return answer
+
     @app.exception_handler(Exception)
     def crashed(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return _problem(500, "Internal error", "the service failed; see its log", "internal-error")
 
     return app
+
+
+async def _reap(database: Database, seconds: float) -> None:
+    """With every dispatcher gone, the readers still see what became of its trials."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            lost = await asyncio.to_thread(leases.reap, database)
+        except (OperationalError, InterfaceError):
+            continue  # the requests say it
+        if lost:
+            log.warning("%d trials were lost with their dispatcher and are queued again", lost)
 
 
 def _problem(

@@ -33,7 +33,7 @@ def main() -> None:
     parent = os.getppid() if os.environ.get("LRD_WITH_PARENT") else None
     database = Database(settings.database)
     try:
-        Dispatcher(database, executor, settings.lease_seconds).run(
+        Dispatcher(database, executor, settings.lease_seconds, settings.stall_seconds).run(
             lambda: stop.is_set() or (parent is not None and os.getppid() != parent)
         )
     finally:

@@ -1,7 +1,7 @@
 """The dispatcher: reap, claim, follow, settle, over an Executor.
 
-It is the only writer of running trials, one process at a time (the lease sees to it). Reports that
-arrive together are committed together.
+It is the only one that starts trials, one process at a time (the lease sees to it). Reports that
+arrive together are committed together; those that could not be committed are kept until they are.
 """
 
 import logging
@@ -10,23 +10,38 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
 from service.lifecycle import Reason
-from service.store import dispatching as store
-from service.store.dispatching import Recorded
+from service.store import claims, leases, recording
+from service.store.claims import Assignment, Node
+from service.store.recording import Recorded
 from service.store.session import Database
+from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
 
 Message = tuple[Any, ...]
+Key = tuple[int, int]
+"""(trial, attempt)"""
+
+KILL_AFTER_SECONDS = 10
+"""A cancelled trial that has not stopped by then hangs: its process is killed."""
+DRAIN_SECONDS = 8
+"""How long a drain waits for the present epochs to end; Docker kills after 10."""
+WATCH_SECONDS = 1.0
+"""How often requests, stalled trials and shortages are looked for."""
 
 
 class Executor(Protocol):
     """Runs trials somewhere and tells what they yield."""
 
-    def resources(self) -> Mapping[str, float]:
-        """All that there is, free or not, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
+    def nodes(self) -> list[Mapping[str, float]]:
+        """What each node has, free or not, e.g. `[{"CPU": 8.0, "GPU": 1.0}]`."""
 
     def start(
         self,
@@ -40,131 +55,266 @@ class Executor(Protocol):
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
         """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
 
-    def cancel(self, trial_id: int, attempt: int) -> None:
-        """Stop an attempt; its end comes as a message."""
+    def stop(self, trial_id: int, attempt: int) -> None:
+        """Ask an attempt to save its state after the present epoch, and end."""
 
-    def running(self) -> list[tuple[int, int]]:
-        """(trial, attempt) of what has not ended."""
+    def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
+        """End an attempt now; its end comes as a message."""
+
+    def running(self) -> list[Key]:
+        """What has not ended."""
 
     def close(self) -> None:
         """Stop everything."""
 
 
+@dataclass
+class _Held:
+    """A running attempt of this dispatcher."""
+
+    assignment: Assignment
+    started: float = field(default_factory=time.monotonic)
+    asked_to_stop: bool = False
+    cancelled_at: float | None = None
+
+
 class Dispatcher:
     """Leases queued trials, has them run, and records what they report."""
 
-    def __init__(self, database: Database, executor: Executor, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        executor: Executor,
+        lease_seconds: float,
+        stall_seconds: float = 600,
+    ) -> None:
         self.id = str(uuid.uuid4())
         self._database, self._executor = database, executor
-        self._lease_seconds = lease_seconds
+        self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
         self._leads = False
-        self._renew_at = 0.0
-        self._sweep_at = 0.0
-        self._held: dict[tuple[int, int], tuple[float, float]] = {}
-        """CPUs and GPUs of each running attempt: Ray's own count of what is free lags behind."""
+        self._renew_at = self._watch_at = 0.0
+        self._nodes: list[Node] = []
+        self._held: dict[Key, _Held] = {}
+        """Ray's own count of what is free lags behind: what is held is counted here."""
+        self._heard: list[tuple[int, int, Message]] = []
+        """What the trials have said and the database does not know yet."""
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until `stopped()`, then drain: requeue what runs, without counting a loss."""
+        """Work until `stopped()`, then drain; a database that is away is waited for."""
+        pause = 0.1
         while not stopped():
-            if not self.step():
-                time.sleep(0.05)
+            try:
+                busy = self.step()
+                pause = 0.1
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer (%s); trying again", _first_line(error))
+                pause = min(5.0, 2 * pause)
+                busy = False
+            if not busy:
+                time.sleep(pause / 2)
         self.drain()
 
     def step(self, timeout: float = 0.05) -> bool:
         """Renew, reap, claim, follow once; whether anything happened."""
         if not self._keep_lease():
             return False
-        if time.monotonic() >= self._sweep_at:
-            self._sweep_at = time.monotonic() + 1
-            self._stop_cancelled()
+        if time.monotonic() >= self._watch_at:
+            self._watch()
+            self._watch_at = time.monotonic() + WATCH_SECONDS
         started = self._claim()
-        messages = self._executor.poll(timeout)
-        if messages:
-            self._record(messages)
-        return bool(started or messages or self._held)
+        heard = self._follow(timeout)
+        return bool(started or heard or self._held)
 
     def drain(self) -> None:
-        """Give everything back: a planned restart costs no trial a failure."""
-        with self._database.write() as session:
-            for trial_id, attempt in self._held:
-                store.settle(session, trial_id, attempt, Reason.user, "drained")
-            store.drop_lease(session, self.id)
-        log.info("drained: %d trials went back to the queue", len(self._held))
+        """Give everything back, saved: a planned restart costs no trial a failure."""
+        for trial_id, attempt in self._held:
+            self._executor.stop(trial_id, attempt)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        try:
+            while self._held and time.monotonic() < deadline:
+                self._follow(0.1)
+            with self._database.write() as session:
+                self._lock(session, list(self._held))
+                for trial_id, attempt in self._held:
+                    recording.settle(session, trial_id, attempt, Reason.user, "drained")
+                leases.drop(session, self.id)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database does not answer (%s); the lease lapses", _first_line(error))
+        log.info("drained; %d trials were in the middle of an epoch", len(self._held))
         self._held.clear()
+
+    # --- the lease --------------------------------------------------------------------------------
 
     def _keep_lease(self) -> bool:
         if time.monotonic() < self._renew_at:
             return self._leads
-        self._renew_at = time.monotonic() + min(5.0, self._lease_seconds / 6)
+        self._nodes = [
+            Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in self._executor.nodes()
+        ]
         with self._database.write() as session:
-            led, self._leads = (
-                self._leads,
-                store.take_lease(
-                    session, self.id, socket.gethostname(), os.getpid(), self._lease_seconds
-                ),
+            leads = leases.take(
+                session,
+                self.id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                seconds=self._lease_seconds,
+                cluster=self._cluster(),
             )
-            lost = store.reap(session) if self._leads else 0
-        if led and not self._leads:
+        self._renew_at = time.monotonic() + min(5.0, self._lease_seconds / 6)
+        led, self._leads = self._leads, leads
+        if led and not leads:
             log.warning("another dispatcher took the lease; stopping %d trials", len(self._held))
-            for trial_id, attempt in list(self._held):
-                self._executor.cancel(trial_id, attempt)
+            for trial_id, attempt in self._held:
+                self._executor.cancel(trial_id, attempt, force=True)
             self._held.clear()
-        elif self._leads and not led:
+            self._heard.clear()
+        elif leads and not led:
             log.info("dispatcher %s leads", self.id)
-        if lost:
+        if leads and (lost := leases.reap(self._database)):
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
-        return self._leads
+        return leads
 
-    def _stop_cancelled(self) -> None:
-        with self._database.read() as session:
-            wanted = store.to_stop(session, self.id)
-        for trial_id, attempt in wanted:
-            self._executor.cancel(trial_id, attempt)
+    def _cluster(self) -> dict[str, Any]:
+        held = [each.assignment for each in self._held.values()]
+        return {
+            "nodes": [{"cpus": node.cpus, "gpus": node.gpus} for node in self._nodes],
+            "cpus_held": sum(each.cpus for each in held),
+            "gpus_held": sum(each.gpus for each in held),
+            "trials": len(held),
+        }
+
+    # --- claim ------------------------------------------------------------------------------------
 
     def _claim(self) -> int:
-        total = self._executor.resources()
-        cpus = total.get("CPU", 0.0) - sum(held[0] for held in self._held.values())
-        gpus = total.get("GPU", 0.0) - sum(held[1] for held in self._held.values())
-        if cpus <= 0:
+        held = [each.assignment for each in self._held.values()]
+        free = Node(
+            sum(node.cpus for node in self._nodes) - sum(each.cpus for each in held),
+            sum(node.gpus for node in self._nodes) - sum(each.gpus for each in held),
+        )
+        if free.cpus <= 0:
             return 0
         with self._database.read() as session:
-            if not store.has_work(session):
-                return 0
+            shares = claims.plan(session, free, has_gpus=self._has_gpus())
+        if not shares:
+            return 0
         with self._database.write() as session:
-            assignments = store.claim(session, self.id, cpus, gpus, total.get("GPU", 0.0) > 0)
+            assignments = claims.claim(session, self.id, shares)
         for each in assignments:
-            needs = each.resources
-            assert needs.num_gpus != "auto"
-            self._held[each.trial_id, each.attempt] = (needs.num_cpus, needs.num_gpus)
+            self._held[each.trial_id, each.attempt] = _Held(each)
             self._executor.start(each.trial_id, each.attempt, each.spec, each.checkpoints)
             log.info(
                 "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
             )
         return len(assignments)
 
-    def _record(self, messages: list[tuple[int, int, Message]]) -> None:
-        stale: set[tuple[int, int]] = set()
+    def _has_gpus(self) -> bool:
+        return any(node.gpus > 0 for node in self._nodes)
+
+    # --- watch ------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """What nobody reports: requests, trials that hang or take too long, sweeps that wait."""
+        with self._database.read() as session:
+            never_started = [
+                key for key in recording.held_by(session, self.id) if key not in self._held
+            ]
+            asked = recording.asked_to_stop(session, self.id)
+            stalled = recording.stalled(session, self.id, self._stall_seconds)
+            shortages = claims.note_shortages(session, self._nodes, has_gpus=self._has_gpus())
+        for key in never_started:  # claimed, but the connection broke before the answer came
+            with self._database.write() as session:
+                recording.settle(session, *key, Reason.user, "claimed and not started")
+        for trial_id, attempt, for_good in asked:
+            self._stop(trial_id, attempt, for_good=for_good)
+        for key in stalled:
+            self._end(key, Reason.stalled, f"no report for {self._stall_seconds:g} s or more")
+        now = time.monotonic()
+        for key, held in list(self._held.items()):
+            limit = held.assignment.timeout_seconds
+            if limit is not None and now - held.started > limit:
+                self._end(key, Reason.timeout, f"longer than its limit of {limit:g} s")
+        if shortages:
+            with self._database.write() as session:
+                claims.write_shortages(session, shortages)
+
+    def _stop(self, trial_id: int, attempt: int, *, for_good: bool) -> None:
+        held = self._held.get((trial_id, attempt))
+        if held is None:
+            return
+        now = time.monotonic()
+        if for_good:
+            force = held.cancelled_at is not None and now - held.cancelled_at > KILL_AFTER_SECONDS
+            if held.cancelled_at is None or force:
+                self._executor.cancel(trial_id, attempt, force=force)
+                held.cancelled_at = now
+        elif not held.asked_to_stop:
+            self._executor.stop(trial_id, attempt)
+            held.asked_to_stop = True
+
+    def _end(self, key: Key, reason: Reason, message: str) -> None:
+        """End an attempt that does not end by itself."""
         with self._database.write() as session:
-            for trial_id, attempt, message in messages:
+            self._lock(session, [key])
+            state = recording.settle(session, *key, reason, message)
+        log.warning("trial %d attempt %d: %s; it is %s now", *key, message, state)
+        self._held.pop(key, None)
+        self._executor.cancel(*key, force=True)
+
+    # --- follow and settle ------------------------------------------------------------------------
+
+    def _follow(self, timeout: float) -> int:
+        """Record what the trials say; how much that was."""
+        self._heard += self._executor.poll(timeout)
+        count = len(self._heard)
+        if count:
+            self._record()
+        return count
+
+    def _record(self) -> None:
+        stale: set[Key] = set()
+        ended: set[Key] = set()
+        touched: set[str] = set()
+        with self._database.write() as session:
+            self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
+            for trial_id, attempt, message in self._heard:
+                key = (trial_id, attempt)
+                held = self._held.get(key)
+                if held is None:
+                    continue  # given up before: its words no longer count
                 match message:
                     case "started", environment:
-                        store.record_environment(session, trial_id, attempt, environment)
+                        recording.record_environment(session, trial_id, attempt, environment)
                     case "epoch", report, checkpoint:
-                        outcome = store.record(session, trial_id, attempt, report, checkpoint)
+                        outcome = recording.record(session, trial_id, attempt, report, checkpoint)
+                        touched.add(held.assignment.sweep_id)
                         if outcome in (Recorded.stale, Recorded.gap):
-                            stale.add((trial_id, attempt))
+                            stale.add(key)
                         elif outcome is Recorded.different:
                             log.error(
                                 "trial %d epoch %d was recomputed with other numbers; the first "
                                 "ones stay", trial_id, report["epoch"],
                             )  # fmt: skip
-                    case "ended", reason, text:
-                        self._held.pop((trial_id, attempt), None)
-                        state = store.settle(
-                            session, trial_id, attempt, Reason(reason) if reason else None, text
-                        )
+                    case "ended", reason, text, weights:
+                        ended.add(key)
+                        state = recording.settle(
+                            session, trial_id, attempt, Reason(reason) if reason else None, text,
+                            weights,
+                        )  # fmt: skip
                         log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
-        for trial_id, attempt in stale:
-            log.warning("trial %d attempt %d is stale; stopping it", trial_id, attempt)
-            self._held.pop((trial_id, attempt), None)
-            self._executor.cancel(trial_id, attempt)
+            recording.touch(session, touched)
+        self._heard.clear()
+        for key in ended:
+            self._held.pop(key, None)
+        for key in stale - ended:
+            log.warning("trial %d attempt %d is stale; stopping it", *key)
+            self._held.pop(key, None)
+            self._executor.cancel(*key, force=True)
+
+    def _lock(self, session: Session, keys: list[Key]) -> None:
+        lock_sweeps(
+            session, {self._held[key].assignment.sweep_id for key in keys if key in self._held}
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

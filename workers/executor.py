@@ -1,4 +1,4 @@
-"""RayExecutor: starts trials as plain Ray tasks, follows their streams, cancels them.
+"""RayExecutor: starts trials as plain Ray tasks, follows their streams, stops them.
 
 `max_retries=0`: with Ray's own retries a resumed generator loses epochs silently, and retries after
 out-of-memory never end. Tries are counted in the trials table.
@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
 
+from lrd_core.trial_folder import stop_file, trial_folder
 from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,13 @@ class RayExecutor:
         ray.init(address, **options)
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
-        for _ in range(int(self.resources().get("CPU", 0))):
+        for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
             warm.remote()
 
-    def resources(self) -> Mapping[str, float]:
-        """All that the cluster has, free or not, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
-        return ray.cluster_resources()  # type: ignore[no-any-return, no-untyped-call]
+    def nodes(self) -> list[Mapping[str, float]]:
+        """What each living node has, free or not, e.g. `[{"CPU": 8.0, "GPU": 1.0}]`."""
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        return [node["Resources"] for node in nodes if node["Alive"]]
 
     def start(
         self,
@@ -50,8 +52,8 @@ class RayExecutor:
         """Start an attempt with the resources that its spec asks for."""
         needs = spec["resources"]
         task = self._task.options(num_cpus=needs["num_cpus"], num_gpus=needs["num_gpus"])
-        directory = str(self._storage / "trials" / str(trial_id))
-        stream = task.remote(spec, directory, checkpoints, self._checkpoint_seconds)
+        directory = str(trial_folder(self._storage, trial_id))
+        stream = task.remote(spec, directory, attempt, checkpoints, self._checkpoint_seconds)
         self._streams[stream] = (trial_id, attempt)
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
@@ -80,21 +82,27 @@ class RayExecutor:
         try:
             return ray.get(next(stream))  # type: ignore[no-any-return]
         except StopIteration:
-            return "ended", "lost", "its stream ended without a word"
+            return "ended", "lost", "its stream ended without a word", None
         except TaskCancelledError:
-            return "ended", "user", "cancelled"
+            return "ended", "user", "cancelled", None
         except OutOfMemoryError:
-            return "ended", "oom", "the node ran out of memory"
+            return "ended", "oom", "the node ran out of memory", None
         except RayError as error:
             cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
             reason = "user" if cancelled else "lost"
-            return "ended", reason, str(error).splitlines()[0]
+            return "ended", reason, str(error).splitlines()[0], None
 
-    def cancel(self, trial_id: int, attempt: int) -> None:
-        """Stop an attempt now; its end comes as a message."""
+    def stop(self, trial_id: int, attempt: int) -> None:
+        """Ask an attempt to save its state after the present epoch, and end."""
+        path = stop_file(trial_folder(self._storage, trial_id), attempt)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
+        """End an attempt now; with `force` even one that hangs, by killing its process."""
         for stream, key in self._streams.items():
             if key == (trial_id, attempt):
-                ray.cancel(stream, force=False)
+                ray.cancel(stream, force=force)
 
     def running(self) -> list[Key]:
         """The attempts that have not ended."""

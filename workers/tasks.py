@@ -2,7 +2,7 @@
 
 A worker has no database, no URL and no password: what it has to say, it yields. Messages are
 `("started", environment)`, `("epoch", report, (checkpoint, sha256) or None)`, and last
-`("ended", reason or None, message)`.
+`("ended", reason or None, message, sha256 of the final weights or None)`.
 """
 
 import os
@@ -10,8 +10,11 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lrd_core.trial_folder import log_file, stop_file
 
 Message = tuple[Any, ...]
 
@@ -19,6 +22,7 @@ Message = tuple[Any, ...]
 def run_trial(
     document: dict[str, Any],
     directory: str,
+    attempt: int,
     checkpoints: list[tuple[int, str, str]],
     checkpoint_seconds: float,
 ) -> Iterator[Message]:
@@ -26,7 +30,8 @@ def run_trial(
 
     Args:
         document: a TrialSpec as plain data.
-        directory: of the trial's checkpoints; shared by all nodes.
+        directory: of the trial's checkpoints and logs; shared by all nodes.
+        attempt: which try this is; names its log and the file that asks it to stop.
         checkpoints: (epoch, name, sha256) of those that are recorded.
         checkpoint_seconds: a checkpoint is written when the last is at least this old.
     """
@@ -38,34 +43,52 @@ def run_trial(
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
 
+    folder = Path(directory)
+    log = _Log(folder, attempt)
     try:
         spec = TrialSpec.parse(document)
         pin(spec)
         device = torch.device("cpu") if not spec.resources.num_gpus else pick_device()
         where = {"node": socket.gethostname(), "pid": os.getpid()}
-        yield "started", {**where, **fingerprint(device)}
+        environment = {**where, **fingerprint(device)}
+        log.write(f"attempt {attempt} starts: {environment}")
+        yield "started", environment
         state = TrainState.create(spec, device)
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
-        newest = checkpoint.load_newest(Path(directory), known, device)
+        newest = checkpoint.load_newest(folder, known, device)
         if newest is not None:
             state.load_state_dict(newest[1])
+            log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
+        elif known:
+            log.write("no recorded checkpoint is whole any more: from the start again")
         saved_at = time.monotonic()
         for report in train(spec, state):
             saved = None
-            if time.monotonic() - saved_at >= checkpoint_seconds:
-                written = checkpoint.save(Path(directory), state.epoch, state.state_dict())
+            stop = stop_file(folder, attempt).exists()
+            if stop or time.monotonic() - saved_at >= checkpoint_seconds:
+                written = checkpoint.save(folder, state.epoch, state.state_dict())
                 saved, saved_at = (written.name, written.sha256), time.monotonic()
+            log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
+            if stop and state.epoch < spec.epochs:
+                log.write("stops here: asked to")
+                yield "ended", "user", "stopped", None
+                return
+        weights = checkpoint.weights_sha256(state.model)
     except TrialError as error:
-        yield "ended", error.reason, str(error)
+        log.write(f"ends: {error}")
+        yield "ended", error.reason, str(error), None
     except torch.OutOfMemoryError as error:
-        yield "ended", "oom", str(error).splitlines()[0]
+        log.write(traceback.format_exc())
+        yield "ended", "oom", str(error).splitlines()[0], None
     except Exception as error:
+        log.write(traceback.format_exc())
         where_raised = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where_raised.filename).name}:{where_raised.lineno}"
-        yield "ended", "error", f"{type(error).__name__}: {error} ({place})"
+        yield "ended", "error", f"{type(error).__name__}: {error} ({place})", None
     else:
-        yield "ended", None, None
+        log.write(f"done; the weights' SHA-256 is {weights}")
+        yield "ended", None, None, weights
 
 
 def warm_up() -> None:
@@ -75,3 +98,26 @@ def warm_up() -> None:
     import lrd_core.training  # noqa: F401
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
+
+
+class _Log:
+    """Lines for the reader; a full disk costs the log, never the trial."""
+
+    def __init__(self, directory: Path, attempt: int) -> None:
+        self._path = log_file(directory, attempt)
+
+    def write(self, text: str) -> None:
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(f"{stamp} {text}\n")
+        except OSError:
+            return
+
+
+def _line(report: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in report.items()
+    )

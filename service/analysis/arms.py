@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from service.analysis.data import ArmInfo, Observation
+from service.analysis.data import RAN_AWAY, ArmInfo, Observation
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,6 +60,11 @@ class ArmSummary:
     gpu_seconds: float
     """Seconds times GPUs occupied, summed in the same way."""
     cpu_seconds: float
+
+    @property
+    def survivors_only(self) -> bool:
+        """Whether the statistics leave out seeds whose numbers left the floats."""
+        return not RAN_AWAY.isdisjoint(self.missing)
 
     @property
     def complete(self) -> bool:

@@ -11,7 +11,7 @@ from scipy import special
 
 from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import Observation
+from service.analysis.data import RAN_AWAY, Observation
 from service.analysis.metrics import Metric
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
 
@@ -42,7 +42,8 @@ class Comparison:
     """Why the other seeds make no pair, e.g. `arm: diverged` -> their seeds."""
     wins: int
     """Seeds on which the arm is better. Diverging loses to any number; both diverging is a tie.
-    So wins + ties + losses exceeds n by the seeds on which an arm diverged."""
+    So wins + ties + losses exceeds n by the seeds on which an arm diverged. A metric that is not
+    finite at the end of a trial that went through counts as diverged."""
     ties: int
     losses: int
     diverged: int
@@ -256,9 +257,9 @@ def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pa
         for side, why in (("arm", why_a), ("baseline", why_b)):
             if why is not None:
                 left_out.setdefault(f"{side}: {why}", []).append(seed)
-        diverged += why_a == "diverged" and why_b is None
-        baseline_diverged += why_b == "diverged" and why_a is None
-        both_diverged += why_a == why_b == "diverged"
+        diverged += why_a in RAN_AWAY and why_b is None
+        baseline_diverged += why_b in RAN_AWAY and why_a is None
+        both_diverged += why_a in RAN_AWAY and why_b in RAN_AWAY
     return _Pairs(
         arm=values,
         baseline=baseline_values,

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+RAN_AWAY = frozenset({"diverged", "not finite"})
+"""Of the reasons in `Observation.missing` those that are the arm's own doing: its numbers left the
+floats. They count against it; a trial that ran out of memory tells nothing about the arm."""
+
 
 @dataclass(frozen=True)
 class ArmInfo:

@@ -170,7 +170,7 @@ def _best(
             continue
         first = max(group, key=lambda summary: number.metric.better(summary.mean or 0.0))
         ties = [summary for summary in group if shown[summary.arm.id] == shown[first.arm.id]]
-        if not any(summary.diverged for summary in ties):
+        if not any(summary.survivors_only for summary in ties):
             best |= {summary.arm.id for summary in ties}
     return best
 

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from lrd_core.documents import parse_json, parse_yaml
 from service.errors import TooLarge, Unprocessable, UnsupportedMedia
@@ -54,7 +54,27 @@ async def document(request: Request) -> Any:
     return parse_yaml(text) if kind in YAML_TYPES else parse_json(text)
 
 
+async def optional_document(request: Request) -> Any:
+    """The body as `document` reads it, or an empty object where there is none."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in (
+        request.headers
+    ):
+        return {}
+    return await document(request)
+
+
 DocumentDep = Annotated[Any, Depends(document)]
+OptionalDocumentDep = Annotated[Any, Depends(optional_document)]
+
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+PageToken = Annotated[str | None, Query(max_length=500)]
+
+
+def page_of(items: list[dict[str, Any]], size: int, key: str = "id") -> dict[str, Any]:
+    """A page of rows that go by `key`; `items` holds one more than asked for if there are more."""
+    more = len(items) > size
+    items = items[:size]
+    return {"items": items, "next_page_token": encode_token([items[-1][key]]) if more else None}
 
 
 def etag_of(sweep: Sweep) -> str:

@@ -1,20 +1,26 @@
-"""/trials: one training run, and its epochs."""
+"""/trials: one training run: its epochs, attempts, events, log; cancel and retry."""
 
+from pathlib import Path as File
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import PlainTextResponse
 
-from service.api.context import DatabaseDep
-from service.api.views import report_view, trial_view
+from lrd_core.trial_folder import log_file, trial_folder
+from service.api.context import DatabaseDep, PageSize, PageToken, SettingsDep, decode_token, page_of
+from service.api.views import attempt_view, event_view, report_view, trial_view
+from service.errors import NotFound
+from service.store import history, requests
 from service.store import sweeps as store
-from service.store.models import Arm
+from service.store.models import Arm, Trial
+from service.store.session import Database
 
-router = APIRouter(prefix="/trials", tags=["trials"])
+router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"])
 
 TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
-@router.get("/{trial_id}")
+@router.get("")
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """One trial."""
     with database.read() as session:
@@ -22,15 +28,88 @@ def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
         return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
 
 
-@router.get("/{trial_id}/reports")
+@router.post("/cancel")
+def cancel(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+    """End the trial: at once if it is queued, else as soon as it has stopped."""
+    with database.write() as session:
+        trial = requests.cancel_trial(session, trial_id)
+        return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
+
+
+@router.post("/retry")
+def retry(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+    """Queue the trial again, from its last checkpoint."""
+    with database.write() as session:
+        trial = requests.retry_trial(session, trial_id)
+        return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
+
+
+@router.get("/reports")
 def reports(
     trial_id: TrialId,
     database: DatabaseDep,
     after_epoch: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     page_size: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    page_token: PageToken = None,
 ) -> dict[str, Any]:
     """The trial's epochs after `after_epoch`, in order."""
+    if page_token:
+        after_epoch = int(decode_token(page_token, 1)[0])
     with database.read() as session:
         store.get_trial(session, trial_id)
-        found = store.reports(session, trial_id, after_epoch=after_epoch)
-    return {"items": [report_view(each) for each in found[:page_size]], "next_page_token": None}
+        found = store.reports(session, trial_id, after_epoch=after_epoch, size=page_size + 1)
+    return page_of([report_view(each) for each in found], page_size, key="epoch")
+
+
+@router.get("/attempts")
+def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+    """The tries at the trial: when, where, on what, and how each ended."""
+    with database.read() as session:
+        store.get_trial(session, trial_id)
+        found = history.attempts(session, trial_id)
+    return {"items": [attempt_view(each) for each in found], "next_page_token": None}
+
+
+@router.get("/events")
+def events(
+    trial_id: TrialId,
+    database: DatabaseDep,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+) -> dict[str, Any]:
+    """What happened to the trial, oldest first."""
+    after = int(decode_token(page_token, 1)[0]) if page_token else 0
+    with database.read() as session:
+        store.get_trial(session, trial_id)
+        found = history.events(session, trial_id=trial_id, after=after, size=page_size + 1)
+    return page_of([event_view(event) for event in found], page_size)
+
+
+@router.get("/logs", response_class=PlainTextResponse)
+def logs(
+    trial_id: TrialId,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    tail: Annotated[int, Query(ge=1, le=100_000, description="last lines")] = 1000,
+) -> PlainTextResponse:
+    """The log of an attempt, of the newest where none is named."""
+    trial = _existing(database, trial_id)
+    number = attempt or trial.attempt
+    if number > trial.attempt:
+        raise NotFound(f"trial {trial_id} has had {trial.attempt} attempts, not {number}")
+    path = log_file(trial_folder(settings.storage, trial_id), number)
+    return PlainTextResponse("".join(_last_lines(path, tail)))
+
+
+def _existing(database: Database, trial_id: int) -> Trial:
+    with database.read() as session:
+        return store.get_trial(session, trial_id)
+
+
+def _last_lines(path: File, count: int) -> list[str]:
+    try:
+        with path.open(errors="replace") as file:
+            return file.readlines()[-count:]
+    except FileNotFoundError:
+        return []

@@ -4,7 +4,7 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
-from service.store.models import Report, Sweep, Trial
+from service.store.models import Attempt, Event, Lease, Report, Sweep, Trial
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
@@ -20,7 +20,12 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
         "created_at": rfc3339(sweep.created_at),
         "started_at": rfc3339(sweep.started_at),
         "finished_at": rfc3339(sweep.finished_at) if not sweep.queued + sweep.running else None,
+        "paused_at": rfc3339(sweep.paused_at),
         "cancel_requested_at": rfc3339(sweep.cancel_requested_at),
+        "priority": sweep.priority,
+        "max_concurrent": sweep.max_concurrent,
+        "waiting_for": sweep.waiting_for if sweep.queued else None,
+        "code_version": sweep.code_version,
     }
 
 
@@ -40,6 +45,12 @@ def trial_view(trial: Trial, config: dict[str, Any]) -> dict[str, Any]:
         "last_report": trial.last_report,
         "seconds": trial.seconds,
         "config": config,
+        "losses": trial.losses,
+        "not_before": rfc3339(trial.not_before),
+        "cpus": trial.cpus,
+        "gpus": trial.gpus,
+        "weights_sha256": trial.weights_sha256,
+        "reused_from": trial.reused_from,
         "created_at": rfc3339(trial.created_at),
         "started_at": rfc3339(trial.started_at),
         "finished_at": rfc3339(trial.finished_at),
@@ -50,3 +61,53 @@ def trial_view(trial: Trial, config: dict[str, Any]) -> dict[str, Any]:
 def report_view(report: Report) -> dict[str, Any]:
     """One epoch, flat, with the attempt that recorded it."""
     return {**report.report, "attempt": report.attempt, "recorded_at": rfc3339(report.recorded_at)}
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """One try at a trial: when, where, on what, and how it ended."""
+    return {
+        "attempt": attempt.attempt,
+        "dispatcher_id": attempt.dispatcher_id,
+        "started_at": rfc3339(attempt.started_at),
+        "ended_at": rfc3339(attempt.ended_at),
+        "outcome": attempt.outcome,
+        "message": attempt.message,
+        "environment": attempt.environment,
+    }
+
+
+def event_view(event: Event) -> dict[str, Any]:
+    """Something that happened."""
+    return {
+        "id": event.id,
+        "sweep_id": event.sweep_id,
+        "trial_id": event.trial_id,
+        "attempt": event.attempt,
+        "at": rfc3339(event.at),
+        "kind": event.kind,
+        "from_state": event.from_state,
+        "to_state": event.to_state,
+        "reason": event.reason,
+        "message": event.message,
+    }
+
+
+def cluster_view(lease: Lease | None) -> dict[str, Any]:
+    """What the leading dispatcher last saw; without one, that there is none."""
+    seen = (lease.cluster or {}) if lease else {}
+    nodes = seen.get("nodes", [])
+    return {
+        "dispatcher": None
+        if lease is None
+        else {
+            "id": lease.holder,
+            "host": lease.host,
+            "pid": lease.pid,
+            "term": lease.term,
+            "leads_since": rfc3339(lease.acquired_at),
+        },
+        "nodes": nodes,
+        "cpus": {"total": sum(node["cpus"] for node in nodes), "held": seen.get("cpus_held", 0)},
+        "gpus": {"total": sum(node["gpus"] for node in nodes), "held": seen.get("gpus_held", 0)},
+        "trials_running": seen.get("trials", 0),
+    }

@@ -140,6 +140,10 @@ class Trial(Base):
     cpus: Mapped[float] = mapped_column(default=0.0)
     """What the newest attempt occupies, or occupied; 0 before the first."""
     gpus: Mapped[float] = mapped_column(default=0.0)
+    weights_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of the final weights: equal trials on equal environments end with equal ones."""
+    reused_from: Mapped[int | None] = mapped_column(BigId)
+    """The trial whose results these are: same configuration, seed and code."""
     cancel_requested_at: Mapped[float | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]

@@ -5,16 +5,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
-from service.errors import Conflict, NotFound, Unprocessable
-from service.lifecycle import Reason, TrialState
+from service.errors import NotFound, Unprocessable
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
-from service.store.transitions import switch
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are read as others
 
@@ -42,7 +40,7 @@ def create(
                     "this Idempotency-Key was used with another body; use a new key for a new sweep"
                 )
             return earlier, False
-    now = session.scalar(select(db_now()))
+    now = session.execute(select(db_now())).scalar_one()
     sweep = Sweep(
         id="".join(secrets.choice(_ALPHABET) for _ in range(12)),
         name=spec.name,
@@ -50,42 +48,66 @@ def create(
         code_version=code_version,
         trials_total=len(arms) * len(spec.seeds),
         queued=len(arms) * len(spec.seeds),
+        priority=spec.priority,
+        max_concurrent=spec.max_concurrent,
         created_at=now,
         idempotency_key=idempotency_key,
         body_sha256=body,
     )
     session.add(sweep)
     session.flush()
-    rows = [
-        {
-            "sweep_id": sweep.id,
-            "position": position,
-            "label": arm.label,
-            "config": (config := arm.config_json()),
-            "config_sha256": config_hash(config),
-            "is_baseline": arm.is_baseline,
-        }
-        for position, arm in enumerate(arms)
-    ]
-    ids = session.scalars(insert(Arm).returning(Arm.id, sort_by_parameter_order=True), rows)
-    session.execute(
-        insert(Trial),
-        [
-            {
-                "sweep_id": sweep.id,
-                "arm_id": arm_id,
-                "seed": seed,
-                "epochs": arm.config.epochs,
-                "created_at": now,
-            }
-            for arm_id, arm in zip(ids, arms, strict=True)
-            for seed in spec.seeds
-        ],
-    )
+    add_trials(session, sweep, arms, spec.seeds, now)
     session.add(Event(sweep_id=sweep.id, at=now, kind="submitted"))
     session.flush()
     session.refresh(sweep)
     return sweep, True
+
+
+def add_trials(
+    session: Session, sweep: Sweep, arms: Sequence[SpecArm], seeds: Sequence[int], now: float
+) -> int:
+    """Insert what the sweep lacks of these arms and seeds; how many trials that is.
+
+    The sweep's counts are the caller's to move.
+    """
+    known = {arm.config_sha256: arm for arm in arms_of(session, sweep.id)}
+    rows: list[dict[str, Any]] = []
+    for arm in arms:
+        config = arm.config_json()
+        sha256 = config_hash(config)
+        if sha256 not in known:
+            rows.append(
+                {
+                    "sweep_id": sweep.id,
+                    "position": len(known) + len(rows),
+                    "label": arm.label,
+                    "config": config,
+                    "config_sha256": sha256,
+                    "is_baseline": arm.is_baseline,
+                }
+            )
+    if rows:
+        session.execute(insert(Arm), rows)
+    ids = {arm.config_sha256: arm.id for arm in arms_of(session, sweep.id)}
+    present = set(
+        session.execute(select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep.id))
+    )
+    trials = [
+        {
+            "sweep_id": sweep.id,
+            "arm_id": arm_id,
+            "seed": seed,
+            "epochs": arm.config.epochs,
+            "created_at": now,
+        }
+        for arm in arms
+        for arm_id in [ids[config_hash(arm.config_json())]]
+        for seed in seeds
+        if (arm_id, seed) not in present
+    ]
+    if trials:
+        session.execute(insert(Trial), trials)
+    return len(trials)
 
 
 def get(session: Session, sweep_id: str) -> Sweep:
@@ -137,15 +159,17 @@ def trials(
     return [(trial, config) for trial, config in session.execute(query)]
 
 
-def arms(session: Session, sweep_id: str) -> list[Arm]:
+def arms_of(session: Session, sweep_id: str) -> list[Arm]:
     """The sweep's arms in order."""
     return list(session.scalars(select(Arm).where(Arm.sweep_id == sweep_id).order_by(Arm.position)))
 
 
-def reports(session: Session, trial_id: int, *, after_epoch: int = 0) -> list[Report]:
+def reports(
+    session: Session, trial_id: int, *, after_epoch: int = 0, size: int | None = None
+) -> list[Report]:
     """The trial's epochs after `after_epoch`, in order."""
     query = select(Report).where(Report.trial_id == trial_id, Report.epoch > after_epoch)
-    return list(session.scalars(query.order_by(Report.epoch)))
+    return list(session.scalars(query.order_by(Report.epoch).limit(size)))
 
 
 class TrialRow(NamedTuple):
@@ -201,33 +225,3 @@ def environments(session: Session, sweep_id: str) -> list[str]:
         ]
         lines[", ".join(parts)] = None
     return list(lines)
-
-
-def cancel(session: Session, sweep_id: str) -> Sweep:
-    """Ask for the end of a sweep: queued trials end now, running ones as soon as they stop.
-
-    Raises:
-        Conflict: it has ended already with other results.
-    """
-    sweep = get(session, sweep_id)
-    if sweep.queued == sweep.running == 0 and not sweep.cancelled:
-        raise Conflict(f"sweep {sweep_id} has ended; there is nothing to cancel")
-    switch(
-        session,
-        TrialState.queued,
-        TrialState.cancelled,
-        Trial.sweep_id == sweep_id,
-        reason=Reason.user,
-    )
-    session.execute(
-        update(Trial)
-        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.running)
-        .values(cancel_requested_at=func.coalesce(Trial.cancel_requested_at, db_now()))
-    )
-    session.execute(
-        update(Sweep)
-        .where(Sweep.id == sweep_id)
-        .values(cancel_requested_at=func.coalesce(Sweep.cancel_requested_at, db_now()))
-    )
-    session.expire_all()
-    return get(session, sweep_id)

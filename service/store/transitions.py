@@ -1,12 +1,15 @@
 """The one door through which a trial changes its state.
 
 It checks the transition, moves the sweep's counts and writes the event, in one transaction.
+Whoever writes several trials locks their sweeps first, in order of their ids: then no two
+transactions wait for each other.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
@@ -53,18 +56,31 @@ def switch(
         if to in TERMINAL:
             counts["finished_at"] = db_now()
         session.execute(update(Sweep).where(Sweep.id == sweep_id).values(counts))
-    for trial in moved:
+    if moved:
+        now = session.scalar(select(db_now()))
         session.execute(
-            insert(Event).values(
-                sweep_id=trial.sweep_id,
-                trial_id=trial.id,
-                attempt=trial.attempt,
-                at=db_now(),
-                kind="trial",
-                from_state=from_state,
-                to_state=to,
-                reason=reason,
-                message=message,
-            )
+            insert(Event),
+            [
+                {
+                    "sweep_id": trial.sweep_id,
+                    "trial_id": trial.id,
+                    "attempt": trial.attempt,
+                    "at": now,
+                    "kind": "trial",
+                    "from_state": from_state,
+                    "to_state": to,
+                    "reason": reason,
+                    "message": message,
+                }
+                for trial in moved
+            ],
         )
     return moved
+
+
+def lock_sweeps(session: Session, sweep_ids: Iterable[str]) -> None:
+    """Hold these sweeps until the transaction ends."""
+    ids = sorted(sweep_ids)
+    if ids:
+        query = select(Sweep.id).where(Sweep.id.in_(ids)).order_by(Sweep.id).with_for_update()
+        session.execute(query).all()

@@ -58,7 +58,7 @@ def numbers(messages: list[Message]) -> list[dict[str, float]]:
 
 
 def test_it_has_room(executor: Executor) -> None:
-    assert executor.resources()["CPU"] >= 1
+    assert executor.nodes()[0]["CPU"] >= 1
     assert executor.running() == []
 
 
@@ -68,7 +68,8 @@ def test_a_trial_tells_where_it_runs_then_each_epoch_then_its_end(executor: Exec
     assert [message[0] for message in messages] == ["started", "epoch", "epoch", "ended"]
     assert {"torch", "device", "threads", "node"} <= messages[0][1].keys()
     assert [message[1]["epoch"] for message in messages[1:3]] == [1, 2]
-    assert messages[-1] == ("ended", None, None)
+    assert messages[-1][:3] == ("ended", None, None)
+    assert len(messages[-1][3]) == 64
     assert executor.running() == []
 
 
@@ -91,7 +92,7 @@ def test_an_attempt_goes_on_from_the_checkpoint_of_the_one_before(executor: Exec
 
 def test_a_faulty_trial_ends_with_its_reason_and_a_sentence(executor: Executor) -> None:
     executor.start(5, 1, spec(optimizer={"name": "sgdm", "lr": 1e6}), [])
-    kind, reason, text = follow(executor, {(5, 1)}, ended)[5, 1][-1]
+    kind, reason, text, _ = follow(executor, {(5, 1)}, ended)[5, 1][-1]
     assert (kind, reason) == ("ended", "diverged")
     assert "loss" in text
 
@@ -100,6 +101,17 @@ def test_a_cancelled_trial_says_that_it_was(executor: Executor) -> None:
     executor.start(6, 1, spec(epochs=10_000), [])
     follow(executor, {(6, 1)}, lambda heard: any(m[0] == "epoch" for m in heard[6, 1]))
     executor.cancel(6, 1)
-    kind, reason, _ = follow(executor, {(6, 1)}, ended)[6, 1][-1]
+    kind, reason, _, _ = follow(executor, {(6, 1)}, ended)[6, 1][-1]
     assert (kind, reason) == ("ended", "user")
+    assert executor.running() == []
+
+
+def test_a_trial_that_is_asked_to_stop_saves_its_epoch_first(executor: Executor) -> None:
+    executor.start(7, 1, spec(epochs=10_000), [])
+    follow(executor, {(7, 1)}, lambda heard: any(m[0] == "epoch" for m in heard[7, 1]))
+    executor.stop(7, 1)
+    *_, last, end = follow(executor, {(7, 1)}, ended)[7, 1]
+    assert end == ("ended", "user", "stopped", None)
+    assert last[0] == "epoch"
+    assert last[2] is not None
     assert executor.running() == []

@@ -115,7 +115,7 @@ def test_cancel_reaches_a_running_trial(api: TestClient, dispatcher: Dispatcher)
     dispatcher.step(0)
     answer = api.post(f"/api/v1/sweeps/{sweep_id}/cancel").json()
     assert answer["trials"]["running"] == 2
-    dispatcher._sweep_at = 0  # what a second's passing would do
+    dispatcher._watch_at = 0  # what a second's passing would do
     assert finish(api, dispatcher, sweep_id)["trials"]["cancelled"] == 4
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import select, update
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
-from service.store import dispatching as store
-from service.store import sweeps
-from service.store.dispatching import Assignment, Recorded
+from service.store import claims, leases, recording, requests, sweeps
+from service.store.claims import Assignment, Node
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
+from service.store.recording import Recorded
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -24,12 +24,13 @@ def submit(database: Database, **changes: Any) -> str:
 
 def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:
     with database.write() as session:
-        return store.take_lease(session, holder, "host", 1, seconds)
+        return leases.take(session, holder, host="host", pid=1, seconds=seconds)
 
 
 def claim(database: Database, cpus: float = 1, gpus: float = 0) -> list[Assignment]:
     with database.write() as session:
-        return store.claim(session, "d1", cpus, gpus, has_gpus=gpus > 0)
+        shares = claims.plan(session, Node(cpus, gpus), has_gpus=gpus > 0)
+        return claims.claim(session, "d1", shares)
 
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
@@ -38,12 +39,14 @@ def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
 
 def record(database: Database, trial: Assignment, epoch: int, **changes: Any) -> Recorded:
     with database.write() as session:
-        return store.record(session, trial.trial_id, trial.attempt, report(epoch, **changes), None)
+        return recording.record(
+            session, trial.trial_id, trial.attempt, report(epoch, **changes), None
+        )
 
 
 def settle(database: Database, trial: Assignment, reason: Reason | None) -> TrialState | None:
     with database.write() as session:
-        return store.settle(session, trial.trial_id, trial.attempt, reason)
+        return recording.settle(session, trial.trial_id, trial.attempt, reason)
 
 
 def row(database: Database, trial: Assignment) -> Trial:
@@ -87,8 +90,8 @@ def test_claims_take_what_fits_and_each_trial_once(database: Database) -> None:
 
 def test_gpus_are_given_only_where_there_are_any(database: Database) -> None:
     submit(database)
-    assert claim(database, cpus=1)[0].resources.num_gpus == 0
-    assert [each.resources.num_gpus for each in claim(database, cpus=8, gpus=1)] == [1]
+    assert claim(database, cpus=1)[0].gpus == 0
+    assert [each.gpus for each in claim(database, cpus=8, gpus=1)] == [1]
 
 
 def test_a_sweep_of_higher_priority_goes_first_and_equals_share(database: Database) -> None:
@@ -178,10 +181,10 @@ def test_a_cancelled_trial_ends_cancelled_whatever_it_says(database: Database) -
     lead(database)
     (trial,) = claim(database)
     with database.write() as session:
-        sweeps.cancel(session, sweep_id)
+        requests.cancel_sweep(session, sweep_id)
     assert counts(database, sweep_id) == {"running": 1, "cancelled": 3}
     with database.read() as session:
-        assert store.to_stop(session, "d1") == [(trial.trial_id, trial.attempt)]
+        assert recording.asked_to_stop(session, "d1") == [(trial.trial_id, trial.attempt, True)]
     assert settle(database, trial, None) is TrialState.cancelled
     assert counts(database, sweep_id) == {"cancelled": 4}
 
@@ -200,10 +203,10 @@ def test_the_trials_of_a_lapsed_lease_are_queued_again(database: Database) -> No
     sweep_id = submit(database)
     lead(database)
     (trial,) = claim(database)
+    assert leases.reap(database) == 0
     with database.write() as session:
-        assert store.reap(session) == 0
         session.execute(update(Lease).values(expires_at=1.0))
-        assert store.reap(session) == 1
+    assert leases.reap(database) == 1
     assert counts(database, sweep_id) == {"queued": 4}
     assert row(database, trial).losses == 1
     with database.read() as session:

@@ -1,0 +1,29 @@
+"""What happened: attempts and events, appended and never changed."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.store.models import Attempt, Event
+
+
+def attempts(session: Session, trial_id: int) -> list[Attempt]:
+    """The tries at a trial, in order."""
+    query = select(Attempt).where(Attempt.trial_id == trial_id).order_by(Attempt.attempt)
+    return list(session.scalars(query))
+
+
+def events(
+    session: Session,
+    *,
+    sweep_id: str | None = None,
+    trial_id: int | None = None,
+    after: int = 0,
+    size: int = 100,
+) -> list[Event]:
+    """The events of a sweep or of a trial above id `after`, in order."""
+    query = select(Event).where(Event.id > after).order_by(Event.id).limit(size)
+    if sweep_id is not None:
+        query = query.where(Event.sweep_id == sweep_id)
+    if trial_id is not None:
+        query = query.where(Event.trial_id == trial_id)
+    return list(session.scalars(query))

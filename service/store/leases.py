@@ -1,0 +1,80 @@
+"""The right to dispatch: one dispatcher holds it, until it lets it lapse; then its trials go back.
+
+Judged by the database's clock alone.
+"""
+
+from typing import Any
+
+from sqlalchemy import exists, select, update
+from sqlalchemy.orm import Session
+
+from service.lifecycle import Reason
+from service.store.models import Lease, Trial
+from service.store.recording import settle
+from service.store.session import Database, db_now
+from service.store.transitions import lock_sweeps
+
+DISPATCH = "dispatch"
+
+
+def take(
+    session: Session,
+    holder: str,
+    *,
+    host: str,
+    pid: int,
+    seconds: float,
+    cluster: dict[str, Any] | None = None,
+) -> bool:
+    """Take or renew the right to dispatch for `seconds`; False while another holds it.
+
+    `cluster`: what the holder sees of it, for the readers.
+    """
+    now = session.execute(select(db_now())).scalar_one()
+    lease = session.get(Lease, DISPATCH, with_for_update=True)
+    if lease is None:
+        lease = Lease(
+            name=DISPATCH, holder=holder, host=host, pid=pid, term=1,
+            acquired_at=now, expires_at=now,
+        )  # fmt: skip
+        session.add(lease)
+    elif lease.holder != holder:
+        if lease.expires_at > now:
+            return False
+        lease.holder, lease.host, lease.pid = holder, host, pid
+        lease.term, lease.acquired_at = lease.term + 1, now
+    lease.expires_at, lease.cluster = now + seconds, cluster
+    return True
+
+
+def drop(session: Session, holder: str) -> None:
+    """Let another dispatcher take over at once."""
+    session.execute(
+        update(Lease).where(Lease.name == DISPATCH, Lease.holder == holder).values(expires_at=0)
+    )
+
+
+def current(session: Session) -> Lease | None:
+    """The lease, if its holder is alive."""
+    return session.scalar(select(Lease).where(Lease.name == DISPATCH, Lease.expires_at > db_now()))
+
+
+def reap(database: Database) -> int:
+    """Requeue the running trials whose dispatcher has let its lease lapse; how many.
+
+    The dispatcher that takes over does this, and every API as well: with all dispatchers gone the
+    reader still sees the truth.
+    """
+    held = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
+    orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(Trial.state == "running", ~held)
+    with database.read() as session:
+        if session.execute(orphans.limit(1)).first() is None:
+            return 0
+    with database.write() as session:
+        lost = session.execute(orphans).all()
+        lock_sweeps(session, {sweep_id for _, _, sweep_id in lost})
+        ends = [
+            settle(session, trial_id, attempt, Reason.lost, "its dispatcher vanished")
+            for trial_id, attempt, _ in lost
+        ]
+        return sum(end is not None for end in ends)

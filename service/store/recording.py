@@ -1,0 +1,225 @@
+"""What an attempt says, written down: where it runs, each epoch once, its end.
+
+Every write of an attempt carries the trial's attempt number and checks it in the same statement;
+a statement that touches no row comes from a stale attempt, which must stop.
+"""
+
+import enum
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
+from service.store.models import Attempt, Report, Sweep, Trial
+from service.store.session import db_now
+from service.store.transitions import switch
+
+
+class Recorded(enum.Enum):
+    """What became of an epoch report."""
+
+    new = "new"
+    duplicate = "duplicate"
+    stale = "stale"
+    """Of an attempt that no longer holds the trial; stop it."""
+    gap = "gap"
+    """The epoch before it was never reported."""
+    different = "different"
+    """Recorded before with other numbers; the first ones stay."""
+
+
+def record_environment(
+    session: Session, trial_id: int, attempt: int, environment: dict[str, Any]
+) -> None:
+    """What the attempt runs on."""
+    session.execute(
+        update(Attempt)
+        .where(Attempt.trial_id == trial_id, Attempt.attempt == attempt)
+        .values(environment=environment)
+    )
+    session.execute(
+        update(Trial)
+        .where(Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running)
+        .values(reported_at=db_now())
+    )
+
+
+def record(
+    session: Session,
+    trial_id: int,
+    attempt: int,
+    report: dict[str, Any],
+    checkpoint: tuple[str, str] | None,
+) -> Recorded:
+    """Record one epoch, once, if the attempt still holds the trial.
+
+    The caller then tells the sweep's readers (`touch`), once for all that it records.
+    """
+    epoch = report["epoch"]
+    numbers = {name: value for name, value in report.items() if name != "seconds"}
+    sha256 = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+    advanced = session.execute(
+        update(Trial)
+        .where(
+            Trial.id == trial_id,
+            Trial.attempt == attempt,
+            Trial.state == TrialState.running,
+            Trial.epochs_done == epoch - 1,
+        )
+        .values(
+            epochs_done=epoch,
+            last_report=report,
+            seconds=Trial.seconds + report["seconds"],
+            reported_at=db_now(),
+            losses=0,  # a trial that gets on is not what kills its workers
+        )
+        .returning(Trial.id)
+    ).scalar()
+    if advanced is None:
+        return _refused(session, trial_id, attempt, epoch, sha256, checkpoint)
+    name, checkpoint_sha256 = checkpoint or (None, None)
+    session.execute(
+        insert(Report).values(
+            trial_id=trial_id,
+            epoch=epoch,
+            attempt=attempt,
+            report=report,
+            sha256=sha256,
+            checkpoint=name,
+            checkpoint_sha256=checkpoint_sha256,
+            recorded_at=db_now(),
+        )
+    )
+    return Recorded.new
+
+
+def touch(session: Session, sweep_ids: Iterable[str]) -> None:
+    """The sweeps' readers have something new to read."""
+    session.execute(
+        update(Sweep).where(Sweep.id.in_(sorted(sweep_ids))).values(version=Sweep.version + 1)
+    )
+
+
+def _refused(
+    session: Session,
+    trial_id: int,
+    attempt: int,
+    epoch: int,
+    sha256: str,
+    checkpoint: tuple[str, str] | None,
+) -> Recorded:
+    trial = session.get(Trial, trial_id, populate_existing=True)
+    if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
+        return Recorded.stale
+    earlier = session.get(Report, (trial_id, epoch))
+    if earlier is None:
+        return Recorded.gap
+    trial.reported_at = session.scalar(select(db_now()))
+    if earlier.sha256 != sha256:
+        return Recorded.different
+    if checkpoint is not None:
+        earlier.checkpoint, earlier.checkpoint_sha256 = checkpoint
+    return Recorded.duplicate
+
+
+def settle(
+    session: Session,
+    trial_id: int,
+    attempt: int,
+    reason: Reason | None,
+    message: str | None = None,
+    weights_sha256: str | None = None,
+) -> TrialState | None:
+    """End an attempt; the trial's state then, or None if the attempt was stale.
+
+    Args:
+        session: a writing transaction.
+        trial_id: the trial.
+        attempt: the attempt that ended.
+        reason: None if the trial says that it is done; it succeeded only if all epochs are there.
+        message: for the reader.
+        weights_sha256: of the final weights, from a trial that is done.
+    """
+    trial = session.get(Trial, trial_id, populate_existing=True)
+    if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
+        return None
+    values: dict[str, Any] = {}
+    if trial.cancel_requested_at is not None:
+        to, reason = TrialState.cancelled, Reason.user
+    elif reason is None:
+        recorded = session.scalar(
+            select(func.count()).select_from(Report).where(Report.trial_id == trial_id)
+        )
+        to, values = TrialState.succeeded, {"weights_sha256": weights_sha256}
+        if not trial.epochs_done == trial.epochs == recorded:
+            to, reason = TrialState.failed, Reason.error
+            message = f"ended after {trial.epochs_done} of {trial.epochs} epochs"
+    elif reason in (Reason.lost, Reason.stalled) and trial.losses < MAX_LOST:
+        to = TrialState.queued
+        values = {
+            "losses": trial.losses + 1,
+            "not_before": db_now() + backoff_seconds(trial.losses + 1),
+        }
+    elif reason is Reason.user:
+        to, reason = TrialState.queued, None  # drained or paused: not the trial's fault
+    else:
+        to = TrialState.failed
+    switch(
+        session,
+        TrialState.running,
+        to,
+        Trial.id == trial_id,
+        Trial.attempt == attempt,
+        reason=reason,
+        message=message,
+        **values,
+    )
+    session.execute(
+        update(Attempt)
+        .where(Attempt.trial_id == trial_id, Attempt.attempt == attempt)
+        .values(ended_at=db_now(), outcome=reason or to, message=message)
+    )
+    return to
+
+
+def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:
+    """(trial, attempt, for good) of this dispatcher's running trials that somebody cancelled, or
+    whose sweep was paused."""
+    cancelled = Trial.cancel_requested_at.is_not(None)
+    query = (
+        select(Trial.id, Trial.attempt, case((cancelled, 1), else_=0))
+        .join(Sweep, Sweep.id == Trial.sweep_id)
+        .where(
+            Trial.dispatcher_id == holder,
+            Trial.state == TrialState.running,
+            or_(cancelled, Sweep.paused_at.is_not(None)),
+        )
+    )
+    return [(trial_id, attempt, bool(final)) for trial_id, attempt, final in session.execute(query)]
+
+
+def held_by(session: Session, holder: str) -> list[tuple[int, int]]:
+    """(trial, attempt) of what this dispatcher runs, by the database's word."""
+    query = select(Trial.id, Trial.attempt).where(
+        Trial.dispatcher_id == holder, Trial.state == TrialState.running
+    )
+    return [(trial_id, attempt) for trial_id, attempt in session.execute(query)]
+
+
+def stalled(session: Session, holder: str, seconds: float) -> list[tuple[int, int]]:
+    """(trial, attempt) of this dispatcher's running trials without a word for `seconds`, and for
+    ten of their own epochs."""
+    epochs = case((Trial.epochs_done > 0, Trial.epochs_done), else_=1)
+    query = select(Trial.id, Trial.attempt).where(
+        Trial.dispatcher_id == holder,
+        Trial.state == TrialState.running,
+        and_(
+            Trial.reported_at < db_now() - seconds,
+            Trial.reported_at < db_now() - 10 * Trial.seconds / epochs,
+        ),
+    )
+    return [(trial_id, attempt) for trial_id, attempt in session.execute(query)]

@@ -1,0 +1,226 @@
+"""What people ask of sweeps and trials: cancel, pause, resume, retry, extend, change.
+
+Each is legal in the present state or a Conflict that says why; asked twice, it changes nothing the
+second time. Cancel and pause are requests: a running trial stays `running` until it has stopped.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from lrd_core.spec import SweepSpec, expand_arms
+from service.errors import Conflict
+from service.lifecycle import Reason, TrialState
+from service.store import sweeps
+from service.store.models import Event, Sweep, Trial
+from service.store.session import db_now
+from service.store.transitions import lock_sweeps, switch
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+def cancel_sweep(session: Session, sweep_id: str) -> Sweep:
+    """End a sweep: queued trials now, running ones as soon as they have stopped.
+
+    Raises:
+        Conflict: it has ended with other results.
+    """
+    sweep = _locked(session, sweep_id)
+    if sweep.cancel_requested_at is not None:
+        return sweep
+    if _ended(sweep):
+        raise Conflict(f"sweep {sweep_id} has ended; there is nothing to cancel")
+    mine = Trial.sweep_id == sweep_id
+    switch(session, TrialState.queued, TrialState.cancelled, mine, reason=Reason.user)
+    session.execute(
+        update(Trial)
+        .where(mine, Trial.state == TrialState.running)
+        .values(cancel_requested_at=func.coalesce(Trial.cancel_requested_at, db_now()))
+    )
+    return _changed(session, sweep, "cancel requested", cancel_requested_at=db_now())
+
+
+def pause(session: Session, sweep_id: str) -> Sweep:
+    """Start no more trials; running ones save their state and go back to the queue.
+
+    Raises:
+        Conflict: it has ended, or is being cancelled.
+    """
+    sweep = _locked(session, sweep_id)
+    if sweep.paused_at is not None:
+        return sweep
+    if _ended(sweep) or sweep.cancel_requested_at is not None:
+        raise Conflict(f"sweep {sweep_id} has ended; only a sweep with trials to run can pause")
+    return _changed(session, sweep, "paused", paused_at=db_now())
+
+
+def resume(session: Session, sweep_id: str) -> Sweep:
+    """Go on after a pause.
+
+    Raises:
+        Conflict: it was cancelled meanwhile.
+    """
+    sweep = _locked(session, sweep_id)
+    if sweep.cancel_requested_at is not None:
+        raise Conflict(f"sweep {sweep_id} was cancelled; retry its cancelled trials instead")
+    if sweep.paused_at is None:
+        return sweep
+    return _changed(session, sweep, "resumed", paused_at=None)
+
+
+def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> Sweep:
+    """Queue again what failed, and what was cancelled if `cancelled`; from the last checkpoint.
+
+    Diverged trials are findings and stay: the same seed would diverge again.
+
+    Raises:
+        Conflict: it has ended and no such trial is there; or it is still being cancelled.
+    """
+    sweep = _locked(session, sweep_id)
+    if sweep.cancel_requested_at is not None and sweep.running:
+        raise Conflict(f"sweep {sweep_id} is being cancelled; retry when its trials have stopped")
+    if sweep.cancel_requested_at is not None and not cancelled:
+        raise Conflict(f"sweep {sweep_id} was cancelled; retry it with cancelled=true")
+    mine = Trial.sweep_id == sweep_id
+    moved = len(_requeue(session, TrialState.failed, mine))
+    if cancelled:
+        moved += len(_requeue(session, TrialState.cancelled, mine))
+    if moved:
+        return _changed(session, sweep, f"retried {moved} trials", cancel_requested_at=None)
+    if _ended(sweep):
+        raise Conflict(
+            f"sweep {sweep_id} has ended and none of its trials can be retried: "
+            "succeeded and diverged trials are results"
+        )
+    return sweep
+
+
+def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
+    """Make the sweep what `spec` says, which has all of its arms and seeds and more of them.
+
+    Only the missing trials are added and run.
+
+    Raises:
+        Conflict: it was cancelled.
+        InvalidSpec: the extended sweep is not valid.
+    """
+    sweep = _locked(session, sweep_id)
+    if sweep.cancel_requested_at is not None:
+        raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
+    now = session.execute(select(db_now())).scalar_one()
+    added = sweeps.add_trials(session, sweep, expand_arms(spec), spec.seeds, now)
+    if not added:
+        return sweep
+    return _changed(
+        session,
+        sweep,
+        f"extended by {added} trials",
+        spec=spec.model_dump(mode="json", exclude_unset=True),
+        trials_total=Sweep.trials_total + added,
+        queued=Sweep.queued + added,
+    )
+
+
+def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:
+    """Another `priority` or `max_concurrent`; in force from the next claim on."""
+    sweep = _locked(session, sweep_id)
+    wanted = {name: value for name, value in changes.items() if getattr(sweep, name) != value}
+    if not wanted:
+        return sweep
+    said = ", ".join(f"{name} = {value}" for name, value in wanted.items())
+    return _changed(session, sweep, said, **wanted)
+
+
+# --- trials ---------------------------------------------------------------------------------------
+
+
+def cancel_trial(session: Session, trial_id: int) -> Trial:
+    """End a trial: at once if it is queued, else as soon as it has stopped.
+
+    Raises:
+        Conflict: it has succeeded or failed.
+    """
+    trial = _locked_trial(session, trial_id)
+    if trial.state in (TrialState.succeeded, TrialState.failed):
+        raise Conflict(f"trial {trial_id} has {trial.state}; there is nothing to cancel")
+    this = Trial.id == trial_id
+    switch(session, TrialState.queued, TrialState.cancelled, this, reason=Reason.user)
+    session.execute(
+        update(Trial)
+        .where(this, Trial.state == TrialState.running)
+        .values(cancel_requested_at=func.coalesce(Trial.cancel_requested_at, db_now()))
+    )
+    return _fresh_trial(session, trial_id)
+
+
+def retry_trial(session: Session, trial_id: int) -> Trial:
+    """Queue a failed or cancelled trial again, from its last checkpoint.
+
+    Raises:
+        Conflict: it succeeded or diverged, which are results, or its sweep is being cancelled.
+    """
+    trial = _locked_trial(session, trial_id)
+    if trial.state in (TrialState.queued, TrialState.running):
+        if trial.cancel_requested_at is not None:
+            raise Conflict(f"trial {trial_id} is being cancelled; retry it when it has stopped")
+        return trial
+    if trial.state == TrialState.succeeded or trial.reason == Reason.diverged:
+        ended = "diverged" if trial.reason == Reason.diverged else "succeeded"
+        raise Conflict(f"trial {trial_id} {ended}: that is its result, and a retry would repeat it")
+    sweep = sweeps.get(session, trial.sweep_id)
+    if sweep.cancel_requested_at is not None:
+        if sweep.running:
+            raise Conflict(f"sweep {sweep.id} is being cancelled; retry when its trials stopped")
+        _changed(session, sweep, f"retried trial {trial_id}", cancel_requested_at=None)
+    for state in (TrialState.failed, TrialState.cancelled):
+        _requeue(session, state, Trial.id == trial_id)
+    return _fresh_trial(session, trial_id)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _locked(session: Session, sweep_id: str) -> Sweep:
+    lock_sweeps(session, [sweep_id])
+    return sweeps.get(session, sweep_id)
+
+
+def _locked_trial(session: Session, trial_id: int) -> Trial:
+    lock_sweeps(session, [sweeps.get_trial(session, trial_id).sweep_id])
+    return _fresh_trial(session, trial_id)
+
+
+def _fresh_trial(session: Session, trial_id: int) -> Trial:
+    return session.get_one(Trial, trial_id, populate_existing=True)
+
+
+def _ended(sweep: Sweep) -> bool:
+    return sweep.queued == sweep.running == 0
+
+
+def _requeue(
+    session: Session, state: TrialState, *conditions: ColumnElement[bool]
+) -> Sequence[Trial]:
+    return switch(
+        session,
+        state,
+        TrialState.queued,
+        *conditions,
+        or_(Trial.reason.is_(None), Trial.reason != Reason.diverged),
+        losses=0,
+        not_before=None,
+        cancel_requested_at=None,
+        finished_at=None,
+    )
+
+
+def _changed(session: Session, sweep: Sweep, event: str, **values: Any) -> Sweep:
+    session.execute(
+        update(Sweep).where(Sweep.id == sweep.id).values(version=Sweep.version + 1, **values)
+    )
+    now = session.scalar(select(db_now()))
+    session.add(Event(sweep_id=sweep.id, at=now, kind="request", message=event))
+    session.flush()
+    return session.get_one(Sweep, sweep.id, populate_existing=True)

@@ -1,0 +1,142 @@
+"""Which arm an arm is compared with."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.analysis.baselines import default_baseline, pair_with_baselines, with_baseline
+from service.analysis.data import ArmInfo
+
+from .cases import arm
+
+KEEP = ["optimizer.keep_prob"]
+
+
+def partners(arms, paths=KEEP):
+    """Arm -> its baseline."""
+    return {each.arm.id: each.baseline.id for each in pair_with_baselines(arms, paths)}
+
+
+def grid(*, names=("adam", "sgdm"), keep_probs=(1.0, 0.5), datasets=("digits",)):
+    """Every combination; p = 1 is the baseline. Ids such as `digits/adam/0.5`."""
+    return [
+        arm(f"{dataset}/{name}/{p:g}", baseline=p == 1, dataset=dataset, name=name, keep_prob=p)
+        for dataset in datasets
+        for name in names
+        for p in keep_probs
+    ]
+
+
+class TestOneAxis:
+    def test_each_combination_of_the_other_axes_has_its_own_baseline(self):
+        arms = grid(datasets=("digits", "mnist"), keep_probs=(1.0, 0.3, 0.5))
+        found = partners(arms)
+        assert len(found) == 8
+        for mine, theirs in found.items():
+            assert theirs == mine.rpartition("/")[0] + "/1"
+
+    def test_what_differs_is_named(self):
+        (found,) = pair_with_baselines(grid(names=("adam",)), KEEP)
+        assert found.differs_in == ("optimizer.keep_prob",)
+
+    def test_a_baseline_is_compared_with_nothing(self):
+        assert partners(grid(keep_probs=(1.0,))) == {}
+
+    def test_an_arm_whose_combination_has_no_baseline_is_left_out(self):
+        arms = [each for each in grid(datasets=("digits", "mnist")) if each.id != "mnist/adam/1"]
+        assert "mnist/adam/0.5" not in partners(arms)
+        assert len(partners(arms)) == 3
+
+    def test_no_baseline_at_all_compares_nothing(self):
+        assert partners([arm("a", keep_prob=0.3), arm("b", keep_prob=0.5)]) == {}
+
+    def test_the_arms_come_in_their_own_order(self):
+        arms = grid(keep_probs=(0.9, 0.1, 1.0, 0.5), names=("adam",))
+        assert list(partners(arms)) == ["digits/adam/0.9", "digits/adam/0.1", "digits/adam/0.5"]
+
+    @given(st.permutations(grid(datasets=("digits", "mnist"), keep_probs=(1.0, 0.3, 0.5))))
+    def test_the_order_of_arms_changes_no_pair(self, arms):
+        assert partners(arms) == partners(sorted(arms, key=lambda each: each.id))
+
+
+class TestAVariant:
+    """`optimizer.name` brings defaults along: the learning rate, momentum or betas."""
+
+    ARMS = (
+        arm("adam", baseline=True, name="adam", lr=0.001),
+        arm("sgdm", name="sgdm", lr=0.1),
+        arm("adam-half", baseline=True, name="adam", lr=0.001, keep_prob=0.5),
+        arm("sgdm-half", name="sgdm", lr=0.1, keep_prob=0.5),
+    )
+
+    def test_what_comes_along_with_the_variant_may_differ(self):
+        found = partners(self.ARMS, ["optimizer.name"])
+        assert found["sgdm"] == "adam"
+
+    def test_of_several_the_one_that_differs_least_is_taken(self):
+        assert partners(self.ARMS, ["optimizer.name"])["sgdm-half"] == "adam-half"
+
+    def test_a_default_that_came_along_is_not_named(self):
+        found = pair_with_baselines(self.ARMS, ["optimizer.name"])
+        assert {each.differs_in for each in found} == {("optimizer.name",)}
+
+    def test_two_equally_near_are_no_baseline(self):
+        arms = [
+            arm("a", baseline=True, lr=0.1), arm("b", baseline=True, lr=0.2), arm("c", lr=0.3),
+            arm("d", name="sgdm", lr=0.3),
+        ]  # fmt: skip
+        assert partners(arms, ["optimizer.name"]) == {}
+
+
+class TestTheOnlyBaseline:
+    def test_everything_is_compared_with_it_whatever_differs(self):
+        arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5)]
+        arms += [arm("SD", regularizers=[{"kind": "SD"}]), arm("mnist", dataset="mnist")]
+        assert partners(arms, []) == {"lrd": "plain", "SD": "plain", "mnist": "plain"}
+
+    def test_all_that_differs_is_named_in_the_order_a_reader_looks(self):
+        arms = [arm("plain", baseline=True), arm("other", dataset="mnist", keep_prob=0.5)]
+        arms += [arm("third", dataset="mnist")]
+        found = {each.arm.id: each.differs_in for each in pair_with_baselines(arms, KEEP)}
+        assert found["other"] == ("dataset", "optimizer.keep_prob")
+
+    def test_regularizers_are_compared_as_values(self):
+        arms = [
+            arm("plain", baseline=True), arm("SD", regularizers=[{"kind": "SD", "keep_prob": 0.9}]),
+            arm("LRD", keep_prob=0.5),
+            arm("LRD+SD", regularizers=[{"kind": "SD", "keep_prob": 0.9}], keep_prob=0.5),
+        ]  # fmt: skip
+        found = {each.arm.id: each.differs_in for each in pair_with_baselines(arms, [])}
+        assert found["LRD+SD"] == ("regularizers", "optimizer.keep_prob")
+
+
+class TestNamingOne:
+    def test_by_id(self):
+        arms = with_baseline(grid(names=("adam",)), "digits/adam/0.5")
+        assert [each.id for each in arms if each.is_baseline] == ["digits/adam/0.5"]
+
+    def test_by_value(self):
+        arms = with_baseline(grid(), {"optimizer.keep_prob": 0.5})
+        assert [each.id for each in arms if each.is_baseline] == [
+            "digits/adam/0.5", "digits/sgdm/0.5",
+        ]  # fmt: skip
+
+    def test_a_regularizer_by_its_kind_alone(self):
+        arms = [arm("a"), arm("b", regularizers=[{"kind": "SD", "keep_prob": 0.9}])]
+        found = with_baseline(arms, {"regularizers": ["SD"]})
+        assert [each.is_baseline for each in found] == [False, True]
+
+    @pytest.mark.parametrize("meant", ["nobody", {"optimizer.keep_prob": 0.7}, {"no.such": 1}])
+    def test_none_is_an_error(self, meant):
+        with pytest.raises(ValueError, match="no arm"):
+            with_baseline(grid(), meant)
+
+    def test_where_the_spec_says_nothing_the_plain_optimizer_is_it(self):
+        assert default_baseline(grid()) == {"optimizer.keep_prob": 1.0}
+
+    @pytest.mark.parametrize("keep_probs", [(1.0,), (0.3, 0.5)])
+    def test_without_a_choice_of_keep_prob_there_is_no_default(self, keep_probs):
+        assert default_baseline(grid(keep_probs=keep_probs)) == {}
+
+    def test_a_configuration_without_an_optimizer_is_no_fault(self):
+        assert default_baseline([ArmInfo("a", "a", {"dataset": "digits"}, False)]) == {}
