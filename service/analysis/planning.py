@@ -24,10 +24,10 @@ class Plan:
     smallest_p_holm: float
     """The same after Holm's correction, if this comparison is the clearest of the family."""
     seeds_needed_alone: int | None
-    """Seeds from which a single comparison can give p < alpha."""
+    """Least number of seeds at which a single comparison can give p < alpha."""
     seeds_needed: int | None
-    """Seeds from which the clearest of the family can give p_holm < alpha; None where no number
-    of seeds can (above some 26,000 comparisons at 0.05)."""
+    """Least number of seeds at which the clearest of the family can give p_holm < alpha; None
+    where no number can (above some 400,000 comparisons at 0.05)."""
     detectable_effect: float | None
     """Difference of means, in standard deviations of the paired difference, that a paired t test
     at alpha finds with 80 % power; None below 2 seeds."""
@@ -47,6 +47,8 @@ class Plan:
         if not self.can_reject:
             least = self.smallest_p if self.comparisons <= 1 else self.smallest_p_holm
             remedy = f"{self.seeds_needed} seeds can" if self.seeds_needed else "no number can"
+            if self.seeds > EXACT_UP_TO:  # fewer seeds would do: their sign patterns are counted
+                remedy = f"more than {FLIPS:,} random sign flips would be needed"
             return (
                 f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the "
                 f"paired sign-flip test gives at least {least:.2g}; {remedy}."
@@ -116,8 +118,9 @@ def detectable_effect(seeds: int, alpha: float = ALPHA, power: float = POWER) ->
 
 
 def _power(seeds: int, effect: float, critical: float) -> float:
-    """P(|T| > critical) for noncentral t with n − 1 degrees of freedom."""
-    shift = effect * seeds**0.5
-    above = 1 - special.nctdtr(seeds - 1, shift, critical)
-    below = special.nctdtr(seeds - 1, shift, -critical)
-    return float(above + below)
+    """P(T > critical) for noncentral t with n − 1 degrees of freedom.
+
+    Of the two sides only the likely one: at a power of 0.8 the other adds less than a millionth,
+    and scipy's distribution gives NaN there.
+    """
+    return float(1 - special.nctdtr(seeds - 1, effect * seeds**0.5, critical))

@@ -11,7 +11,7 @@ from scipy import special
 
 Floats = npt.NDArray[np.float64]
 
-EXACT_UP_TO = 20
+EXACT_UP_TO = 24
 """Pairs up to which all 2^n sign patterns are counted; above it, FLIPS random ones are."""
 FLIPS = 9_999
 """Random sign patterns; with the observed one they make p a multiple of 1 / 10,000."""

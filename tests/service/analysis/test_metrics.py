@@ -1,0 +1,70 @@
+"""What a metric's name tells, and how its values are written."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.analysis.metrics import Metric, NumberFormat
+
+
+@pytest.mark.parametrize(
+    ("name", "higher", "title"),
+    [
+        ("test_accuracy", True, "test accuracy (%)"),
+        ("mean_iou", True, "mean iou (%)"),
+        ("train_loss", False, "train loss"),
+        ("val_loss", False, "val loss"),
+        ("seconds", False, "seconds"),
+        ("loss_distance", False, "loss distance"),
+        ("reached", True, "reached"),
+    ],
+)
+def test_its_direction_and_title(name, higher, title):
+    assert (Metric(name).higher_is_better, Metric(name).title) == (higher, title)
+
+
+def test_a_share_is_a_word_of_the_name_not_a_part_of_one():
+    assert not Metric("mapping_rate").is_share
+    assert Metric("map").is_share
+
+
+def test_what_is_better_is_positive():
+    assert Metric("test_accuracy").better(-0.1) == -0.1
+    assert Metric("test_loss").better(-0.1) == 0.1
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("metric", "means", "value", "shown"),
+        [
+            ("test_accuracy", [0.9461], 0.9461, "94.61"),
+            ("test_accuracy", [], 1.0, "100.00"),
+            ("test_loss", [0.5, None], 0.25, "0.2500"),
+            ("test_loss", [3e-5, 0.5], 3e-5, "3.000e-05"),
+            ("test_loss", [1e7], 1e7, "1.000e+07"),
+            ("test_loss", [0.0, None], 0.0, "0.0000"),
+        ],
+    )
+    def test_are_written_to_be_told_apart(self, metric, means, value, shown):
+        assert NumberFormat.fitting(Metric(metric), means).show(value) == shown
+
+    def test_a_difference_has_a_sign(self):
+        number = NumberFormat.fitting(Metric("test_accuracy"), [])
+        assert number.show(0.0012, sign=True) == "+0.12"
+        assert number.show(-0.0012, sign=True) == "−0.12"
+
+    def test_what_rounds_to_zero_has_no_minus(self):
+        number = NumberFormat.fitting(Metric("test_accuracy"), [])
+        assert number.show(-0.00001) == "0.00"
+        assert number.show(-0.00001, sign=True) == "+0.00"
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_what_is_no_number_is_said(self, value):
+        assert NumberFormat.fitting(Metric("test_accuracy"), []).show(value) == str(value)
+
+    @given(st.floats(0, 1))
+    def test_a_percentage_reads_back_to_half_its_last_digit(self, value):
+        shown = NumberFormat.fitting(Metric("test_accuracy"), []).show(value)
+        assert float(shown) / 100 == pytest.approx(value, abs=0.00005 + 1e-9)
