@@ -12,6 +12,7 @@ from service.analysis.configurations import (
     distinguishing,
     flatten,
     identity,
+    scope,
     under,
     varying,
 )
@@ -59,7 +60,7 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
     finds none so is compared with the sweep's only baseline, if it has just one.
     """
     flats = [flatten(arm.config) for arm in arms]
-    loose = [_loosened(path) for path in paths]
+    loose = [scope(path) for path in paths]
     varied = varying(flats)
     rest = [path for path in varied if not any(under(path, top) for top in loose)]
     keys = [tuple(identity(flat.get(path, ABSENT)) for path in rest) for flat in flats]
@@ -84,11 +85,6 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
 
 
 # --- inside ---------------------------------------------------------------------------------------
-
-
-def _loosened(path: str) -> str:
-    parent, _, last = path.rpartition(".")
-    return parent if parent and last == "name" else path
 
 
 def _nearest(

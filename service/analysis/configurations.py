@@ -108,6 +108,13 @@ def under(path: str, top: str) -> bool:
     return path == top or path.startswith(top + ".")
 
 
+def scope(path: str) -> str:
+    """What may differ along with a path: where it names a variant (`optimizer.name`), the sub-tree
+    whose defaults come with it."""
+    parent, _, last = path.rpartition(".")
+    return parent if parent and last == "name" else path
+
+
 # --- how they read --------------------------------------------------------------------------------
 
 
@@ -128,6 +135,15 @@ def value_titles(path: str, values: Sequence[Any]) -> list[str]:
     if len(set(brief)) == len({repr(value) for value in values}):
         return brief
     return [spell(value) for value in values]
+
+
+def speaking_titles(path: str, values: Sequence[Any]) -> list[str]:
+    """The same where no head says what they are: `Adam`, `lr = 0.001`, `no regularizers`."""
+    name = path_title(path)
+    return [
+        title if _speaks(path, value) else f"no {name}" if value == [] else f"{name} = {title}"
+        for title, value in zip(value_titles(path, values), values, strict=True)
+    ]
 
 
 def spell(value: Any) -> str:
@@ -162,10 +178,21 @@ def _agree(value: Any, asked: Any) -> bool:
     return bool(value == asked)
 
 
+def _speaks(path: str, value: Any) -> bool:
+    """Whether a value's title says by itself what it is."""
+    if isinstance(value, list | dict):
+        return bool(value)
+    return path in (ARM, KEEP_PROB) or (isinstance(value, str) and _is_name(path))
+
+
+def _is_name(path: str) -> bool:
+    return path.rpartition(".")[2] in ("name", "kind", "dataset", "model")
+
+
 def _brief(path: str, value: Any) -> str:
     if path == KEEP_PROB and isinstance(value, int | float):
         return "without LRD" if value == 1 else f"LRD (p = {value:g})"
-    if isinstance(value, str) and path.split(".")[-1] in ("name", "dataset", "model"):
+    if isinstance(value, str) and _is_name(path):
         return _PROPER.get(value, value)
     if isinstance(value, list) and all(isinstance(item, dict) and "kind" in item for item in value):
         return "+".join(str(item["kind"]) for item in value) or "none"

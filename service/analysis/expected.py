@@ -8,7 +8,7 @@ from scipy import special
 
 from lrd_core.spec import ExpectedSpec
 from service.analysis.arms import ArmSummary
-from service.analysis.configurations import agrees, flatten, path_title, value_titles
+from service.analysis.configurations import agrees, flatten, speaking_titles
 from service.analysis.metrics import NumberFormat
 
 MIN_SEEDS = 3
@@ -104,12 +104,7 @@ def _judge(
 
 
 def _label(where: Mapping[str, Any]) -> str:
-    parts = []
-    for path, value in where.items():
-        text = value_titles(path, [value])[0]
-        said = isinstance(value, str) or text.startswith(("with", "LRD"))
-        parts.append(text if said else f"{path_title(path)} = {text}")
-    return ", ".join(parts)
+    return ", ".join(speaking_titles(path, [value])[0] for path, value in where.items())
 
 
 def _ours(arm: ArmSummary | None, number: NumberFormat) -> str:

@@ -25,8 +25,7 @@ from service.analysis.configurations import (
     distinguishing,
     flatten,
     identity,
-    path_title,
-    value_titles,
+    speaking_titles,
     varying,
 )
 from service.analysis.curves import Curve
@@ -166,11 +165,9 @@ def _group(flats: Sequence[Flat]) -> dict[str, list[int]]:
     telling = distinguishing(flats, paths)
     names = [""] * len(flats)
     for path in telling:
-        titles = value_titles(path, [flat.get(path, ABSENT) for flat in flats])
+        titles = speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
         for index, title in enumerate(titles):
-            bare = path.rpartition(".")[2] in ("name", "dataset", "model", "regularizers")
-            part = title if bare else f"{path_title(path)} = {title}"
-            names[index] += (", " if names[index] else "") + part
+            names[index] += (", " if names[index] else "") + title
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         groups.setdefault(name, []).append(index)

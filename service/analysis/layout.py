@@ -14,6 +14,7 @@ from service.analysis.configurations import (
     distinguishing,
     flatten,
     identity,
+    speaking_titles,
     value_at,
     value_titles,
     varying,
@@ -50,8 +51,9 @@ def lay_out(flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str]) ->
 
     Where the spec says nothing: the pair factor is the baseline's path (else `keep_prob` if it
     varies); the first other path that varies makes the rows, the rest the columns with the pair
-    innermost. What the spec leaves unsaid of the paths needed to tell the arms apart goes to the
-    rows.
+    innermost. Columns that are too many, or mostly holes, move to the rows (not every model is run
+    on every data set); arms that make no grid even so are listed by their labels. What the spec
+    leaves unsaid of the paths needed to tell the arms apart goes to the rows.
     """
     varied = [path for path in varying(flats) if path != ARM]
     named = [path for path in (asked.rows, asked.columns, asked.pair) if path is not None]
@@ -65,15 +67,19 @@ def lay_out(flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str]) ->
     if not needed:
         return Layout((ARM,), (), None)
     layout = _by_default(flats, pair, free)
-    cells = _count(flats, layout.rows) * _count(flats, layout.columns)
-    if cells > 2 * len(flats):  # mostly holes: these arms are a list, no grid
+    if _sparse(flats, layout.rows, layout.columns):
         # Labels need not differ: what else tells the arms apart stands beside them.
         return Layout(tuple(distinguishing(flats, [ARM, *varied])), (), None)
     return layout
 
 
-def axis(arms: Sequence[ArmInfo], flats: Sequence[Flat], paths: tuple[str, ...]) -> Axis:
-    """The distinct values at `paths` in the order of the arms, baselines first at the last path."""
+def axis(
+    arms: Sequence[ArmInfo], flats: Sequence[Flat], paths: tuple[str, ...], *, headed: bool
+) -> Axis:
+    """The distinct values at `paths` in the order of the arms, baselines first at the last path.
+
+    `headed`: whether a head beside the titles says what the values are, as that of the rows does.
+    """
     found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     baselines = [flat for arm, flat in zip(arms, flats, strict=True) if arm.is_baseline]
     first = {identity(flat.get(path, ABSENT)) for flat in baselines for path in paths[-1:]}
@@ -89,9 +95,10 @@ def axis(arms: Sequence[ArmInfo], flats: Sequence[Flat], paths: tuple[str, ...])
         return tuple(ranked)
 
     places = sorted(found, key=order)
+    titles_of = value_titles if headed else speaking_titles
     titles: list[tuple[str, ...]] = [() for _ in places]
     for index, path in enumerate(paths):
-        texts = value_titles(path, [found[place][index] for place in places])
+        texts = titles_of(path, [found[place][index] for place in places])
         titles = [(*before, text) for before, text in zip(titles, texts, strict=True)]
     return Axis(places, titles)
 
@@ -150,13 +157,20 @@ def _by_default(flats: Sequence[Flat], pair: str | None, free: list[str]) -> Lay
         rows, columns = [*free[:-1], pair], free[-1:]
     else:
         rows, columns = free[:1], [*free[1:], pair]
-    while len(columns) > 1 and _width(flats, columns) > MAX_COLUMNS:
+    while len(columns) > 1 and (
+        _width(flats, columns) > MAX_COLUMNS or _sparse(flats, rows, columns)
+    ):
         rows.append(columns.pop(0))
     return Layout(tuple(rows), tuple(columns), pair)
 
 
 def _count(flats: Sequence[Flat], paths: Sequence[str]) -> int:
     return len({tuple(identity(flat.get(path, ABSENT)) for path in paths) for flat in flats})
+
+
+def _sparse(flats: Sequence[Flat], rows: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a third of the cells or more would be holes."""
+    return 2 * _count(flats, rows) * _count(flats, columns) >= 3 * len(flats)
 
 
 def _width(flats: Sequence[Flat], paths: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ def notes_on(
     """The notes of a table, in reading order; `bold`: the pair factor, if it made any cell bold."""
     yield _about_spread(summaries)
     if bold:
-        yield f"Bold: better by the mean as shown, where {path_title(bold)} alone differs."
+        yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons)
     yield from _about_the_lonely(summaries, comparisons)
@@ -47,7 +47,8 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
     if waiting:
         trials = sum(summary.planned - summary.n for summary in waiting)
         arms = "1 arm is" if len(waiting) == 1 else f"{len(waiting)} arms are"
-        yield f"{arms} not finished ({trials} trials queued or running)."
+        those = "1 trial" if trials == 1 else f"{trials} trials"
+        yield f"{arms} not finished ({those} queued or running)."
 
 
 def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -7,7 +7,16 @@ from typing import Any
 from lrd_core.spec import ExpectedSpec, TableSpec
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import ABSENT, Flat, identity, path_title
+from service.analysis.configurations import (
+    ABSENT,
+    ARM,
+    Flat,
+    identity,
+    path_title,
+    scope,
+    under,
+    varying,
+)
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
 from service.analysis.metrics import Metric, NumberFormat
@@ -105,10 +114,11 @@ def build_table(
     arms = [summary.arm for summary in summaries]
     flats = flatten_arms(arms, asked)
     chosen = lay_out(flats, asked, baseline)
-    rows, columns = axis(arms, flats, chosen.rows), axis(arms, flats, chosen.columns)
-    places = _places(flats, chosen)
+    rows = axis(arms, flats, chosen.rows, headed=True)
+    columns = axis(arms, flats, chosen.columns, headed=False)
+    places = [(_at(flat, chosen.rows), _at(flat, chosen.columns)) for flat in flats]
     number = NumberFormat.fitting(kind, (summary.mean for summary in summaries))
-    best = _best(summaries, places, chosen, number)
+    best = _best(summaries, flats, chosen, number)
     of_arm = {comparison.arm_id: comparison for comparison in comparisons}
     cells = {
         place: _cell(summary, of_arm.get(summary.arm.id), number, summary.arm.id in best)
@@ -135,34 +145,29 @@ def build_table(
 
 # --- inside ---------------------------------------------------------------------------------------
 
-_Place = tuple[tuple[Any, ...], tuple[Any, ...]]
 
-
-def _places(flats: Sequence[Flat], layout: Layout) -> list[_Place]:
-    def place(flat: Flat, paths: tuple[str, ...]) -> tuple[Any, ...]:
-        return tuple(identity(flat.get(path, ABSENT)) for path in paths)
-
-    return [(place(flat, layout.rows), place(flat, layout.columns)) for flat in flats]
+def _at(flat: Flat, paths: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(identity(flat.get(path, ABSENT)) for path in paths)
 
 
 def _best(
-    summaries: Sequence[ArmSummary], places: Sequence[_Place], layout: Layout, number: NumberFormat
+    summaries: Sequence[ArmSummary], flats: Sequence[Flat], layout: Layout, number: NumberFormat
 ) -> set[str]:
     """The ids of the arms to set in bold.
 
-    Only those of a pair stand against each other: arms that differ in the pair factor alone. What
-    reads the same is equally good, and where all read the same none is bold. A mean over survivors
-    (an arm with diverged seeds) is never bold, and neither is what it beats.
+    Only those of a pair stand against each other: arms that differ in the pair factor alone (or,
+    where that is the label, that share a row or a column). What reads the same is equally good, and
+    where all read the same none is bold. A mean over survivors (an arm with diverged seeds) is
+    never bold, and neither is what it beats.
     """
     if layout.pair is None:
         return set()
-    paths = (*layout.rows, *layout.columns)
-    others = [index for index, path in enumerate(paths) if path != layout.pair]
+    paths = (*layout.rows, *layout.columns) if layout.pair == ARM else varying(flats)
+    shared = [path for path in paths if path != ARM and not under(path, scope(layout.pair))]
     groups: dict[Any, list[ArmSummary]] = {}
-    for (row, column), summary in zip(places, summaries, strict=True):
+    for flat, summary in zip(flats, summaries, strict=True):
         if summary.mean is not None:
-            place = (*row, *column)
-            groups.setdefault(tuple(place[index] for index in others), []).append(summary)
+            groups.setdefault(_at(flat, shared), []).append(summary)
     best: set[str] = set()
     for group in groups.values():
         shown = {summary.arm.id: number.show(summary.mean or 0.0) for summary in group}
