@@ -20,7 +20,9 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": "--", "…": r"\ldots{}", "·": r"$\cdot$",
+    "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": r"\textendash{}", "…": r"\ldots{}", "·": r"$\cdot$",
+    # Typographic quotes, and the ligatures of a doubled one.
+    "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     # Outside braces they would be taken for the argument or the star of a line end.
     "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
@@ -37,7 +39,8 @@ def escape_markdown(text: str) -> str:
 
 def escape_latex(text: str) -> str:
     """`text` as one line in which no character has a meaning of its own."""
-    return "".join(_LATEX.get(char, char) for char in _one_line(text))
+    safe = "".join(_LATEX.get(char, char) for char in _one_line(text))
+    return re.sub(r"([-,])(?=\1)", r"\1\\/", safe)  # two would become a dash, or a quote
 
 
 def latex_comment(text: str) -> str:
@@ -48,9 +51,11 @@ def latex_comment(text: str) -> str:
 def escape_csv(text: str) -> str:
     """`text`, with an apostrophe before it where a spreadsheet would take it for a formula.
 
-    That is a first sign of =, +, - or @, also behind white space (OWASP, CSV injection).
+    That is a first sign of =, +, - or @, also behind white space (OWASP, CSV injection). Carriage
+    returns become line feeds: `csv` writes them without quotes, and readers end the line there.
     """
-    suspicious = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    suspicious = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\n"))
     return "'" + text if suspicious else text
 
 
