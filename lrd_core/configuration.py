@@ -2,7 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from lrd_core import plugins
 
 
 class Spec(BaseModel):
@@ -96,8 +109,37 @@ class NAdam(_AdamLike):
     name: Literal["nadam"]
 
 
+class PluginOptimizer(_Optimizer):
+    """An optimizer of another package, by its name among the entry points `lrd.optimizers`."""
+
+    name: Text
+    lr: LearningRate
+    options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
+    """Its further arguments, e.g. `{rho: 0.9}`."""
+
+
+_BUILT_IN = {"sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", "nadam"}
+_PLUGIN = "an entry point of lrd.optimizers"
+
+
+def _name(value: Any) -> str | None:
+    """Which member of the union `value` is to be."""
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    if name is None or name in _BUILT_IN:
+        return name
+    return _PLUGIN if name in plugins.names("lrd.optimizers") else str(name)
+
+
 OptimizerSpec = Annotated[
-    SGDM | RMSprop | Adam | AMSGrad | RAdam | AdamW | NAdam, Field(discriminator="name")
+    Annotated[SGDM, Tag("sgdm")]
+    | Annotated[RMSprop, Tag("rmsprop")]
+    | Annotated[Adam, Tag("adam")]
+    | Annotated[AMSGrad, Tag("amsgrad")]
+    | Annotated[RAdam, Tag("radam")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[NAdam, Tag("nadam")]
+    | Annotated[PluginOptimizer, Tag(_PLUGIN)],
+    Discriminator(_name),
 ]
 
 # --- regularizers ---------------------------------------------------------------------------------
@@ -148,17 +190,78 @@ def _each_kind_once(regularizers: list[Any]) -> list[Any]:
     return sorted(regularizers, key=lambda regularizer: str(regularizer.kind))
 
 
-# --- the configuration ----------------------------------------------------------------------------
+# --- data sets, models and tasks ------------------------------------------------------------------
 
-DatasetName = Literal["digits", "mnist", "cifar10", "cifar100"]
-ModelName = Literal["fcnet", "resnet34", "densenet121"]
+TASK_OF: dict[str, str] = {
+    "digits": "classification",
+    "mnist": "classification",
+    "cifar10": "classification",
+    "cifar10_holdout": "classification",
+    "cifar100": "classification",
+    "voc_segmentation": "segmentation",
+    "voc_detection": "detection",
+    "surface": "descent",
+}
+"""The data sets of this package, and the task that each poses."""
 
 MODELS_FOR: dict[str, tuple[str, ...]] = {
     "digits": ("fcnet",),
     "mnist": ("fcnet",),
     "cifar10": ("resnet34", "densenet121", "fcnet"),
+    "cifar10_holdout": ("resnet34", "densenet121", "fcnet"),
     "cifar100": ("densenet121", "resnet34", "fcnet"),
+    "voc_segmentation": ("pspnet",),
+    "voc_detection": ("ssd300",),
+    "surface": ("point",),
 }
+"""The models of this package, by the data sets that they fit."""
+
+WITH_DROPOUT = ("fcnet", "resnet34", "densenet121")
+"""The models that have places for standard dropout (SD). The paper drops units of no other."""
+
+
+def _dataset(name: str) -> str:
+    return _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
+
+
+def _model(name: str) -> str:
+    return _known("model", name, sorted({m for fit in MODELS_FOR.values() for m in fit}))
+
+
+def _task(name: str) -> str:
+    return _known("task", name, sorted(set(TASK_OF.values())), "lrd.tasks")
+
+
+def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:
+    if name not in built_in and name not in (others := plugins.names(group)):
+        raise ValueError(
+            f"unknown {what} {name!r}; one of {', '.join([*built_in, *others])}, "
+            f"or an entry point of {group} that a package adds"
+        )
+    return name
+
+
+def _absent(value: Any) -> bool:
+    return value is None
+
+
+class Data(Spec):
+    """What is asked of a data set beside its name; what is left out does not show."""
+
+    surface: Annotated[Literal["toy", "saddle"] | None, Field(exclude_if=_absent)] = None
+    """Of `surface`: the toy function of eq. 3 (Figure 4), or the saddle of Figure 1."""
+    max_examples: Annotated[
+        Annotated[int, Field(ge=1, le=100_000_000)] | None, Field(exclude_if=_absent)
+    ] = None
+    """Only the first so many examples of each part are used: for trying out, on a CPU."""
+    crop_size: Annotated[
+        Annotated[int, Field(ge=33, le=1025)] | None, Field(exclude_if=_absent)
+    ] = None
+    """Of `voc_segmentation`: the side in pixels of the square that is learned from; 473 if left
+    out, as in PSPNet's paper. Eight times a number, and 1, fits the network's stride best."""
+
+
+# --- the configuration ----------------------------------------------------------------------------
 
 
 class Schedule(Spec):
@@ -177,18 +280,71 @@ class Schedule(Spec):
 class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
-    dataset: DatasetName
-    model: ModelName
+    dataset: Annotated[Text, AfterValidator(_dataset)]
+    """One of `TASK_OF`, or an entry point of `lrd.datasets`."""
+    data: Annotated[Data, Field(validate_default=True, exclude_if=lambda data: data == Data())] = (
+        Data()
+    )
+    task: Annotated[Annotated[Text, AfterValidator(_task)] | None, Field(exclude_if=_absent)] = None
+    """What is learned; left out, what the data set poses. May be an entry point of `lrd.tasks`."""
+    model: Annotated[Text, AfterValidator(_model)]
+    """One of `MODELS_FOR`, or an entry point of `lrd.models`."""
     optimizer: OptimizerSpec
     regularizers: Annotated[list[RegularizerSpec], AfterValidator(_each_kind_once)] = []
     schedule: Schedule = Schedule()
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
+    """Examples a step; a descent takes all of its starting points in each."""
+
+    @property
+    def task_name(self) -> str:
+        """The task, spelt out: a data set of another package poses a classification."""
+        return self.task or TASK_OF.get(self.dataset, "classification")
+
+    @field_validator("data")
+    @classmethod
+    def _data_fits_dataset(cls, data: Data, info: ValidationInfo) -> Data:
+        dataset = info.data.get("dataset")  # absent if it is wrong itself
+        if dataset == "surface" and data.surface is None:
+            raise ValueError("dataset surface needs data.surface: toy or saddle")
+        if dataset == "surface" and data.max_examples is not None:
+            raise ValueError("max_examples does not go with dataset surface")
+        if dataset in TASK_OF and dataset != "surface" and data.surface is not None:
+            raise ValueError(f"surface does not go with dataset {dataset}")
+        if dataset in TASK_OF and dataset != "voc_segmentation" and data.crop_size is not None:
+            raise ValueError(f"crop_size does not go with dataset {dataset}")
+        return data
+
+    @field_validator("task")
+    @classmethod
+    def _task_fits_dataset(cls, task: str | None, info: ValidationInfo) -> str | None:
+        poses = TASK_OF.get(info.data.get("dataset", ""))
+        if poses and task in TASK_OF.values() and task != poses:
+            raise ValueError(f"dataset {info.data['dataset']} poses a {poses}, no {task}")
+        return task
+
+    @field_validator("regularizers")
+    @classmethod
+    def _regularizers_apply(cls, regularizers: list[Any], info: ValidationInfo) -> list[Any]:
+        kinds = {regularizer.kind for regularizer in regularizers}
+        model, dataset = info.data.get("model"), info.data.get("dataset", "")
+        models = {name for fit in MODELS_FOR.values() for name in fit}
+        if "SD" in kinds and model in models and model not in WITH_DROPOUT:
+            raise ValueError(
+                f"SD does not go with model {model}, which has no hidden units to drop by a rule "
+                f"of the paper's; it goes with {', '.join(WITH_DROPOUT)}"
+            )
+        poses = info.data.get("task") or TASK_OF.get(dataset, "classification")
+        if "NL" in kinds and poses in TASK_OF.values() and poses != "classification":
+            raise ValueError(f"NL replaces the labels of a classification; this is a {poses}")
+        return regularizers
 
     @model_validator(mode="after")
     def _model_fits_dataset(self) -> Self:
-        fitting = MODELS_FOR[self.dataset]
-        if self.model not in fitting:
+        fitting = MODELS_FOR.get(self.dataset)
+        models = {name for fit in MODELS_FOR.values() for name in fit}
+        # What another package adds, it knows best itself.
+        if fitting and self.task_name in TASK_OF.values() and self.model in models - {*fitting}:
             raise ValueError(
                 f"model {self.model} does not go with dataset {self.dataset}; "
                 f"one of {', '.join(fitting)} does"

@@ -4,6 +4,7 @@ LRDError
 ├── InvalidSpec           a spec is wrong; carries every fault with its JSON pointer
 ├── TrialError            a trial cannot go on; `reason` says why in one word
 │   ├── DataNotFound      a data set is neither on disk nor to be downloaded
+│   ├── PluginError       what an entry point names is not installed or cannot be imported
 │   └── Diverged          the loss is not finite: a result, not an accident
 └── CheckpointError       a checkpoint is torn, foreign or from another trial
 """
@@ -49,6 +50,10 @@ class TrialError(LRDError):
 
 class DataNotFound(TrialError):
     """The data set is not where it was looked for and could not be fetched."""
+
+
+class PluginError(TrialError):
+    """A model, data set, task or optimizer of another package cannot be had on this node."""
 
 
 class Diverged(TrialError):

@@ -12,7 +12,7 @@ def fault_of(error: ErrorDetails, document: Any) -> Fault:
     """The fault that `error` reports about `document`."""
     path = path_in(error["loc"], document)
     if error["type"].startswith("union_tag"):
-        path.append(error["ctx"]["discriminator"].strip("'"))
+        path.append(_discriminator(error))
     return Fault(pointer(path), _sentence(error))
 
 
@@ -48,14 +48,18 @@ def _sentence(error: ErrorDetails) -> str:
             return "missing; this field is required"
         case "union_tag_invalid":
             known = error["ctx"]["expected_tags"].replace("'", "")
-            name = error["ctx"]["discriminator"].strip("'")
-            return f"unknown {name} {error['ctx']['tag']!r}; one of {known}"
+            return f"unknown {_discriminator(error)} {error['ctx']['tag']!r}; one of {known}"
         case "finite_number":
             return "must be a finite number"
         case "value_error":
             return str(error["ctx"]["error"])
     message = error["msg"].replace("Input should", "should", 1)
     return f"{message}, got {_short(error['input'])}"
+
+
+def _discriminator(error: ErrorDetails) -> str:
+    """The field that tells the members of a union apart: `'kind'`, or by a function `_name()`."""
+    return str(error["ctx"]["discriminator"]).strip("'_()")
 
 
 def _short(value: Any) -> str:

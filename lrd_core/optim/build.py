@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrd_core import configuration as specs
+from lrd_core import plugins
 from lrd_core.optim.hooks import learning_rate_dropout
 
 
@@ -24,6 +25,11 @@ def build_optimizer(
 
 def _plain(spec: specs.OptimizerSpec, params: Iterable[nn.Parameter]) -> Optimizer:
     common: dict[str, Any] = {"lr": spec.lr, "weight_decay": spec.weight_decay}
+    if isinstance(spec, specs.PluginOptimizer):
+        custom: Optimizer = plugins.load("lrd.optimizers", spec.name)(
+            params, **common, **spec.options
+        )
+        return custom
     if isinstance(spec, specs.SGDM):
         return torch.optim.SGD(
             params, momentum=spec.momentum, nesterov=spec.nesterov, fused=True, **common

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from lrd_core import plugins
 from lrd_core.spec import TrialSpec
 
 
@@ -26,11 +27,23 @@ class Task(Protocol):
 
 
 def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = None) -> Task:
-    """The task that the spec's data set poses.
+    """The task that the spec names, or else its data set poses.
+
+    Each is imported when asked for: a descent needs no image library.
 
     Raises:
         DataNotFound: the data set is not below `data_dir` and could not be downloaded.
+        PluginError: the task is another package's, and is not installed here.
     """
-    from lrd_core.tasks.classification import Classification
+    match spec.task_name:
+        case "classification":
+            from lrd_core.tasks.classification import Classification
 
-    return Classification(spec, device, data_dir)
+            return Classification(spec, device, data_dir)
+        case "descent":
+            from lrd_core.tasks.descent import Descent
+
+            return Descent(spec, device, data_dir)
+        case name:
+            task: Task = plugins.load("lrd.tasks", name)(spec, device, data_dir)
+            return task
