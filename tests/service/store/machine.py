@@ -1,0 +1,346 @@
+"""The store's protocol as a Hypothesis state machine: any order of submits, claims, reports, ends,
+requests, lapsed leases and broken connections, held against a model that is simple enough to trust.
+
+A connection breaks before a commit (nothing happened) or after it (it happened, and nobody was
+told): the caller then does what the dispatcher or a client does, it tries again.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from lrd_core.spec import SweepSpec, expand_arms
+from service.errors import Conflict
+from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
+from service.store import claims, leases, recording, requests, sweeps
+from service.store.claims import Node
+from service.store.models import Event, Lease, Report, Sweep, Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+
+EPOCHS = 2
+HOLDERS = ("first dispatcher", "second dispatcher")
+
+
+class Try(NamedTuple):
+    """An attempt at a trial, as the one who runs it knows it."""
+
+    trial_id: int
+    attempt: int
+
+
+WHICH = st.integers(0, 4)
+"""0: any attempt there ever was; else one of those that run."""
+
+
+class Broken(Exception):
+    """The connection broke."""
+
+
+class Flaky:
+    """A database whose next write breaks, before or after its commit, when told so."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.engine = database, database.engine
+        self.fault: str | None = None
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        fault, self.fault = self.fault, None
+        with self.database.write() as session:
+            yield session
+            if fault == "before":
+                raise Broken
+        if fault == "after":
+            raise Broken
+
+    def read(self) -> Any:
+        return self.database.read()
+
+
+class Store(RuleBasedStateMachine):
+    """Rules are what happens to the store; invariants are what is promised."""
+
+    database: Database
+    attempts = Bundle("attempts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.db = Flaky(self.database)
+        self.keys: dict[str, str] = {}
+        """Idempotency key -> the sweep it made."""
+        self.recorded: dict[tuple[int, int], float] = {}
+        """(trial, epoch) -> the loss that was recorded first."""
+        self.owner: dict[int, tuple[str, int]] = {}
+        """Trial -> the (dispatcher, attempt) that may write it."""
+        self.results: dict[int, tuple[str, int]] = {}
+        """Trial -> (state, epochs) of those that have succeeded or diverged: for ever."""
+        self.leader: str | None = None
+
+    @initialize()
+    def empty(self) -> None:
+        with self.database.write() as session:
+            session.execute(delete(Sweep))
+            session.execute(delete(Lease))
+        self.submit("a")
+
+    # --- rules ------------------------------------------------------------------------------------
+
+    @rule(fault=st.sampled_from(["before", "after"]))
+    def the_next_write_breaks(self, fault: str) -> None:
+        self.db.fault = fault
+
+    @rule(key=st.sampled_from(["a", "b"]))
+    def submit(self, key: str) -> None:
+        spec = SweepSpec.parse(small_sweep(seeds=2))
+
+        def create(session: Session) -> str:
+            sweep, _ = sweeps.create(
+                session, spec, expand_arms(spec), code_version="1", idempotency_key=key
+            )
+            return sweep.id
+
+        sweep_id = self.again(create)
+        assert self.keys.setdefault(key, sweep_id) == sweep_id
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def lead(self, holder: str) -> None:
+        took = self.again(
+            lambda session: leases.take(session, holder, host="host", pid=1, seconds=1000)
+        )
+        assert took == (self.leader in (None, holder))
+        if took:
+            self.leader = holder
+
+    @rule()
+    def the_lease_lapses(self) -> None:
+        with self.database.write() as session:
+            session.execute(update(Lease).values(expires_at=1.0))
+        self.leader = None
+
+    @rule()
+    def reap(self) -> None:
+        lost = {trial for trial, (holder, _) in self.owner.items() if holder != self.leader}
+        leases.reap(self.database)
+        for trial_id in lost:
+            del self.owner[trial_id]
+
+    @rule()
+    def backoffs_pass(self) -> None:
+        with self.database.write() as session:
+            session.execute(update(Trial).values(not_before=None))
+
+    @precondition(lambda self: "queued" in self.states().values())
+    @rule(target=attempts, holder=st.sampled_from(HOLDERS), cpus=st.integers(1, 3))
+    def claim(self, holder: str, cpus: int) -> Any:
+        before = self.states()
+        with self.database.read() as session:
+            shares = claims.plan(session, Node(cpus, 0), has_gpus=False)
+        try:
+            with self.db.write() as session:
+                taken = claims.claim(session, holder, shares)
+        except Broken:
+            taken = []
+        assert len(taken) <= cpus
+        for each in taken:
+            assert before[each.trial_id] == "queued"
+            self.owner[each.trial_id] = (holder, each.attempt)
+        for trial_id, state in self.states().items():  # those whose claim broke after its commit
+            if state == "running" and trial_id not in self.owner:
+                attempt = self.row(trial_id).attempt
+                self.owner[trial_id] = (holder, attempt)
+        return multiple(*(Try(each.trial_id, each.attempt) for each in taken))
+
+    @rule(
+        trial=attempts,
+        which=WHICH,
+        ahead=st.sampled_from([-1, 0, 0, 0, 1]),
+        loss=st.integers(1, 3),
+    )
+    def report(self, trial: Try, which: int, ahead: int, loss: int) -> None:
+        trial = self.pick(trial, which)
+        done = self.row(trial.trial_id).epochs_done
+        epoch = done + 1 + ahead
+        if not 1 <= epoch <= EPOCHS:
+            return
+        said = {"epoch": epoch, "loss": float(loss), "seconds": 1.0}
+        self.again(
+            lambda session: recording.record(session, trial.trial_id, trial.attempt, said, None)
+        )
+        if self.owns(trial) and ahead == 0:
+            self.recorded.setdefault((trial.trial_id, epoch), float(loss))
+
+    @rule(trial=attempts, which=WHICH)
+    def report_the_rest(self, trial: Try, which: int) -> None:
+        trial = self.pick(trial, which)
+        for _ in range(EPOCHS):
+            self.report(trial, which=0, ahead=0, loss=1)
+
+    @rule(trial=attempts, which=WHICH, reason=st.sampled_from([None, None, *Reason]))
+    def end(self, trial: Try, which: int, reason: Reason | None) -> None:
+        trial = self.pick(trial, which)
+        owned = self.owns(trial)
+        before = self.row(trial.trial_id)
+        self.again(lambda session: recording.settle(session, trial.trial_id, trial.attempt, reason))
+        after = self.row(trial.trial_id)
+        if not owned:
+            assert (after.state, after.attempt) == (before.state, before.attempt)
+            return
+        del self.owner[trial.trial_id]
+        assert after.state != TrialState.running
+        if before.cancel_requested_at is not None:
+            assert after.state == TrialState.cancelled
+
+    @rule(
+        key=st.sampled_from(["a", "b"]),
+        verb=st.sampled_from(["cancel_sweep", "pause", "resume", "resume", "retry_sweep"]),
+    )
+    def ask_of_a_sweep(self, key: str, verb: str) -> None:
+        options = {"cancelled": True} if verb == "retry_sweep" else {}
+        if key in self.keys:
+            with contextlib.suppress(Conflict):
+                self.again(
+                    lambda session: (
+                        getattr(requests, verb)(session, self.keys[key], **options) and None
+                    )
+                )
+
+    @rule(trial=attempts, which=WHICH, verb=st.sampled_from(["cancel_trial", "retry_trial"]))
+    def ask_of_a_trial(self, trial: Try, which: int, verb: str) -> None:
+        trial = self.pick(trial, which)
+        if trial is not None:
+            with contextlib.suppress(Conflict):
+                self.again(
+                    lambda session: getattr(requests, verb)(session, trial.trial_id) and None
+                )
+
+    # Orders of events that chance would seldom find.
+
+    @rule(trial=attempts, which=WHICH, reason=st.sampled_from([None, Reason.lost, Reason.error]))
+    def it_ends_just_after_somebody_cancelled_it(
+        self, trial: Try, which: int, reason: Reason | None
+    ) -> None:
+        trial = self.pick(trial, which)
+        self.ask_of_a_trial(trial, which=0, verb="cancel_trial")
+        self.end(trial, which=0, reason=reason)
+
+    @rule(trial=attempts, reason=st.sampled_from([None, Reason.lost, Reason.diverged]))
+    def an_attempt_ends_after_its_successor_started(
+        self, trial: Try, reason: Reason | None
+    ) -> None:
+        trial = self.pick(trial, 1)
+        self.end(trial, which=0, reason=Reason.user)
+        if "queued" in self.states().values():
+            self.claim(HOLDERS[0], cpus=3)
+        self.end(trial, which=0, reason=reason)
+
+    @rule(trial=attempts, reason=st.sampled_from([Reason.diverged, Reason.error]))
+    def it_fails_and_its_sweep_is_retried(self, trial: Try, reason: Reason) -> None:
+        self.end(self.pick(trial, 1), which=0, reason=reason)
+        for key in self.keys:
+            self.ask_of_a_sweep(key, "retry_sweep")
+
+    # --- what is promised -------------------------------------------------------------------------
+
+    @invariant()
+    def counts_add_up(self) -> None:
+        with self.database.read() as session:
+            for sweep in session.scalars(select(Sweep)):
+                states = session.scalars(
+                    select(Trial.state).where(Trial.sweep_id == sweep.id)
+                ).all()
+                assert {s: getattr(sweep, s) for s in TrialState} == {
+                    s: states.count(s) for s in TrialState
+                }
+
+    @invariant()
+    def one_sweep_a_key(self) -> None:
+        with self.database.read() as session:
+            assert set(session.scalars(select(Sweep.id))) == set(self.keys.values())
+
+    @invariant()
+    def every_epoch_is_recorded_once_as_it_was_first_said(self) -> None:
+        with self.database.read() as session:
+            rows = session.scalars(select(Report)).all()
+            done = dict(map(tuple, session.execute(select(Trial.id, Trial.epochs_done))))
+        assert {(r.trial_id, r.epoch): r.report["loss"] for r in rows} == self.recorded
+        for trial_id, epochs in done.items():
+            assert sorted(e for t, e in self.recorded if t == trial_id) == list(
+                range(1, epochs + 1)
+            )
+
+    @invariant()
+    def what_runs_is_what_was_claimed(self) -> None:
+        running = {trial_id for trial_id, state in self.states().items() if state == "running"}
+        assert running == set(self.owner)
+
+    @invariant()
+    def results_stay(self) -> None:
+        with self.database.read() as session:
+            rows = session.scalars(select(Trial)).all()
+        for trial in rows:
+            if trial.state == TrialState.succeeded:
+                assert trial.epochs_done == EPOCHS
+            if trial.id in self.results:
+                assert (trial.state, trial.epochs_done) == self.results[trial.id]
+            elif trial.state == TrialState.succeeded or trial.reason == Reason.diverged:
+                assert trial.state in TERMINAL
+                self.results[trial.id] = (trial.state, trial.epochs_done)
+
+    @invariant()
+    def events_tell_every_move(self) -> None:
+        with self.database.read() as session:
+            events = session.scalars(
+                select(Event).where(Event.trial_id.is_not(None)).order_by(Event.id)
+            ).all()
+        last: dict[int | None, str] = {}
+        for event in events:
+            assert event.from_state == last.get(event.trial_id, "queued")
+            assert TrialState(str(event.to_state)) in TRANSITIONS[TrialState(event.from_state)]
+            last[event.trial_id] = str(event.to_state)
+        for trial_id, state in self.states().items():
+            assert state == last.get(trial_id, "queued")
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def again(self, work: Any) -> Any:
+        """Do it; if the connection breaks, do it once more, as every caller does."""
+        for _ in range(2):
+            try:
+                with self.db.write() as session:
+                    return work(session)
+            except Broken:
+                continue
+        raise AssertionError("one fault at a time")
+
+    def pick(self, trial: Try, which: int) -> Try:
+        running = sorted(self.owner)
+        if which == 0 or not running:
+            return trial
+        trial_id = running[which % len(running)]
+        return Try(trial_id, self.owner[trial_id][1])
+
+    def owns(self, trial: Try) -> bool:
+        holder_attempt = self.owner.get(trial.trial_id)
+        return holder_attempt is not None and holder_attempt[1] == trial.attempt
+
+    def row(self, trial_id: int) -> Trial:
+        with self.database.read() as session:
+            return session.get_one(Trial, trial_id)
+
+    def states(self) -> dict[int, str]:
+        with self.database.read() as session:
+            return dict(map(tuple, session.execute(select(Trial.id, Trial.state))))

@@ -1,0 +1,164 @@
+"""The store keeps its promises in any order of events; and bugs planted in it do not go unseen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy.exc import IntegrityError
+
+from service.store import claims, leases, recording, requests, sweeps, transitions
+from service.store.session import Database
+from tests.service.store.machine import Store
+
+ORDER = [transitions, recording, claims, leases, sweeps, requests]
+"""Each imports only from those before it."""
+
+
+def run(database: Database, examples: int, steps: int = 40, *, explain: bool = True) -> None:
+    machine = type("Machine", (Store,), {"database": database})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            report_multiple_bugs=False,
+            phases=(Phase.generate, Phase.shrink) if explain else (Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_store_keeps_its_promises(database: Database) -> None:
+    run(database, examples=40)
+
+
+MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
+    "no fence on reports": (
+        recording,
+        [
+            (
+                "            Trial.attempt == attempt,\n"
+                "            Trial.state == TrialState.running,\n"
+                "            Trial.epochs_done == epoch - 1,",
+                "            Trial.epochs_done == epoch - 1,",
+            )
+        ],
+    ),
+    "no fence on ends": (
+        recording,
+        [
+            (
+                "attempt != attempt or trial.state != TrialState.running:\n        return None",
+                "state != TrialState.running:\n        return None",
+            ),
+            ("        Trial.attempt == attempt,\n        reason=reason,", "        reason=reason,"),
+        ],
+    ),
+    "epochs may be skipped": (
+        recording,
+        [("Trial.epochs_done == epoch - 1,", "Trial.epochs_done < epoch,")],
+    ),
+    "a second word overwrites the first": (
+        recording,
+        [
+            (
+                "    if earlier.sha256 != sha256:\n        return Recorded.different",
+                "    earlier.report = earlier.report | {'loss': -1.0}",
+            )
+        ],
+    ),
+    "success before the last epoch": (
+        recording,
+        [("if not trial.epochs_done == trial.epochs == recorded:", "if False:")],
+    ),
+    "finish beats cancel": (
+        recording,
+        [
+            (
+                "if trial.cancel_requested_at is not None:",
+                "if trial.cancel_requested_at is not None and reason is not None:",
+            )
+        ],
+    ),
+    "idempotency keys are ignored": (
+        sweeps,
+        [("        if earlier is not None:", "        idempotency_key = None\n        if False:")],
+    ),
+    "results are tried again": (
+        requests,
+        [("        or_(Trial.reason.is_(None), Trial.reason != Reason.diverged),\n", "")],
+    ),
+    "a living lease is reaped": (
+        leases,
+        [
+            (
+                "Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now()",
+                "Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now() + 2000",
+            )
+        ],
+    ),
+    "a living lease is taken": (
+        leases,
+        [("if lease.expires_at > now:", "if lease.expires_at < 0:")],
+    ),
+    "claims do not raise the attempt": (
+        claims,
+        [
+            (
+                "attempt=Trial.attempt + 1,",
+                "attempt=func.coalesce(func.nullif(Trial.attempt, 0), 1),",
+            )
+        ],
+    ),
+    "more is claimed than fits": (claims, [(".limit(share.count)", ".limit(share.count + 1)")]),
+    "a move does not look where it comes from": (
+        transitions,
+        [(".where(Trial.state == from_state, *conditions)", ".where(*conditions)")],
+    ),
+    "counts are not moved": (
+        transitions,
+        [("            from_state: getattr(Sweep, from_state) - count,\n", "")],
+    ),
+    "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
+}
+
+
+@pytest.fixture
+def planted(request: pytest.FixtureRequest) -> Iterator[None]:
+    module, changes = MUTANTS[request.param]
+    sources = {each: Path(str(each.__file__)).read_text() for each in ORDER}
+    mutant = sources[module]
+    for right, wrong in changes:
+        assert mutant.count(right) == 1, f"the place to plant it in is gone: {right}"
+        mutant = mutant.replace(right, wrong)
+    load({**sources, module: mutant})
+    yield
+    load(sources)
+
+
+def load(sources: dict[ModuleType, str]) -> None:
+    for module in ORDER:
+        exec(compile(sources[module], str(module.__file__), "exec"), module.__dict__)
+
+
+def test_reloading_alone_breaks_nothing(sqlite: object, tmp_path: Path) -> None:
+    load({module: Path(str(module.__file__)).read_text() for module in ORDER})
+    database = Database(sqlite(tmp_path))  # type: ignore[operator]
+    run(database, examples=5)
+    database.close()
+
+
+@pytest.mark.parametrize("planted", MUTANTS, indirect=True)
+def test_a_planted_bug_is_seen(planted: None, sqlite: object, tmp_path: Path) -> None:
+    database = Database(sqlite(tmp_path))  # type: ignore[operator]
+    try:
+        with pytest.raises((AssertionError, IntegrityError)):  # the database's own checks count
+            run(database, examples=100, explain=False)
+    finally:
+        database.close()

@@ -1,0 +1,292 @@
+"""What people may ask of sweeps and trials, over REST, in every state; and asked twice."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from service.dispatcher import Dispatcher
+from service.lifecycle import Reason, TrialState
+from service.settings import Settings
+from service.store import recording
+from service.store.models import Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+
+@pytest.fixture
+def executor(settings: Settings) -> InlineExecutor:
+    return InlineExecutor(settings.storage)
+
+
+@pytest.fixture
+def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
+    return Dispatcher(database, executor, lease_seconds=60)
+
+
+def submit(api: TestClient, **changes: Any) -> str:
+    answer = api.post("/api/v1/sweeps", json=small_sweep(**changes))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def ask(api: TestClient, path: str, code: int = 200, **request: Any) -> dict[str, Any]:
+    answer = api.post(f"/api/v1{path}", **request)
+    assert answer.status_code == code, answer.text
+    return dict(answer.json())
+
+
+def sweep(api: TestClient, sweep_id: str) -> dict[str, Any]:
+    return dict(api.get(f"/api/v1/sweeps/{sweep_id}").json())
+
+
+def trials(api: TestClient, sweep_id: str) -> list[dict[str, Any]]:
+    return list(api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"])
+
+
+def work(dispatcher: Dispatcher, steps: int = 60) -> None:
+    for _ in range(steps):
+        dispatcher._watch_at = 0  # as if a second had passed
+        dispatcher.step(0)
+
+
+def fail(database: Database, dispatcher: Dispatcher, executor: InlineExecutor, reason: str) -> int:
+    """Start a trial and let it fail; its id."""
+    dispatcher.step(0)
+    trial_id, attempt = executor.running()[0]
+    with database.write() as session:
+        recording.settle(session, trial_id, attempt, Reason(reason), "as the test wants it")
+    executor.cancel(trial_id, attempt)
+    work(dispatcher, 2)
+    return trial_id
+
+
+class TestPause:
+    def test_sends_running_trials_back_with_their_epochs_and_starts_none(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        sweep_id = submit(api)
+        work(dispatcher, 2)
+        ask(api, f"/sweeps/{sweep_id}/pause")
+        work(dispatcher, 10)
+        paused = sweep(api, sweep_id)
+        assert paused["state"] == "paused"
+        assert paused["trials"]["running"] == 0
+        assert max(trial["epochs_done"] for trial in trials(api, sweep_id)) > 0
+        assert {trial["losses"] for trial in trials(api, sweep_id)} == {0}
+        ask(api, f"/sweeps/{sweep_id}/resume")
+        work(dispatcher)
+        assert sweep(api, sweep_id)["state"] == "succeeded"
+
+    def test_asked_twice_is_asked_once(self, api: TestClient) -> None:
+        sweep_id = submit(api)
+        first = ask(api, f"/sweeps/{sweep_id}/pause")
+        assert ask(api, f"/sweeps/{sweep_id}/pause") == first
+        first = ask(api, f"/sweeps/{sweep_id}/resume")
+        assert ask(api, f"/sweeps/{sweep_id}/resume") == first
+
+    def test_is_not_for_a_sweep_that_has_ended(self, api: TestClient) -> None:
+        sweep_id = submit(api)
+        ask(api, f"/sweeps/{sweep_id}/cancel")
+        assert "ended" in ask(api, f"/sweeps/{sweep_id}/pause", 409)["detail"]
+        assert "cancelled" in ask(api, f"/sweeps/{sweep_id}/resume", 409)["detail"]
+
+
+class TestRetry:
+    def test_runs_again_only_what_failed(
+        self,
+        api: TestClient,
+        database: Database,
+        dispatcher: Dispatcher,
+        executor: InlineExecutor,
+    ) -> None:
+        sweep_id = submit(api)
+        failed = fail(database, dispatcher, executor, "error")
+        work(dispatcher)
+        assert sweep(api, sweep_id)["state"] == "failed"
+        ask(api, f"/sweeps/{sweep_id}/retry")
+        work(dispatcher)
+        assert sweep(api, sweep_id)["state"] == "succeeded"
+        attempts = {trial["id"]: trial["attempt"] for trial in trials(api, sweep_id)}
+        assert attempts.pop(failed) == 2
+        assert set(attempts.values()) == {1}
+
+    def test_leaves_diverged_trials_as_the_findings_they_are(
+        self,
+        api: TestClient,
+        database: Database,
+        dispatcher: Dispatcher,
+        executor: InlineExecutor,
+    ) -> None:
+        sweep_id = submit(api)
+        diverged = fail(database, dispatcher, executor, "diverged")
+        work(dispatcher)
+        assert "diverged" in ask(api, f"/sweeps/{sweep_id}/retry", 409)["detail"]
+        assert "diverged" in ask(api, f"/trials/{diverged}/retry", 409)["detail"]
+        assert sweep(api, sweep_id)["trials"] == {
+            "queued": 0, "running": 0, "succeeded": 3, "failed": 1, "cancelled": 0,
+        }  # fmt: skip
+
+    def test_brings_a_cancelled_sweep_back_when_told_so(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        sweep_id = submit(api)
+        ask(api, f"/sweeps/{sweep_id}/cancel")
+        assert "cancelled=true" in ask(api, f"/sweeps/{sweep_id}/retry", 409)["detail"]
+        ask(api, f"/sweeps/{sweep_id}/retry?cancelled=true")
+        work(dispatcher)
+        assert sweep(api, sweep_id)["state"] == "succeeded"
+
+    def test_of_one_trial_brings_back_that_one(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        sweep_id = submit(api)
+        one, *others = [trial["id"] for trial in trials(api, sweep_id)]
+        for trial_id in (one, *others):
+            assert ask(api, f"/trials/{trial_id}/cancel")["state"] == "cancelled"
+            ask(api, f"/trials/{trial_id}/cancel")
+        assert ask(api, f"/trials/{one}/retry")["state"] == "queued"
+        assert ask(api, f"/trials/{one}/retry")["state"] == "queued"
+        work(dispatcher)
+        assert [t["state"] for t in trials(api, sweep_id)] == ["succeeded"] + ["cancelled"] * 3
+        assert "result" in ask(api, f"/trials/{one}/retry", 409)["detail"]
+        assert "succeeded" in ask(api, f"/trials/{one}/cancel", 409)["detail"]
+
+
+class TestExtend:
+    def test_runs_only_the_missing_trials(self, api: TestClient, dispatcher: Dispatcher) -> None:
+        sweep_id = submit(api)
+        work(dispatcher)
+        before = trials(api, sweep_id)
+        more = {"seeds": 3, "grid": {"optimizer.keep_prob": [0.5, 0.7]}}
+        after = ask(api, f"/sweeps/{sweep_id}/extend", json=more)
+        assert (after["trials_total"], after["trials"]["queued"]) == (9, 5)
+        assert ask(api, f"/sweeps/{sweep_id}/extend", json=more) == after
+        work(dispatcher, 100)
+        assert sweep(api, sweep_id)["state"] == "succeeded"
+        assert trials(api, sweep_id)[:4] == before
+        table = api.get(f"/api/v1/sweeps/{sweep_id}/table").json()
+        assert {cell["n"] for row in table["rows"] for cell in row["cells"]} == {3}
+
+    def test_refuses_a_new_axis_with_its_place(self, api: TestClient) -> None:
+        sweep_id = submit(api)
+        problem = ask(api, f"/sweeps/{sweep_id}/extend", 422, json={"grid": {"base.lr": [1]}})
+        assert problem["errors"][0]["pointer"] == "/grid/base.lr"
+        problem = ask(
+            api, f"/sweeps/{sweep_id}/extend", 422, json={"grid": {"optimizer.keep_prob": [7]}}
+        )
+        assert problem["errors"][0]["pointer"].startswith("/grid/optimizer.keep_prob")
+        assert sweep(api, sweep_id)["trials_total"] == 4
+
+
+def test_a_clone_is_a_sweep_of_its_own(api: TestClient) -> None:
+    sweep_id = submit(api)
+    answer = api.post(f"/api/v1/sweeps/{sweep_id}/clone", json={"name": "again", "seeds": 5})
+    assert answer.status_code == 201
+    clone = answer.json()
+    assert answer.headers["Location"] == f"/api/v1/sweeps/{clone['id']}"
+    assert (clone["name"], clone["trials_total"]) == ("again", 10)
+    assert api.post(f"/api/v1/sweeps/{sweep_id}/clone").json()["trials_total"] == 4
+
+
+def test_priority_and_limit_change_while_it_runs(
+    api: TestClient, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    sweep_id = submit(api, max_concurrent=1)
+    dispatcher.step(0)
+    assert len(executor.running()) == 1
+    changes = {"max_concurrent": None, "priority": 7}
+    answer = api.patch(f"/api/v1/sweeps/{sweep_id}", json=changes)
+    assert answer.status_code == 200
+    assert {name: answer.json()[name] for name in changes} == changes
+    dispatcher.step(0)
+    assert len(executor.running()) == 2
+    assert api.patch(f"/api/v1/sweeps/{sweep_id}", json={"state": "succeeded"}).status_code == 422
+
+
+def test_a_trial_that_fits_nowhere_says_what_is_missing(
+    api: TestClient, dispatcher: Dispatcher
+) -> None:
+    sweep_id = submit(api, resources={"num_cpus": 1, "num_gpus": 4})
+    work(dispatcher, 2)
+    assert sweep(api, sweep_id)["waiting_for"] == (
+        "a trial needs 4 GPUs on one node; the largest node has 0"
+    )
+
+
+def test_a_trial_without_a_word_is_killed_and_tried_again(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    sweep_id = submit(api, seeds=1, grid={})
+    dispatcher.step(0)
+    with database.write() as session:
+        session.execute(update(Trial).values(reported_at=1.0, seconds=0.0))
+    executor.poll = lambda timeout: []  # type: ignore[method-assign]  # it hangs
+    work(dispatcher, 1)
+    (trial,) = trials(api, sweep_id)
+    assert (trial["state"], trial["reason"], trial["losses"]) == ("queued", "stalled", 1)
+    assert executor.running() == []
+
+
+def test_a_trial_beyond_its_time_limit_fails(
+    api: TestClient, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    sweep_id = submit(api, seeds=1, grid={}, resources={"timeout_seconds": 1e-6})
+    executor.poll = lambda timeout: []  # type: ignore[method-assign]
+    work(dispatcher, 2)
+    (trial,) = trials(api, sweep_id)
+    assert (trial["state"], trial["reason"]) == ("failed", "timeout")
+
+
+def test_a_claim_whose_answer_was_lost_goes_back(
+    api: TestClient, database: Database, dispatcher: Dispatcher
+) -> None:
+    sweep_id = submit(api, seeds=1, grid={})
+    work(dispatcher, 1)
+    dispatcher._held.clear()  # as after an error behind the commit
+    work(dispatcher, 1)
+    with database.read() as session:
+        trial = session.get_one(Trial, trials(api, sweep_id)[0]["id"])
+    assert (trial.state, trial.attempt, trial.losses) == (TrialState.running, 2, 0)
+
+
+def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Dispatcher) -> None:
+    sweep_id = submit(api, seeds=1, grid={})
+    work(dispatcher)
+    (trial,) = trials(api, sweep_id)
+    path = f"/api/v1/trials/{trial['id']}"
+    (attempt,) = api.get(f"{path}/attempts").json()["items"]
+    assert attempt["outcome"] == "succeeded"
+    assert attempt["environment"]["torch"]
+    moves = [(e["from_state"], e["to_state"]) for e in api.get(f"{path}/events").json()["items"]]
+    assert moves == [("queued", "running"), ("running", "succeeded")]
+    kinds = [e["kind"] for e in api.get(f"/api/v1/sweeps/{sweep_id}/events").json()["items"]]
+    assert kinds == ["submitted", "trial", "trial"]
+    first, second = (
+        api.get(f"/api/v1/sweeps/{sweep_id}/events?page_size=2").json(),
+        api.get(f"/api/v1/sweeps/{sweep_id}/events").json(),
+    )
+    assert first["next_page_token"]
+    assert first["items"] == second["items"][:2]
+    log = api.get(f"{path}/logs")
+    assert log.headers["content-type"].startswith("text/plain")
+    assert "attempt 1 starts" in log.text
+    assert "epoch 2" in api.get(f"{path}/logs?tail=2").text
+    assert trial["weights_sha256"] in log.text
+    assert api.get(f"{path}/logs?attempt=9").status_code == 404
+
+
+def test_the_cluster_says_who_dispatches_and_what_is_in_use(
+    api: TestClient, dispatcher: Dispatcher
+) -> None:
+    assert api.get("/api/v1/cluster").json()["dispatcher"] is None
+    submit(api)
+    work(dispatcher, 1)
+    dispatcher._renew_at = 0
+    dispatcher.step(0)
+    cluster = api.get("/api/v1/cluster").json()
+    assert cluster["dispatcher"]["id"] == dispatcher.id
+    assert cluster["cpus"] == {"total": 2, "held": 2}
+    assert cluster["trials_running"] == 2
