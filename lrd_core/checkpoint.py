@@ -1,14 +1,13 @@
 """Checkpoints on disk: whole or absent, named by their content, safe to load.
 
-A checkpoint is written beside its place, synced, renamed, and its directory synced: a kill at any
-system call leaves the old one or the new one. Its SHA-256 travels with the epoch report; only a
+A checkpoint is written whole (`whole.py`). Its SHA-256 travels with the epoch report; only a
 file with the expected sum is loaded, and only as tensors and plain data, never as code.
 """
 
 import contextlib
 import hashlib
 import io
-import os
+import pickle  # noqa: S403 - its error alone
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from lrd_core.errors import CheckpointError
+from lrd_core.whole import write_whole
 
 KEPT = 2
 """Newest checkpoints of a trial that stay: the last one, and one to fall back on."""
@@ -43,18 +43,7 @@ def save(directory: Path, epoch: int, state: dict[str, Any]) -> Checkpoint:
     content = buffer.getbuffer()
     sha256 = hashlib.sha256(content).hexdigest()
     checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-{sha256[:16]}.pt", sha256)
-    unfinished = directory / f".{checkpoint.name}.{os.getpid()}"
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(directory / checkpoint.name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
-    _sync_directory(directory)
+    write_whole(directory / checkpoint.name, content)
     for old in sorted(directory.glob("epoch-*.pt"))[:-KEPT]:
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
@@ -76,7 +65,12 @@ def load(
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
         raise CheckpointError(f"checkpoint {path} is torn or was changed: its SHA-256 is wrong")
-    state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"checkpoint {path} does not hold tensors and plain data alone; it is not loaded"
+        ) from None
     assert isinstance(state, dict)
     return state
 
@@ -98,11 +92,3 @@ def weights_sha256(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""Checkpoints: whole or absent whatever is killed, broken or full; and never code."""
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrd_core import checkpoint
+from lrd_core.checkpoint import Checkpoint
+from lrd_core.errors import CheckpointError
+
+
+def state(epoch: int) -> dict[str, Any]:
+    """Some 400 kB, another one for each epoch."""
+    return {"epoch": epoch, "weights": torch.full((100_000,), float(epoch))}
+
+
+def newest(folder: Path, known: list[Checkpoint]) -> int | None:
+    found = checkpoint.load_newest(folder, known)
+    return None if found is None else int(found[1]["epoch"])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> list[Checkpoint]:
+    return [checkpoint.save(tmp_path, epoch, state(epoch)) for epoch in (1, 2)]
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path, saved: list[Checkpoint]) -> None:
+    loaded = checkpoint.load(tmp_path, saved[1])
+    assert loaded["epoch"] == 2
+    assert torch.equal(loaded["weights"], state(2)["weights"])
+
+
+def test_the_newest_two_are_kept(tmp_path: Path, saved: list[Checkpoint]) -> None:
+    third = checkpoint.save(tmp_path, 3, state(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [saved[1].name, third.name]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.unlink(), id="missing"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: os.truncate(path, path.stat().st_size // 2), id="truncated"),
+        pytest.param(lambda path: flip(path), id="one bit flipped"),
+        pytest.param(lambda path: path.write_bytes(pickle.dumps(print)), id="another file"),
+    ],
+)
+def test_a_damaged_one_is_seen_and_the_one_before_is_used(
+    tmp_path: Path, saved: list[Checkpoint], damage: Callable[[Path], None]
+) -> None:
+    damage(tmp_path / saved[1].name)
+    with pytest.raises(CheckpointError, match=saved[1].name):
+        checkpoint.load(tmp_path, saved[1])
+    assert newest(tmp_path, saved) == 1
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_without_a_whole_one_there_is_none(tmp_path: Path, saved: list[Checkpoint]) -> None:
+    for each in saved:
+        (tmp_path / each.name).unlink()
+    assert newest(tmp_path, saved) is None
+
+
+def test_a_file_that_would_run_code_is_refused_even_with_the_right_sum(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    path = tmp_path / "epoch-000001-evil.pt"
+    torch.save({"epoch": Evil()}, path)
+    known = Checkpoint(1, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(CheckpointError, match="not"):
+        checkpoint.load(tmp_path, known)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_broken_disk_costs_the_new_one_only(
+    tmp_path: Path, saved: list[Checkpoint], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", broken) if call == "fsync" else monkeypatch.setattr(
+        Path, "rename", broken
+    )
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(tmp_path, 3, state(3))
+    assert newest(tmp_path, saved) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [each.name for each in saved]
