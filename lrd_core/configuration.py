@@ -265,15 +265,19 @@ class Data(Spec):
 
 
 class Schedule(Spec):
-    """The learning rate is multiplied by `gamma` after each epoch in `milestones`."""
+    """The learning rate is multiplied by `gamma` after each epoch in `milestones`, or falls to
+    nothing over the trial as (1 − epochs done / epochs)^power."""
 
     milestones: Annotated[list[Annotated[int, Field(ge=1)]], Field(max_length=100)] = []
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.1
+    power: Annotated[Annotated[float, Field(gt=0, le=10)] | None, Field(exclude_if=_absent)] = None
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Self:
         if sorted(set(self.milestones)) != self.milestones:
             raise ValueError(f"milestones must rise, got {self.milestones}")
+        if self.milestones and self.power is not None:
+            raise ValueError("a schedule has milestones or a power, not both")
         return self
 
 

@@ -6,10 +6,9 @@ checked without torch is checked here, and every fault names its place by JSON p
 """
 
 import hashlib
-import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from lrd_core.configuration import Config, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import fault_of, pointer
+from lrd_core.overrides import NoSuchPath, combinations, overridden
 
 MAX_SEED = 2**32 - 1
 MAX_FAULTS = 100
@@ -97,6 +97,8 @@ class ExpectedValue(Spec):
     where: Annotated[Overrides, Field(min_length=1)]
     """Dotted path -> value; the one arm with all of these values is meant."""
     value: float
+    metric: MetricName | None = None
+    """Which metric it is; left out, the section's."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
     """A difference up to this is within noise whatever the seeds say, e.g. half of the last digit
     that was published. In the unit of `value`."""
@@ -111,6 +113,11 @@ class ExpectedSpec(Spec):
     unit: Literal["metric", "percent"] = "metric"
     """`metric`: as the trials report it (accuracies are shares); `percent`: a share times 100."""
     values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
+
+    def of(self, metric: str) -> Self | None:
+        """The numbers of one metric; None if there is none."""
+        values = [value for value in self.values if (value.metric or self.metric) == metric]
+        return self.model_copy(update={"metric": metric, "values": values}) if values else None
 
 
 def _spell_out_seeds(value: Any) -> Any:
@@ -274,14 +281,14 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     faults: dict[Fault, None] = {}
     arms: list[Arm] = []
     seen: dict[str, str] = {}
-    for combination in _combinations(sweep):
+    for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
-            config = Config.model_validate(_overridden(base, overrides))
-        except _NoSuchPath as error:
+            config = Config.model_validate(overridden(base, overrides))
+        except NoSuchPath as error:
             faults[Fault(combination.source_of(error.path, key=True), str(error))] = None
         except ValidationError as error:
-            document = _overridden(base, overrides)
+            document = overridden(base, overrides)
             for detail in error.errors(include_url=False):
                 fault = fault_of(detail, document)
                 unknown = detail["type"] == "extra_forbidden"
@@ -311,103 +318,14 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 S = TypeVar("S", bound=Spec)
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """One override and the place in the sweep that asks for it."""
-
-    path: str
-    value: Any
-    key: str
-    """Pointer to the path itself."""
-    pointer: str
-    """Pointer to the value."""
-
-
-@dataclass(frozen=True)
-class _Combination:
-    label: str
-    choices: tuple[_Choice, ...]
-
-    def source_of(self, path: Sequence[str | int], *, key: bool = False) -> str:
-        """Where in the sweep the value (or the key) at `path` of the configuration comes from."""
-        names = [str(part) for part in path]
-        for choice in reversed(self.choices):
-            parts = choice.path.split(".")
-            if names == parts and key:
-                return choice.key
-            if names[: len(parts)] == parts:
-                return choice.pointer + pointer(path[len(parts) :])
-            if parts[: len(names)] == names:
-                return choice.pointer
-        return "/base" + pointer(path)
-
-
-class _NoSuchPath(Exception):
-    def __init__(self, path: str) -> None:
-        super().__init__(f"there is no {path!r} in a configuration")
-        self.path: list[str | int] = list(path.split("."))
-
-
-def _combinations(sweep: SweepSpec) -> Iterator[_Combination]:
-    explicit: list[tuple[str, tuple[_Choice, ...]]] = [("", ())]
-    if sweep.arms:
-        explicit = [
-            (
-                arm.label,
-                tuple(
-                    _Choice(path, value, at := pointer(["arms", index, "set", path]), at)
-                    for path, value in arm.set.items()
-                ),
-            )
-            for index, arm in enumerate(sweep.arms)
-        ]
-    axes = [
-        [
-            _Choice(path, value, pointer(["grid", path]), pointer(["grid", path, index]))
-            for index, value in enumerate(values)
-        ]
-        for path, values in sweep.grid.items()
-    ]
-    for label, choices in explicit:
-        for point in itertools.product(*axes):
-            parts = [label] if label else []
-            parts += [f"{choice.path.split('.')[-1]}={_short(choice.value)}" for choice in point]
-            yield _Combination(", ".join(parts) or "base", choices + point)
-
-
-def _short(value: Any) -> str:
-    """A value as it reads in a label: `0.5`, `adam`, `SD+NG`, `none`."""
-    if isinstance(value, list):
-        return "+".join(_short(item) for item in value) or "none"
-    if isinstance(value, dict):
-        rest = ",".join(f"{name}={_short(item)}" for name, item in value.items() if name != "kind")
-        return f"{value.get('kind', '')}({rest})" if rest else str(value.get("kind", ""))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _overridden(base: dict[str, Any], overrides: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A copy of `base` with each dotted path set; what the paths do not touch is shared."""
-    document = dict(base)
-    for path, value in overrides:
-        *parents, last = path.split(".")
-        node = document
-        for name in parents:
-            child = node.get(name, {})
-            if not isinstance(child, dict):
-                raise _NoSuchPath(path)
-            node[name] = node = dict(child)
-        node[last] = value
-    return document
-
-
 def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
     """Whether setting the baseline's values changes nothing in `config`."""
     if not baseline:
         return False
     try:
-        document = _overridden(config.model_dump(mode="json"), list(baseline.items()))
+        document = overridden(config.model_dump(mode="json"), list(baseline.items()))
         return Config.model_validate(document) == config
-    except (_NoSuchPath, ValidationError):
+    except (NoSuchPath, ValidationError):
         return False
 
 

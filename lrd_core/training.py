@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import MultiStepLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from lrd_core.errors import CheckpointError, Diverged
 from lrd_core.optim import build_optimizer
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
+from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks import Task, build_task
@@ -34,7 +35,7 @@ class TrainState:
     task: Task
     model: nn.Module
     optimizer: Optimizer
-    scheduler: MultiStepLR
+    scheduler: LRScheduler
     epoch: int = 0
     """Epochs done."""
 
@@ -61,7 +62,7 @@ class TrainState:
         apply_gradient_regularizers(
             optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
         )
-        scheduler = MultiStepLR(optimizer, spec.schedule.milestones, spec.schedule.gamma)
+        scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
         return cls(spec, device, task, model, optimizer, scheduler)
 
     def state_dict(self) -> dict[str, Any]:
