@@ -62,6 +62,11 @@ class ArmSummary:
     cpu_seconds: float
 
     @property
+    def half_width(self) -> float:
+        """Of the t interval, which is symmetric about the mean; 0 where there is none."""
+        return 0.0 if self.ci_high is None or self.mean is None else self.ci_high - self.mean
+
+    @property
     def survivors_only(self) -> bool:
         """Whether the statistics leave out seeds whose numbers left the floats."""
         return not RAN_AWAY.isdisjoint(self.missing)

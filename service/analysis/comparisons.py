@@ -100,6 +100,12 @@ class Comparison:
         """Whether p_holm < 0.05 and the better side is not better by survival only."""
         return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
 
+    @property
+    def tested(self) -> str:
+        """`n = 9, p (Holm) = 0.039`, beside its line in a forest plot."""
+        p = "" if self.p_holm is None else f", p (Holm) = {self.p_holm:.2g}"
+        return f"n = {self.n}{p}"
+
     def to_json(self) -> dict[str, Any]:
         """Flat and JSON-safe, with `better` and `significant`."""
         flat = {field.name: getattr(self, field.name) for field in fields(self)}

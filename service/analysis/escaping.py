@@ -1,5 +1,6 @@
 """Strings that users chose, made harmless in each format. Nothing else in a table is foreign."""
 
+import html
 import re
 
 _MARKDOWN = re.compile(
@@ -20,7 +21,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": r"\textendash{}", "…": r"\ldots{}", "·": r"$\cdot$",
+    "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": r"\textendash{}",
+    "…": r"\ldots{}", "·": r"$\cdot$",
     # Typographic quotes, and the ligatures of a doubled one.
     "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     # Outside braces they would be taken for the argument or the star of a line end.
@@ -57,6 +59,11 @@ def escape_csv(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     suspicious = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\n"))
     return "'" + text if suspicious else text
+
+
+def escape_html(text: str) -> str:
+    """`text` as one line in which a page, or Plotly, finds no tag and no entity."""
+    return html.escape(_one_line(text), quote=False)
 
 
 def _one_line(text: str) -> str:

@@ -1,43 +1,38 @@
-"""Figures for a paper: learning curves, a metric against keep_prob, a forest of comparisons.
+"""Figures for a paper: learning curves, a metric against p, a forest of comparisons, descent paths.
 
-Matplotlib's `Figure` without pyplot: nothing is global, nothing needs a display. Colours are those
-of Okabe and Ito, told apart with every kind of colour vision; in grey the dashes (without LRD) and
-the markers remain.
+Matplotlib's `Figure` without pyplot: nothing is global, nothing needs a display. Colours, dashes
+and markers: `looks.py`.
 """
 
 import io
+import math
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import (
-    ABSENT,
-    KEEP_PROB,
-    Flat,
-    distinguishing,
-    flatten,
-    identity,
-    speaking_titles,
-    varying,
-)
 from service.analysis.curves import Curve
 from service.analysis.data import ArmInfo
+from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
 from service.analysis.metrics import Metric
 
-PALETTE = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933",
-)  # fmt: skip
-"""Okabe and Ito (2008), darkest first; their yellow, invisible on paper, is olive here."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
-MEDIA_TYPES = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+"""By the number of `Look.shape`."""
+
+HEIGHT = 3.2
+"""Of a figure without its legend, in inches."""
+_LEGEND_ROW = 0.17
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -68,9 +63,10 @@ def learning_curves(
     Solid with LRD, dashed without; arms that differ in keep_prob alone share colour and marker
     where that leaves each line its own look. The band is ± 1 sample standard deviation.
     """
-    looks = _looks(arms)
+    looks = looks_of(arms)
     with _styled():
-        figure = Figure(figsize=(3.2 * max(1, len(panels)), 3.2), layout="constrained")
+        width = 4.2 if len(panels) < 2 else 3.2 * len(panels)
+        figure = Figure(figsize=(width, HEIGHT), layout="constrained")
         every = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
         handles: dict[str, Any] = {}
         for axes, (name, curves) in zip(every, panels.items(), strict=False):
@@ -80,6 +76,8 @@ def learning_curves(
                     line = _draw_curve(axes, curve, metric.scale, looks[curve.arm_id])
                     handles.setdefault(curve.arm_id, line)
             axes.set(xlabel="epoch" if by == "epoch" else "time (s)", ylabel=metric.title)
+            if by == "epoch":
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         labels = {arm.id: arm.label for arm in arms if arm.id in handles}
         _legend(figure, [handles[key] for key in labels], list(labels.values()))
         return figure
@@ -88,22 +86,16 @@ def learning_curves(
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
     """The mean against p with its 95 % t interval; one line for each configuration otherwise equal.
 
-    Arms without a number or without a keep_prob are not drawn.
+    Dotted: the mean at p = 1, without LRD. Arms without a number or a keep_prob are not drawn.
     """
-    kind, drawn = Metric(metric), [each for each in summaries if each.mean is not None]
-    flats = [flatten(each.arm.config) for each in drawn]
-    lines = _group(flats)
+    kind, lines = Metric(metric), lines_over_keep_prob(summaries)
     with _styled():
-        figure = Figure(figsize=(3.6, 3.2), layout="constrained")
+        figure = Figure(figsize=(3.6, HEIGHT), layout="constrained")
         axes = figure.subplots()
-        handles = []
-        for index, members in enumerate(lines.values()):
-            points = sorted(
-                ((flats[i][KEEP_PROB], drawn[i]) for i in members if KEEP_PROB in flats[i]),
-                key=lambda point: point[0],
-            )
-            if points:
-                handles.append(_draw_points(axes, points, kind.scale, index))
+        handles = [
+            _draw_points(axes, points, kind.scale, Look.number(number))
+            for number, points in enumerate(lines.values())
+        ]
         axes.set(xlabel="keep probability p", ylabel=kind.title)
         if len(lines) > 1:
             _legend(figure, handles, list(lines))
@@ -125,10 +117,63 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
         axes.set_yticks(range(len(comparisons)), [each.arm for each in comparisons])
         axes.set_ylim(max(1, len(comparisons)) - 0.4, -0.6)  # the first one on top
         axes.grid(visible=False, axis="y")
-        unit = " (percentage points)" if metric.is_share else ""
-        better = "right" if metric.higher_is_better else "left"
-        name = metric.name.replace("_", " ")
-        axes.set_xlabel(f"difference in {name}{unit}, arm − baseline; better to the {better}")
+        axes.set_xlabel(metric.difference_title)
+        return figure
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A function of two variables on a grid, and where it is least."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    z: Sequence[Sequence[float]]
+    """z[i][j] is the value at (x[j], y[i])."""
+    optimum: tuple[float, float] | None = None
+    """None where there is none, as on a saddle."""
+
+
+Path = Sequence[tuple[float, float]]
+"""The points (x, y) that an optimizer visits, the start first."""
+
+
+def descent_paths(surface: Surface, without: Sequence[Path], with_lrd: Sequence[Path]) -> Figure:
+    """Paths over a surface's contours: dashed without LRD, solid with; start and optimum marked.
+
+    What leaves the grid is cut off there; a path ends where it is no longer finite.
+
+    Raises:
+        ValueError: the grid's sizes do not fit, or it has no finite value.
+    """
+    z = np.asarray(surface.z, dtype=np.float64)
+    if z.shape != (len(surface.y), len(surface.x)):
+        raise ValueError(f"z is {z.shape}, but y and x have {len(surface.y)}, {len(surface.x)}")
+    if not np.isfinite(z).any():
+        raise ValueError("the surface has no finite value")
+    # Equally many grid points between two lines: narrow valleys are seen beside steep walls.
+    levels = np.unique(np.quantile(z[np.isfinite(z)], np.linspace(0.02, 0.98, 15)))
+    with _styled():
+        figure = Figure(figsize=(4.2, HEIGHT), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(visible=False)
+        axes.contour(surface.x, surface.y, z, levels, colors="#bbbbbb", linewidths=0.6, zorder=1)
+        handles: dict[str, Any] = {}
+        for label, paths, look in (
+            ("without LRD", without, Look(PALETTE[0], 0, dashed=True)),
+            ("with LRD", with_lrd, Look(PALETTE[1], 0)),
+        ):
+            style = {"linestyle": "--", "zorder": 3} if look.dashed else {"zorder": 2}
+            for path in paths:
+                x, y = _while_finite(path)
+                (handles[label],) = axes.plot(x, y, color=look.color, linewidth=1.0, **style)
+                (handles["start"],) = axes.plot(x[:1], y[:1], **_POINTS["start"])
+        if surface.optimum is not None:
+            (handles["optimum"],) = axes.plot(*surface.optimum, **_POINTS["optimum"])
+        axes.set(
+            xlabel="x", ylabel="y",
+            xlim=(min(surface.x), max(surface.x)), ylim=(min(surface.y), max(surface.y)),
+        )  # fmt: skip
+        _legend(figure, list(handles.values()), list(handles))
         return figure
 
 
@@ -147,8 +192,6 @@ def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"]) -> bytes:
 
 # --- inside ---------------------------------------------------------------------------------------
 
-_Look = dict[str, Any]
-
 
 @contextmanager
 def _styled() -> Iterator[None]:
@@ -159,65 +202,47 @@ def _styled() -> Iterator[None]:
         yield
 
 
-def _group(flats: Sequence[Flat]) -> dict[str, list[int]]:
-    """What arms have in common but for keep_prob, as it reads -> their places."""
-    paths = [path for path in varying(flats) if path != KEEP_PROB]
-    telling = distinguishing(flats, paths)
-    names = [""] * len(flats)
-    for path in telling:
-        titles = speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
-        for index, title in enumerate(titles):
-            names[index] += (", " if names[index] else "") + title
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        groups.setdefault(name, []).append(index)
-    return groups
+def _drawn(look: Look) -> dict[str, Any]:
+    style = "--" if look.dashed else "-"
+    return {"color": look.color, "marker": MARKERS[look.shape], "linestyle": style}
 
 
-def _looks(arms: Sequence[ArmInfo]) -> dict[str, _Look]:
-    """Arm id -> colour, dashes and marker."""
-    flats = [flatten(arm.config) for arm in arms]
-    groups = list(_group(flats).values())
-    values = [identity(flat.get(KEEP_PROB, ABSENT)) for flat in flats]
-    # Several values of p with LRD in a group need colours of their own.
-    crowded = any(sum(values[i] != 1.0 for i in group) > 1 for group in groups)
-    looks: dict[str, _Look] = {}
-    for number, group in enumerate([[i] for i in range(len(arms))] if crowded else groups):
-        for index in group:
-            looks[arms[index].id] = {
-                "color": PALETTE[number % len(PALETTE)],
-                "marker": MARKERS[number % len(MARKERS)],
-                "linestyle": "--" if values[index] == 1.0 else "-",
-            }
-    return looks
+_POINTS: dict[str, dict[str, Any]] = {
+    "start": {"marker": "o", "color": "black", "linestyle": "none", "zorder": 4},
+    "optimum": {
+        "marker": "*", "color": PALETTE[2], "markersize": 9, "linestyle": "none", "zorder": 4,
+    },
+}  # fmt: skip
 
 
-def _draw_curve(axes: Axes, curve: Curve, scale: float, look: _Look) -> Any:
+def _while_finite(path: Path) -> tuple[list[float], list[float]]:
+    points = list(takewhile(lambda point: all(map(math.isfinite, point)), path))
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
     nan = float("nan")
     mean = [nan if value is None else value * scale for value in curve.mean]
     std = [nan if value is None else value * scale for value in curve.std]
     # Some eight markers a line, not where another line has them; a single point shows its own.
     step = max(1, len(mean) // 8)
-    offset = MARKERS.index(look["marker"]) * step // 5 % step
-    (line,) = axes.plot(curve.x, mean, markevery=(offset, step), **look)
+    offset = look.shape * step // 5 % step
+    (line,) = axes.plot(curve.x, mean, markevery=(offset, step), **_drawn(look))
     low = [m - s for m, s in zip(mean, std, strict=True)]
     high = [m + s for m, s in zip(mean, std, strict=True)]
-    axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    axes.fill_between(curve.x, low, high, color=look.color, alpha=BAND, linewidth=0)
     return line
 
 
 def _draw_points(
-    axes: Axes, points: Sequence[tuple[float, ArmSummary]], scale: float, index: int
+    axes: Axes, points: Sequence[tuple[float, ArmSummary]], scale: float, look: Look
 ) -> Any:
     x = [keep_prob for keep_prob, _ in points]
     mean = [(each.mean or 0.0) * scale for _, each in points]
-    # The interval is symmetric about the mean; of one seed there is none.
-    half = [
-        0.0 if each.ci_high is None else each.ci_high * scale - m
-        for (_, each), m in zip(points, mean, strict=True)
-    ]
-    look: _Look = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
-    return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **look)
+    half = [each.half_width * scale for _, each in points]
+    if x[-1] == 1.0:
+        axes.axhline(mean[-1], color=look.color, linestyle=":", linewidth=0.8)
+    return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **_drawn(look))
 
 
 def _draw_difference(axes: Axes, row: int, each: Comparison, scale: float) -> None:
@@ -228,9 +253,8 @@ def _draw_difference(axes: Axes, row: int, each: Comparison, scale: float) -> No
         axes.plot(
             [each.difference * scale], [row], "o", color=PALETTE[0], markerfacecolor=face, zorder=3
         )
-    p = "" if each.p_holm is None else f"  p (Holm) = {each.p_holm:.2g}"
     axes.annotate(
-        f"n = {each.n}{p}",
+        each.tested,
         (1.01, row),
         xycoords=("axes fraction", "data"),
         va="center",
@@ -242,12 +266,14 @@ def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> No
     if not handles:
         return
     longest = max(len(label) for label in labels)
-    width = max(1, int(figure.get_figwidth() * 14 / (longest + 6)))
+    columns = min(len(labels), max(1, int(figure.get_figwidth() * 16 / (longest + 6))))
+    # The panels keep their height, however many lines the legend has.
+    figure.set_figheight(HEIGHT + _LEGEND_ROW * math.ceil(len(labels) / columns))
     legend = figure.legend(
         list(handles),
         [str(index) for index in range(len(labels))],
         loc="outside lower center",
-        ncols=min(len(labels), width),
+        ncols=columns,
     )
     # Set afterwards: matplotlib would leave out a label that starts with an underscore.
     for text, label in zip(legend.get_texts(), labels, strict=True):

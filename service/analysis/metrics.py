@@ -41,6 +41,14 @@ class Metric:
         words = self.name.replace("_", " ")
         return f"{words} ({self.unit})" if self.unit else words
 
+    @property
+    def difference_title(self) -> str:
+        """On the axis of differences from a baseline, which way is better included."""
+        unit = " (percentage points)" if self.is_share else ""
+        better = "right" if self.higher_is_better else "left"
+        words = self.name.replace("_", " ")
+        return f"difference in {words}{unit}, arm − baseline; better to the {better}"
+
     def better(self, difference: float) -> float:
         """`difference` with its sign turned so that positive means better."""
         return difference if self.higher_is_better else -difference

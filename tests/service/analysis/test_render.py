@@ -23,12 +23,14 @@ from .cases import arm, pair, trials
 HOSTILE = (
     "a|b", "`code`", "<script>alert(1)</script>", "back\\slash", "$x^2$", "50 % off", "under_score",
     "_it_", "*bold*", "**b**", "~~s~~", "[link](http://x)", "![i](x)", "two\nlines",
-    "\u202egnp.exe",
-    "🎲 p=½", "=cmd()", "+1", "-1", "@SUM(A1)", "\t=1", "# head", "1. one", "- item", "> quote",
+    "\u202egnp.exe", "🎲 p=½", "=cmd()", "+1", "-1", "@SUM(A1)", "\t=1",
+    "# head", "1. one", "- item",
+    "> quote",
     "&amp;", "&", "{", "}", "\\", "\\\\", "\\input{/etc/passwd}", "%", "#", "~", "^", '"quoted"',
     "a,b;c", "\x00\x1b[31m", "日本語", "‚é'", "<!-- c -->", "https://x.org", "a&b", "[1]", "*",
     "http://a_b_c", "  ", "|", "^^^", "www.example.org", "x@example.org", "--", "---", "===",
-    "\u2028sep", "{[}", "'", "``", "a,,b", "a`b", "\\|", "a\\|b", "<b>", "$$", "]", "?`", "<<", "''",
+    "\u2028sep", "{[}", "'", "``", "a,,b", "a`b", "\\|", "a\\|b", "<b>", "$$", "]", "?`", "<<",
+    "''",
 )  # fmt: skip
 LABEL = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=12))
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -1,0 +1,96 @@
+"""How arms look in figures and plots: colour, dashes and marker.
+
+Colours are those of Okabe and Ito, told apart with every kind of colour vision; in grey the dashes
+(without LRD) and the markers remain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.analysis.arms import ArmSummary
+from service.analysis.configurations import (
+    ABSENT,
+    KEEP_PROB,
+    Flat,
+    distinguishing,
+    flatten,
+    speaking_titles,
+    varying,
+)
+from service.analysis.data import ArmInfo
+
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933",
+)  # fmt: skip
+"""Okabe and Ito (2008), darkest first; their yellow, invisible on paper, is olive here."""
+SHAPES = 11
+"""Markers in use. More than there are colours, and no multiple: 88 looks before one comes back."""
+BAND = 0.18
+"""Opacity of the band about a mean."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one line is drawn, whatever draws it."""
+
+    color: str
+    """`#rrggbb`"""
+    shape: int
+    """The number of its marker, 0 to SHAPES − 1."""
+    dashed: bool = False
+
+    @classmethod
+    def number(cls, index: int, *, dashed: bool = False) -> "Look":
+        """The look of the line with this number, from 0."""
+        return cls(PALETTE[index % len(PALETTE)], index % SHAPES, dashed)
+
+
+def looks_of(arms: Sequence[ArmInfo]) -> dict[str, Look]:
+    """Arm id -> its look: solid with LRD, dashed without.
+
+    Arms that differ in keep_prob alone share colour and marker where that leaves each line its own.
+    """
+    flats = [flatten(arm.config) for arm in arms]
+    plain = [flat.get(KEEP_PROB) == 1.0 for flat in flats]
+    groups = list(by_all_but_keep_prob(flats).values())
+    # Several values of p with LRD in a group need colours of their own.
+    if any(sum(not plain[index] for index in group) > 1 for group in groups):
+        groups = [[index] for index in range(len(arms))]
+    return {
+        arms[index].id: Look.number(number, dashed=plain[index])
+        for number, group in enumerate(groups)
+        for index in group
+    }
+
+
+def lines_over_keep_prob(
+    summaries: Sequence[ArmSummary],
+) -> dict[str, list[tuple[float, ArmSummary]]]:
+    """The name of each configuration that is otherwise equal -> its points by rising p.
+
+    Arms without a number or without a keep_prob are in none.
+    """
+    drawn = [each for each in summaries if each.mean is not None]
+    flats = [flatten(each.arm.config) for each in drawn]
+    lines = {
+        name: sorted(
+            ((flats[i][KEEP_PROB], drawn[i]) for i in members if KEEP_PROB in flats[i]),
+            key=lambda point: point[0],
+        )
+        for name, members in by_all_but_keep_prob(flats).items()
+    }
+    return {name: points for name, points in lines.items() if points}
+
+
+def by_all_but_keep_prob(flats: Sequence[Flat]) -> dict[str, list[int]]:
+    """What configurations have in common but for keep_prob, as it reads -> their places."""
+    paths = [path for path in varying(flats) if path != KEEP_PROB]
+    names: list[list[str]] = [[] for _ in flats]
+    for path in distinguishing(flats, paths):
+        titles = speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
+        for name, title in zip(names, titles, strict=True):
+            name.append(title)
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        groups.setdefault(", ".join(name), []).append(index)
+    return groups

@@ -1,0 +1,191 @@
+"""The figures for a paper: what is drawn, and that equal figures are equal files."""
+
+import math
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from service.analysis import figures
+from service.analysis.arms import summarise
+from service.analysis.comparisons import compare
+from service.analysis.curves import mean_curves
+from service.analysis.looks import looks_of
+
+from .cases import arm, series, trials
+
+SVG = "{http://www.w3.org/2000/svg}"
+ARMS = [
+    arm(f"{name}{p}", f"{name}, p = {p:g}", baseline=p == 1.0, name=name, keep_prob=p)
+    for name in ("adam", "sgdm")
+    for p in (1.0, 0.5)
+]
+LABELS = [each.label for each in ARMS]
+VALUES = {each.id: [0.90 + i / 50 + k / 200 for k in range(6)] for i, each in enumerate(ARMS)}
+BOWL = figures.Surface([-1, 0, 1], [-1, 0, 1], [[2, 1, 2], [1, 0, 1], [2, 1, 2]], optimum=(0, 0))
+
+
+def observed():
+    observations = [trial for key, values in VALUES.items() for trial in trials(key, values)]
+    summaries = summarise(ARMS, observations)
+    return summaries, compare(summaries, observations)
+
+
+def curves(arms=ARMS):
+    every = [
+        series(each.id, seed, [0.3 + i / 20 + seed / 100, 0.5 + i / 20, math.nan, 0.8])
+        for i, each in enumerate(arms) for seed in range(3)
+    ]  # fmt: skip
+    return mean_curves(arms, every)
+
+
+def learning(panels=("train_loss", "test_accuracy"), arms=ARMS):
+    return figures.learning_curves(arms, {name: curves(arms) for name in panels})
+
+
+def drawn():
+    summaries, comparisons = observed()
+    return {
+        "learning curves": learning(),
+        "keep_prob": figures.against_keep_prob(summaries, "test_accuracy"),
+        "forest": figures.forest(comparisons),
+        "paths": figures.descent_paths(BOWL, [[(1, 1), (0.5, 0.2)]], [[(1, 1), (0, 0)]]),
+    }
+
+
+def legend(figure):
+    return [text.get_text() for each in figure.legends for text in each.get_texts()]
+
+
+class TestFiles:
+    def test_equal_figures_give_equal_bytes(self):
+        for one, other in zip(drawn().values(), drawn().values(), strict=True):
+            for kind in ("svg", "pdf", "png"):
+                assert figures.to_bytes(one, kind) == figures.to_bytes(other, kind)
+
+    @pytest.mark.parametrize(
+        ("kind", "head"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")]
+    )
+    def test_are_of_their_kind(self, kind, head):
+        assert figures.to_bytes(learning(), kind).startswith(head)
+
+    def test_an_svg_names_every_arm(self):
+        for figure in (learning(), drawn()["forest"]):
+            text = figures.to_bytes(figure, "svg").decode()
+            assert all(label in text for label in LABELS[1::2])
+
+    def test_another_kind_is_an_error(self):
+        with pytest.raises(KeyError):
+            figures.to_bytes(learning(), "gif")
+
+    @pytest.mark.parametrize("label", ["_under", "$x^2$", "<b>&", "日本語", "a\nb", "\\frac{", " "])
+    def test_hostile_labels_are_drawn_as_they_stand(self, label):
+        arms = [arm("a", label), arm("b", "other", keep_prob=0.5)]
+        figure = learning(arms=arms)
+        ElementTree.fromstring(figures.to_bytes(figure, "svg"))
+        assert legend(figure) == [label, "other"]
+
+
+class TestLearningCurves:
+    def test_every_arm_is_drawn_in_every_panel_and_named_once(self):
+        figure = learning()
+        assert [len(axes.lines) for axes in figure.axes] == [4, 4]
+        assert legend(figure) == LABELS
+
+    def test_lines_have_the_looks_of_their_arms(self):
+        looks = looks_of(ARMS)
+        for line, each in zip(learning().axes[0].lines, ARMS, strict=True):
+            look = looks[each.id]
+            assert line.get_color() == look.color
+            assert line.get_linestyle() == ("--" if look.dashed else "-")
+            assert line.get_marker() == figures.MARKERS[look.shape]
+
+    def test_the_line_is_the_mean_in_the_unit_of_its_axis_with_gaps(self):
+        axes = learning(("test_accuracy",)).axes[0]
+        assert axes.get_ylabel() == "test accuracy (%)"
+        expected = [31.0, 50.0, math.nan, 80.0]
+        assert axes.lines[0].get_ydata() == pytest.approx(expected, nan_ok=True)
+
+    def test_an_arm_without_reports_is_in_no_legend(self):
+        figure = figures.learning_curves(ARMS, {"test_accuracy": [*curves()[:1], *mean_curves(
+            ARMS[1:], [])]})  # fmt: skip
+        assert legend(figure) == LABELS[:1]
+
+    def test_no_metric_and_no_curve_is_an_empty_figure(self):
+        figures.to_bytes(figures.learning_curves([], {}), "svg")
+        figures.to_bytes(figures.learning_curves(ARMS, {"test_accuracy": []}), "svg")
+
+    @pytest.mark.parametrize("lines", [2, 12, 60])
+    def test_a_long_legend_leaves_the_panel_its_height(self, lines):
+        arms = [arm(str(i), f"name=adam, batch_size={i + 1}", batch_size=i + 1)
+                for i in range(lines)]  # fmt: skip
+        figure = learning(("test_accuracy",), arms)
+        figures.to_bytes(figure, "png")
+        panel = figure.axes[0].get_position().height * figure.get_figheight()
+        assert panel > 2.0
+        edges = figure.legends[0].get_window_extent()
+        assert edges.x0 >= 0
+        assert edges.x1 <= figure.bbox.width
+        assert edges.y1 <= figure.axes[0].get_window_extent().y0
+
+
+class TestAgainstKeepProb:
+    def test_one_line_for_each_configuration_otherwise_equal(self):
+        figure = drawn()["keep_prob"]
+        assert legend(figure) == ["Adam", "SGDM"]
+        assert figure.axes[0].containers[0].lines[0].get_xdata().tolist() == [0.5, 1.0]
+
+    def test_one_configuration_needs_no_legend(self):
+        summaries = [each for each in observed()[0] if each.arm.id.startswith("adam")]
+        assert legend(figures.against_keep_prob(summaries, "test_accuracy")) == []
+
+    def test_arms_without_a_number_are_not_drawn(self):
+        summaries = summarise(ARMS[:2], [*trials("adam1.0", [0.9]), *trials("adam0.5", ["oom"])])
+        axes = figures.against_keep_prob(summaries, "test_accuracy").axes[0]
+        assert axes.containers[0].lines[0].get_xdata().tolist() == [1.0]
+
+
+class TestForest:
+    def test_every_comparison_has_its_row_interval_and_p(self):
+        _, comparisons = observed()
+        axes = figures.forest(comparisons).axes[0]
+        assert [label.get_text() for label in axes.get_yticklabels()] == [
+            "adam, p = 0.5", "sgdm, p = 0.5",
+        ]  # fmt: skip
+        assert [text.get_text() for text in axes.texts] == [each.tested for each in comparisons]
+        # The line at 0, and for each comparison its interval and its point.
+        assert len(axes.lines) == 1 + 2 * len(comparisons)
+
+    def test_which_way_is_better_is_said(self):
+        assert drawn()["forest"].axes[0].get_xlabel() == (
+            "difference in test accuracy (percentage points), arm − baseline; better to the right"
+        )
+
+    def test_no_comparison_is_an_empty_figure(self):
+        figures.to_bytes(figures.forest([]), "svg")
+
+
+class TestDescentPaths:
+    def test_both_sets_of_paths_the_start_and_the_optimum_are_marked(self):
+        figure = drawn()["paths"]
+        assert legend(figure) == ["without LRD", "start", "with LRD", "optimum"]
+        assert {line.get_color() for line in figure.axes[0].lines} >= {"#0072B2", "#D55E00"}
+
+    def test_a_path_ends_where_it_is_no_longer_finite(self):
+        path = [(1.0, 1.0), (0.5, 0.5), (math.inf, 0.0), (0.0, 0.0)]
+        axes = figures.descent_paths(BOWL, [path], []).axes[0]
+        assert axes.lines[0].get_xdata().tolist() == [1.0, 0.5]
+
+    def test_the_axes_end_with_the_grid(self):
+        axes = figures.descent_paths(BOWL, [[(1, 1), (99, 99)]], []).axes[0]
+        assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-1, 1))
+
+    def test_a_saddle_has_no_optimum(self):
+        saddle = figures.Surface([-1, 0, 1], [-1, 0, 1], [[0, -1, 0], [1, 0, 1], [0, -1, 0]])
+        assert "optimum" not in legend(figures.descent_paths(saddle, [[(1, 1)]], []))
+
+    @pytest.mark.parametrize(
+        ("z", "said"), [([[1, 2, 3]], "y and x have 3, 3"), ([[math.nan] * 3] * 3, "no finite")]
+    )
+    def test_a_grid_that_does_not_fit_is_an_error(self, z, said):
+        with pytest.raises(ValueError, match=said):
+            figures.descent_paths(figures.Surface([0, 1, 2], [0, 1, 2], z), [], [])

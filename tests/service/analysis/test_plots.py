@@ -1,0 +1,123 @@
+"""The figures as Plotly JSON: valid for Plotly, and with the numbers and looks of the paper's."""
+
+import itertools
+import json
+import math
+
+import pytest
+
+from service.analysis import plots
+from service.analysis.arms import summarise
+from service.analysis.curves import mean_curves
+from service.analysis.looks import looks_of
+
+from .cases import arm, series, trials
+from .test_figures import ARMS, LABELS, curves, observed
+
+graph_objects = pytest.importorskip("plotly.graph_objects")
+
+
+def every():
+    summaries, comparisons = observed()
+    return {
+        "learning curves": plots.learning_curves(
+            ARMS, {name: curves() for name in ("train_loss", "train_accuracy", "test_accuracy")}
+        ),
+        "seconds": plots.learning_curves(ARMS, {"test_accuracy": curves()}, by="seconds"),
+        "keep_prob": plots.against_keep_prob(summaries, "test_accuracy"),
+        "forest": plots.forest(comparisons),
+        "nothing": plots.learning_curves([], {}),
+        "no comparison": plots.forest([]),
+        "no arm": plots.against_keep_prob([], "test_accuracy"),
+    }
+
+
+@pytest.mark.parametrize("name", list(every()))
+def test_plotly_accepts_it_and_json_carries_it(name):
+    plot = every()[name]
+    assert json.loads(json.dumps(plot, allow_nan=False)) == plot
+    figure = graph_objects.Figure(plot)  # refuses unknown properties
+    assert len(figure.data) == len(plot["data"])
+
+
+class TestLearningCurves:
+    def lines(self, plot):
+        return [trace for trace in plot["data"] if trace.get("mode") == "lines+markers"]
+
+    def test_every_arm_has_a_line_in_every_panel_and_one_legend_entry(self):
+        lines = self.lines(every()["learning curves"])
+        assert [line["name"] for line in lines] == LABELS * 3
+        assert [line["name"] for line in lines if line["showlegend"]] == LABELS
+        assert {line["xaxis"] for line in lines} == {"x", "x2", "x3"}
+
+    def test_panels_stand_side_by_side_without_overlap(self):
+        layout = every()["learning curves"]["layout"]
+        domains = [layout[f"xaxis{axis}"]["domain"] for axis in ("", "2", "3")]
+        assert domains[0][0] == 0
+        assert domains[2][1] == pytest.approx(1)
+        for (_, right), (left, _) in itertools.pairwise(domains):
+            assert right < left
+
+    def test_the_looks_are_those_on_paper(self):
+        looks = looks_of(ARMS)
+        for line, each in zip(self.lines(every()["seconds"]), ARMS, strict=True):
+            look = looks[each.id]
+            assert line["line"]["color"] == look.color
+            assert line["line"]["dash"] == ("dash" if look.dashed else "solid")
+            assert line["marker"]["symbol"] == plots.SYMBOLS[look.shape]
+
+    def test_the_band_is_one_standard_deviation_and_parts_at_gaps(self):
+        (one,) = mean_curves([arm("a")], [
+            series("a", 0, [0.2, 0.4, None, 0.6]), series("a", 1, [0.4, 0.4, math.nan, 0.8]),
+        ])  # fmt: skip
+        band, line = plots.learning_curves([arm("a")], {"test_accuracy": [one]})["data"]
+        std = math.sqrt(0.02) * 100
+        assert line["y"] == pytest.approx([30.0, 40.0, None, 70.0])
+        assert band["x"] == [1, 2, 2, 1, None, 4, 4]
+        assert band["y"] == pytest.approx(
+            [30 + std, 40.0, 40.0, 30 - std, None, 70 + std, 70 - std]
+        )
+
+    def test_one_seed_has_a_line_and_no_band(self):
+        found = mean_curves([arm("a")], [series("a", 0, [0.2, 0.4])])
+        assert len(plots.learning_curves([arm("a")], {"test_accuracy": found})["data"]) == 1
+
+    def test_a_label_is_no_tag(self):
+        arms = [arm("a", "<a href='javascript:x'>&")]
+        found = mean_curves(arms, [series("a", 0, [0.2])])
+        (line,) = plots.learning_curves(arms, {"test_accuracy": found})["data"]
+        assert line["name"] == "&lt;a href='javascript:x'&gt;&amp;"
+
+
+class TestAgainstKeepProb:
+    def test_points_rise_with_p_and_carry_their_interval(self):
+        summaries = observed()[0]
+        adam, sgdm = every()["keep_prob"]["data"]
+        assert (adam["name"], sgdm["name"]) == ("Adam", "SGDM")
+        assert adam["x"] == [0.5, 1.0]
+        assert adam["y"] == pytest.approx([summaries[1].mean * 100, summaries[0].mean * 100])
+        assert adam["error_y"]["array"][1] == pytest.approx(
+            (summaries[0].ci_high - summaries[0].mean) * 100
+        )
+
+    def test_a_partial_arm_says_so(self):
+        summaries = summarise([arm("a")], trials("a", [0.9, "diverged"]))
+        assert plots.against_keep_prob(summaries, "test_accuracy")["data"][0]["text"] == ["n = 1/2"]
+
+
+class TestForest:
+    def test_the_first_is_on_top_with_its_interval(self):
+        _, comparisons = observed()
+        plot = every()["forest"]
+        (trace,) = plot["data"]
+        assert trace["x"] == pytest.approx([each.difference * 100 for each in comparisons])
+        assert trace["error_x"]["array"] == pytest.approx(
+            [(each.t_high - each.difference) * 100 for each in comparisons]
+        )
+        top, bottom = plot["layout"]["yaxis"]["range"][1], plot["layout"]["yaxis"]["range"][0]
+        assert top < trace["y"][0] < trace["y"][-1] < bottom
+
+    def test_significant_ones_are_filled(self):
+        _, comparisons = observed()
+        symbols = every()["forest"]["data"][0]["marker"]["symbol"]
+        assert symbols == ["circle" if each.significant else "circle-open" for each in comparisons]
