@@ -219,6 +219,9 @@ MODELS_FOR: dict[str, tuple[str, ...]] = {
 WITH_DROPOUT = ("fcnet", "resnet34", "densenet121")
 """The models that have places for standard dropout (SD). The paper drops units of no other."""
 
+PRETRAINED = ("pspnet", "ssd300")
+"""The models whose backbones can begin with ImageNet weights."""
+
 
 def _dataset(name: str) -> str:
     return _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
@@ -293,6 +296,8 @@ class Config(Spec):
     """What is learned; left out, what the data set poses. May be an entry point of `lrd.tasks`."""
     model: Annotated[Text, AfterValidator(_model)]
     """One of `MODELS_FOR`, or an entry point of `lrd.models`."""
+    pretrained: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
+    """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""
     optimizer: OptimizerSpec
     regularizers: Annotated[list[RegularizerSpec], AfterValidator(_each_kind_once)] = []
     schedule: Schedule = Schedule()
@@ -327,6 +332,16 @@ class Config(Spec):
             raise ValueError(f"dataset {info.data['dataset']} poses a {poses}, no {task}")
         return task
 
+    @field_validator("pretrained")
+    @classmethod
+    def _weights_exist(cls, pretrained: bool, info: ValidationInfo) -> bool:
+        if pretrained and (model := info.data.get("model", "pspnet")) not in PRETRAINED:
+            raise ValueError(
+                f"there are no pretrained weights for model {model}; "
+                f"there are for {', '.join(PRETRAINED)}"
+            )
+        return pretrained
+
     @field_validator("regularizers")
     @classmethod
     def _regularizers_apply(cls, regularizers: list[Any], info: ValidationInfo) -> list[Any]:
@@ -353,4 +368,7 @@ class Config(Spec):
                 f"model {self.model} does not go with dataset {self.dataset}; "
                 f"one of {', '.join(fitting)} does"
             )
+        # Its pyramid pools to one value a channel, and normalises that over the batch.
+        if self.model == "pspnet" and 1 in (self.batch_size, self.data.max_examples):
+            raise ValueError("pspnet needs a batch_size and max_examples of at least 2")
         return self

@@ -5,6 +5,8 @@ and its baseline with the same seed share initial weights, batch order, augmenta
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -20,3 +22,19 @@ def generator(
 ) -> torch.Generator:
     """A fresh torch generator for one purpose."""
     return torch.Generator(device).manual_seed(derive(seed, purpose, *indices))
+
+
+@contextmanager
+def seeded(word: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Within, torch's global generators start from `word`; afterwards they are as before.
+
+    For what draws from them and takes no generator: initial weights, a model's own dropout.
+    """
+    device = torch.device(device)
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        torch.default_generator.manual_seed(word)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(word)
+        yield

@@ -2,21 +2,32 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
+from lrd_core import plugins
 from lrd_core.models.densenet import densenet121
 from lrd_core.models.fcnet import fcnet
+from lrd_core.models.pspnet import pspnet
 from lrd_core.models.resnet import resnet34
-from lrd_core.seeds import derive
+from lrd_core.models.ssd import ssd300
+from lrd_core.seeds import derive, seeded
 
 Dropout = Callable[[], nn.Module]
 """Makes one dropout layer; called once for each place that has one."""
 
-_BUILDERS: dict[str, Callable[[tuple[int, int, int], int, Dropout | None], nn.Module]] = {
+Builder = Callable[[tuple[int, int, int], int, Dropout | None], nn.Module]
+"""(image shape, classes, dropout) -> network. An entry point of `lrd.models` is one too."""
+
+_BUILDERS: dict[str, Builder] = {
     "fcnet": fcnet,
     "resnet34": resnet34,
     "densenet121": densenet121,
+    "pspnet": lambda shape, classes, dropout: pspnet(classes),
+    "ssd300": lambda shape, classes, dropout: ssd300(classes),
+}
+_PRETRAINED: dict[str, Callable[[int], nn.Module]] = {
+    "pspnet": lambda classes: pspnet(classes, pretrained=True),
+    "ssd300": lambda classes: ssd300(classes, pretrained=True),
 }
 
 
@@ -27,16 +38,24 @@ def build_model(
     *,
     seed: int,
     dropout: Dropout | None = None,
+    pretrained: bool = False,
 ) -> nn.Module:
     """The network `name`, with initial weights that are a function of `seed` alone.
 
     Args:
-        name: `fcnet`, `resnet34` or `densenet121`.
+        name: one of this package's, or an entry point of `lrd.models`.
         image_shape: (channels, height, width) of one image.
         classes: how many logits it gives.
         seed: the trial's seed.
         dropout: makes the layers of standard dropout (SD); None for a network without.
+        pretrained: begin with torchvision's ImageNet weights of the backbone.
+
+    Raises:
+        PluginError: the model is another package's, and is not installed here.
+        DataNotFound: the pretrained weights are not here and cannot be downloaded.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(derive(seed, "weights"))
-        return _BUILDERS[name](image_shape, classes, dropout)
+    with seeded(derive(seed, "weights")):
+        if pretrained:
+            return _PRETRAINED[name](classes)
+        builder: Builder = _BUILDERS.get(name) or plugins.load("lrd.models", name)
+        return builder(image_shape, classes, dropout)

@@ -1,0 +1,32 @@
+"""SSD300 (the paper's [20]) on VGG-16, as torchvision has it."""
+
+from torch import nn
+from torchvision.models import VGG16_Weights
+from torchvision.models.detection import ssd300_vgg16
+
+from lrd_core.models.weights import with_weights
+
+SIDE = 300
+"""Pixels of the square that it looks at."""
+
+
+def ssd300(classes: int, pretrained: bool = False) -> nn.Module:
+    """SSD300 with fresh weights, or with a VGG-16 trained on ImageNet, all of it trainable.
+
+    While training it takes images and boxes and gives losses; else it gives detections.
+
+    Args:
+        classes: the background, class 0, included: 21 for VOC.
+        pretrained: fetch torchvision's VGG-16 features.
+    """
+
+    def build() -> nn.Module:
+        model: nn.Module = ssd300_vgg16(
+            weights=None,
+            weights_backbone=VGG16_Weights.IMAGENET1K_FEATURES if pretrained else None,
+            num_classes=classes,
+            trainable_backbone_layers=5 if pretrained else None,  # all, as without weights
+        )
+        return model
+
+    return with_weights(build) if pretrained else build()
