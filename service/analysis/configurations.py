@@ -53,13 +53,11 @@ def varying(configs: Sequence[Flat]) -> list[str]:
 
     A path that only some configurations have varies too.
     """
-    seen: dict[str, set[Any]] = {}
-    present: dict[str, int] = {}
-    for config in configs:
-        for path, value in config.items():
-            seen.setdefault(path, set()).add(identity(value))
-            present[path] = present.get(path, 0) + 1
-    paths = [path for path in seen if len(seen[path]) > 1 or present[path] < len(configs)]
+    paths = [
+        path
+        for path in dict.fromkeys(path for config in configs for path in config)
+        if any(config.get(path, ABSENT) != configs[0].get(path, ABSENT) for config in configs)
+    ]
     rank = {path: index for index, path in enumerate(_FIRST)}
     return sorted(paths, key=lambda path: rank.get(path, len(rank)))  # stable: the rest as listed
 
