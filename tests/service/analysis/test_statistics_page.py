@@ -1,0 +1,92 @@
+"""docs/statistics.md: the numbers it prints are those that the code computes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.analysis.arms import ArmSummary, summarise
+from service.analysis.comparisons import Comparison, compare, paired_statistics
+from service.analysis.planning import detectable_effect, seeds_needed
+from service.analysis.tables import build_table
+
+from .cases import pair, trials
+
+PAGE = (Path(__file__).parents[3] / "docs" / "statistics.md").read_text(encoding="utf-8")
+
+
+def rows(head):
+    """The rows below the table's head that starts so, as lists of cells."""
+    lines = PAGE[PAGE.index(f"\n| {head} |") + 1 :].splitlines()[2:]
+    found = []
+    for line in lines:
+        if not line.startswith("|"):
+            return found
+        found.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return found
+
+
+def example():
+    values = [(float(without), float(with_lrd)) for _, without, with_lrd in rows("seed")]
+    observations = [
+        *trials("plain", [without for without, _ in values]),
+        *trials("lrd", [with_lrd for _, with_lrd in values]),
+    ]
+    summaries = summarise(pair(), observations)
+    return summaries, compare(summaries, observations)
+
+
+def test_the_worked_example_is_what_the_code_computes():
+    _, (comparison,) = example()
+    printed = rows("field | value")
+    assert len(printed) == 13
+    for name, value, *_ in printed:
+        digits = len(value.lstrip("0.").replace(".", ""))
+        assert float(f"{getattr(comparison, name):.{digits}g}") == float(value), name
+
+
+def test_its_cells_read_as_printed():
+    summaries, comparisons = example()
+    found = build_table(summaries, comparisons, baseline=["optimizer.keep_prob"])
+    plain, lrd = (row.cells[0] for row in found.rows)
+    assert f"`{plain.text}`" in PAGE
+    assert f"**`{lrd.text}`**†" in PAGE
+    assert (lrd.best, lrd.significant) == (True, True)
+
+
+@pytest.mark.parametrize("row", rows("pairs"), ids=lambda row: row[0])
+def test_the_coverage_of_both_intervals_is_what_it_says(row):
+    pairs, bca, t = (int(cell.removesuffix(" %")) for cell in row)
+    repeats = 1000
+    differences = np.random.default_rng(pairs).normal(1.0, 1.0, (repeats, pairs))
+    found = paired_statistics(differences, np.zeros_like(differences))
+    for low, high, percent in (("ci_low", "ci_high", bca), ("t_low", "t_high", t)):
+        share = percent / 100
+        covered = ((found[low] <= 1.0) & (found[high] >= 1.0)).mean()
+        # Half of the last digit, and four standard errors.
+        assert covered == pytest.approx(
+            share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5
+        )
+
+
+def test_planning_is_what_it_says():
+    assert [seeds_needed(m) for m in (1, 2, 5, 10)] == [6, 7, 8, 9]
+    for seeds, effect in ((3, 3.26), (5, 1.68), (10, 1.00)):
+        assert f"{effect:.2f} for {seeds}" in PAGE
+        assert detectable_effect(seeds) == pytest.approx(effect, abs=0.005)
+
+
+def test_the_best_of_fifty_epochs_reads_as_much_too_high_as_it_says():
+    epochs = np.random.default_rng(0).normal(93.0, 0.3, (2000, 50))
+    assert f"{epochs.max(axis=1).mean():.1f}" == "93.7"
+    assert "the best reads 93.7 on average" in " ".join(PAGE.split())
+
+
+def test_every_field_of_an_arm_and_of_a_comparison_is_explained():
+    explained = {name for name in ArmSummary.__dataclass_fields__ if f"`{name}`" in PAGE}
+    assert ArmSummary.__dataclass_fields__.keys() - explained == {"arm", "missing"}
+    explained = {name for name in Comparison.__dataclass_fields__ if f"`{name}`" in PAGE}
+    assert Comparison.__dataclass_fields__.keys() - explained <= {
+        "arm_id", "arm", "baseline_id", "baseline", "differs_in", "metric", "higher_is_better",
+        "baseline_diverged",
+    }  # fmt: skip
