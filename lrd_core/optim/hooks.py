@@ -4,13 +4,16 @@ Before the step the parameters are remembered; after it, the old value is given 
 mask is 0. The whole update is masked, weight decay included, and the moments never are.
 """
 
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from lrd_core.optim.mask import keep_mask
+from lrd_core.optim.mask import Draw, Masks
+from lrd_core.optim.restore import Remembered, restore
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
 
@@ -21,40 +24,40 @@ def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -
     """Turn `optimizer` into its LRD form (Algorithm 1 of arXiv 1912.00144) and return it.
 
     `keep_prob`, the paper's p, then stands in each of `optimizer.param_groups`, where it may be
-    changed at any time; it travels in `state_dict` with the seed and the count of steps.
+    changed at any time; it travels in `state_dict` with the seed and the count of steps. Copies
+    and pickles of the optimizer have learning-rate dropout too.
 
     Args:
         optimizer: any torch optimizer but LBFGS, which takes many steps in one and judges each by
             the loss at the point it asked for.
         keep_prob: 0 (frozen, the moments still move) to 1 (bit-equal to the plain optimizer).
-        seed: of the masks.
+        seed: of the masks; any integer. Optimizers with one seed draw the same masks.
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.
         TypeError: the optimizer is LBFGS.
+
+    A later `optimizer.step()` raises, before anything has changed, ValueError for a `keep_prob` in
+    a parameter group that is no probability or a group that is `differentiable`, and RuntimeError
+    for a sparse gradient.
     """
     if isinstance(optimizer, LBFGS):
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
     if hasattr(optimizer, _HOOKS):
         raise ValueError("this optimizer has learning-rate dropout already")
-    _check(keep_prob)
+    _check_keep_prob(keep_prob)
     hooks = _Hooks(keep_prob, seed)
     for group in optimizer.param_groups:
         hooks.prepare(group)
-    handles = (
-        optimizer.register_step_pre_hook(hooks.before),
-        optimizer.register_step_post_hook(hooks.after),
-    )
-    setattr(optimizer, _HOOKS, handles)
+    hooks.install(optimizer)
     return optimizer
 
 
 def remove_learning_rate_dropout(optimizer: O) -> O:
     """Undo `learning_rate_dropout`: the plain optimizer remains, its moments untouched."""
-    for handle in getattr(optimizer, _HOOKS, ()):
-        handle.remove()
-    if hasattr(optimizer, _HOOKS):
-        delattr(optimizer, _HOOKS)
+    hooks: _Hooks | None = getattr(optimizer, _HOOKS, None)
+    if hooks is not None:
+        hooks.remove(optimizer)
     for group in optimizer.param_groups:
         for name in ("keep_prob", "lrd_seed", "lrd_step"):
             group.pop(name, None)
@@ -62,9 +65,32 @@ def remove_learning_rate_dropout(optimizer: O) -> O:
 
 
 class _Hooks:
+    """What one optimizer's hooks know between the start and the end of a step."""
+
     def __init__(self, keep_prob: float, seed: int) -> None:
         self.keep_prob, self.seed = keep_prob, seed
-        self.remembered: dict[Tensor, Tensor] = {}
+        self.remembered: list[tuple[dict[str, Any], list[Remembered]]] = []
+        self.masks: dict[torch.device, Masks] = {}
+
+    def install(self, optimizer: Optimizer) -> None:
+        self.handles = (
+            optimizer.register_step_pre_hook(self.before),
+            optimizer.register_step_post_hook(self.after),
+        )
+        setattr(optimizer, _HOOKS, self)
+        # torch leaves hooks out of copies and pickles, which would be plain without a word.
+        optimizer.__reduce_ex__ = lambda protocol: (  # type: ignore[method-assign]
+            _bare_with_hooks,
+            (type(optimizer), self.keep_prob, self.seed),
+            optimizer.__getstate__(),
+        )
+
+    def remove(self, optimizer: Optimizer) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.remembered.clear()
+        delattr(optimizer, _HOOKS)
+        del optimizer.__reduce_ex__
 
     def prepare(self, group: dict[str, Any]) -> None:
         """Groups added later get what the first ones got."""
@@ -73,38 +99,92 @@ class _Hooks:
         group.setdefault("lrd_step", 0)
 
     @torch.no_grad()
-    def before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self.remembered.clear()
+    def before(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        self.remembered.clear()  # left by a step that raised
         for group in optimizer.param_groups:
             self.prepare(group)
-            _check(group["keep_prob"])
-            group["lrd_step"] += 1
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    raise RuntimeError("learning-rate dropout does not take sparse gradients")
-                if group["keep_prob"] < 1 and parameter.requires_grad:
-                    self.remembered[parameter] = parameter.detach().clone()
+            _check_keep_prob(group["keep_prob"])
+            if group.get("differentiable"):
+                raise ValueError("a masked step cannot be differentiated; set differentiable=False")
+        _refuse_sparse(optimizer)
+        guarded = _guard_closure(optimizer, args, kwargs)
+        if not _skipped(optimizer):
+            position = 0
+            for group in optimizer.param_groups:
+                olds: list[Remembered] = []
+                for parameter in group["params"]:
+                    # A closure may yet give a gradient to a parameter that has none.
+                    steps = parameter.requires_grad and (guarded or parameter.grad is not None)
+                    if steps and round(group["keep_prob"] * 2**32) < 2**32:
+                        new = parameter.detach()
+                        olds.append((position, new, new.clone()))
+                    position += parameter.numel()
+                self.remembered.append((group, olds))
+        return guarded
 
     @torch.no_grad()
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        offset = 0
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                old = self.remembered.pop(parameter, None)
-                if old is not None and parameter.grad is not None:
-                    kept = keep_mask(
-                        group["lrd_seed"],
-                        group["lrd_step"],
-                        parameter.numel(),
-                        group["keep_prob"],
-                        offset=offset,
-                        device=parameter.device,
-                    )
-                    # eq. 2: a learning rate of 0 leaves the element where it was.
-                    parameter.copy_(torch.where(kept.view(parameter.shape), parameter, old))
-                offset += parameter.numel()
+        remembered, self.remembered = self.remembered, []
+        for group, olds in remembered:
+            group["lrd_step"] += 1
+            draw = Draw.of(group["lrd_seed"], group["lrd_step"], group["keep_prob"])
+            for device in {new.device for _, new, _ in olds}:
+                if device not in self.masks:
+                    self.masks[device] = Masks(device)
+                # eq. 2: a learning rate of 0 leaves the element where it was.
+                restore((o for o in olds if o[1].device == device), draw, self.masks[device])
 
 
-def _check(keep_prob: float) -> None:
+def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int) -> O:
+    """A copy's beginning: no groups and no state yet, but the hooks, which `__setstate__` keeps."""
+    optimizer = cls.__new__(cls)
+    optimizer._optimizer_step_pre_hooks = OrderedDict()
+    optimizer._optimizer_step_post_hooks = OrderedDict()
+    _Hooks(keep_prob, seed).install(optimizer)
+    return optimizer
+
+
+def _guard_closure(
+    optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The step's arguments with a closure that refuses sparse gradients; None without a closure."""
+
+    def guard(closure: Callable[[], Any]) -> Callable[[], Any]:
+        def guarded() -> Any:
+            loss = closure()
+            _refuse_sparse(optimizer)
+            return loss
+
+        return guarded
+
+    if kwargs.get("closure") is not None:
+        return args, kwargs | {"closure": guard(kwargs["closure"])}
+    if len(args) > 1 and args[1] is not None:  # the first is the optimizer itself
+        return (args[0], guard(args[1]), *args[2:]), kwargs
+    return None
+
+
+def _skipped(optimizer: Optimizer) -> bool:
+    """Whether a GradScaler has found an infinity and a fused kernel will leave everything alone.
+
+    The other kernels' `step()` is not even called then.
+    """
+    found: Tensor | None = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
+def _refuse_sparse(optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and parameter.grad.layout != torch.strided:
+                raise RuntimeError(
+                    f"learning-rate dropout takes no sparse gradient, and that of a parameter of "
+                    f"shape {tuple(parameter.shape)} is; make the embedding with sparse=False"
+                )
+
+
+def _check_keep_prob(keep_prob: float) -> None:
     if not 0.0 <= keep_prob <= 1.0:
         raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob}")

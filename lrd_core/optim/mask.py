@@ -1,16 +1,100 @@
-"""The mask: a keyed 32-bit hash of (seed, step, position), kept where it is at most p · 2³².
+"""The mask: a keyed 32-bit hash of (seed, step, position), kept where it is below p · 2³².
 
 Stateless: resuming is exact, replicas agree, and nothing is drawn from the global generators.
 The hash has three multiplications; weaker ones failed tests of independence between elements and
 steps. It is a source of masks, no general random number generator.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 _U64 = (1 << 64) - 1
-CHUNK = 1 << 18
-"""Elements hashed at a time: the temporaries stay in a core's cache."""
+_ADDED = 0x846CA68B
+_CPU_WINDOW, _GPU_WINDOW = 1 << 17, 1 << 22
+"""Elements hashed at a time, a power of two: on a CPU the scratch stays in a core's cache, on a GPU
+each launch has enough to do."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that decides a mask but the position: two keys, and how large a kept hash may be."""
+
+    key1: int
+    key2: int
+    threshold: int
+    """0 (none is kept) to 2³² (all are)."""
+
+    @classmethod
+    def of(cls, seed: int, step: int, keep_prob: float, stream: int = 0) -> "Draw":
+        """The draw of one step; another `stream` is an independent one, for another purpose."""
+        # Sequential seeds and steps must be mixed first, or their masks are related.
+        word = _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
+        return cls(signed32(word), signed32(word >> 32), round(keep_prob * 2**32))
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.threshold >= 2**32
+
+    @property
+    def keeps_none(self) -> bool:
+        return self.threshold <= 0
+
+
+class Masks:
+    """Makes masks on one device, in scratch that is allocated once.
+
+    Not to be shared by threads: an answer lies in the scratch and holds until the next question.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", at_most: int | None = None) -> None:
+        """`at_most`: no window longer than this will be asked for."""
+        on_cpu = torch.device(device).type == "cpu"
+        self.window = _CPU_WINDOW if on_cpu else _GPU_WINDOW
+        """The longest stretch of positions in one answer."""
+        if at_most is not None:
+            self.window = min(self.window, 1 << max(0, at_most - 1).bit_length())
+        index = torch.arange(self.window, dtype=torch.int32, device=device)
+        # x ^ (x >> 16), the hash's first mixing, is linear over xor: that of the index is made here
+        # once, and that of the rest of a position is one number for a whole window.
+        self._mixed = index ^ ((index >> 16) & 0xFFFF)
+        self._x, self._shifted = torch.empty_like(index), torch.empty_like(index)
+
+    def dropped(self, draw: Draw, first: int, count: int) -> Tensor:
+        """`(count,)` int32: 1 where the position, counted from `first`, is dropped, else 0.
+
+        Args:
+            draw: which mask.
+            first: positions are taken modulo 2³².
+            count: 1 to `window`.
+        """
+        x, shifted = self._x[:count], self._shifted[:count]
+        if draw.keeps_all or draw.keeps_none:
+            return x.fill_(draw.keeps_none)
+        start = 0
+        while start < count:  # a window may straddle one boundary
+            place = (first + start) % self.window
+            length = min(count - start, self.window - place)
+            rest = ((first + start - place) ^ draw.key1) & 0xFFFFFFFF
+            torch.bitwise_xor(
+                self._mixed[place : place + length],
+                signed32(rest ^ (rest >> 16)),
+                out=x[start : start + length],
+            )
+            start += length
+        x.mul_(0x7FEB352D)
+        _xor_shifted(x, 15, shifted)
+        # (x + key2) · _ADDED in one pass
+        torch.add(signed32(draw.key2 * _ADDED), x, alpha=signed32(_ADDED), out=x)
+        _xor_shifted(x, 16, shifted)
+        x.mul_(signed32(0x9E3779B1))
+        # The hash is a signed integer: kept where hash < threshold − 2³¹, in signed order.
+        bound = draw.threshold - 2**31
+        # The last mixing changes the lower 17 bits alone; a bound without any never looks at them.
+        if bound & 0x1FFFF:
+            _xor_shifted(x, 15, shifted)
+        return x.ge_(bound)
 
 
 def keep_mask(
@@ -35,38 +119,24 @@ def keep_mask(
         device: where the mask is made; its bits are the same everywhere.
     """
     kept = torch.empty(count, dtype=torch.bool, device=device)
-    threshold = round(keep_prob * 2**32)
-    if threshold <= 0 or threshold >= 2**32:
-        return kept.fill_(threshold > 0)
-    key1, key2 = _keys(seed, step, stream)
-    # The hash is a signed integer: kept where hash < threshold − 2³¹, in signed order.
-    signed = threshold - 2**31
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        first = _signed32(offset + start)
-        index = torch.arange(stop - start, dtype=torch.int32, device=device).add_(first)
-        torch.lt(_hash(index, key1, key2), signed, out=kept[start:stop])
+    masks, draw = Masks(device, at_most=count), Draw.of(seed, step, keep_prob, stream)
+    for start in range(0, count, masks.window):
+        part = kept[start : start + masks.window]
+        torch.eq(masks.dropped(draw, offset + start, len(part)), 0, out=part)
     return kept
 
 
-def _hash(x: Tensor, key1: int, key2: int) -> Tensor:
-    """Mixes int32 in place; `>>` is arithmetic, so the sign's copies are masked off."""
-    x.bitwise_xor_(key1)
-    x ^= (x >> 16) & 0xFFFF
-    x *= 0x7FEB352D
-    x ^= (x >> 15) & 0x1FFFF
-    x += key2
-    x *= _signed32(0x846CA68B)
-    x ^= (x >> 16) & 0xFFFF
-    x *= _signed32(0x9E3779B1)
-    x ^= (x >> 15) & 0x1FFFF
-    return x
+def signed32(value: int) -> int:
+    """The int32 with the lower 32 bits of `value`."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
 
 
-def _keys(seed: int, step: int, stream: int) -> tuple[int, int]:
-    """Two int32 keys; sequential seeds and steps must be mixed first, or masks are related."""
-    word = _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
-    return _signed32(word), _signed32(word >> 32)
+def _xor_shifted(x: Tensor, bits: int, scratch: Tensor) -> None:
+    """x ^= x >> bits, as if x were unsigned: `>>` copies the sign, which is masked off."""
+    torch.bitwise_right_shift(x, bits, out=scratch)
+    scratch.bitwise_and_((1 << (32 - bits)) - 1)
+    x.bitwise_xor_(scratch)
 
 
 def _splitmix64(z: int) -> int:
@@ -74,8 +144,3 @@ def _splitmix64(z: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _U64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _U64
     return z ^ (z >> 31)
-
-
-def _signed32(value: int) -> int:
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value
