@@ -47,6 +47,10 @@ class TestOneAxis:
         assert "mnist/adam/0.5" not in partners(arms)
         assert len(partners(arms)) == 3
 
+    def test_of_several_baselines_elsewhere_the_nearest_is_no_stand_in(self):
+        arms = [*grid(), arm("mnist/adam/0.5", dataset="mnist", keep_prob=0.5)]
+        assert "mnist/adam/0.5" not in partners(arms)
+
     def test_no_baseline_at_all_compares_nothing(self):
         assert partners([arm("a", keep_prob=0.3), arm("b", keep_prob=0.5)]) == {}
 

@@ -53,6 +53,9 @@ class TestSeedsNeeded:
         seeds = seeds_needed(comparisons)
         assert comparisons * smallest_p(seeds) < 0.05 <= comparisons * smallest_p(seeds - 1)
 
+    def test_p_equal_to_alpha_is_not_below_it(self):
+        assert seeds_needed(1, alpha=0.0625) == 6
+
     def test_no_number_helps_too_large_a_family(self):
         assert seeds_needed(500_000) is None
 
