@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo serve test check bench lock
+.PHONY: install demo serve test check bench chaos lock
 
 install: .venv/installed
 
@@ -23,6 +23,9 @@ test: install
 
 check: install
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+chaos: install  ## everything is killed and hung for a minute; then every promise is audited
+	$(BIN)/python -m tests.chaos
 
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock

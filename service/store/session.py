@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 BUSY_TIMEOUT_MS = 20_000
 """How long a SQLite connection waits for another's transaction."""
 
+POSTGRES_OPTIONS = (
+    "-c idle_in_transaction_session_timeout=5s -c lock_timeout=15s -c statement_timeout=60s"
+)
+"""A process that hangs in the middle of a transaction must not hold its locks for ever."""
+
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as a SQL function
     """Seconds since 1970 by the database's clock; on PostgreSQL the clock, not the start of the
@@ -51,7 +56,13 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = _sqlite_engine(str(parsed))
         else:
-            self.engine = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=10)
+            self.engine = create_engine(
+                parsed,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=10,
+                connect_args={"options": POSTGRES_OPTIONS, "connect_timeout": 10},
+            )
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:

@@ -1,0 +1,127 @@
+"""make chaos: real processes are killed and hung while sweeps run; then everything is audited.
+
+    python -m tests.chaos [--seconds 60] [--seed 1] [--heads] [--report FILE]
+
+Exits 1 if any promise was broken.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from service.store.session import Database
+from tests.chaos.audit import Verdict, audit
+from tests.chaos.faults import Schedule
+from tests.chaos.world import World, wait_for
+from tests.conftest import small_sweep
+
+RECOVERY_SECONDS = 240
+"""How long after the last fault everything may take to end."""
+
+
+class User:
+    """Submits a sweep every few seconds until each is accepted, and polls, whatever happens."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._stop = url, threading.Event()
+        self.accepted: dict[str, str] = {}
+        self.polls = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            self._submit(f"sweep-{number}")
+            number += 1
+            for _ in range(20):
+                with contextlib.suppress(httpx2.HTTPError):
+                    httpx2.get(f"{self._url}/api/v1/sweeps", timeout=2)
+                    self.polls += 1
+                if self._stop.wait(0.5):
+                    return
+
+    def _submit(self, key: str) -> None:
+        base = small_sweep()["base"] | {"epochs": 6, "batch_size": 64}
+        while True:
+            with contextlib.suppress(httpx2.HTTPError):
+                answer = httpx2.post(
+                    f"{self._url}/api/v1/sweeps",
+                    json=small_sweep(name=key, base=base, seeds=2),
+                    headers={"Idempotency-Key": key},
+                    timeout=5,
+                )
+                if answer.status_code == 201:
+                    self.accepted[key] = answer.json()["id"]
+                    return
+            if self._stop.wait(0.5):
+                return
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+
+def run(seconds: float, seed: int, *, heads: bool = False) -> Verdict:
+    """One chaos run."""
+    folder = Path(tempfile.mkdtemp(prefix="lrd-chaos-"))
+    started = time.monotonic()
+    world = World(folder)
+    try:
+        wait_for(world.url)
+        user = User(world.url)
+        schedule = Schedule(world, seed, heads=heads)
+        schedule.run(seconds)
+        user.stop()
+        _settle(world.url)
+        database = Database(world.database_url)
+        verdict = audit(
+            database, folder / "storage", user.accepted, schedule.done, seed,
+            time.monotonic() - started,
+        )  # fmt: skip
+        database.close()
+        if verdict.wrong:
+            print(f"logs are in {folder}", file=sys.stderr)  # noqa: T201
+        return verdict
+    finally:
+        world.end()
+
+
+def _settle(url: str) -> None:
+    """Until every sweep has ended."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx2.HTTPError):
+            items: list[dict[str, Any]] = httpx2.get(
+                f"{url}/api/v1/sweeps?page_size=1000", timeout=5
+            ).json()["items"]
+            if all(sweep["finished_at"] for sweep in items):
+                return
+        time.sleep(0.5)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="of faults")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--heads", action="store_true", help="kill Ray's head as well")
+    parser.add_argument("--report", type=Path)
+    asked = parser.parse_args()
+    verdict = run(asked.seconds, asked.seed, heads=asked.heads)
+    text = json.dumps(verdict.to_json(), indent=2)
+    print(text)  # noqa: T201
+    if asked.report:
+        asked.report.write_text(text + "\n")
+    return 1 if verdict.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
