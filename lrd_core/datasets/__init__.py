@@ -1,5 +1,4 @@
-"""Data sets as tensors, whole and in memory: no loader process, no image decoded twice."""
+"""Data sets: where they lie, how they are fetched, and how they come as batches on the device.
 
-from lrd_core.datasets.images import ImageData, data_dir, load_images
-
-__all__ = ["ImageData", "data_dir", "load_images"]
+Empty on purpose: `lrd_core.datasets.catalogue` is read without torch.
+"""

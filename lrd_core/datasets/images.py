@@ -1,16 +1,13 @@
-"""Labelled images, split into training and test part, as uint8 tensors.
+"""Labelled images, split into a training and an evaluation part, as uint8 tensors.
 
-`digits` ships with scikit-learn. The others are looked for below `LRD_DATA_DIR`, then downloaded
-there by torchvision, which checks their sums; a lock file lets one process of a node do it.
+`digits` ships with scikit-learn. The others are looked for below `LRD_DATA_DIR`, then fetched (see
+`catalogue`). A data set of another package gives an `ImageData` too.
 """
 
-import contextlib
-import fcntl
 import functools
 import importlib.util
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lrd_core import plugins
+from lrd_core.datasets import catalogue
 from lrd_core.errors import DataNotFound
 
 
@@ -37,6 +36,19 @@ class ImageData:
     """Per channel, after scaling."""
     crop_and_flip: bool = False
     """Whether training pads by 4, crops at random and flips, as usual for CIFAR."""
+    evaluated: str = "test"
+    """What the evaluation part is, as in `test_accuracy`: `val` if it was held out of the
+    training images, so that nobody takes it for the official test set."""
+
+    def first(self, count: int | None) -> "ImageData":
+        """The first `count` examples of each part; all for None."""
+        return replace(
+            self,
+            train_images=self.train_images[:count],
+            train_labels=self.train_labels[:count],
+            test_images=self.test_images[:count],
+            test_labels=self.test_labels[:count],
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -45,23 +57,20 @@ class ImageData:
         return channels, height, width
 
 
-def data_dir() -> Path:
-    """Where data sets lie: `LRD_DATA_DIR`, or `~/.cache/lrd`."""
-    return Path(os.environ.get("LRD_DATA_DIR") or "~/.cache/lrd").expanduser().resolve()
-
-
 def load_images(name: str, root: Path | None = None) -> ImageData:
     """The data set `name`; a second call in the same process gives the same tensors.
 
     Raises:
         DataNotFound: it is not below `root` and could not be downloaded.
+        PluginError: it is another package's, and is not installed here.
     """
-    return _load(name, root or data_dir())
+    return _load(name, root or catalogue.data_dir())
 
 
 @functools.lru_cache(maxsize=2)
 def _load(name: str, root: Path) -> ImageData:
-    return _LOADERS[name](root)
+    loader: Callable[[Path], ImageData] = _LOADERS.get(name) or plugins.load("lrd.datasets", name)
+    return loader(root)
 
 
 def _digits(_: Path) -> ImageData:
@@ -86,7 +95,8 @@ def _digits(_: Path) -> ImageData:
 def _mnist(root: Path) -> ImageData:
     from torchvision.datasets import MNIST
 
-    train, test = _from_torchvision(MNIST, "MNIST", root)
+    catalogue.ensure("mnist", root)
+    train, test = MNIST(root, train=True), MNIST(root, train=False)
     return ImageData(
         train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets,
         classes=10, scale=255, mean=(0.1307,), std=(0.3081,),
@@ -96,69 +106,70 @@ def _mnist(root: Path) -> ImageData:
 def _cifar10(root: Path) -> ImageData:
     from torchvision.datasets import CIFAR10
 
-    # The authors' own mean and std.
-    return _cifar(CIFAR10, "CIFAR-10", root, 10, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    here = {holding.name: holding.present for holding in catalogue.listing(root)}
+    if here["cifar10_holdout"] and not here["cifar10"]:
+        raise DataNotFound(
+            f"CIFAR-10's test images are not in {root}, its training images are: the data set "
+            "cifar10_holdout trains on 45,000 of those and holds 5,000 out; "
+            "`lrd data fetch cifar10` brings the rest"
+        )
+    catalogue.ensure("cifar10", root)
+    train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
+    return _cifar10_of(_hwc(train), _hwc(test))
+
+
+def _cifar10_holdout(root: Path) -> ImageData:
+    """The 50,000 training images in their official order, the last 5,000 held out."""
+    folder = catalogue.ensure("cifar10_holdout", root)
+    batches = sorted(folder.glob("batch_*.npz"))
+    if batches:
+        arrays = [np.load(file) for file in batches]
+        images = torch.from_numpy(np.concatenate([array["images"] for array in arrays]))
+        labels = torch.from_numpy(np.concatenate([array["labels"] for array in arrays])).long()
+    else:
+        from torchvision.datasets import CIFAR10
+
+        images, labels = _hwc(CIFAR10(root, train=True))
+    train, held_out = slice(-HELD_OUT), slice(-HELD_OUT, None)
+    whole = _cifar10_of((images[train], labels[train]), (images[held_out], labels[held_out]))
+    return replace(whole, evaluated="val")
+
+
+HELD_OUT = 5_000
+"""Of the 50,000 training images of CIFAR-10: 45,000 remain to train on."""
+
+Part = tuple[Tensor, Tensor]
+"""Images and labels."""
+
+
+def _cifar10_of(train: Part, test: Part) -> ImageData:
+    return ImageData(
+        *train, *test, classes=10, scale=255, crop_and_flip=True,
+        mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010),  # the authors' own
+    )  # fmt: skip
 
 
 def _cifar100(root: Path) -> ImageData:
     from torchvision.datasets import CIFAR100
 
-    # Mean and std of the training images.
-    return _cifar(
-        CIFAR100, "CIFAR-100", root, 100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-    )
-
-
-def _cifar(
-    dataset: Any,
-    title: str,
-    root: Path,
-    classes: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> ImageData:
-    train, test = _from_torchvision(dataset, title, root)
+    catalogue.ensure("cifar100", root)
+    train, test = CIFAR100(root, train=True), CIFAR100(root, train=False)
     return ImageData(
-        torch.from_numpy(train.data).permute(0, 3, 1, 2).contiguous(),
-        torch.tensor(train.targets),
-        torch.from_numpy(test.data).permute(0, 3, 1, 2).contiguous(),
-        torch.tensor(test.targets),
-        classes=classes, scale=255, mean=mean, std=std, crop_and_flip=True,
+        *_hwc(train), *_hwc(test), classes=100, scale=255, crop_and_flip=True,
+        mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762),  # of the training images
     )  # fmt: skip
 
 
-def _from_torchvision(dataset: Any, title: str, root: Path) -> tuple[Any, Any]:
-    """Training and test part, from disk or else by download."""
-    with contextlib.suppress(RuntimeError):  # torchvision: "Dataset not found"
-        return dataset(root, train=True), dataset(root, train=False)
-    try:
-        with _locked(root):
-            return dataset(root, train=True, download=True), dataset(root, train=False)
-    except (OSError, RuntimeError) as error:
-        raise DataNotFound(
-            f"{title} is not in {root} and could not be downloaded ({_first_line(error)}). "
-            f"Put torchvision's files of {title} there, or set LRD_DATA_DIR to the folder that "
-            "holds them on every node."
-        ) from None
-
-
-@contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """One process of this node at a time."""
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lrd-download.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0].rstrip(":. ") if lines else type(error).__name__
+def _hwc(dataset: Any) -> Part:
+    """Images `(n, 3, 32, 32)` and labels of one of torchvision's CIFAR parts."""
+    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
+    return images, torch.tensor(dataset.targets)
 
 
 _LOADERS: dict[str, Callable[[Path], ImageData]] = {
     "digits": _digits,
     "mnist": _mnist,
     "cifar10": _cifar10,
+    "cifar10_holdout": _cifar10_holdout,
     "cifar100": _cifar100,
 }

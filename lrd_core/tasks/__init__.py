@@ -40,6 +40,14 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
             from lrd_core.tasks.classification import Classification
 
             return Classification(spec, device, data_dir)
+        case "segmentation":
+            from lrd_core.tasks.segmentation import Segmentation
+
+            return Segmentation(spec, device, data_dir)
+        case "detection":
+            from lrd_core.tasks.detection import Detection
+
+            return Detection(spec, device, data_dir)
         case "descent":
             from lrd_core.tasks.descent import Descent
 

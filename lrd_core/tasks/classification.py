@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.configuration import NL, SD
-from lrd_core.datasets import load_images
 from lrd_core.datasets.batches import Batches
+from lrd_core.datasets.images import load_images
 from lrd_core.models import build_model
 from lrd_core.regularizers import StandardDropout, noisy_labels
-from lrd_core.seeds import derive
+from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec
 
 
@@ -22,7 +22,7 @@ class Classification:
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
         self.device = device
-        self.data = load_images(spec.dataset, data_dir)
+        self.data = load_images(spec.dataset, data_dir).first(spec.data.max_examples)
         self.batches = Batches(self.data, device)
         self.channels_last = spec.model != "fcnet" and spec.execution.channels_last != "off"
         for regularizer in spec.regularizers:
@@ -55,6 +55,10 @@ class Classification:
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
         """Mean loss and accuracy over the epoch, measured while training, as the paper plots."""
         model.train()
+        with seeded(derive(self.spec.seed, "model", epoch), self.device):
+            return self._train_epoch(model, optimizer, epoch)
+
+    def _train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.train(self.spec.batch_size, self.spec.seed, epoch):
             loss, logits = self._loss(model, images, labels)
@@ -68,7 +72,7 @@ class Classification:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Mean loss and accuracy on the test part."""
+        """Mean loss and accuracy on the evaluation part, named after what it is."""
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.test():
@@ -76,7 +80,8 @@ class Classification:
             sums += _sums(loss * len(labels), logits, labels)
         loss_sum, hits = sums.tolist()
         count = len(self.data.test_labels)
-        return {"test_loss": loss_sum / count, "test_accuracy": hits / count}
+        part = self.data.evaluated
+        return {f"{part}_loss": loss_sum / count, f"{part}_accuracy": hits / count}
 
     def _loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.channels_last:

@@ -1,0 +1,199 @@
+"""Where the data sets lie, which of them are there, and how they get there.
+
+Importing this needs no torch: `lrd data ls` looks at folders only. Fetching goes through
+torchvision, which checks the sums of what it downloads; one process of a node does it at a time.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrd_core.errors import DataNotFound
+
+
+def data_dir() -> Path:
+    """Where data sets lie: `LRD_DATA_DIR`, or `~/.cache/lrd`."""
+    return Path(os.environ.get("LRD_DATA_DIR") or "~/.cache/lrd").expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One data set and whether it is at hand."""
+
+    name: str
+    title: str
+    present: bool
+    where: str
+    """The folder that holds it, or that is to."""
+    detail: str
+    """What is there, or what is missing."""
+
+
+def listing(root: Path | None = None) -> list[Holding]:
+    """Every data set that is read from files, and what of it lies below `root`."""
+    root = root or data_dir()
+    return [_holding(name, entry, root) for name, entry in _ENTRIES.items()]
+
+
+def fetch(name: str, root: Path | None = None) -> Holding:
+    """Bring all of a data set below `root`, what is missing of it; gives what is there then.
+
+    Raises:
+        DataNotFound: the name is unknown, or the download failed.
+    """
+    root = root or data_dir()
+    if name not in _ENTRIES:
+        raise DataNotFound(f"there is no data set {name!r} to fetch; one of {', '.join(_ENTRIES)}")
+    entry = _ENTRIES[name]
+    folder = entry.present(root)
+    if folder is None or not entry.whole(folder):
+        entry.fetch(root)
+    return _holding(name, entry, root)
+
+
+def ensure(name: str, root: Path) -> Path:
+    """The folder of a data set: as it is if it is usable, e.g. a sample of VOC, else fetched.
+
+    Raises:
+        DataNotFound: it is not there, and the download failed.
+    """
+    entry = _ENTRIES[name]
+    return entry.present(root) or Path(fetch(name, root).where)
+
+
+def locked(root: Path, title: str, work: Callable[[Path], None]) -> None:
+    """Do `work(root)`, a download, as the only process of this node.
+
+    Raises:
+        DataNotFound: it failed; says where the data was looked for and how else to get it there.
+    """
+    from filelock import FileLock
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".lrd-download.lock"):
+            work(root)
+    except (OSError, RuntimeError) as error:  # no network, no space, a wrong sum
+        lines = str(error).splitlines()
+        reason = lines[0].rstrip(":. ") if lines else type(error).__name__
+        raise DataNotFound(
+            f"{title} is not in {root} and could not be downloaded ({reason}). "
+            f"Put torchvision's files of {title} there, or set LRD_DATA_DIR to the folder that "
+            "holds them on every node; `lrd data ls` shows what is where."
+        ) from None
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Entry:
+    title: str
+    folders: tuple[str, ...]
+    """Any of these, below the root, holds it."""
+    needed: Callable[[Path], bool]
+    """Whether such a folder can be used, as far as names tell."""
+    fetch: Callable[[Path], None]
+    detail: Callable[[Path], str] = lambda folder: "complete"
+    whole: Callable[[Path], bool] = lambda folder: True
+    """Whether a folder that can be used lacks nothing."""
+
+    def present(self, root: Path) -> Path | None:
+        return next((root / f for f in self.folders if self.needed(root / f)), None)
+
+
+def _holding(name: str, entry: _Entry, root: Path) -> Holding:
+    folder = entry.present(root)
+    if folder is None:
+        where = str(root / entry.folders[0])
+        return Holding(name, entry.title, False, where, f"absent; `lrd data fetch {name}`")
+    return Holding(name, entry.title, True, str(folder), entry.detail(folder))
+
+
+def _files(*names: str) -> Callable[[Path], bool]:
+    return lambda folder: all((folder / name).exists() for name in names)
+
+
+def _torchvision(dataset: str, title: str) -> Callable[[Path], None]:
+    def download(root: Path) -> None:
+        import torchvision.datasets
+
+        locked(root, title, lambda folder: getattr(torchvision.datasets, dataset)(
+            folder, download=True
+        ))  # fmt: skip
+
+    return download
+
+
+def _voc_segmentation(root: Path) -> None:
+    from lrd_core.datasets.voc_download import fetch_segmentation
+
+    locked(root, "VOC 2012 with the extra masks", fetch_segmentation)
+
+
+def _voc_detection(root: Path) -> None:
+    from lrd_core.datasets.voc_download import fetch_detection
+
+    locked(root, "VOC 2007 and 2012", fetch_detection)
+
+
+def _masks(folder: Path) -> str:
+    own, extra = (
+        sum(1 for _ in (folder / name).glob("*.png"))
+        for name in ("SegmentationClass", "SegmentationClassAug")
+    )
+    return f"{own} masks, {extra} with the extra ones" if extra else f"{own} masks, no extra ones"
+
+
+def _boxes(folder: Path) -> str:
+    count = sum(1 for _ in (folder / "Annotations").glob("*.xml"))
+    older = (folder.parent / "VOC2007" / "Annotations").is_dir()
+    return f"{count} annotated images of 2012, {'and those' if older else 'none'} of 2007"
+
+
+_CIFAR10 = tuple(f"data_batch_{number}" for number in range(1, 6))
+_ENTRIES: dict[str, _Entry] = {
+    "mnist": _Entry(
+        "MNIST",
+        ("MNIST/raw",),
+        _files(*(f"{part}-{kind}-ubyte" for part in ("train", "t10k")
+                 for kind in ("images-idx3", "labels-idx1"))),
+        _torchvision("MNIST", "MNIST"),
+    ),
+    "cifar10": _Entry(
+        "CIFAR-10",
+        ("cifar-10-batches-py",),
+        _files(*_CIFAR10, "test_batch"),
+        _torchvision("CIFAR10", "CIFAR-10"),
+    ),
+    "cifar10_holdout": _Entry(
+        "CIFAR-10's training images, the last 5,000 of them held out",
+        ("cifar10-train", "cifar-10-batches-py"),
+        lambda folder: _files(*(f"batch_{number}.npz" for number in range(1, 6)))(folder)
+        or _files(*_CIFAR10)(folder),
+        _torchvision("CIFAR10", "CIFAR-10"),
+    ),
+    "cifar100": _Entry(
+        "CIFAR-100",
+        ("cifar-100-python",),
+        _files("train", "test"),
+        _torchvision("CIFAR100", "CIFAR-100"),
+    ),
+    "voc_segmentation": _Entry(
+        "VOC 2012, segmentation",
+        ("VOCdevkit/VOC2012",),
+        _files("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"),
+        _voc_segmentation,
+        _masks,
+        _files("SegmentationClassAug"),
+    ),
+    "voc_detection": _Entry(
+        "VOC 2007 and 2012, detection",
+        ("VOCdevkit/VOC2012",),
+        _files("JPEGImages", "Annotations", "ImageSets/Main/val.txt"),
+        _voc_detection,
+        _boxes,
+        _files("../VOC2007/ImageSets/Main/test.txt"),
+    ),
+}  # fmt: skip

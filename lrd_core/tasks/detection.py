@@ -1,0 +1,139 @@
+"""Object detection with SSD300: its two losses, and the mean average precision now and then."""
+
+import importlib.util
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lrd_core.datasets import ssd_windows, voc, windows
+from lrd_core.datasets.voc import Boxes
+from lrd_core.models import build_model
+from lrd_core.models.ssd import SIDE
+from lrd_core.seeds import derive, seeded
+from lrd_core.spec import TrialSpec
+from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
+
+CLASSES = 1 + len(voc.CLASSES)
+PRECISION_EVERY = 10
+"""Epochs between two measurements of `map_50`, which takes as long as training one."""
+
+Example = tuple[Tensor, Boxes]
+"""An image `(3, h, w)` uint8 and what is on it."""
+
+
+class Detection:
+    """Learns where the objects are; losses are the sum of SSD's classification and box losses."""
+
+    def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
+        self.spec = spec
+        self.device = device
+        self.split = voc.detection(data_dir).first(spec.data.max_examples)
+        self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
+        self.epoch = 0
+
+    def model(self) -> nn.Module:
+        """The network with its initial weights, on the device."""
+        return build_model(
+            self.spec.model,
+            (3, SIDE, SIDE),
+            CLASSES,
+            seed=self.spec.seed,
+            pretrained=self.spec.pretrained,
+        ).to(self.device)
+
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+        """Mean loss over the epoch."""
+        model.train()
+        self.epoch = epoch
+        draws = random.Random(derive(self.spec.seed, "augment", epoch))  # noqa: S311
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        batches = shuffled(self.split.train, self.spec, epoch)
+        with seeded(derive(self.spec.seed, "model", epoch), self.device):
+            for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
+                placed = [
+                    ssd_windows.training_window(*_size(image), boxes, SIDE, draws)
+                    for image, boxes in examples
+                ]
+                images = self._cut(examples, [window for window, _ in placed])
+                images = ssd_windows.distorted(images, draws)
+                loss = self._loss(model, images, [boxes for _, boxes in placed])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                total += loss.detach().double() * len(examples)
+        return {"train_loss": total.item() / len(self.split.train)}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """`val_loss` over whole images, squeezed into SSD's square; after every tenth epoch and
+        the last also `map_50`, the mean average precision at an overlap of one half."""
+        last = self.epoch == self.spec.epochs
+        precise = (last or self.epoch % PRECISION_EVERY == 0) and _can_measure()
+        found: list[dict[str, Tensor]] = []
+        truths: list[Boxes] = []
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        batches = in_batches(self.split.val, self.spec.batch_size)
+        for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
+            placed = [
+                ssd_windows.whole_window(*_size(image), boxes, SIDE) for image, boxes in examples
+            ]
+            images = self._cut(examples, [window for window, _ in placed])
+            boxes = [boxes for _, boxes in placed]
+            # SSD gives its losses in training mode only; it has no layer that the mode changes.
+            total += self._loss(model.train(), images, boxes).double() * len(examples)
+            if precise:
+                found += model.eval()(list(images))
+                truths += boxes
+        metrics = {"val_loss": total.item() / len(self.split.val)}
+        return metrics | ({"map_50": mean_average_precision(found, truths)} if precise else {})
+
+    def _cut(self, examples: Sequence[Example], places: Sequence[windows.Window]) -> Tensor:
+        return windows.cut_images([image for image, _ in examples], places, SIDE, self.device)
+
+    def _loss(self, model: nn.Module, images: Tensor, truths: Sequence[Boxes]) -> Tensor:
+        targets = [
+            {"boxes": boxes.corners.to(self.device), "labels": boxes.labels.to(self.device)}
+            for boxes in truths
+        ]
+        with autocast(self.spec, self.device):
+            losses: dict[str, Tensor] = model(list(images), targets)
+        return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+
+def mean_average_precision(found: Sequence[dict[str, Tensor]], truths: Sequence[Boxes]) -> float:
+    """Of all classes, at an overlap of ½; objects that VOC calls difficult count neither way.
+
+    Precision is averaged at 101 recalls, as COCO does, where VOC 2007 took 11.
+
+    Args:
+        found: for each image `boxes`, `scores` and `labels`, as torchvision's detectors give them.
+        truths: what is on them.
+    """
+    from torchmetrics.detection import MeanAveragePrecision
+
+    metric = MeanAveragePrecision(iou_thresholds=[0.5])
+    metric.warn_on_many_detections = False
+    metric.update(
+        [{name: value.detach().cpu() for name, value in image.items()} for image in found],
+        [
+            {"boxes": boxes.corners, "labels": boxes.labels, "iscrowd": boxes.difficult.long()}
+            for boxes in truths
+        ],
+    )
+    return float(metric.compute()["map"])
+
+
+def _can_measure() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("torchmetrics", "pycocotools"))
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[2], image.shape[1]
+
+
+def _read(sample: voc.Sample) -> Example:
+    return voc.read_image(sample.image), voc.read_boxes(sample.truth)

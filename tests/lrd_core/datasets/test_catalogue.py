@@ -1,0 +1,95 @@
+"""What is at hand, and how the rest gets there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from lrd_core.datasets import catalogue
+from lrd_core.datasets.catalogue import ensure, fetch, listing, locked
+from lrd_core.errors import DataNotFound
+from tests.lrd_core.voc_tree import voc_tree
+
+
+def test_an_empty_folder_lacks_everything_and_says_how_to_get_it(tmp_path: Path) -> None:
+    holdings = {holding.name: holding for holding in listing(tmp_path)}
+    assert not any(holding.present for holding in holdings.values())
+    assert "lrd data fetch mnist" in holdings["mnist"].detail
+    assert holdings["voc_detection"].where == str(tmp_path / "VOCdevkit" / "VOC2012")
+
+
+def test_a_sample_of_voc_is_used_as_it_is(tmp_path: Path) -> None:
+    voc = voc_tree(tmp_path)
+    holdings = {holding.name: holding for holding in listing(tmp_path)}
+    assert holdings["voc_segmentation"].detail == "5 masks, no extra ones"
+    assert holdings["voc_detection"].detail == "5 annotated images of 2012, none of 2007"
+    assert ensure("voc_segmentation", tmp_path) == voc
+
+
+def test_fetching_completes_what_ensuring_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voc = voc_tree(tmp_path)
+
+    def download(root: Path) -> None:
+        (voc / "SegmentationClassAug").mkdir()
+
+    monkeypatch.setattr("lrd_core.datasets.voc_download.fetch_segmentation", download)
+    assert fetch("voc_segmentation", tmp_path).present
+    assert (voc / "SegmentationClassAug").is_dir()
+    fetch("voc_segmentation", tmp_path)  # what is whole is not fetched again: mkdir would fail
+
+
+def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFound, match="no data set 'zork' to fetch; one of mnist, "):
+        fetch("zork", tmp_path)
+
+
+def test_one_process_of_a_node_downloads_at_a_time(tmp_path: Path) -> None:
+    entered = []
+
+    def download(root: Path) -> None:
+        entered.append(root)
+        with pytest.raises(Timeout):
+            FileLock(root / ".lrd-download.lock", timeout=0).acquire()
+
+    locked(tmp_path / "new", "MNIST", download)
+    locked(tmp_path / "new", "MNIST", download)  # and lets go of it
+    assert entered == [tmp_path / "new"] * 2
+
+
+def test_a_failed_download_says_where_and_what_to_do(tmp_path: Path) -> None:
+    def download(root: Path) -> None:
+        raise RuntimeError("File not found or corrupted.\nsecond line")
+
+    with pytest.raises(DataNotFound) as caught:
+        locked(tmp_path, "MNIST", download)
+    message = str(caught.value)
+    assert message.startswith(f"MNIST is not in {tmp_path} and could not be downloaded (File not")
+    assert "second line" not in message
+    assert "LRD_DATA_DIR" in message
+
+
+def test_the_data_folder_is_set_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_DATA_DIR", str(tmp_path))
+    assert catalogue.data_dir() == tmp_path.resolve()
+    monkeypatch.setenv("LRD_DATA_DIR", "")
+    assert catalogue.data_dir() == Path("~/.cache/lrd").expanduser().resolve()
+
+
+def test_listing_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from lrd_core.datasets import catalogue;"
+        f"catalogue.listing(Path({str(tmp_path)!r})); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_real_data_is_found(data_dir: Path) -> None:
+    present = {holding.name for holding in listing(data_dir) if holding.present}
+    assert {"mnist", "cifar10_holdout", "voc_segmentation", "voc_detection"} <= present

@@ -1,0 +1,128 @@
+"""Labelled images from each of the forms in which they lie on disk."""
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lrd_core.datasets.images import HELD_OUT, load_images
+from lrd_core.errors import DataNotFound
+from lrd_core.spec import TrialSpec
+from lrd_core.training import TrainState, train
+
+COUNT = 5 * 1_200
+
+
+@pytest.fixture
+def pixels() -> tuple[np.ndarray, np.ndarray]:
+    draws = np.random.default_rng(0)
+    return (
+        draws.integers(0, 256, (COUNT, 3, 32, 32), dtype=np.uint8),
+        draws.integers(0, 10, COUNT, dtype=np.uint8),
+    )
+
+
+def write_npz(root: Path, pixels: tuple[np.ndarray, np.ndarray]) -> Path:
+    (root / "cifar10-train").mkdir()
+    for number, rows in enumerate(np.split(np.arange(COUNT), 5)):
+        file = root / "cifar10-train" / f"batch_{number + 1}.npz"
+        np.savez(file, images=pixels[0][rows], labels=pixels[1][rows])
+    return root
+
+
+def write_pickles(root: Path, pixels: tuple[np.ndarray, np.ndarray]) -> Path:
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+
+    def dump(name: str, content: dict[str, Any]) -> None:
+        (folder / name).write_bytes(pickle.dumps(content))
+
+    for number, rows in enumerate(np.split(np.arange(COUNT), 5)):
+        flat = pixels[0][rows].reshape(len(rows), -1)
+        dump(f"data_batch_{number + 1}", {"data": flat, "labels": pixels[1][rows].tolist()})
+    dump("test_batch", {"data": pixels[0][:7].reshape(7, -1), "labels": [0] * 7})
+    dump("batches.meta", {"label_names": list("0123456789")})
+    return root
+
+
+@pytest.mark.parametrize("write", [write_npz, write_pickles])
+def test_the_last_training_images_of_cifar10_are_held_out(
+    tmp_path: Path, pixels: Any, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    data = load_images("cifar10_holdout", write(tmp_path, pixels))
+    assert len(data.test_labels) == HELD_OUT
+    together = torch.cat([data.train_images, data.test_images]).numpy()
+    np.testing.assert_array_equal(together, pixels[0])
+    labels = torch.cat([data.train_labels, data.test_labels])
+    np.testing.assert_array_equal(labels.numpy(), pixels[1])
+    assert labels.dtype == torch.int64
+
+
+def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: Any) -> None:
+    spec = TrialSpec.parse(
+        {
+            "dataset": "cifar10_holdout",
+            "data": {"max_examples": 32},
+            "model": "fcnet",
+            "optimizer": {"name": "adam", "keep_prob": 0.5},
+            "epochs": 1,
+        }
+    )
+    state = TrainState.create(spec, data_dir=write_npz(tmp_path, pixels))
+    (report,) = train(spec, state)
+    assert set(report.metrics) == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    assert state.task.steps_per_epoch == 1
+
+
+def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any) -> None:
+    with pytest.raises(DataNotFound, match=r"test images are not in .* cifar10_holdout trains on"):
+        load_images("cifar10", write_npz(tmp_path, pixels))
+
+
+def test_torchvisions_files_of_cifar10_are_read(
+    tmp_path: Path, pixels: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    data = load_images("cifar10", write_pickles(tmp_path, pixels))
+    np.testing.assert_array_equal(data.train_images.numpy(), pixels[0])
+    assert len(data.test_labels) == 7
+    assert data.crop_and_flip
+    assert data.evaluated == "test"
+
+
+def test_the_digits_need_no_files(tmp_path: Path) -> None:
+    data = load_images("digits", tmp_path)
+    assert len(data.train_labels) == 1797 - 360
+    assert len(data.test_labels) == 360
+    assert data.train_images.max() == data.scale == 16
+    few = data.first(10)
+    assert len(few.train_labels) == len(few.test_images) == 10
+    assert torch.equal(few.train_images, data.train_images[:10])
+
+
+def test_the_real_mnist_is_whole(data_dir: Path) -> None:
+    data = load_images("mnist", data_dir)
+    assert data.train_images.shape == (60_000, 1, 28, 28)
+    assert data.test_images.shape == (10_000, 1, 28, 28)
+    raw = hashlib.sha256(data.train_images.numpy()).hexdigest()
+    assert raw[:16] == "741c988805d008ac"
+    values = data.train_images.double() / data.scale
+    assert values.mean().item() == pytest.approx(data.mean[0], abs=1e-4)
+    assert values.std().item() == pytest.approx(data.std[0], abs=1e-4)
+
+
+def test_the_real_cifar10_is_whole(data_dir: Path) -> None:
+    data = load_images("cifar10_holdout", data_dir)
+    assert data.train_images.shape == (45_000, 3, 32, 32)
+    assert data.test_images.shape == (5_000, 3, 32, 32)
+    counts = torch.cat([data.train_labels, data.test_labels]).bincount()
+    assert counts.tolist() == [5_000] * 10
+    values = data.train_images[::10].double() / data.scale
+    for channel in range(3):
+        mean = values[:, channel].mean().item()
+        assert mean == pytest.approx(data.mean[channel], abs=5e-3)
