@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from lrd_core.optim.mask import Draw, Masks
+from lrd_core.optim.nesting import is_inner_step
 from lrd_core.optim.restore import Remembered, restore
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
@@ -102,6 +103,8 @@ class _Hooks:
     def before(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if is_inner_step(optimizer):
+            return None
         self.remembered.clear()  # left by a step that raised
         for group in optimizer.param_groups:
             self.prepare(group)
@@ -126,6 +129,8 @@ class _Hooks:
 
     @torch.no_grad()
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if is_inner_step(optimizer):
+            return
         remembered, self.remembered = self.remembered, []
         for group, olds in remembered:
             group["lrd_step"] += 1
