@@ -1,0 +1,63 @@
+"""Every preset trains: its first and its last arm, an epoch of a step or two on tiny data."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrd_core import presets
+from lrd_core.datasets import images
+from lrd_core.datasets.images import ImageData
+from lrd_core.spec import expand
+from lrd_core.training import TrainState, train
+from tests.lrd_core.voc_tree import voc_tree
+
+TINY: dict[str, Any] = {"base.epochs": 1, "base.batch_size": 4}
+FEW = TINY | {"base.data.max_examples": 4}
+REDUCED = dict.fromkeys(presets.names(), FEW) | {
+    "figure-1": {"base.epochs": 1},
+    "figure-4": {"base.epochs": 1},
+    "detection": TINY | {"base.data.max_examples": 2},
+    "segmentation": TINY | {"base.data": {"max_examples": 2, "crop_size": 33}},
+}
+
+
+def noise(shape: tuple[int, ...], classes: int) -> ImageData:
+    draws = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (8, *shape), generator=draws, dtype=torch.uint8)
+    labels = torch.arange(8)
+    channels = shape[0]
+    return ImageData(
+        pixels, labels, pixels, labels, classes=classes, scale=255,
+        mean=(0.5,) * channels, std=(0.25,) * channels, crop_and_flip=channels == 3,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of tiny data sets, with noise for those of which there is no sample."""
+    for name, shape, classes in (
+        ("mnist", (1, 28, 28), 10),
+        ("cifar10", (3, 32, 32), 10),
+        ("cifar100", (3, 32, 32), 100),
+    ):
+        made = noise(shape, classes)
+        monkeypatch.setitem(images._LOADERS, name, lambda root, made=made: made)
+    voc_tree(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_trains(name: str, data: Path) -> None:
+    sweep = presets.apply_preset(name, REDUCED[name], seeds=1)
+    trials = expand(sweep)
+    for trial in (trials[0], trials[-1]):
+        (report,) = train(trial, TrainState.create(trial, data_dir=data))
+        assert math.isfinite(report.metrics["train_loss"])
+        # What the preset's table shows and what the paper is held against is reported.
+        wanted = {sweep.table.metric or "test_accuracy"}
+        if sweep.expected:
+            wanted |= {value.metric or sweep.expected.metric for value in sweep.expected.values}
+        assert wanted <= set(report.metrics)
