@@ -1,0 +1,202 @@
+"""Another package's model, data set, task and optimizer, named in a spec."""
+
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+import torch
+
+from lrd_core import plugins
+from lrd_core.errors import InvalidSpec, PluginError
+from lrd_core.spec import SweepSpec, TrialSpec, expand_arms
+from lrd_core.training import TrainState, train
+
+ENTRY_POINTS = """
+[lrd.models]
+lab_net = lab_parts:net
+lab_broken = lab_absent:net
+[lrd.datasets]
+lab_stripes = lab_parts:stripes
+[lrd.tasks]
+lab_task = lab_parts:Counting
+[lrd.optimizers]
+lab_lion = lab_parts:Lion
+"""
+
+PARTS = '''
+"""What a laboratory might add."""
+import torch
+from torch import nn
+from lrd_core.datasets.images import ImageData
+
+
+def net(image_shape, classes, dropout):
+    pixels = image_shape[0] * image_shape[1] * image_shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(pixels, classes))
+
+
+def stripes(root):
+    labels = torch.arange(64) % 2
+    images = torch.zeros(64, 1, 6, 6, dtype=torch.uint8)
+    images[labels == 1, :, ::2] = 255
+    return ImageData(
+        images, labels, images, labels, classes=2, scale=255, mean=(0.5,), std=(0.5,)
+    )
+
+
+class Counting:
+    steps_per_epoch = 1
+
+    def __init__(self, spec, device, data_dir):
+        self.spec = spec
+
+    def model(self):
+        return nn.Linear(1, 1)
+
+    def train_epoch(self, model, optimizer, epoch):
+        optimizer.zero_grad()
+        model(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+        return {"train_loss": float(epoch)}
+
+    def evaluate(self, model):
+        return {"counted": 1.0}
+
+
+class Lion(torch.optim.Optimizer):
+    def __init__(self, params, lr, weight_decay, beta=0.9):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "beta": beta})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad.sign() + group["weight_decay"] * p, alpha=-group["lr"])
+'''
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with entry points, as pip leaves it."""
+    info = tmp_path / "lab_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-parts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (tmp_path / "lab_parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "lab_parts", raising=False)
+    return tmp_path
+
+
+def spec(**changes: Any) -> TrialSpec:
+    return TrialSpec.parse(
+        {
+            "dataset": "digits",
+            "model": "fcnet",
+            "optimizer": {"name": "adam"},
+            "epochs": 2,
+            "batch_size": 512,
+        }
+        | changes
+    )
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_model_and_a_data_set_of_another_package_are_trained() -> None:
+    trial = spec(dataset="lab_stripes", model="lab_net", epochs=30, batch_size=16)
+    reports = list(train(trial, TrainState.create(trial)))
+    assert reports[-1].metrics["test_accuracy"] == 1
+    # Its own dropout is seeded by the trial, whatever the global generators say.
+    torch.rand(7)
+    again = list(train(trial, TrainState.create(trial)))
+    assert [report.metrics for report in again] == [report.metrics for report in reports]
+
+
+@pytest.mark.usefixtures("lab")
+def test_an_optimizer_of_another_package_gets_learning_rate_dropout() -> None:
+    trial = spec(
+        model="lab_net",
+        optimizer={"name": "lab_lion", "lr": 0.5, "keep_prob": 0.25, "options": {"beta": 0.8}},
+        batch_size=2000,  # one step an epoch
+    )
+    state = TrainState.create(trial)
+    assert state.optimizer.param_groups[0]["beta"] == 0.8
+    before = state.model.get_parameter("2.weight").detach().clone()
+    next(train(trial, state))
+    after = state.model.get_parameter("2.weight")
+    step = (after - before).abs()
+    # Lion's step is lr in size wherever there is a gradient; a quarter of the elements keep it.
+    kept = step[after.grad != 0] > 0.4  # type: ignore[index]
+    assert kept.float().mean().item() == pytest.approx(0.25, abs=0.08)
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_task_of_another_package_is_named_by_the_spec() -> None:
+    trial = spec(task="lab_task", dataset="lab_stripes", model="lab_net")
+    reports = list(train(trial, TrainState.create(trial)))
+    assert [report.metrics for report in reports] == [
+        {"train_loss": 1.0, "counted": 1.0},
+        {"train_loss": 2.0, "counted": 1.0},
+    ]
+
+
+@pytest.mark.usefixtures("lab")
+def test_names_are_checked_without_importing_what_they_stand_for() -> None:
+    sweep = SweepSpec.parse(
+        {
+            "name": "lab",
+            "base": spec(model="lab_broken").config(),
+            "grid": {"optimizer": [{"name": "lab_lion", "lr": 0.1}, {"name": "adam"}]},
+        }
+    )
+    labels = [arm.label for arm in expand_arms(sweep)]
+    assert len(labels) == 2
+    assert "lab_parts" not in sys.modules
+    assert "lab_lion" in labels[0]
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
+    with pytest.raises(InvalidSpec, match=r"lab_broken, lab_net, or an entry point of lrd.models"):
+        spec(model="lab_nets")
+    with pytest.raises(InvalidSpec, match=r"nadam, an entry point of lrd.optimizers"):
+        spec(optimizer={"name": "lab_tiger"})
+    with pytest.raises(InvalidSpec, match="/optimizer/lr: missing"):
+        spec(optimizer={"name": "lab_lion"})
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_cannot_be_imported_says_what_it_is() -> None:
+    with pytest.raises(PluginError, match=r"'lab_broken' of lrd.models is lab_absent:net"):
+        TrainState.create(spec(model="lab_broken"))
+
+
+def test_what_is_not_installed_here_says_so() -> None:
+    with pytest.raises(PluginError, match="no package installed here offers 'lab_net'"):
+        plugins.load("lrd.models", "lab_net")
+    with pytest.raises(InvalidSpec, match="unknown model 'lab_net'"):
+        spec(model="lab_net")
+
+
+@pytest.mark.parametrize("name", ["lab_parts:net", "os.system", "../lab", "torch.optim:Adam"])
+def test_a_spec_never_carries_an_import_path(lab: Path, name: str) -> None:
+    for part in ({"model": name}, {"dataset": name}, {"optimizer": {"name": name, "lr": 1.0}}):
+        with pytest.raises(InvalidSpec, match="unknown"):
+            spec(**part)
+
+
+def test_entry_points_are_listed_without_torch(lab: Path) -> None:
+    code = dedent(
+        f"""
+        import sys; sys.path.insert(0, {str(lab)!r})
+        from lrd_core.spec import TrialSpec
+        TrialSpec.parse({{"dataset": "lab_stripes", "model": "lab_net", "epochs": 1,
+                          "optimizer": {{"name": "lab_lion", "lr": 0.1}}}})
+        print("torch" in sys.modules)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
