@@ -164,6 +164,9 @@ class SweepSpec(Spec):
     """Sweeps of higher priority are served first; those of equal priority share."""
     max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """So many trials run at once at most; None for as many as fit."""
+    reuse: bool = False
+    """Take the results of trials that have succeeded elsewhere with the same configuration, seed,
+    execution and code, instead of running them again; each is marked so."""
     table: TableSpec = TableSpec()
     expected: ExpectedSpec | None = None
     """What a paper says; the table shows it beside the sweep's own numbers."""

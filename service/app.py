@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
-from service.api import cluster, results, sweeps, trials
+from service.api import cluster, exports, presets, results, sweeps, trials
 from service.errors import ServiceError, Unavailable, Unprocessable
 from service.settings import Settings
 from service.store import leases
@@ -45,7 +45,9 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.state.settings, app.state.database = settings, database
     app.include_router(sweeps.router, prefix="/api/v1")
     app.include_router(results.router, prefix="/api/v1")
+    app.include_router(exports.router, prefix="/api/v1")
     app.include_router(trials.router, prefix="/api/v1")
+    app.include_router(presets.router, prefix="/api/v1")
     app.include_router(cluster.router, prefix="/api/v1")
 
     @app.get("/healthz", include_in_schema=False)

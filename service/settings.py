@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """A sweep with more trials is refused."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """A larger request is refused with 413."""
+    max_bundle_bytes: int = Field(256 << 20, ge=1024)
+    """A larger bundle is refused with 413."""
     lease_seconds: float = Field(30, gt=0)
     """How long a dispatcher that has gone silent keeps its right to run and write."""
     stall_seconds: float = Field(600, gt=0)

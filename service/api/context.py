@@ -28,6 +28,20 @@ DatabaseDep = Annotated[Database, Depends(_database)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 
 
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, read no further than `limit` bytes.
+
+    Raises:
+        TooLarge: it is larger.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
 async def document(request: Request) -> Any:
     """The body as plain data, from JSON or YAML.
 
@@ -39,12 +53,7 @@ async def document(request: Request) -> Any:
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind != "application/json" and kind not in YAML_TYPES:
         raise UnsupportedMedia(f"send application/json or application/yaml, not {kind}")
-    limit = _settings(request).max_body_bytes
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes")
+    body = await read_body(request, _settings(request).max_body_bytes)
     try:
         text = body.decode()
     except UnicodeDecodeError as error:

@@ -3,8 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lrd_core.errors import InvalidSpec
+from lrd_core.faults import fault_of
+from lrd_core.presets import apply_preset
 from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
 from service.api.context import (
     DatabaseDep,
@@ -21,6 +24,7 @@ from service.api.context import (
 )
 from service.api.views import event_view, sweep_view, trial_view
 from service.errors import Unprocessable
+from service.plans import plan_sweep
 from service.settings import Settings
 from service.store import history, requests
 from service.store import sweeps as store
@@ -52,17 +56,16 @@ def submit(
     validate_only: bool = False,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Store a sweep and queue its trials; with `validate_only` say what would run."""
+    """Store a sweep and queue its trials; with `validate_only` answer the plan and store nothing.
+
+    The body is a sweep, or a preset with changes.
+    """
     if not validate_only:
         return _create(document, request, response, database, settings, idempotency_key)
-    spec = _limit(SweepSpec.parse(document), settings)
-    arms = expand_arms(spec)
+    spec = _limit(_spec_of(document), settings)
     response.status_code = 200
-    return {
-        "arms_total": len(arms),
-        "trials_total": spec.trials_total(),
-        "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in arms],
-    }
+    with database.read() as session:
+        return plan_sweep(session, spec, expand_arms(spec))
 
 
 @router.get("")
@@ -202,7 +205,7 @@ def _create(
     settings: Settings,
     idempotency_key: str | None,
 ) -> dict[str, Any]:
-    spec = _limit(SweepSpec.parse(document), settings)
+    spec = _limit(_spec_of(document), settings)
     arms = expand_arms(spec)
     with database.write() as session:
         sweep, new = store.create(
@@ -217,6 +220,28 @@ def _create(
     if not new:
         response.headers["Idempotent-Replayed"] = "true"
     return view
+
+
+class _Preset(BaseModel):
+    """`{"preset": "table-2", "set": {"base.epochs": 2}, "seeds": 1}`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    preset: str
+    set: dict[str, Any] = {}
+    seeds: Any = None
+
+
+def _spec_of(document: Any) -> SweepSpec:
+    """The sweep that the body holds, or the preset that it names."""
+    if not (isinstance(document, dict) and "preset" in document):
+        return SweepSpec.parse(document)
+    try:
+        asked = _Preset.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
+    return apply_preset(asked.preset, asked.set, asked.seeds)
 
 
 def _limit(spec: SweepSpec, settings: Settings) -> SweepSpec:

@@ -1,9 +1,11 @@
-"""What happened: attempts and events, appended and never changed."""
+"""What happened: attempts and events, appended and never changed; and how long trials took."""
+
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.store.models import Attempt, Event
+from service.store.models import Arm, Attempt, Event, Trial
 
 
 def attempts(session: Session, trial_id: int) -> list[Attempt]:
@@ -27,3 +29,23 @@ def events(
     if trial_id is not None:
         query = query.where(Event.trial_id == trial_id)
     return list(session.scalars(query))
+
+
+class Timed(NamedTuple):
+    """How long a trial of the past took."""
+
+    config: dict[str, Any]
+    epochs_done: int
+    seconds: float
+
+
+def timed(session: Session, limit: int = 2000) -> list[Timed]:
+    """The newest trials that were run here for at least one epoch."""
+    query = (
+        select(Arm.config, Trial.epochs_done, Trial.seconds)
+        .join(Arm, Arm.id == Trial.arm_id)
+        .where(Trial.epochs_done > 0, Trial.reused_from.is_(None))
+        .order_by(Trial.id.desc())
+        .limit(limit)
+    )
+    return [Timed(*row) for row in session.execute(query)]

@@ -110,7 +110,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
     now = session.execute(select(db_now())).scalar_one()
-    added = sweeps.add_trials(session, sweep, expand_arms(spec), spec.seeds, now)
+    added, reused = sweeps.add_trials(session, sweep, expand_arms(spec), spec, now)
     if not added:
         return sweep
     return _changed(
@@ -119,7 +119,8 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
         f"extended by {added} trials",
         spec=spec.model_dump(mode="json", exclude_unset=True),
         trials_total=Sweep.trials_total + added,
-        queued=Sweep.queued + added,
+        queued=Sweep.queued + added - reused,
+        succeeded=Sweep.succeeded + reused,
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
 from service.errors import NotFound, Unprocessable
+from service.store import reuse
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
 
@@ -41,13 +42,14 @@ def create(
                 )
             return earlier, False
     now = session.execute(select(db_now())).scalar_one()
+    total = len(arms) * len(spec.seeds)
     sweep = Sweep(
         id="".join(secrets.choice(_ALPHABET) for _ in range(12)),
         name=spec.name,
         spec=document,
         code_version=code_version,
-        trials_total=len(arms) * len(spec.seeds),
-        queued=len(arms) * len(spec.seeds),
+        trials_total=total,
+        queued=total,
         priority=spec.priority,
         max_concurrent=spec.max_concurrent,
         created_at=now,
@@ -56,58 +58,77 @@ def create(
     )
     session.add(sweep)
     session.flush()
-    add_trials(session, sweep, arms, spec.seeds, now)
+    _, reused = add_trials(session, sweep, arms, spec, now)
     session.add(Event(sweep_id=sweep.id, at=now, kind="submitted"))
+    sweep.queued, sweep.succeeded = total - reused, reused
+    sweep.finished_at = now if reused == total else None
     session.flush()
     session.refresh(sweep)
     return sweep, True
 
 
 def add_trials(
-    session: Session, sweep: Sweep, arms: Sequence[SpecArm], seeds: Sequence[int], now: float
-) -> int:
-    """Insert what the sweep lacks of these arms and seeds; how many trials that is.
+    session: Session, sweep: Sweep, arms: Sequence[SpecArm], spec: SweepSpec, now: float
+) -> tuple[int, int]:
+    """Insert what the sweep lacks of these arms and the spec's seeds.
 
     The sweep's counts are the caller's to move.
+
+    Returns:
+        How many trials were added, and how many of these have reused results.
     """
-    known = {arm.config_sha256: arm for arm in arms_of(session, sweep.id)}
-    rows: list[dict[str, Any]] = []
-    for arm in arms:
-        config = arm.config_json()
-        sha256 = config_hash(config)
-        if sha256 not in known:
-            rows.append(
-                {
-                    "sweep_id": sweep.id,
-                    "position": len(known) + len(rows),
-                    "label": arm.label,
-                    "config": config,
-                    "config_sha256": sha256,
-                    "is_baseline": arm.is_baseline,
-                }
-            )
-    if rows:
-        session.execute(insert(Arm), rows)
-    ids = {arm.config_sha256: arm.id for arm in arms_of(session, sweep.id)}
-    present = set(
-        session.execute(select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep.id))
-    )
-    trials = [
+    configs = [(arm, config := arm.config_json(), config_hash(config)) for arm in arms]
+    known = {arm.config_sha256 for arm in arms_of(session, sweep.id)}
+    rows = [
         {
             "sweep_id": sweep.id,
-            "arm_id": arm_id,
-            "seed": seed,
-            "epochs": arm.config.epochs,
-            "created_at": now,
+            "label": arm.label,
+            "config": config,
+            "config_sha256": sha256,
+            "is_baseline": arm.is_baseline,
         }
-        for arm in arms
-        for arm_id in [ids[config_hash(arm.config_json())]]
-        for seed in seeds
-        if (arm_id, seed) not in present
+        for arm, config, sha256 in configs
+        if sha256 not in known
     ]
-    if trials:
-        session.execute(insert(Trial), trials)
-    return len(trials)
+    if rows:
+        rows = [row | {"position": len(known) + at} for at, row in enumerate(rows)]
+        session.execute(insert(Arm), rows)
+    ids = {arm.config_sha256: arm.id for arm in arms_of(session, sweep.id)}
+    present = {
+        (arm_id, seed)
+        for arm_id, seed in session.execute(
+            select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep.id)
+        )
+    }
+    donors: dict[reuse.Key, Trial] = {}
+    if spec.reuse:
+        execution = sweep.spec.get("execution", {})
+        donors = reuse.donors(
+            session, list(ids), code_version=sweep.code_version, execution=execution
+        )
+    fresh, reused = [], []
+    for arm, _, sha256 in configs:
+        for seed in spec.seeds:
+            if (ids[sha256], seed) in present:
+                continue
+            row = {
+                "sweep_id": sweep.id,
+                "arm_id": ids[sha256],
+                "seed": seed,
+                "epochs": arm.config.epochs,
+                "created_at": now,
+            }
+            donor = donors.get((sha256, seed))
+            if donor is None:
+                fresh.append(row)
+            else:
+                reused.append(row | reuse.results_of(donor, now))
+    for part in (fresh, reused):  # of one shape each
+        if part:
+            session.execute(insert(Trial), part)
+    if reused:
+        reuse.copy_reports(session, sweep.id)
+    return len(fresh) + len(reused), len(reused)
 
 
 def get(session: Session, sweep_id: str) -> Sweep:

@@ -1,0 +1,73 @@
+"""Everything of a sweep as files: CSV, Parquet, a bundle; and a bundle taken in again."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from service import bundles, exports
+from service.api.context import DatabaseDep, SettingsDep, read_body
+from service.api.views import sweep_view
+from service.errors import UnsupportedMedia
+from service.store import sweeps as store
+from service.store.session import Database
+
+router = APIRouter(tags=["exports"])
+
+
+@router.get("/sweeps/{sweep_id}/export")
+def export(
+    sweep_id: str,
+    database: DatabaseDep,
+    format: Literal["csv", "parquet", "bundle"] = "csv",
+    of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
+) -> Response:
+    """All trials or all epoch reports, nothing sampled; or a zip of everything (`bundle`)."""
+    with database.read() as session:
+        sweep = store.get(session, sweep_id)
+        if format == "bundle":
+            return _download(bundles.pack(session, sweep), f"{sweep_id}.zip", "application/zip")
+        if format == "parquet":
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "rows.parquet"
+                exports.write_parquet(session, sweep_id, of, path)
+                content = path.read_bytes()
+            kind = "application/vnd.apache.parquet"
+            return _download(content, f"{sweep_id}-{of}.parquet", kind)
+    return StreamingResponse(
+        _csv(database, sweep_id, of),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{sweep_id}-{of}.csv"'},
+    )
+
+
+@router.post("/import", status_code=201)
+async def import_bundle(
+    request: Request, response: Response, database: DatabaseDep, settings: SettingsDep
+) -> dict[str, Any]:
+    """Take in a bundle that another service made; the body is the zip."""
+    if request.headers.get("content-type", "").split(";")[0] != "application/zip":
+        raise UnsupportedMedia("send the bundle as application/zip")
+    content = await read_body(request, settings.max_bundle_bytes)
+    view = await run_in_threadpool(_unpack, database, content)
+    response.headers["Location"] = f"/api/v1/sweeps/{view['id']}"
+    return view
+
+
+def _unpack(database: Database, content: bytes) -> dict[str, Any]:
+    with database.write() as session:
+        return sweep_view(bundles.unpack(session, content))
+
+
+def _csv(database: Database, sweep_id: str, of: str) -> Iterator[str]:
+    with database.read() as session:
+        yield from exports.csv_lines(session, sweep_id, of)
+
+
+def _download(content: bytes, name: str, kind: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=headers)

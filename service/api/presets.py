@@ -1,0 +1,47 @@
+"""/presets: the paper's tables and figures as sweeps that are ready to be submitted."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+
+from lrd_core import presets
+from lrd_core.spec import SweepSpec
+from service.errors import NotFound
+
+router = APIRouter(prefix="/presets", tags=["presets"])
+
+
+@router.get("")
+def index() -> dict[str, Any]:
+    """All presets, each with what it is and how many trials it has."""
+    return {"items": [_view(name) for name in presets.names()], "next_page_token": None}
+
+
+@router.get("/{name}")
+def read(name: str) -> dict[str, Any]:
+    """One preset: its spec, and the file as it was written."""
+    _must_exist(name)
+    return _view(name) | {"spec": presets.load(name), "text": presets.text(name)}
+
+
+@router.get("/{name}/text", response_class=PlainTextResponse)
+def text(name: str) -> PlainTextResponse:
+    """The preset's sweep file, comments and all."""
+    _must_exist(name)
+    return PlainTextResponse(presets.text(name), media_type="application/yaml")
+
+
+def _must_exist(name: str) -> None:
+    if name not in presets.names():
+        raise NotFound(f"there is no preset {name!r}; GET /api/v1/presets lists them")
+
+
+def _view(name: str) -> dict[str, Any]:
+    spec = SweepSpec.parse(presets.load(name))
+    return {
+        "name": name,
+        "description": presets.description(name),
+        "title": spec.name,
+        "trials_total": spec.trials_total(),
+    }

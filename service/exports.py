@@ -1,0 +1,158 @@
+"""Everything of a sweep, for other programs: CSV and Parquet, nothing sampled, row by row.
+
+A trial's row holds its whole configuration by dotted path, so that a data frame needs no join.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lrd_core.report import decode_number
+from service.analysis.configurations import flatten
+from service.analysis.escaping import escape_csv
+from service.store.models import Arm, Report, Trial
+
+Row = dict[str, Any]
+KINDS = ("trials", "reports")
+BATCH = 5_000
+"""Rows held in memory at a time."""
+
+_TRIAL = (
+    "id", "sweep_id", "arm_id", "seed", "state", "reason", "message", "attempt", "losses", "epochs",
+    "epochs_done", "seconds", "cpus", "gpus", "weights_sha256", "reused_from", "created_at",
+    "started_at", "finished_at",
+)  # fmt: skip
+
+
+def rows(session: Session, sweep_id: str, kind: str) -> Iterator[Row]:
+    """The `trials` or the `reports` of a sweep, in order; each row has the same keys as the first
+    of its kind that has them all (see `columns`)."""
+    return _trials(session, sweep_id) if kind == "trials" else _reports(session, sweep_id)
+
+
+def columns(session: Session, sweep_id: str, kind: str) -> list[str]:
+    """The columns of `rows`: every path of any arm, every metric of any report."""
+    if kind == "trials":
+        paths: dict[str, None] = {}
+        for config in session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id)):
+            paths |= dict.fromkeys(flatten(config))
+        return [*_TRIAL, "arm", *(f"config.{path}" for path in paths)]
+    metrics: dict[str, None] = {}
+    last = select(Trial.last_report).where(
+        Trial.sweep_id == sweep_id, Trial.last_report.is_not(None)
+    )
+    for report in session.scalars(last):
+        metrics |= dict.fromkeys(report or ())
+    return list(dict.fromkeys(["trial_id", "arm_id", "seed", "attempt", "epoch", *metrics]))
+
+
+def csv_lines(session: Session, sweep_id: str, kind: str) -> Iterator[str]:
+    """The rows as CSV, heads first; what is not there is empty, lists are JSON."""
+    names = columns(session, sweep_id, kind)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([escape_csv(name) for name in names])
+    for row in rows(session, sweep_id, kind):
+        writer.writerow([_csv_value(row.get(name)) for name in names])
+        if out.tell() > 1 << 16:
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue()
+
+
+def write_parquet(session: Session, sweep_id: str, kind: str, path: Path) -> None:
+    """The rows as a Parquet file; a column's type is that of its first values."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = columns(session, sweep_id, kind)
+    writer: Any = None
+    schema: Any = None
+    try:
+        for batch in _batches(rows(session, sweep_id, kind)):
+            plain = [{name: _parquet_value(row.get(name)) for name in names} for row in batch]
+            if schema is None:
+                schema = pa.schema([(name, _type_of(plain, name)) for name in names])
+                writer = pq.ParquetWriter(path, schema)
+            writer.write_table(pa.Table.from_pylist(plain, schema=schema))
+        if schema is None:
+            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), path)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _trials(session: Session, sweep_id: str) -> Iterator[Row]:
+    query = (
+        select(Trial, Arm.label, Arm.config)
+        .join(Arm, Arm.id == Trial.arm_id)
+        .where(Trial.sweep_id == sweep_id)
+        .order_by(Trial.id)
+        .execution_options(yield_per=BATCH)
+    )
+    for trial, label, config in session.execute(query):
+        settings = {f"config.{path}": value for path, value in flatten(config).items()}
+        yield {**{name: getattr(trial, name) for name in _TRIAL}, "arm": label, **settings}
+
+
+def _reports(session: Session, sweep_id: str) -> Iterator[Row]:
+    query = (
+        select(Trial.arm_id, Trial.seed, Report.trial_id, Report.attempt, Report.report)
+        .join(Report, Report.trial_id == Trial.id)
+        .where(Trial.sweep_id == sweep_id)
+        .order_by(Report.trial_id, Report.epoch)
+        .execution_options(yield_per=BATCH)
+    )
+    for arm_id, seed, trial_id, attempt, report in session.execute(query):
+        numbers = {name: decode_number(value) for name, value in report.items() if name != "epoch"}
+        head = {"trial_id": trial_id, "arm_id": arm_id, "seed": seed, "attempt": attempt}
+        yield {**head, "epoch": report["epoch"], **numbers}
+
+
+def _batches(found: Iterator[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in found:
+        batch.append(row)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _csv_value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return escape_csv(value if isinstance(value, str) else json.dumps(value))
+
+
+def _parquet_value(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _type_of(batch: Sequence[Mapping[str, Any]], name: str) -> Any:
+    import pyarrow as pa
+
+    values = [row[name] for row in batch if row[name] is not None]
+    if values and all(isinstance(value, bool) for value in values):
+        return pa.bool_()
+    if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+        # A number that is whole in these arms may be a fraction in the next ones.
+        return pa.float64() if name.startswith("config.") else pa.int64()
+    if values and all(isinstance(value, int | float) for value in values):
+        return pa.float64()
+    return pa.string()

@@ -1,0 +1,69 @@
+"""A sweep before it is submitted: its size, its time, and what its seeds can show."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from lrd_core.spec import Arm, SweepSpec, config_hash
+from service.analysis.baselines import default_baseline, pair_with_baselines, with_baseline
+from service.analysis.data import ArmInfo
+from service.analysis.estimates import Past, estimate
+from service.analysis.planning import plan
+from service.store import history, leases, reuse
+
+
+def plan_sweep(session: Session, spec: SweepSpec, arms: list[Arm]) -> dict[str, Any]:
+    """The plan of a valid sweep; nothing is stored."""
+    configs = [arm.config_json() for arm in arms]
+    hashes = [config_hash(config) for config in configs]
+    present = reuse.present(session, hashes)
+    elsewhere = sum((sha256, seed) in present for sha256 in hashes for seed in spec.seeds)
+    comparisons = _comparisons(spec, arms, configs)
+    past = [Past(each.config, each.epochs_done, each.seconds) for each in history.timed(session)]
+    planned = [
+        (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
+        for config, sha256 in zip(configs, hashes, strict=True)
+    ]
+    shown = plan(len(spec.seeds), comparisons)
+    return {
+        "name": spec.name,
+        "arms_total": len(arms),
+        "trials_total": spec.trials_total(),
+        "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in arms],
+        "comparisons": comparisons,
+        "present_elsewhere": elsewhere,
+        "reuse": spec.reuse,
+        "time": estimate(planned, past, _slots(session, spec)).to_json(),
+        "seeds": shown.to_json(),
+    }
+
+
+def _comparisons(spec: SweepSpec, arms: list[Arm], configs: list[dict[str, Any]]) -> int:
+    """How many arms are held against a baseline: the family of Holm's correction."""
+    infos = [
+        ArmInfo(str(index), arm.label, config, arm.is_baseline)
+        for index, (arm, config) in enumerate(zip(arms, configs, strict=True))
+    ]
+    overrides = spec.baseline or default_baseline(infos)
+    if not overrides:
+        return 0
+    return len(pair_with_baselines(with_baseline(infos, overrides), list(overrides)))
+
+
+def _slots(session: Session, spec: SweepSpec) -> int:
+    """How many trials the cluster runs at once, as its dispatcher last saw it; at least 1."""
+    lease = leases.current(session)
+    nodes = ((lease.cluster or {}) if lease else {}).get("nodes", [])
+    gpus = spec.resources.num_gpus
+    if gpus == "auto":
+        gpus = 1.0 if any(node["gpus"] for node in nodes) else 0.0
+    slots = sum(
+        int(
+            min(
+                node["cpus"] / spec.resources.num_cpus,
+                node["gpus"] / gpus if gpus else float("inf"),
+            )
+        )
+        for node in nodes
+    )
+    return max(1, min(slots, spec.max_concurrent or slots))

@@ -1,0 +1,99 @@
+"""Results that are there already: the same configuration, seed, execution and code elsewhere."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Select, insert, literal, select
+from sqlalchemy.orm import Session, aliased
+
+from service.lifecycle import TrialState
+from service.store.models import Arm, Attempt, Report, Sweep, Trial
+
+Key = tuple[str, int]
+"""(hash of the configuration, seed)"""
+
+
+def present(session: Session, hashes: Iterable[str]) -> set[Key]:
+    """Of these configurations, the (hash, seed) that have succeeded in any sweep."""
+    found: set[Key] = set()
+    for query in _succeeded(hashes):
+        found |= {(sha256, seed) for sha256, seed, *_ in session.execute(query)}
+    return found
+
+
+def donors(
+    session: Session, hashes: Iterable[str], *, code_version: str, execution: dict[str, Any]
+) -> dict[Key, Trial]:
+    """(hash, seed) -> the newest trial whose results may stand for it."""
+    found: dict[Key, Trial] = {}
+    for query in _succeeded(hashes):
+        for sha256, seed, trial, code, spec in session.execute(query):
+            if code == code_version and spec.get("execution", {}) == execution:
+                found[sha256, seed] = trial
+    return found
+
+
+def results_of(donor: Trial, now: float) -> dict[str, Any]:
+    """What a trial takes over from its donor; it has cost nothing here."""
+    return {
+        "state": TrialState.succeeded,
+        "attempt": 1,
+        "epochs_done": donor.epochs_done,
+        "last_report": donor.last_report,
+        "seconds": donor.seconds,
+        "weights_sha256": donor.weights_sha256,
+        "reused_from": donor.reused_from or donor.id,
+        "started_at": now,
+        "finished_at": now,
+    }
+
+
+def copy_reports(session: Session, sweep_id: str) -> None:
+    """Give the sweep's reused trials their donors' epochs and the attempt that made them."""
+    mine = (Trial.sweep_id == sweep_id) & Trial.reused_from.is_not(None)
+    own_attempt, own_report = aliased(Attempt), aliased(Report)
+    done = select(own_attempt.trial_id).where(own_attempt.trial_id == Trial.id).exists()
+    session.execute(
+        insert(Attempt).from_select(
+            ["trial_id", "attempt", "dispatcher_id", "started_at", "ended_at", "outcome",
+             "message", "environment"],
+            select(
+                Trial.id, literal(1), Attempt.dispatcher_id, Attempt.started_at, Attempt.ended_at,
+                Attempt.outcome, literal("reused"), Attempt.environment,
+            )
+            .join(Attempt, Attempt.trial_id == Trial.reused_from)
+            .where(mine, Attempt.outcome == TrialState.succeeded, ~done),
+        )
+    )  # fmt: skip
+    recorded = select(own_report.trial_id).where(own_report.trial_id == Trial.id).exists()
+    session.execute(
+        insert(Report).from_select(
+            ["trial_id", "epoch", "attempt", "report", "sha256", "recorded_at"],
+            select(
+                Trial.id, Report.epoch, literal(1), Report.report, Report.sha256,
+                Report.recorded_at,
+            )
+            .join(Report, Report.trial_id == Trial.reused_from)
+            .where(mine, ~recorded),
+        )
+    )  # fmt: skip
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _succeeded(hashes: Iterable[str]) -> Iterator[Select[Any]]:
+    """In parts: a database takes some thousand parameters at most."""
+    for part in _parts(list(dict.fromkeys(hashes)), 500):
+        yield (
+            select(Arm.config_sha256, Trial.seed, Trial, Sweep.code_version, Sweep.spec)
+            .join(Arm, Arm.id == Trial.arm_id)
+            .join(Sweep, Sweep.id == Trial.sweep_id)
+            .where(Arm.config_sha256.in_(part), Trial.state == TrialState.succeeded)
+            .order_by(Trial.id)
+        )
+
+
+def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

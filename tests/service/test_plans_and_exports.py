@@ -1,0 +1,226 @@
+"""Before a sweep: plans, presets, reuse. After it: CSV, Parquet, bundles that come back whole."""
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.dispatcher import Dispatcher
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+
+@pytest.fixture
+def dispatcher(database: Database, settings: Settings) -> Dispatcher:
+    return Dispatcher(database, InlineExecutor(settings.storage), lease_seconds=60)
+
+
+def submit(api: TestClient, **changes: Any) -> dict[str, Any]:
+    answer = api.post("/api/v1/sweeps", json=small_sweep(**changes))
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def finished(api: TestClient, dispatcher: Dispatcher, **changes: Any) -> str:
+    sweep_id = str(submit(api, **changes)["id"])
+    for _ in range(40):
+        dispatcher.step(0)
+    assert api.get(f"/api/v1/sweeps/{sweep_id}").json()["state"] == "succeeded"
+    return sweep_id
+
+
+def plan(api: TestClient, document: dict[str, Any]) -> dict[str, Any]:
+    answer = api.post("/api/v1/sweeps?validate_only=true", json=document)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+class TestPlan:
+    def test_says_what_the_seeds_can_show(self, api: TestClient) -> None:
+        found = plan(api, small_sweep(seeds=5))
+        assert (found["arms_total"], found["trials_total"], found["comparisons"]) == (2, 10, 1)
+        assert not found["seeds"]["can_reject"]
+        assert "6 seeds can" in found["seeds"]["sentence"]
+        assert plan(api, small_sweep(seeds=6))["seeds"]["can_reject"]
+        assert api.get("/api/v1/sweeps").json()["items"] == []
+
+    def test_judges_the_time_by_trials_of_the_past(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        assert plan(api, small_sweep())["time"]["trial_seconds"] is None
+        sweep_id = finished(api, dispatcher)
+        spent = [t["seconds"] for t in api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]]
+        found = plan(api, small_sweep(seeds=4))
+        assert found["present_elsewhere"] == 4
+        assert found["time"]["exact"] == 8
+        assert min(spent) * 8 <= found["time"]["trial_seconds"] <= max(spent) * 8
+
+
+class TestPresets:
+    def test_are_listed_and_read(self, api: TestClient) -> None:
+        items = api.get("/api/v1/presets").json()["items"]
+        assert {"digits", "table-1-mnist", "table-2"} <= {item["name"] for item in items}
+        one = api.get("/api/v1/presets/digits").json()
+        assert one["trials_total"] == 30
+        assert one["spec"]["base"]["dataset"] == "digits"
+        assert api.get("/api/v1/presets/digits/text").text == one["text"]
+        assert api.get("/api/v1/presets/none").status_code == 404
+
+    def test_are_submitted_with_changes(self, api: TestClient) -> None:
+        asked = {"preset": "digits", "set": {"base.epochs": 1}, "seeds": 1}
+        answer = api.post("/api/v1/sweeps", json=asked)
+        assert answer.status_code == 201
+        assert answer.json()["trials_total"] == 10
+        assert answer.json()["spec"]["base"]["epochs"] == 1
+
+    def test_name_what_is_wrong_in_the_request(self, api: TestClient) -> None:
+        asked = {"preset": "digits", "set": {"base.epochs": 0}}
+        (error,) = api.post("/api/v1/sweeps", json=asked).json()["errors"]
+        assert error["pointer"] == "/set/base.epochs"
+        (error,) = api.post("/api/v1/sweeps", json={"preset": "no"}).json()["errors"]
+        assert error["pointer"] == "/preset"
+        (error,) = api.post("/api/v1/sweeps", json={"preset": "digits", "x": 1}).json()["errors"]
+        assert error["pointer"] == "/x"
+
+
+class TestReuse:
+    def test_takes_equal_trials_over_and_runs_the_others(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        first = finished(api, dispatcher, seeds=1)
+        sweep = submit(api, seeds=2, reuse=True)
+        assert (sweep["trials"]["succeeded"], sweep["trials"]["queued"]) == (2, 2)
+        old = api.get(f"/api/v1/sweeps/{first}/trials").json()["items"]
+        new = api.get(f"/api/v1/sweeps/{sweep['id']}/trials").json()["items"]
+        reused = [trial for trial in new if trial["reused_from"]]
+        assert [trial["reused_from"] for trial in reused] == [trial["id"] for trial in old]
+        assert [trial["weights_sha256"] for trial in reused] == [
+            trial["weights_sha256"] for trial in old
+        ]
+        for donor, trial in zip(old, reused, strict=True):
+            reports = api.get(f"/api/v1/trials/{trial['id']}/reports").json()["items"]
+            assert reports == api.get(f"/api/v1/trials/{donor['id']}/reports").json()["items"]
+            (attempt,) = api.get(f"/api/v1/trials/{trial['id']}/attempts").json()["items"]
+            assert attempt["message"] == "reused"
+        for _ in range(40):
+            dispatcher.step(0)
+        again = submit(api, seeds=2, reuse=True)
+        assert again["state"] == "succeeded"
+        arms = api.get(f"/api/v1/sweeps/{again['id']}/arms").json()["items"]
+        assert {(arm["n"], arm["gpu_seconds"], arm["cpu_seconds"]) for arm in arms} == {(2, 0, 0)}
+
+    def test_does_not_without_being_asked_nor_for_another_execution(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        finished(api, dispatcher, seeds=1)
+        assert submit(api, seeds=1)["trials"]["queued"] == 2
+        other = submit(api, seeds=1, reuse=True, execution={"precision": "bf16"})
+        assert other["trials"]["queued"] == 2
+
+
+class TestExport:
+    def test_csv_holds_every_epoch_and_every_setting(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        sweep_id = finished(api, dispatcher)
+        path = f"/api/v1/sweeps/{sweep_id}/export"
+        reports = list(csv.DictReader(io.StringIO(api.get(path).text)))
+        trials = list(csv.DictReader(io.StringIO(api.get(f"{path}?of=trials").text)))
+        assert (len(reports), len(trials)) == (8, 4)
+        assert [row["config.optimizer.keep_prob"] for row in trials] == ["1.0", "1.0", "0.5", "0.5"]
+        recorded = [
+            report["test_accuracy"]
+            for trial in trials
+            for report in api.get(f"/api/v1/trials/{trial['id']}/reports").json()["items"]
+        ]
+        assert [float(row["test_accuracy"]) for row in reports] == recorded
+
+    def test_parquet_holds_the_same(
+        self, api: TestClient, dispatcher: Dispatcher, tmp_path: Path
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        sweep_id = finished(api, dispatcher)
+        for of in ("reports", "trials"):
+            path = f"/api/v1/sweeps/{sweep_id}/export?of={of}"
+            lines = list(csv.DictReader(io.StringIO(api.get(path).text)))
+            file = tmp_path / "rows.parquet"
+            file.write_bytes(api.get(f"{path}&format=parquet").content)
+            rows = pq.read_table(file).to_pylist()
+            assert [set(row) for row in rows] == [set(line) for line in lines]
+            numbers = [name for name in rows[0] if isinstance(rows[0][name], float)]
+            assert [[row[n] for n in numbers] for row in rows] == [
+                [float(line[n]) for n in numbers] for line in lines
+            ]
+
+    def test_a_bundle_comes_back_whole_elsewhere(
+        self, api: TestClient, dispatcher: Dispatcher, tmp_path: Path, sqlite: Any
+    ) -> None:
+        sweep_id = finished(api, dispatcher)
+        bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
+        with zipfile.ZipFile(io.BytesIO(bundle)) as files:
+            names = set(files.namelist())
+            for line in files.read("SHA256SUMS").decode().splitlines():
+                sha256, name = line.split("  ")
+                assert hashlib.sha256(files.read(name)).hexdigest() == sha256
+                names.discard(name)
+            assert names == {"SHA256SUMS"}
+            environments = json.loads(files.read("environment.json"))["trials"].values()
+            assert all(
+                attempt["environment"]["torch"] for trial in environments for attempt in trial
+            )
+
+        elsewhere = Settings(
+            storage_dir=tmp_path / "elsewhere", database_url=sqlite(tmp_path / "elsewhere")
+        )
+        database = Database(elsewhere.database)
+        with TestClient(create_app(elsewhere, database), base_url="http://127.0.0.1") as other:
+            headers = {"Content-Type": "application/zip"}
+            answer = other.post("/api/v1/import", content=bundle, headers=headers)
+            assert answer.status_code == 201, answer.text
+            for part in ("/table", "/comparisons", "/curves"):
+                path = f"/api/v1/sweeps/{sweep_id}{part}"
+                assert without_ids(other.get(path).json()) == without_ids(api.get(path).json())
+            again = other.post("/api/v1/import", content=bundle, headers=headers)
+            assert again.status_code == 409
+            torn = other.post("/api/v1/import", content=bundle[:-50], headers=headers)
+            assert torn.status_code == 422
+            changed = repacked(bundle, "rows/reports.jsonl")
+            answer = other.post("/api/v1/import", content=changed, headers=headers)
+            assert answer.status_code == 422
+            assert "rows/reports.jsonl" in answer.json()["detail"]
+        database.close()
+
+    def test_a_bundle_of_a_running_sweep_is_refused(self, api: TestClient) -> None:
+        sweep_id = submit(api)["id"]
+        answer = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle")
+        assert answer.status_code == 409
+        empty = api.get(f"/api/v1/sweeps/{sweep_id}/export").text.splitlines()
+        assert len(empty) == 1
+
+
+def repacked(bundle: bytes, name: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(bundle)) as old, zipfile.ZipFile(out, "w") as new:
+        for each in old.namelist():
+            new.writestr(each, b"" if each == name else old.read(each))
+    return out.getvalue()
+
+
+def without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: without_ids(item)
+            for name, item in value.items()
+            if name not in ("arm_id", "baseline_id", "id")
+        }
+    return [without_ids(item) for item in value] if isinstance(value, list) else value
