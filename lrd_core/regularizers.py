@@ -3,7 +3,7 @@
 Each draws from a stream of its own, seeded by the trial: switching one on changes no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.configuration import DG, NG
-from lrd_core.optim.mask import keep_mask
+from lrd_core.optim.mask import Draw, keep_mask, mixed
+from lrd_core.optim.restore import erase
+from lrd_core.optim.steps import (
+    Arguments,
+    is_inner_step,
+    is_skipped,
+    refuse_sparse,
+    with_gradients,
+)
 
-_DG_STREAM, _SD_STREAM = 1, 2
+# Of `mixed`; learning-rate dropout has stream 0.
+_DG_STREAM, _SD_STREAM, _NG_STREAM = 1, 2, 3
 _U63 = (1 << 63) - 1
 
 
@@ -28,6 +37,8 @@ class StandardDropout(nn.Module):
 
     def __init__(self, keep_prob: float, seed: int) -> None:
         super().__init__()
+        if not 0.0 < keep_prob <= 1.0:
+            raise ValueError(f"keep_prob must be above 0 and at most 1, got {keep_prob}")
         self.keep_prob, self.seed = keep_prob, seed
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64, device="cpu"))
 
@@ -40,11 +51,21 @@ class StandardDropout(nn.Module):
             self.seed, int(self.passes), x.numel(), self.keep_prob,
             stream=_SD_STREAM, device=x.device,
         )  # fmt: skip
-        return x * kept.view(x.shape) / self.keep_prob
+        # As numbers: to multiply by booleans takes ten times as long on a CPU.
+        return x * kept.to(x.dtype).div_(self.keep_prob).view(x.shape)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "StandardDropout":
+        return self  # the count stays on the CPU, where reading it waits for no GPU
 
 
 def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Tensor:
-    """NL: each of the `(n,)` labels is replaced, with `prob`, by another one drawn uniformly."""
+    """NL: each of the `(n,)` labels is replaced, with `prob`, by another one drawn uniformly.
+
+    Raises:
+        ValueError: there is no other label.
+    """
+    if num_classes < 2:
+        raise ValueError(f"labels of {num_classes} class cannot be replaced by another one")
     draws = torch.Generator().manual_seed(seed & _U63)
     replaced = torch.rand(labels.shape, generator=draws) < prob
     shift = torch.randint(1, num_classes, labels.shape, generator=draws)
@@ -54,39 +75,50 @@ def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Te
 def gradient_noise(
     optimizer: Optimizer, eta: float = 0.1, gamma: float = 0.55, seed: int = 0
 ) -> None:
-    """NG: before step t, adds N(0, eta / (1 + t)^gamma) to every gradient (the paper's [24])."""
+    """NG: before step t, adds N(0, eta / (1 + t)^gamma) to every gradient (the paper's [24]).
 
-    @torch.no_grad()
-    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        step = _count(optimizer, "ng_step")
+    `optimizer.step()` then raises RuntimeError for a sparse gradient.
+    """
+
+    def add(step: int) -> None:
         std = (eta / (1 + step) ** gamma) ** 0.5
+        scale = getattr(optimizer, "grad_scale", None)  # a fused kernel will divide by it
         generators: dict[torch.device, torch.Generator] = {}
-        for parameter in _with_gradient(optimizer):
+        for parameter in _parameters(optimizer):
+            if parameter.grad is None:
+                continue
             device = parameter.device
             if device not in generators:
-                word = (seed * 0x9E3779B97F4A7C15 + step) & _U63
+                word = mixed(seed, step, _NG_STREAM) & _U63
                 generators[device] = torch.Generator(device).manual_seed(word)
-            noise = torch.empty_like(parameter).normal_(0, std, generator=generators[device])
-            parameter.grad.add_(noise)  # type: ignore[union-attr]
+            # Of the shape alone: the layout in memory does not show.
+            noise = torch.randn(
+                parameter.shape, generator=generators[device], device=device, dtype=parameter.dtype
+            )
+            parameter.grad.add_(noise.mul_(std) if scale is None else noise.mul_(std * scale))
 
-    optimizer.register_step_pre_hook(before)
+    _before_each_step(optimizer, "ng_step", add)
 
 
 def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0) -> None:
-    """DG: before each step, keeps each element of the gradient with `keep_prob`; no rescaling."""
+    """DG: before each step, keeps each element of the gradient with `keep_prob`; no rescaling.
 
-    @torch.no_grad()
-    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        step, offset = _count(optimizer, "dg_step"), 0
-        for parameter in _with_gradient(optimizer):
-            count, device = parameter.numel(), parameter.device
-            kept = keep_mask(
-                seed, step, count, keep_prob, offset=offset, stream=_DG_STREAM, device=device
-            )
-            parameter.grad.mul_(kept.view(parameter.shape))  # type: ignore[union-attr]
-            offset += count
+    `optimizer.step()` then raises RuntimeError for a sparse gradient.
 
-    optimizer.register_step_pre_hook(before)
+    Raises:
+        ValueError: `keep_prob` is not within 0 to 1.
+    """
+    Draw.of(seed, 1, keep_prob)  # refuses what is no probability
+
+    def drop(step: int) -> None:
+        gradients, position = [], 0
+        for parameter in _parameters(optimizer):
+            if parameter.grad is not None:
+                gradients.append((position, (parameter.grad,)))
+            position += parameter.numel()
+        erase(gradients, Draw.of(seed, step, keep_prob, _DG_STREAM))
+
+    _before_each_step(optimizer, "dg_step", drop)
 
 
 def apply_gradient_regularizers(
@@ -101,12 +133,28 @@ def apply_gradient_regularizers(
             gradient_noise(optimizer, spec.eta, spec.gamma, seed)
 
 
-def _count(optimizer: Optimizer, name: str) -> int:
-    """Steps so far, this one included; kept in the parameter groups, so that it is saved."""
-    for group in optimizer.param_groups:
-        group[name] = group.get(name, 0) + 1
-    return int(optimizer.param_groups[0][name])
+def _before_each_step(optimizer: Optimizer, count: str, change: Callable[[int], None]) -> None:
+    """Let `change`, given the number of the step, work on the gradients before each step.
+
+    The number is kept in the parameter groups, by the name of `count`, so that it is saved.
+    """
+
+    def before(optimizer: Optimizer, args: Any, kwargs: Any) -> Arguments | None:
+        if is_inner_step(optimizer) or is_skipped(optimizer):
+            return None
+        refuse_sparse(optimizer)
+        for group in optimizer.param_groups:
+            group[count] = group.get(count, 0) + 1
+        step = int(optimizer.param_groups[0][count])
+
+        def act() -> None:
+            with torch.no_grad():
+                change(step)
+
+        return with_gradients(optimizer, args, kwargs, act)
+
+    optimizer.register_step_pre_hook(before)
 
 
-def _with_gradient(optimizer: Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -5,16 +5,20 @@ mask is 0. The whole update is masked, weight decay included, and the moments ne
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from lrd_core.optim.mask import Draw, Masks
-from lrd_core.optim.nesting import is_inner_step
-from lrd_core.optim.restore import Remembered, restore
+from lrd_core.optim.mask import Draw
+from lrd_core.optim.restore import Placed, restore
+from lrd_core.optim.steps import (
+    Arguments,
+    is_inner_step,
+    is_skipped,
+    refuse_sparse,
+    with_gradients,
+)
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
 
@@ -46,7 +50,7 @@ def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
     if hasattr(optimizer, _HOOKS):
         raise ValueError("this optimizer has learning-rate dropout already")
-    _check_keep_prob(keep_prob)
+    Draw.of(seed, 1, keep_prob)  # refuses what is no probability
     hooks = _Hooks(keep_prob, seed)
     for group in optimizer.param_groups:
         hooks.prepare(group)
@@ -70,8 +74,7 @@ class _Hooks:
 
     def __init__(self, keep_prob: float, seed: int) -> None:
         self.keep_prob, self.seed = keep_prob, seed
-        self.remembered: list[tuple[dict[str, Any], list[Remembered]]] = []
-        self.masks: dict[torch.device, Masks] = {}
+        self.remembered: list[tuple[dict[str, Any], Draw, list[Placed]]] = []
 
     def install(self, optimizer: Optimizer) -> None:
         self.handles = (
@@ -102,44 +105,41 @@ class _Hooks:
     @torch.no_grad()
     def before(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    ) -> Arguments | None:
         if is_inner_step(optimizer):
             return None
         self.remembered.clear()  # left by a step that raised
+        draws = []
         for group in optimizer.param_groups:
             self.prepare(group)
-            _check_keep_prob(group["keep_prob"])
+            draws.append(Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"]))
             if group.get("differentiable"):
                 raise ValueError("a masked step cannot be differentiated; set differentiable=False")
-        _refuse_sparse(optimizer)
-        guarded = _guard_closure(optimizer, args, kwargs)
-        if not _skipped(optimizer):
-            position = 0
-            for group in optimizer.param_groups:
-                olds: list[Remembered] = []
-                for parameter in group["params"]:
-                    # A closure may yet give a gradient to a parameter that has none.
-                    steps = parameter.requires_grad and (guarded or parameter.grad is not None)
-                    if steps and round(group["keep_prob"] * 2**32) < 2**32:
-                        new = parameter.detach()
-                        olds.append((position, new, new.clone()))
-                    position += parameter.numel()
-                self.remembered.append((group, olds))
-        return guarded
+        changed = with_gradients(optimizer, args, kwargs, lambda: refuse_sparse(optimizer))
+        if is_skipped(optimizer):
+            return changed
+        position = 0
+        for group, draw in zip(optimizer.param_groups, draws, strict=True):
+            new_and_old: list[Placed] = []
+            for parameter in group["params"]:
+                # A closure may yet give a gradient to a parameter that has none.
+                moves = parameter.requires_grad and (changed or parameter.grad is not None)
+                if moves and not draw.keeps_all:
+                    new = parameter.detach()
+                    new_and_old.append((position, (new, new.clone())))
+                position += parameter.numel()
+            self.remembered.append((group, draw, new_and_old))
+        return changed
 
     @torch.no_grad()
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if is_inner_step(optimizer):
             return
         remembered, self.remembered = self.remembered, []
-        for group, olds in remembered:
+        for group, draw, new_and_old in remembered:
+            # eq. 2: a learning rate of 0 leaves the element where it was.
+            restore(new_and_old, draw)
             group["lrd_step"] += 1
-            draw = Draw.of(group["lrd_seed"], group["lrd_step"], group["keep_prob"])
-            for device in {new.device for _, new, _ in olds}:
-                if device not in self.masks:
-                    self.masks[device] = Masks(device)
-                # eq. 2: a learning rate of 0 leaves the element where it was.
-                restore((o for o in olds if o[1].device == device), draw, self.masks[device])
 
 
 def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int) -> O:
@@ -149,47 +149,3 @@ def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int) -> O:
     optimizer._optimizer_step_post_hooks = OrderedDict()
     _Hooks(keep_prob, seed).install(optimizer)
     return optimizer
-
-
-def _guard_closure(
-    optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    """The step's arguments with a closure that refuses sparse gradients; None without a closure."""
-
-    def guard(closure: Callable[[], Any]) -> Callable[[], Any]:
-        def guarded() -> Any:
-            loss = closure()
-            _refuse_sparse(optimizer)
-            return loss
-
-        return guarded
-
-    if kwargs.get("closure") is not None:
-        return args, kwargs | {"closure": guard(kwargs["closure"])}
-    if len(args) > 1 and args[1] is not None:  # the first is the optimizer itself
-        return (args[0], guard(args[1]), *args[2:]), kwargs
-    return None
-
-
-def _skipped(optimizer: Optimizer) -> bool:
-    """Whether a GradScaler has found an infinity and a fused kernel will leave everything alone.
-
-    The other kernels' `step()` is not even called then.
-    """
-    found: Tensor | None = getattr(optimizer, "found_inf", None)
-    return found is not None and bool(found)
-
-
-def _refuse_sparse(optimizer: Optimizer) -> None:
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None and parameter.grad.layout != torch.strided:
-                raise RuntimeError(
-                    f"learning-rate dropout takes no sparse gradient, and that of a parameter of "
-                    f"shape {tuple(parameter.shape)} is; make the embedding with sparse=False"
-                )
-
-
-def _check_keep_prob(keep_prob: float) -> None:
-    if not 0.0 <= keep_prob <= 1.0:
-        raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob}")

@@ -5,6 +5,7 @@ The hash has three multiplications; weaker ones failed tests of independence bet
 steps. It is a source of masks, no general random number generator.
 """
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 _U64 = (1 << 64) - 1
 _ADDED = 0x846CA68B
-_CPU_WINDOW, _GPU_WINDOW = 1 << 17, 1 << 22
+_CPU_WINDOW, _GPU_WINDOW = 1 << 17, 1 << 20
 """Elements hashed at a time, a power of two: on a CPU the scratch stays in a core's cache, on a GPU
 each launch has enough to do."""
 
@@ -28,9 +29,14 @@ class Draw:
 
     @classmethod
     def of(cls, seed: int, step: int, keep_prob: float, stream: int = 0) -> "Draw":
-        """The draw of one step; another `stream` is an independent one, for another purpose."""
-        # Sequential seeds and steps must be mixed first, or their masks are related.
-        word = _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
+        """The draw of one step; another `stream` is an independent one, for another purpose.
+
+        Raises:
+            ValueError: `keep_prob` is not within 0 to 1.
+        """
+        if not 0.0 <= keep_prob <= 1.0:
+            raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob}")
+        word = mixed(seed, step, stream)
         return cls(signed32(word), signed32(word >> 32), round(keep_prob * 2**32))
 
     @property
@@ -43,18 +49,14 @@ class Draw:
 
 
 class Masks:
-    """Makes masks on one device, in scratch that is allocated once.
+    """Makes masks on one device, in scratch of three windows that is allocated once.
 
-    Not to be shared by threads: an answer lies in the scratch and holds until the next question.
+    An answer lies in the scratch and holds until the next question: see `masks_on`.
     """
 
-    def __init__(self, device: torch.device | str = "cpu", at_most: int | None = None) -> None:
-        """`at_most`: no window longer than this will be asked for."""
-        on_cpu = torch.device(device).type == "cpu"
-        self.window = _CPU_WINDOW if on_cpu else _GPU_WINDOW
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.window = _CPU_WINDOW if torch.device(device).type == "cpu" else _GPU_WINDOW
         """The longest stretch of positions in one answer."""
-        if at_most is not None:
-            self.window = min(self.window, 1 << max(0, at_most - 1).bit_length())
         index = torch.arange(self.window, dtype=torch.int32, device=device)
         # x ^ (x >> 16), the hash's first mixing, is linear over xor: that of the index is made here
         # once, and that of the rest of a position is one number for a whole window.
@@ -97,6 +99,22 @@ class Masks:
         return x.ge_(bound)
 
 
+def masks_on(device: torch.device) -> Masks:
+    """The calling thread's maker of masks on `device`; its answers are to be used at once."""
+    if device not in _makers.on:
+        with torch.inference_mode(False):  # or else it could not be written to outside
+            _makers.on[device] = Masks(device)
+    return _makers.on[device]
+
+
+class _Makers(threading.local):
+    def __init__(self) -> None:
+        self.on: dict[torch.device, Masks] = {}
+
+
+_makers = _Makers()
+
+
 def keep_mask(
     seed: int,
     step: int,
@@ -119,11 +137,16 @@ def keep_mask(
         device: where the mask is made; its bits are the same everywhere.
     """
     kept = torch.empty(count, dtype=torch.bool, device=device)
-    masks, draw = Masks(device, at_most=count), Draw.of(seed, step, keep_prob, stream)
+    masks, draw = masks_on(kept.device), Draw.of(seed, step, keep_prob, stream)
     for start in range(0, count, masks.window):
         part = kept[start : start + masks.window]
         torch.eq(masks.dropped(draw, offset + start, len(part)), 0, out=part)
     return kept
+
+
+def mixed(seed: int, step: int, stream: int) -> int:
+    """64 bits of all three; without it, sequential seeds and steps would give related masks."""
+    return _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
 
 
 def signed32(value: int) -> int:

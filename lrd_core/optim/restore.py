@@ -1,79 +1,93 @@
-"""Giving back the old value wherever the mask is 0, bit for bit, in windows of a core's cache."""
+"""Masks laid on tensors, bit for bit, in windows that stay in a core's cache.
+
+The bits are moved as integers, so that a dropped element's value is exact even where the other
+value is infinite or not a number. An element of a complex tensor is one position. Positions count
+the elements in their logical order, whatever their layout in memory.
+"""
 
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from lrd_core.optim.mask import Draw, Masks
+from lrd_core.optim.mask import Draw, masks_on
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-Remembered = tuple[int, Tensor, Tensor]
-"""A tensor's first position in the mask, its new values, and its old ones."""
+Placed = tuple[int, tuple[Tensor, ...]]
+"""The position of the first element, and tensors of one shape."""
 
 
-def restore(remembered: Iterable[Remembered], draw: Draw, masks: Masks) -> None:
-    """Give each new tensor its old values back where `draw` drops; the old ones are used up.
-
-    The bits are moved as integers, so that the old value comes back exactly even where the new one
-    is infinite or not a number. An element of a complex tensor is one position. Positions count
-    the elements in their logical order, whatever their layout in memory.
-    """
+def restore(new_and_old: Iterable[Placed], draw: Draw) -> None:
+    """Give each first tensor the second one's values where `draw` drops; the second is used up."""
     if draw.keeps_none:
-        for _, new, old in remembered:
+        for _, (new, old) in new_and_old:
             new.copy_(old)
     elif not draw.keeps_all:
-        for first, count, pieces in _windows(remembered, masks.window):
-            dropped, start = masks.dropped(draw, first, count), 0
-            for new, old in pieces:
-                _put_back(new, old, dropped[start : start + new.numel()])
-                start += new.numel()
+        for (new, old), dropped in _masked(new_and_old, draw):
+            # new + dropped · (old − new), wrapping around: exactly `new` or `old`. Two passes in
+            # place; torch.where on a random mask takes 30 times as long on a CPU.
+            new.addcmul_(dropped, old.sub_(new))
 
 
-def _put_back(new: Tensor, old: Tensor, dropped: Tensor) -> None:
-    dropped = dropped.view(new.shape)
-    if new.element_size() == 16:
-        new, old, dropped = torch.view_as_real(new), torch.view_as_real(old), dropped.unsqueeze(-1)
-    integers = _INTEGERS[new.element_size()]
-    new, old = new.view(integers), old.view(integers)
-    # new + dropped · (old − new), wrapping around: exactly `new` or `old`. Two passes in place;
-    # torch.where on a random mask takes 30 times as long on a CPU.
-    new.addcmul_(dropped.to(integers), old.sub_(new))
+def erase(tensors: Iterable[Placed], draw: Draw) -> None:
+    """Make each tensor zero where `draw` drops."""
+    if not draw.keeps_all:
+        for (tensor,), dropped in _masked(tensors, draw):
+            tensor.mul_(dropped.bitwise_xor_(1))
+
+
+def _masked(tensors: Iterable[Placed], draw: Draw) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Pieces of the tensors as integers, with 1 where an element is dropped, else 0."""
+    by_device: dict[torch.device, list[Placed]] = {}
+    for placed in tensors:
+        by_device.setdefault(placed[1][0].device, []).append(placed)
+    for device, here in by_device.items():
+        masks = masks_on(device)
+        for first, count, pieces in _windows(here, masks.window):
+            all_dropped, start = masks.dropped(draw, first, count), 0
+            for piece in pieces:
+                shape, number = piece[0].shape, piece[0].numel()
+                dropped = all_dropped[start : start + number].view(shape)
+                start += number
+                if piece[0].element_size() == 16:
+                    piece, dropped = tuple(map(torch.view_as_real, piece)), dropped.unsqueeze(-1)
+                integers = _INTEGERS[piece[0].element_size()]
+                yield [tensor.view(integers) for tensor in piece], dropped.to(integers)
 
 
 def _windows(
-    remembered: Iterable[Remembered], limit: int
-) -> Iterator[tuple[int, int, list[tuple[Tensor, Tensor]]]]:
+    tensors: Iterable[Placed], limit: int
+) -> Iterator[tuple[int, int, list[tuple[Tensor, ...]]]]:
     """(first position, count, pieces) of stretches without a gap: small tensors share a mask."""
     first = count = 0
-    pieces: list[tuple[Tensor, Tensor]] = []
-    for position, whole_new, whole_old in remembered:
-        for new, old in _pieces(whole_new, whole_old, limit):
-            if pieces and (position != first + count or count + new.numel() > limit):
+    pieces: list[tuple[Tensor, ...]] = []
+    for position, wholes in tensors:
+        for piece in _pieces(wholes, limit):
+            number = piece[0].numel()
+            if pieces and (position != first + count or count + number > limit):
                 yield first, count, pieces
                 pieces = []
             if not pieces:
                 first, count = position, 0
-            pieces.append((new, old))
-            count += new.numel()
-            position += new.numel()
+            pieces.append(piece)
+            count += number
+            position += number
     if pieces:
         yield first, count, pieces
 
 
-def _pieces(new: Tensor, old: Tensor, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Both tensors cut alike into pieces of at most `limit` elements, in logical order."""
-    if 0 < new.numel() <= limit:
-        yield new, old
-    elif new.is_contiguous() and old.is_contiguous():
-        yield from zip(
-            torch.split(new.view(-1), limit), torch.split(old.view(-1), limit), strict=True
-        )
+def _pieces(wholes: tuple[Tensor, ...], limit: int) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors cut alike into pieces of at most `limit` elements, in logical order."""
+    size = wholes[0].numel()
+    if 0 < size <= limit:
+        yield wholes
+    elif all(whole.is_contiguous() for whole in wholes):
+        yield from zip(*(torch.split(whole.view(-1), limit) for whole in wholes), strict=True)
     else:  # another memory format, e.g. channels last
-        rows = max(1, limit * len(new) // new.numel())
-        for some_new, some_old in zip(torch.split(new, rows), torch.split(old, rows), strict=True):
-            if some_new.numel() <= limit:
-                yield some_new, some_old
+        rows = max(1, limit * len(wholes[0]) // size)
+        for some in zip(*(torch.split(whole, rows) for whole in wholes), strict=True):
+            if some[0].numel() <= limit:
+                yield some
             else:
-                yield from _pieces(some_new[0], some_old[0], limit)
+                yield from _pieces(tuple(part[0] for part in some), limit)

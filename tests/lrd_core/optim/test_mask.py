@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -61,12 +62,20 @@ def test_a_mask_cut_in_any_places_is_the_same_mask(keep_prob: float) -> None:
         assert torch.equal(dropped == 0, whole[start:stop])
 
 
-def test_scratch_of_any_size_gives_the_same_mask() -> None:
-    whole, draw = keep_mask(5, 6, 999, 0.3), Draw.of(5, 6, 0.3)
-    for at_most in (1, 2, 3, 100, 999):
-        masks = Masks(at_most=at_most)
-        assert at_most <= masks.window < 2 * max(at_most, 1)
-        assert torch.equal(masks.dropped(draw, 0, at_most) == 0, whole[:at_most])
+def test_scratch_made_in_inference_mode_can_be_used_outside() -> None:
+    # Else one evaluation before the first step would end the training.
+    masks: list[Tensor] = []
+
+    def both() -> None:
+        with torch.inference_mode():
+            masks.append(keep_mask(5, 6, 99, 0.3).clone())
+        masks.append(keep_mask(5, 6, 99, 0.3))
+
+    thread = threading.Thread(target=both)  # a fresh thread has no scratch yet
+    thread.start()
+    thread.join()
+    assert len(masks) == 2
+    assert torch.equal(masks[0], masks[1])
 
 
 def test_nothing_is_kept_at_0_and_all_at_1() -> None:
