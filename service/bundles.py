@@ -135,14 +135,14 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, str | bytes]]:
 
 def _lines(session: Session, sweep_id: str, model: type[Base]) -> Iterator[str]:
     names = [column.key for column in model.__table__.columns]
+    columns = model.__table__.c
     query: Any = select(model)
     if model is Sweep:
         query = query.where(Sweep.id == sweep_id)
-    elif model in (Attempt, Report):
-        query = query.join(Trial, Trial.id == model.trial_id)  # type: ignore[attr-defined]
-        query = query.where(Trial.sweep_id == sweep_id)
+    elif "sweep_id" in columns:
+        query = query.where(columns.sweep_id == sweep_id)
     else:
-        query = query.where(model.sweep_id == sweep_id)
+        query = query.join(Trial, Trial.id == columns.trial_id).where(Trial.sweep_id == sweep_id)
     for row in session.scalars(query.order_by(*model.__table__.primary_key)):
         yield json.dumps({name: getattr(row, name) for name in names}) + "\n"
 

@@ -85,14 +85,50 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
 
 
 @app.command()
-def submit(file: Path, watch: bool = False, url: Url = LOCAL) -> None:
-    """Submit the sweep in FILE (YAML or JSON); with --watch follow it to its table."""
+def submit(
+    file: Annotated[Path | None, typer.Argument(help="A sweep in YAML or JSON.")] = None,
+    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE in the preset, repeatable.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many, instead of the preset's.")] = None,
+    plan: Annotated[bool, typer.Option(help="Say what would run; store nothing.")] = False,
+    watch: Annotated[
+        bool, typer.Option(help="Follow it to its end, then print its table.")
+    ] = False,
+    url: Url = LOCAL,
+) -> None:
+    """Submit the sweep in FILE, or a preset."""
+    if (file is None) == (preset is None):
+        raise LRDError("name a FILE or a --preset, one of the two")
+    wanted = _assignments(changes or [])
     with Client(url) as client:
-        sweep = client.submit(file.read_text())
-        console.print(f"sweep {sweep['id']}: {sweep['trials_total']} trials")
+        if file is not None:
+            if wanted or seeds is not None:
+                raise LRDError("--set and --seeds change presets; in a FILE change the file")
+            answer = (client.plan if plan else client.submit)(file.read_text())
+        else:
+            ask = client.plan_preset if plan else client.submit_preset
+            answer = ask(str(preset), wanted, seeds)
+        if plan:
+            typer.echo(_plan(answer))
+            return
+        console.print(f"sweep {answer['id']}: {answer['trials_total']} trials")
         if watch:
-            follow(client, sweep["id"])
-            typer.echo(client.table(sweep["id"]))
+            follow(client, answer["id"])
+            typer.echo(client.table(answer["id"]))
+
+
+@app.command()
+def presets(name: Annotated[str | None, typer.Argument()] = None, url: Url = LOCAL) -> None:
+    """The paper's tables and figures as sweeps; with NAME the sweep file."""
+    from lrd_core import presets as files  # the very files that the service has
+
+    if name is not None:
+        typer.echo(files.text(name), nl=False)
+        return
+    for each in files.names():
+        typer.echo(f"{each:<18} {files.description(each)}")
 
 
 @app.command("ls")
@@ -121,18 +157,107 @@ def watch(sweep_id: str, url: Url = LOCAL) -> None:
         typer.echo(client.table(sweep_id))
 
 
+Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
+At = Annotated[str | None, typer.Option(help="last, best or epoch:N.")]
+
+
 @app.command()
-def table(sweep_id: str, form: str = "markdown", url: Url = LOCAL) -> None:
-    """A sweep's table: markdown, csv or latex."""
+def table(
+    sweep_id: str,
+    form: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
+    metric: Metric = None,
+    at: At = None,
+    url: Url = LOCAL,
+) -> None:
+    """A sweep's table."""
     with Client(url) as client:
-        typer.echo(client.table(sweep_id, form))
+        typer.echo(client.table(sweep_id, form, metric=metric, at=at))
+
+
+@app.command()
+def compare(
+    sweep_id: str,
+    metric: Metric = None,
+    at: At = None,
+    baseline: Annotated[int | None, typer.Option(help="Id of an arm.")] = None,
+    url: Url = LOCAL,
+) -> None:
+    """Each arm against its baseline, paired by seed."""
+    with Client(url) as client:
+        for each in client.comparisons(sweep_id, metric=metric, at=at, baseline=baseline):
+            typer.echo(_comparison(each))
+
+
+@app.command()
+def export(
+    sweep_id: str,
+    to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
+    of: Annotated[str, typer.Option(help="reports or trials.")] = "reports",
+    url: Url = LOCAL,
+) -> None:
+    """Write all that a sweep recorded to a file."""
+    forms = {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"}
+    if to.suffix not in forms:
+        raise LRDError(f"{to} ends in none of {', '.join(forms)}")
+    with Client(url) as client:
+        to.write_bytes(client.export(sweep_id, forms[to.suffix], of))
+    typer.echo(f"written to {to}")
+
+
+@app.command("import")
+def import_bundle(bundle: Path, url: Url = LOCAL) -> None:
+    """Take in a bundle that another service exported."""
+    with Client(url) as client:
+        _line(client.import_bundle(bundle.read_bytes()))
+
+
+@app.command()
+def pause(sweep_id: str, url: Url = LOCAL) -> None:
+    """Start no more trials; running ones save their state and wait."""
+    with Client(url) as client:
+        _line(client.ask(sweep_id, "pause"))
+
+
+@app.command()
+def resume(sweep_id: str, url: Url = LOCAL) -> None:
+    """Go on after a pause."""
+    with Client(url) as client:
+        _line(client.ask(sweep_id, "resume"))
 
 
 @app.command()
 def cancel(sweep_id: str, url: Url = LOCAL) -> None:
     """End a sweep."""
     with Client(url) as client:
-        _line(client.cancel(sweep_id))
+        _line(client.ask(sweep_id, "cancel"))
+
+
+@app.command()
+def retry(
+    sweep_id: str,
+    cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
+    url: Url = LOCAL,
+) -> None:
+    """Run again what failed; diverged trials are findings and stay."""
+    with Client(url) as client:
+        _line(client.ask(sweep_id, "retry", cancelled=cancelled))
+
+
+@app.command()
+def extend(
+    sweep_id: str,
+    seeds: Annotated[int | None, typer.Option(help="How many in all.")] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="PATH=[VALUES] of an axis, repeatable.")
+    ] = None,
+    url: Url = LOCAL,
+) -> None:
+    """More seeds, more values of an axis: only the missing trials run."""
+    more: dict[str, Any] = {"grid": _assignments(grid or [])}
+    if seeds is not None:
+        more["seeds"] = seeds
+    with Client(url) as client:
+        _line(client.ask(sweep_id, "extend", more))
 
 
 @app.command()
@@ -155,6 +280,49 @@ def follow(client: Client, sweep_id: str) -> dict[str, Any]:
             words = f"{done}/{sweep['trials_total']} done, {counts['running']} running"
             progress.update(bar, total=sweep["trials_total"], completed=done, words=words)
     return sweep
+
+
+def _assignments(texts: list[str]) -> dict[str, Any]:
+    """`base.epochs=2` -> {"base.epochs": 2}; values are YAML."""
+    from lrd_core.documents import parse_yaml
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        path, sign, value = text.partition("=")
+        if not sign:
+            raise LRDError(f"{text!r} is not PATH=VALUE")
+        found[path] = parse_yaml(value)
+    return found
+
+
+def _plan(plan: dict[str, Any]) -> str:
+    time, lines = plan["time"], [f"{plan['trials_total']} trials: {plan['arms_total']} arms"]
+    if plan["present_elsewhere"]:
+        fate = "are reused" if plan["reuse"] else "would run again; `reuse: true` takes them over"
+        lines.append(f"{plan['present_elsewhere']} have succeeded elsewhere and {fate}")
+    if time["trial_seconds"] is None:
+        lines.append("no trial like these has run here yet: their time is not known")
+    else:
+        unknown = f"; {time['unknown']} trials are of a kind not seen yet" * bool(time["unknown"])
+        lines.append(
+            f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
+            f"({time['trial_seconds']:.0f} s of training{unknown})"
+        )
+    if plan["comparisons"]:
+        lines.append(plan["seeds"]["sentence"])
+    return "\n".join(lines)
+
+
+def _comparison(each: dict[str, Any]) -> str:
+    if each["difference"] is None:
+        return f"{each['arm']} - {each['baseline']}: no pair of seeds yet"
+    numbers = [f"difference {each['difference']:+.4g}"]
+    if each["t_low"] is not None:
+        numbers.append(f"95 % t [{each['t_low']:+.4g}, {each['t_high']:+.4g}]")
+    numbers += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
+    numbers.append(f"{each['wins']}-{each['ties']}-{each['losses']}")
+    star = " †" if each["significant"] else ""
+    return f"{each['arm']} - {each['baseline']} (n={each['n']}): {', '.join(numbers)}{star}"
 
 
 def _report_line(report: Any, as_json: bool) -> str:

@@ -10,6 +10,7 @@ import httpx2
 
 from lrd_core.errors import Fault, InvalidSpec, LRDError
 
+_YAML = {"Content-Type": "application/yaml"}
 DONE = {"succeeded", "failed", "cancelled"}
 
 
@@ -40,8 +41,39 @@ class Client:
         Raises:
             InvalidSpec: with each fault.
         """
-        headers = {"Content-Type": "application/yaml", "Idempotency-Key": str(uuid.uuid4())}
-        return self._json("POST", "/sweeps", content=text.encode(), headers=headers)
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        return self._json("POST", "/sweeps", content=text.encode(), headers=_YAML | key)
+
+    def submit_preset(
+        self, name: str, changes: dict[str, Any] | None = None, seeds: Any = None
+    ) -> dict[str, Any]:
+        """Submit a preset, some of it changed: dotted path -> value, e.g. `base.epochs`."""
+        return self._json(
+            "POST",
+            "/sweeps",
+            json=_preset(name, changes, seeds),
+            headers={"Idempotency-Key": str(uuid.uuid4())},
+        )
+
+    def plan(self, text: str) -> dict[str, Any]:
+        """What a sweep would be; nothing is stored."""
+        params = {"validate_only": "true"}
+        return self._json("POST", "/sweeps", params=params, content=text.encode(), headers=_YAML)
+
+    def plan_preset(
+        self, name: str, changes: dict[str, Any] | None = None, seeds: Any = None
+    ) -> dict[str, Any]:
+        """What a preset would be."""
+        params = {"validate_only": "true"}
+        return self._json("POST", "/sweeps", params=params, json=_preset(name, changes, seeds))
+
+    def presets(self) -> list[dict[str, Any]]:
+        """The paper's tables and figures, ready to be submitted."""
+        return list(self._items("/presets"))
+
+    def preset_text(self, name: str) -> str:
+        """A preset's sweep file."""
+        return self._ask("GET", f"/presets/{name}/text").text
 
     def sweep(self, sweep_id: str) -> dict[str, Any]:
         """One sweep."""
@@ -78,9 +110,26 @@ class Client:
         path = f"/sweeps/{sweep_id}/figures/{name}.{kind}"
         return self._ask("GET", path, params=_given(question)).content
 
-    def cancel(self, sweep_id: str) -> dict[str, Any]:
-        """Ask for the end of a sweep."""
-        return self._json("POST", f"/sweeps/{sweep_id}/cancel")
+    def ask(self, sweep_id: str, verb: str, body: Any = None, **params: Any) -> dict[str, Any]:
+        """`pause`, `resume`, `cancel`, `retry`, `extend` or `clone` a sweep."""
+        request: dict[str, Any] = {"params": _given(params)}
+        if body is not None:
+            request["json"] = body
+        return self._json("POST", f"/sweeps/{sweep_id}/{verb}", **request)
+
+    def change(self, sweep_id: str, **changes: Any) -> dict[str, Any]:
+        """Another `priority` or `max_concurrent`."""
+        return self._json("PATCH", f"/sweeps/{sweep_id}", json=changes)
+
+    def export(self, sweep_id: str, form: str = "csv", of: str = "reports") -> bytes:
+        """Everything of a sweep: `csv` or `parquet` of its `trials` or `reports`, or a `bundle`."""
+        params = {"format": form, "of": of}
+        return self._ask("GET", f"/sweeps/{sweep_id}/export", params=params).content
+
+    def import_bundle(self, content: bytes) -> dict[str, Any]:
+        """Take in a bundle that another service made."""
+        headers = {"Content-Type": "application/zip"}
+        return self._json("POST", "/import", content=content, headers=headers)
 
     def table(self, sweep_id: str, form: str = "markdown", **question: Any) -> str:
         """The table as `markdown`, `csv`, `latex` or `json`; `question`: metric, at, baseline."""
@@ -123,6 +172,10 @@ class Client:
                 [Fault(each["pointer"], each["detail"]) for each in problem["errors"]]
             )
         raise ServiceAnswered(problem["detail"])
+
+
+def _preset(name: str, changes: dict[str, Any] | None, seeds: Any) -> dict[str, Any]:
+    return {"preset": name, "set": changes or {}} | ({} if seeds is None else {"seeds": seeds})
 
 
 def _given(question: dict[str, Any]) -> dict[str, Any]:

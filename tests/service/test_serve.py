@@ -70,8 +70,32 @@ def test_submit_watch_table(folder: Path, url: str) -> None:
     sweep_id = lrd("ls", url=url).split()[0]
     assert "succeeded" in lrd("status", sweep_id, url=url)
     assert " ± " in lrd("watch", sweep_id, url=url)
-    assert lrd("table", sweep_id, "--form", "latex", url=url).count(r"\toprule") == 1
+    assert lrd("table", sweep_id, "--format", "latex", url=url).count(r"\toprule") == 1
     assert "nothing to cancel" in lrd("cancel", sweep_id, url=url, code=1)
+
+
+@pytest.mark.ray
+def test_a_preset_is_planned_paused_extended_compared_and_exported(folder: Path, url: str) -> None:
+    assert "table-2" in lrd("presets")
+    assert "expected" in lrd("presets", "table-2")
+    asked = [
+        "--preset", "digits", "--set", "base.epochs=1", "--set", "grid.optimizer.name=[adam]",
+        "--seeds", "2",
+    ]  # fmt: skip
+    plan = lrd("submit", *asked, "--plan", url=url)
+    assert "4 trials: 2 arms" in plan
+    assert "2 pairs cannot reach p < 0.05" in plan
+    sweep_id = lrd("submit", *asked, url=url).split()[1].rstrip(":")
+    lrd("pause", sweep_id, url=url)
+    assert "/6" in lrd("extend", sweep_id, "--seeds", "3", url=url)
+    lrd("resume", sweep_id, url=url)
+    assert "(3)" in lrd("watch", sweep_id, url=url)
+    assert "(n=3): difference" in lrd("compare", sweep_id, "--metric", "test_loss", url=url)
+    assert "can be retried" in lrd("retry", sweep_id, url=url, code=1)
+    for name in ("all.zip", "reports.parquet", "reports.csv"):
+        lrd("export", sweep_id, str(folder / name), url=url)
+        assert (folder / name).stat().st_size > 0
+    assert "already" in lrd("import", str(folder / "all.zip"), url=url, code=1)
 
 
 @pytest.mark.ray
