@@ -117,6 +117,13 @@ class PluginOptimizer(_Optimizer):
     options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
     """Its further arguments, e.g. `{rho: 0.9}`."""
 
+    @field_validator("options")
+    @classmethod
+    def _no_field_twice(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if twice := {"params", "lr", "weight_decay", "keep_prob"} & set(options):
+            raise ValueError(f"{', '.join(sorted(twice))} may not stand among the options")
+        return options
+
 
 _BUILT_IN = {"sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", "nadam"}
 _PLUGIN = "an entry point of lrd.optimizers"
@@ -287,14 +294,14 @@ class Schedule(Spec):
 class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
-    dataset: Annotated[Text, AfterValidator(_dataset)]
+    dataset: Annotated[Text, AfterValidator(_dataset), Field(examples=sorted(TASK_OF))]
     """One of `TASK_OF`, or an entry point of `lrd.datasets`."""
     data: Annotated[Data, Field(validate_default=True, exclude_if=lambda data: data == Data())] = (
         Data()
     )
     task: Annotated[Annotated[Text, AfterValidator(_task)] | None, Field(exclude_if=_absent)] = None
     """What is learned; left out, what the data set poses. May be an entry point of `lrd.tasks`."""
-    model: Annotated[Text, AfterValidator(_model)]
+    model: Annotated[Text, AfterValidator(_model), Field(examples=["fcnet", "resnet34"])]
     """One of `MODELS_FOR`, or an entry point of `lrd.models`."""
     pretrained: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
     """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""

@@ -20,10 +20,12 @@ class Task(Protocol):
         """The network with its initial weights, on the device."""
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
-        """One pass over the training data; metrics named `train_…`."""
+        """One pass over the training data; metrics named `train_…`, `train_loss` among
+        them: the trial has diverged where that is not finite."""
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """The metrics after an epoch, named `test_…`."""
+        """The metrics after an epoch: `test_…` on a test set, `val_…` on what is held out of the
+        training data, or by a name of their own. What is absent was not measured."""
 
 
 def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = None) -> Task:

@@ -164,6 +164,8 @@ def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
         spec(model="lab_nets")
     with pytest.raises(InvalidSpec, match=r"nadam, an entry point of lrd.optimizers"):
         spec(optimizer={"name": "lab_tiger"})
+    with pytest.raises(InvalidSpec, match="/optimizer/options: lr may not stand among"):
+        spec(optimizer={"name": "lab_lion", "lr": 0.1, "options": {"lr": 0.2}})
     with pytest.raises(InvalidSpec, match="/optimizer/lr: missing"):
         spec(optimizer={"name": "lab_lion"})
 
