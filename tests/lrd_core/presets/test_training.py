@@ -1,4 +1,7 @@
-"""Every preset trains: its first and its last arm, an epoch of a step or two on tiny data."""
+"""Every preset trains: its first and its last arm, an epoch of a step or two on tiny data.
+
+Of the two large networks the last arm alone, the one with learning-rate dropout.
+"""
 
 import math
 from pathlib import Path
@@ -22,6 +25,8 @@ REDUCED = dict.fromkeys(presets.names(), FEW) | {
     "detection": TINY | {"base.data.max_examples": 2},
     "segmentation": TINY | {"base.data": {"max_examples": 2, "crop_size": 33}},
 }
+
+LARGE = ("detection", "segmentation")
 
 
 def noise(shape: tuple[int, ...], classes: int) -> ImageData:
@@ -53,7 +58,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_preset_trains(name: str, data: Path) -> None:
     sweep = presets.apply_preset(name, REDUCED[name], seeds=1)
     trials = expand(sweep)
-    for trial in (trials[0], trials[-1]):
+    for trial in trials[-1:] if name in LARGE else (trials[0], trials[-1]):
         (report,) = train(trial, TrainState.create(trial, data_dir=data))
         assert math.isfinite(report.metrics["train_loss"])
         # What the preset's table shows and what the paper is held against is reported.

@@ -111,15 +111,15 @@ def test_the_windows_scale_turn_and_stay_on_the_image() -> None:
             assert length / 2 - slack - 1e-6 <= centre <= length / 2 + slack + 1e-6
 
 
-def test_bf16_and_other_memory_layouts_learn_the_same_thing(tmp_path: Path) -> None:
+def test_bf16_and_another_memory_layout_learn_the_same_thing(tmp_path: Path) -> None:
     voc_tree(tmp_path)
     losses = []
-    for execution in ({}, {"channels_last": "off"}, {"precision": "bf16"}):
+    for execution in ({}, {"channels_last": "off", "precision": "bf16"}):
         trial = spec(execution=execution, data={"crop_size": 33, "max_examples": 2})
         (report,) = train(trial, TrainState.create(trial, data_dir=tmp_path))
         losses.append(report.metrics["train_loss"])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    assert losses[2] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
 
 
 def test_the_auxiliary_head_learns_too() -> None:
