@@ -7,7 +7,7 @@ file with the expected sum is loaded, and only as tensors and plain data, never 
 import contextlib
 import hashlib
 import io
-import pickle  # noqa: S403 - its error alone
+import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -84,8 +84,14 @@ def combinations(
     for label, choices in explicit:
         for point in itertools.product(*axes):
             parts = [label] if label else []
-            parts += [f"{choice.path.split('.')[-1]}={_short(choice.value)}" for choice in point]
+            parts += [f"{axis_name(choice.path)}={_short(choice.value)}" for choice in point]
             yield Combination(", ".join(parts) or "base", choices + point)
+
+
+def axis_name(path: str) -> str:
+    """What a grid's axis is called in a label: `keep_prob`, and `optimizer` for its name."""
+    *parents, last = path.split(".")
+    return parents[-1] if parents and last == "name" else last
 
 
 def _short(value: Any) -> str:

@@ -129,7 +129,9 @@ def upgrade() -> None:
         sa.Column("cpus", sa.Double(), nullable=False),
         sa.Column("gpus", sa.Double(), nullable=False),
         sa.Column("weights_sha256", sa.String(length=64), nullable=True),
-        sa.Column("reused_from", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "reused_from", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
         sa.Column("cancel_requested_at", sa.Double(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("started_at", sa.Double(), nullable=True),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrd_core.overrides import axis_name
 from lrd_core.spec import TableSpec
 from service.analysis.configurations import (
     ABSENT,
@@ -111,7 +112,7 @@ def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
     """
     named = (asked.rows, asked.columns, asked.pair)
     said = [path for path in named if path is not None and path != ARM]
-    heads = {f"{path.split('.')[-1]}=" for path in said}
+    heads = {f"{axis_name(path)}=" for path in said}
     flats = []
     for arm in arms:
         flat = {ARM: _without(arm.label, heads), **flatten(arm.config)}

@@ -87,7 +87,7 @@ def test_a_preset_validates_and_expands(name: str, size: tuple[int, int]) -> Non
 def test_table_1_holds_the_papers_numbers(row: str) -> None:
     dataset, *numbers = row.split()
     arms = [
-        f"name={name}, keep_prob={p}"
+        f"optimizer={name}, keep_prob={p}"
         for name in ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
         for p in ("1", "0.5")
     ]
@@ -96,7 +96,7 @@ def test_table_1_holds_the_papers_numbers(row: str) -> None:
 
 def test_table_2_holds_the_papers_numbers() -> None:
     assert published("table-2") == {
-        f"keep_prob={p:g}, name={name}": number
+        f"keep_prob={p:g}, optimizer={name}": number
         for p, numbers in TABLE_2.items()
         for name, number in zip(("adam", "sgdm"), numbers, strict=True)
     }
@@ -104,7 +104,7 @@ def test_table_2_holds_the_papers_numbers() -> None:
 
 def test_table_3_holds_the_papers_numbers_and_figure_12_repeats_them() -> None:
     numbers = {
-        f"{label}, name={name}": number
+        f"{label}, optimizer={name}": number
         for label, row in TABLE_3.items()
         for name, number in zip(("adam", "sgdm"), row, strict=True)
     }

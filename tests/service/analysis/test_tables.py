@@ -33,7 +33,7 @@ def table(arms, samples, *, layout=None, metric="test_accuracy", baseline=(KEEP,
 
 def grid(keep_probs=(1.0, 0.5), names=("adam", "sgdm"), datasets=("digits",)):
     return [
-        arm(f"{dataset}/{name}/{p:g}", f"name={name}, keep_prob={p:g}", baseline=p == 1.0,
+        arm(f"{dataset}/{name}/{p:g}", f"optimizer={name}, keep_prob={p:g}", baseline=p == 1.0,
             dataset=dataset, name=name, lr=LEARNING_RATES[name], keep_prob=p)
         for dataset, name, p in itertools.product(datasets, names, keep_probs)
     ]  # fmt: skip
@@ -95,7 +95,7 @@ class TestTable3OfThePaper:
         "LRD": ([], 0.5), "LRD and SD": ([SD], 0.5), "LRD and NG": ([NG], 0.5),
     }  # fmt: skip
     ARMS = tuple(
-        arm(f"{label}/{name}", f"{label}, name={name}", baseline=label == "No regularization",
+        arm(f"{label}/{name}", f"{label}, optimizer={name}", baseline=label == "No regularization",
             name=name, lr=LEARNING_RATES[name], regularizers=regularizers, keep_prob=p)
         for label, (regularizers, p) in ROWS.items()
         for name in ("adam", "sgdm")
@@ -113,8 +113,8 @@ class TestTable3OfThePaper:
         layout = TableSpec(rows="arm", columns=NAME)
         found = table(self.ARMS, self.SAMPLES, layout=layout, baseline=("regularizers", KEEP))
         assert {(each.arm.split(", ")[1], each.baseline) for each in found.comparisons} == {
-            ("name=adam", "No regularization, name=adam"),
-            ("name=sgdm", "No regularization, name=sgdm"),
+            ("optimizer=adam", "No regularization, optimizer=adam"),
+            ("optimizer=sgdm", "No regularization, optimizer=sgdm"),
         }  # fmt: skip
 
     def test_with_the_label_as_pair_the_best_of_each_column_is_bold(self):
@@ -369,7 +369,7 @@ class TestNotes:
         arms = grid(datasets=("mnist", "cifar10"))
         arms = [each for each in arms if each.id != "mnist/adam/1"]
         found = self.notes({each.id: [0.9] * 6 for each in arms}, arms)
-        assert "Without a baseline to compare with: name=adam, keep_prob=0.5." in found
+        assert "Without a baseline to compare with: optimizer=adam, keep_prob=0.5." in found
 
     def test_without_a_baseline_nothing_is_said_of_tests(self):
         found = self.notes({"a": [0.9, 0.8]}, [arm("a"), arm("b", keep_prob=0.5)])
