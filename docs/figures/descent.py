@@ -1,0 +1,53 @@
+"""python docs/figures/descent.py: the paths of Figures 1 and 4, without and with LRD.
+
+The starting points of Figure 4 are a coarse grid over the paper's region, so none is chosen for
+what comes of it; the seed is 0.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+
+from lrd_core import presets
+from lrd_core.spec import expand
+from lrd_core.surfaces import SURFACES
+from lrd_core.tasks.descent import paths
+
+HERE = Path(__file__).parent
+STARTS = {
+    "figure-1": [(-1.8, -1.8), (1.2, 1.2)],
+    "figure-4": [(x, y) for x in (-3.5, -2.0, -0.5) for y in (-1.5, 0.5, 2.5)],
+}
+STEPS = {"figure-1": 2500, "figure-4": 2000}
+
+
+def draw(name: str) -> None:
+    """Write `<name>.png` beside this file."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+    for axis, trial in zip(axes, expand(presets.apply_preset(name, seeds=1)), strict=True):
+        surface = SURFACES[trial.data.surface or ""]
+        x, y = (np.linspace(*ends, 300) for ends in zip(surface.low, surface.high, strict=True))
+        height = surface.height(*np.meshgrid(x, y))
+        # Logarithmic: eq. 3 reaches from 0.05 to 10,000.
+        axis.contourf(x, y, np.log(height - height.min() + 0.02), 24, cmap="Greys", alpha=0.6)
+        ways = paths(trial, STARTS[name], STEPS[name])  # (steps + 1, n, 2)
+        axis.plot(ways[..., 0], ways[..., 1], linewidth=1)
+        axis.plot(ways[0, :, 0], ways[0, :, 1], "o", color="tab:red", markersize=4)
+        axis.plot(ways[-1, :, 0], ways[-1, :, 1], "o", color="gold", markersize=4)
+        axis.plot(*zip(*surface.optima, strict=True), "*", color="black", markersize=10)
+        axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel="x")
+        keep_prob = trial.optimizer.keep_prob
+        axis.set_title("without LRD" if keep_prob == 1 else f"LRD (p = {keep_prob:g})")
+    axes[0].set_ylabel("y")
+    figure.savefig(HERE / f"{name}.png", dpi=100)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    for preset in STARTS:
+        draw(preset)
