@@ -39,6 +39,8 @@ class Execution(Spec):
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: Literal["auto", "on", "off"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether learning-rate dropout is compiled: `auto`, where the trial is long enough to pay."""
 
 
 class TrialSpec(Config):

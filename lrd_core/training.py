@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrd_core.errors import CheckpointError, Diverged
-from lrd_core.optim import build_optimizer
+from lrd_core.optim import Form, build_optimizer, form_of, worth_compiling
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
 from lrd_core.schedule import build_scheduler
@@ -58,12 +58,18 @@ class TrainState:
             spec.optimizer,
             model.parameters(),
             seed=derive(spec.seed, "learning rate dropout"),
+            compile=_compiles(spec, task, model),
         )
         apply_gradient_regularizers(
             optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
         )
         scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
         return cls(spec, device, task, model, optimizer, scheduler)
+
+    @property
+    def optimizer_form(self) -> Form:
+        """How learning-rate dropout is computed; results differ by rounding between the forms."""
+        return form_of(self.optimizer)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to go on as if nothing had happened."""
@@ -117,3 +123,10 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
         if not math.isfinite(metrics["train_loss"]):
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
+
+
+def _compiles(spec: TrialSpec, task: Task, model: nn.Module) -> bool:
+    if spec.execution.compile != "auto":
+        return spec.execution.compile == "on"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return worth_compiling(spec.epochs * task.steps_per_epoch, parameters)

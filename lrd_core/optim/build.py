@@ -1,7 +1,8 @@
-"""From an optimizer's spec to the torch optimizer, with learning-rate dropout where asked for."""
+"""From an optimizer's spec to the optimizer with learning-rate dropout, in one of its forms."""
 
+import logging
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -9,42 +10,119 @@ from torch.optim import Optimizer
 
 from lrd_core import configuration as specs
 from lrd_core import plugins
-from lrd_core.optim.hooks import learning_rate_dropout
+from lrd_core.optim.fused import (
+    FusedAdam,
+    FusedAMSGrad,
+    FusedOptimizer,
+    FusedRAdam,
+    FusedRMSprop,
+    FusedSGDM,
+    fits,
+)
+from lrd_core.optim.hooks import learning_rate_dropout, restores_by_kernel
+from lrd_core.optim.restore import cannot_compile
+
+Form = Literal["universal", "universal compiled", "fused"]
+
+log = logging.getLogger(__name__)
+
+WORTH_COMPILING = 10**10
+"""Steps × parameters from which on `auto` compiles. On the two cores where it was measured, the
+universal form takes 3 ns more for each, so 30 s in all; compiling takes 5 to 25 s."""
+
+
+def worth_compiling(steps: int, parameters: int) -> bool:
+    """Whether a trial of so many steps is long enough for its compiled form to pay.
+
+    It asks for nothing that the arms of a comparison differ in: not for `keep_prob`, not for the
+    optimizer. So an arm and its baseline are computed alike.
+    """
+    return steps * parameters >= WORTH_COMPILING
 
 
 def build_optimizer(
-    spec: specs.OptimizerSpec, params: Iterable[nn.Parameter], *, seed: int
+    spec: specs.OptimizerSpec,
+    params: Iterable[nn.Parameter],
+    *,
+    seed: int,
+    compile: bool = False,
 ) -> Optimizer:
     """The optimizer that `spec` describes, its masks seeded by `seed`.
 
-    It always carries the hooks of learning-rate dropout: with `keep_prob` 1 they change no bit,
-    and `keep_prob` may be scheduled.
+    It always has learning-rate dropout: with `keep_prob` 1 that changes no bit of the universal
+    form, and `keep_prob` may be scheduled.
+
+    Args:
+        spec: the optimizer and its keep_prob.
+        params: the parameters, in the order that gives them their positions in the mask.
+        seed: of the masks.
+        compile: the fused form where there is one for this optimizer and these parameters, else the
+            universal form with compiled masks. Where nothing can be compiled, a line in the log
+            says so, and the universal form does without.
     """
-    return learning_rate_dropout(_plain(spec, params), spec.keep_prob, seed)
+    parameters = list(params)
+    if compile:
+        form = _fused_form(spec, parameters)
+        device, dtype = parameters[0].device, parameters[0].dtype
+        reason = form.cannot_run(device, dtype) if form else cannot_compile(device)
+        if reason is not None:
+            compile = False
+            log.warning("learning-rate dropout is not compiled on this machine: %s", reason)
+        elif form is not None:
+            return form(parameters, keep_prob=spec.keep_prob, seed=seed, **_arguments(spec))
+    return learning_rate_dropout(_plain(spec, parameters), spec.keep_prob, seed, compile=compile)
 
 
-def _plain(spec: specs.OptimizerSpec, params: Iterable[nn.Parameter]) -> Optimizer:
-    common: dict[str, Any] = {"lr": spec.lr, "weight_decay": spec.weight_decay}
+def form_of(optimizer: Optimizer) -> Form:
+    """How an optimizer that `build_optimizer` gave computes its masks."""
+    if isinstance(optimizer, FusedOptimizer):
+        return "fused"
+    return "universal compiled" if restores_by_kernel(optimizer) else "universal"
+
+
+_FUSED: dict[type[specs.Spec], type[FusedOptimizer]] = {
+    specs.SGDM: FusedSGDM,
+    specs.RMSprop: FusedRMSprop,
+    specs.Adam: FusedAdam,
+    specs.AMSGrad: FusedAMSGrad,
+    specs.RAdam: FusedRAdam,
+}
+
+
+_TORCH: dict[type[specs.Spec], tuple[type[Optimizer], dict[str, Any]]] = {
+    # fused: 2 to 7 times torch's other forms, on a CPU too
+    specs.SGDM: (torch.optim.SGD, {"fused": True}),
+    specs.RMSprop: (torch.optim.RMSprop, {}),
+    specs.Adam: (torch.optim.Adam, {"fused": True}),
+    specs.AMSGrad: (torch.optim.Adam, {"fused": True, "amsgrad": True}),
+    specs.RAdam: (torch.optim.RAdam, {}),
+    specs.AdamW: (torch.optim.AdamW, {"fused": True}),
+    specs.NAdam: (torch.optim.NAdam, {}),
+}
+
+
+def _fused_form(
+    spec: specs.OptimizerSpec, parameters: list[nn.Parameter]
+) -> type[FusedOptimizer] | None:
+    """The fused form, if there is one for this case."""
+    special = isinstance(spec, specs.SGDM) and spec.nesterov
+    special |= isinstance(spec, specs.RMSprop) and spec.momentum > 0
+    return None if special or not all(map(fits, parameters)) else _FUSED.get(type(spec))
+
+
+def _plain(spec: specs.OptimizerSpec, parameters: list[nn.Parameter]) -> Optimizer:
     if isinstance(spec, specs.PluginOptimizer):
         custom: Optimizer = plugins.load("lrd.optimizers", spec.name)(
-            params, **common, **spec.options
+            parameters, lr=spec.lr, weight_decay=spec.weight_decay, **spec.options
         )
         return custom
-    if isinstance(spec, specs.SGDM):
-        return torch.optim.SGD(
-            params, momentum=spec.momentum, nesterov=spec.nesterov, fused=True, **common
-        )
-    if isinstance(spec, specs.RMSprop):
-        return torch.optim.RMSprop(
-            params, alpha=spec.alpha, eps=spec.eps, momentum=spec.momentum, **common
-        )
-    common |= {"betas": (spec.beta1, spec.beta2), "eps": spec.eps}
-    if isinstance(spec, specs.Adam | specs.AMSGrad):
-        # fused: 2 to 7 times torch's other forms, on a CPU too
-        amsgrad = isinstance(spec, specs.AMSGrad)
-        return torch.optim.Adam(params, amsgrad=amsgrad, fused=True, **common)
-    if isinstance(spec, specs.AdamW):
-        return torch.optim.AdamW(params, fused=True, **common)
-    if isinstance(spec, specs.RAdam):
-        return torch.optim.RAdam(params, **common)
-    return torch.optim.NAdam(params, **common)
+    cls, options = _TORCH[type(spec)]
+    return cls(parameters, **_arguments(spec), **options)
+
+
+def _arguments(spec: specs.OptimizerSpec) -> dict[str, Any]:
+    """By torch's names; `_plain` and the fused form get the same."""
+    arguments = spec.model_dump(exclude={"name", "keep_prob"})
+    if "beta1" in arguments:
+        arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
+    return arguments

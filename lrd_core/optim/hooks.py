@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch.optim import LBFGS, Optimizer
 
+from lrd_core.optim.fused import FusedOptimizer
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.restore import Placed, restore
 from lrd_core.optim.steps import (
@@ -25,7 +26,9 @@ O = TypeVar("O", bound=Optimizer)  # noqa: E741
 _HOOKS = "_learning_rate_dropout"
 
 
-def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -> O:
+def learning_rate_dropout(
+    optimizer: O, keep_prob: float = 0.5, seed: int = 0, *, compile: bool = False
+) -> O:
     """Turn `optimizer` into its LRD form (Algorithm 1 of arXiv 1912.00144) and return it.
 
     `keep_prob`, the paper's p, then stands in each of `optimizer.param_groups`, where it may be
@@ -37,6 +40,8 @@ def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -
             the loss at the point it asked for.
         keep_prob: 0 (frozen, the moments still move) to 1 (bit-equal to the plain optimizer).
         seed: of the masks; any integer. Optimizers with one seed draw the same masks.
+        compile: make and lay on the masks by a kernel of torch.compile: the same bits, sooner, but
+            the first step takes seconds, and needs a C++ compiler (on a GPU, Triton).
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.
@@ -48,10 +53,10 @@ def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -
     """
     if isinstance(optimizer, LBFGS):
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
-    if hasattr(optimizer, _HOOKS):
+    if hasattr(optimizer, _HOOKS) or isinstance(optimizer, FusedOptimizer):
         raise ValueError("this optimizer has learning-rate dropout already")
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
-    hooks = _Hooks(keep_prob, seed)
+    hooks = _Hooks(keep_prob, seed, compile)
     for group in optimizer.param_groups:
         hooks.prepare(group)
     hooks.install(optimizer)
@@ -59,7 +64,13 @@ def learning_rate_dropout(optimizer: O, keep_prob: float = 0.5, seed: int = 0) -
 
 
 def remove_learning_rate_dropout(optimizer: O) -> O:
-    """Undo `learning_rate_dropout`: the plain optimizer remains, its moments untouched."""
+    """Undo `learning_rate_dropout`: the plain optimizer remains, its moments untouched.
+
+    Raises:
+        ValueError: the optimizer is of the fused form, whose step is masked in itself.
+    """
+    if isinstance(optimizer, FusedOptimizer):
+        raise ValueError("a fused optimizer's dropout is part of it; set its keep_prob to 1")
     hooks: _Hooks | None = getattr(optimizer, _HOOKS, None)
     if hooks is not None:
         hooks.remove(optimizer)
@@ -69,11 +80,17 @@ def remove_learning_rate_dropout(optimizer: O) -> O:
     return optimizer
 
 
+def restores_by_kernel(optimizer: Optimizer) -> bool:
+    """Whether `optimizer` has learning-rate dropout with compiled masks."""
+    hooks: _Hooks | None = getattr(optimizer, _HOOKS, None)
+    return hooks is not None and hooks.compile
+
+
 class _Hooks:
     """What one optimizer's hooks know between the start and the end of a step."""
 
-    def __init__(self, keep_prob: float, seed: int) -> None:
-        self.keep_prob, self.seed = keep_prob, seed
+    def __init__(self, keep_prob: float, seed: int, compile: bool) -> None:
+        self.keep_prob, self.seed, self.compile = keep_prob, seed, compile
         self.remembered: list[tuple[dict[str, Any], Draw, list[Placed]]] = []
 
     def install(self, optimizer: Optimizer) -> None:
@@ -85,7 +102,7 @@ class _Hooks:
         # torch leaves hooks out of copies and pickles, which would be plain without a word.
         optimizer.__reduce_ex__ = lambda protocol: (  # type: ignore[method-assign]
             _bare_with_hooks,
-            (type(optimizer), self.keep_prob, self.seed),
+            (type(optimizer), self.keep_prob, self.seed, self.compile),
             optimizer.__getstate__(),
         )
 
@@ -138,14 +155,14 @@ class _Hooks:
         remembered, self.remembered = self.remembered, []
         for group, draw, new_and_old in remembered:
             # eq. 2: a learning rate of 0 leaves the element where it was.
-            restore(new_and_old, draw)
+            restore(new_and_old, draw, compiled=self.compile)
             group["lrd_step"] += 1
 
 
-def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int) -> O:
+def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int, compile: bool) -> O:
     """A copy's beginning: no groups and no state yet, but the hooks, which `__setstate__` keeps."""
     optimizer = cls.__new__(cls)
     optimizer._optimizer_step_pre_hooks = OrderedDict()
     optimizer._optimizer_step_post_hooks = OrderedDict()
-    _Hooks(keep_prob, seed).install(optimizer)
+    _Hooks(keep_prob, seed, compile).install(optimizer)
     return optimizer

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from lrd_core.optim import kernels
 from lrd_core.optim.mask import Draw, masks_on
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -18,16 +19,47 @@ Placed = tuple[int, tuple[Tensor, ...]]
 """The position of the first element, and tensors of one shape."""
 
 
-def restore(new_and_old: Iterable[Placed], draw: Draw) -> None:
-    """Give each first tensor the second one's values where `draw` drops; the second is used up."""
+_WORTH_A_KERNEL = 8192
+"""Elements. A call of a compiled kernel costs as much as all of these in a shared window."""
+
+
+def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False) -> None:
+    """Give each first tensor the second one's values where `draw` drops; the second is used up.
+
+    `compiled`: by a kernel that hashes and restores in one pass, where the layout allows it.
+    """
     if draw.keeps_none:
         for _, (new, old) in new_and_old:
             new.copy_(old)
     elif not draw.keeps_all:
+        if compiled:
+            new_and_old = _restore_by_kernel(new_and_old, draw)
         for (new, old), dropped in _masked(new_and_old, draw):
             # new + dropped · (old − new), wrapping around: exactly `new` or `old`. Two passes in
             # place; torch.where on a random mask takes 30 times as long on a CPU.
             new.addcmul_(dropped, old.sub_(new))
+
+
+def cannot_compile(device: torch.device) -> str | None:
+    """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
+    new = torch.zeros(2, dtype=torch.int32, device=device)
+    place = kernels.place_of(Draw.of(0, 1, 0.5), 0, device)
+    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
+
+
+def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
+    """Restores the large tensors; the others are given back."""
+    others: list[Placed] = []
+    kernel = kernels.compiled(kernels.restore)
+    for first, pair in new_and_old:
+        integers = _INTEGERS.get(pair[0].element_size())
+        flat = all(tensor.is_contiguous() for tensor in pair)
+        if integers and flat and pair[0].numel() >= _WORTH_A_KERNEL:
+            place = kernels.place_of(draw, first, pair[0].device)
+            kernel(*(tensor.view(-1).view(integers) for tensor in pair), place)
+        else:
+            others.append((first, pair))
+    return others
 
 
 def erase(tensors: Iterable[Placed], draw: Draw) -> None:

@@ -1,0 +1,189 @@
+"""The fused form: the paper's five optimizers with the mask inside one compiled kernel a tensor.
+
+They are torch's own classes but for `step`: parameter groups, schedulers and state are the same, so
+that a state saved by this form goes on in the universal one, and the other way round. The masks are
+equal, bit for bit; the weights are equal to rounding. Nothing is copied and no mask is stored.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrd_core.optim import kernels
+from lrd_core.optim.mask import Draw
+from lrd_core.optim.steps import refuse_sparse
+
+
+class FusedOptimizer(Optimizer):
+    """What the five have in common. `keep_prob` and `seed` are those of `learning_rate_dropout`.
+
+    Raises:
+        ValueError: `keep_prob` is not within 0 to 1; a parameter is neither float32 nor float64, or
+            is not contiguous; an option is given that the kernel does not know.
+
+    `step()` raises RuntimeError, before anything has changed, for a sparse gradient.
+    """
+
+    kernel: ClassVar[Callable[..., None]]
+    moments: ClassVar[tuple[str, ...]]
+    """Their names in torch's state."""
+    unknown: ClassVar[tuple[str, ...]] = ()
+    """Options that the kernel does not know."""
+
+    def __init__(
+        self, params: Any, *, keep_prob: float = 0.5, seed: int = 0, **options: Any
+    ) -> None:
+        Draw.of(seed, 1, keep_prob)  # refuses what is no probability
+        super().__init__(params, **options)
+        self.defaults |= {"keep_prob": keep_prob, "lrd_seed": seed, "lrd_step": 0}
+        for group in self.param_groups:
+            for name in ("keep_prob", "lrd_seed", "lrd_step"):
+                group.setdefault(name, self.defaults[name])
+
+    @classmethod
+    def cannot_run(cls, device: torch.device, dtype: torch.dtype) -> str | None:
+        """None, or why it does not run here, e.g. for want of a compiler. Compiles the kernel."""
+        parameter = torch.zeros(2, dtype=dtype, device=device, requires_grad=True)
+        parameter.grad = torch.zeros_like(parameter)
+        return kernels.failure(cls([parameter], lr=1.0).step)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's; the new parameters' positions come after all others'."""
+        super().add_param_group(param_group)
+        fault = self._fault(self.param_groups[-1])
+        if fault is not None:
+            self.param_groups.pop()
+            raise ValueError(f"the fused form of learning-rate dropout {fault}")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of Algorithm 1; `closure` is called first, and its loss returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        refuse_sparse(self)
+        draws = [
+            Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
+            for group in self.param_groups
+        ]
+        kernel, position = kernels.compiled(type(self).kernel), 0
+        for group, draw in zip(self.param_groups, draws, strict=True):
+            known: dict[Any, Tensor] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    moments, count = self._state(parameter)
+                    key = (count, parameter.dtype, parameter.device)
+                    if key not in known:
+                        known[key] = torch.tensor(
+                            self.scalars(group, count), dtype=key[1], device=key[2]
+                        )
+                    place = kernels.place_of(draw, position, parameter.device)
+                    tensors = (parameter.detach(), parameter.grad.contiguous(), *moments)
+                    kernel(*(tensor.view(-1) for tensor in tensors), known[key], place)
+                position += parameter.numel()
+            group["lrd_step"] += 1
+        return loss
+
+    def _fault(self, group: dict[str, Any]) -> str | None:
+        for name in ("maximize", "capturable", "differentiable", "foreach", "fused", *self.unknown):
+            if group.get(name):
+                return f"does not know {name}"
+        for parameter in group["params"]:
+            if not fits(parameter):
+                return (
+                    f"takes contiguous float32 or float64 parameters; one is of {parameter.dtype}, "
+                    f"shape {tuple(parameter.shape)}, strides {parameter.stride()}"
+                )
+        return None
+
+    def _state(self, parameter: Tensor) -> tuple[list[Tensor], int]:
+        """The moments, and the number of this step; both as torch keeps them."""
+        state = self.state[parameter]
+        for name in self.moments:
+            if state.get(name) is None:
+                state[name] = torch.zeros_like(parameter)
+        if "step" not in state:
+            state["step"] = torch.tensor(0.0)
+        state["step"] += 1
+        return [state[name] for name in self.moments], int(state["step"])
+
+    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+        """The numbers that a kernel needs, in the order of `kernels.RATE` and so on."""
+        raise NotImplementedError
+
+
+class FusedSGDM(FusedOptimizer, torch.optim.SGD):
+    """SGD with momentum; no dampening, no Nesterov momentum."""
+
+    kernel = kernels.sgdm
+    moments = ("momentum_buffer",)
+    unknown = ("dampening", "nesterov")
+
+    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+        return [group["lr"], group["weight_decay"], group["momentum"]]
+
+
+class FusedRMSprop(FusedOptimizer, torch.optim.RMSprop):
+    """RMSprop without momentum, not centred."""
+
+    kernel = kernels.rmsprop
+    moments = ("square_avg",)
+    unknown = ("momentum", "centered")
+
+    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+        alpha = group["alpha"]
+        return [group["lr"], group["weight_decay"], 0.0, 0.0, alpha, 1 - alpha, group["eps"]]
+
+
+class _AdamLike(FusedOptimizer):
+    moments: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    unknown: ClassVar[tuple[str, ...]] = ("decoupled_weight_decay",)
+
+    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+        beta1, beta2 = group["betas"]
+        decays = beta1, 1 - beta1, beta2, 1 - beta2
+        unbias = 1 / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+        return [group["lr"], group["weight_decay"], *decays, group["eps"], *unbias, 0.0]
+
+
+class FusedAdam(_AdamLike, torch.optim.Adam):
+    """Adam with coupled weight decay."""
+
+    kernel = kernels.adam
+    unknown = ("amsgrad", "decoupled_weight_decay")
+
+
+class FusedAMSGrad(_AdamLike, torch.optim.Adam):
+    """Adam with the running maximum of its second moment."""
+
+    kernel = kernels.amsgrad
+    moments = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+
+    def __init__(self, params: Any, **options: Any) -> None:
+        super().__init__(params, amsgrad=True, **options)
+
+
+class FusedRAdam(_AdamLike, torch.optim.RAdam):
+    """Rectified Adam."""
+
+    kernel = kernels.radam
+
+    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+        numbers, beta2 = super().scalars(group, step), group["betas"][1]
+        limit = 2 / (1 - beta2) - 1
+        length = limit - 2 * step * beta2**step / (1 - beta2**step)
+        if length > 5:
+            numbers[kernels.RECTIFIER] = math.sqrt(
+                (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length)
+            )
+        return numbers
+
+
+def fits(parameter: Tensor) -> bool:
+    """Whether the kernels take it: in other layouts, positions are not in the order of memory."""
+    return parameter.dtype in (torch.float32, torch.float64) and parameter.is_contiguous()
