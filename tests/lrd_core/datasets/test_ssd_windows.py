@@ -29,7 +29,9 @@ def test_a_box_encloses_its_object_after_any_window(seed: int) -> None:
     window, shown = training_window(160, 120, boxes((30, 40, 110, 90)), SIDE, random.Random(seed))
     pixels = cut_images([picture], [window], SIDE, torch.device("cpu"))[0, 0]
     rows, columns = torch.nonzero(pixels > 0.8, as_tuple=True)
-    if not len(shown.labels):  # the crop is without the object's centre
+    centred = abs(window.x - 70) < window.width / 2 and abs(window.y - 65) < window.height / 2
+    assert len(shown.labels) == centred
+    if not centred:
         return
     seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     torch.testing.assert_close(shown.corners[0], seen.float(), atol=2.5, rtol=0)
