@@ -27,5 +27,8 @@ check: install
 chaos: install  ## everything is killed and hung for a minute; then every promise is audited
 	$(BIN)/python -m tests.chaos
 
+bench: install  ## what learning-rate dropout costs, beside none and beside the authors' loop
+	$(BIN)/python -m benchmarks.optimizers
+
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock
