@@ -22,8 +22,8 @@ class FusedOptimizer(Optimizer):
     """What the five have in common. `keep_prob` and `seed` are those of `learning_rate_dropout`.
 
     Raises:
-        ValueError: `keep_prob` is not within 0 to 1; a parameter is neither float32 nor float64, or
-            is not contiguous; an option is given that the kernel does not know.
+        ValueError: `keep_prob` is not within 0 to 1; a parameter is not of float32 or float64, or
+            neither contiguous nor channels-last; an option is none that the kernel knows.
 
     `step()` raises RuntimeError, before anything has changed, for a sparse gradient.
     """
@@ -83,8 +83,8 @@ class FusedOptimizer(Optimizer):
                             self.scalars(group, count), dtype=key[1], device=key[2]
                         )
                     place = kernels.place_of(draw, position, parameter.device)
-                    tensors = (parameter.detach(), parameter.grad.contiguous(), *moments)
-                    kernel(*(tensor.view(-1) for tensor in tensors), known[key], place)
+                    tensors = (parameter.detach(), parameter.grad, *moments)
+                    kernel(*kernels.loops(parameter, *tensors), known[key], place)
                 position += parameter.numel()
             group["lrd_step"] += 1
         return loss
@@ -96,8 +96,9 @@ class FusedOptimizer(Optimizer):
         for parameter in group["params"]:
             if not fits(parameter):
                 return (
-                    f"takes contiguous float32 or float64 parameters; one is of {parameter.dtype}, "
-                    f"shape {tuple(parameter.shape)}, strides {parameter.stride()}"
+                    f"takes contiguous or channels-last parameters of float32 or float64; one is "
+                    f"of {parameter.dtype}, shape {tuple(parameter.shape)}, strides "
+                    f"{parameter.stride()}"
                 )
         return None
 
@@ -105,8 +106,11 @@ class FusedOptimizer(Optimizer):
         """The moments, and the number of this step; both as torch keeps them."""
         state = self.state[parameter]
         for name in self.moments:
-            if state.get(name) is None:
+            moment: Tensor | None = state.get(name)
+            if moment is None or moment.stride() != parameter.stride():
                 state[name] = torch.zeros_like(parameter)
+                if moment is not None:  # loaded, and laid out in another way
+                    state[name].copy_(moment)
         if "step" not in state:
             state["step"] = torch.tensor(0.0)
         state["step"] += 1
@@ -185,5 +189,5 @@ class FusedRAdam(_AdamLike, torch.optim.RAdam):
 
 
 def fits(parameter: Tensor) -> bool:
-    """Whether the kernels take it: in other layouts, positions are not in the order of memory."""
-    return parameter.dtype in (torch.float32, torch.float64) and parameter.is_contiguous()
+    """Whether the kernels take it."""
+    return parameter.dtype in (torch.float32, torch.float64) and kernels.fits(parameter)

@@ -1,9 +1,9 @@
 """What torch.compile makes one pass over memory of: the mask's hash, and a whole step with it.
 
-Pure torch on flat tensors; moments and parameters are changed in place. Each kernel is compiled
-once for tensors of every size. What changes from step to step comes in small tensors, so that
-nothing is compiled anew: `place`, int32, says where the mask is (see `place_of`), and `scalars`, of
-the parameters' type, holds the numbers named below.
+Pure torch on what `loops` gives; moments and parameters are changed in place. Each kernel is
+compiled once for tensors of every size, in each of two layouts. What changes from step to step
+comes in small tensors, so that nothing is compiled anew: `place`, int32, says where the mask is
+(see `place_of`), and `scalars`, of the parameters' type, holds the numbers named below.
 """
 
 import functools
@@ -25,7 +25,12 @@ two corrections of bias as factors, and RAdam's rectifier (0: not yet)."""
 @functools.cache
 def compiled(kernel: Callable[..., None]) -> Callable[..., None]:
     """`kernel` as one machine loop; it takes seconds when first called."""
-    result: Callable[..., None] = torch.compile(kernel, fullgraph=True, dynamic=True)
+    # Otherwise the size of the first tensor decides whether threads are used, for good, and by way
+    # of the cache on disk for other processes too: a small one made later ones twice as slow.
+    options: dict[str, Any] = {"cpp.dynamic_threads": True}
+    result: Callable[..., None] = torch.compile(
+        kernel, fullgraph=True, dynamic=True, options=options
+    )
     return result
 
 
@@ -36,9 +41,35 @@ def place_of(draw: Draw, first: int, device: torch.device) -> Tensor:
     return torch.tensor(words, dtype=torch.int32, device=device)
 
 
-def kept(count: int, place: Tensor) -> Tensor:
-    """`(count,)` booleans: the bits of `mask.keep_mask`."""
-    x = torch.arange(count, dtype=torch.int32, device=place.device) + place[0]
+def fits(tensor: Tensor) -> bool:
+    """Whether `loops` takes it."""
+    return tensor.is_contiguous() or _is_channels_last(tensor)
+
+
+def loops(like: Tensor, *tensors: Tensor) -> list[Tensor]:
+    """The tensors in the layout of `like`, as `(outer, places, channels)` in the order of memory.
+
+    A contiguous tensor is `(1, 1, elements)`. Views, unless a tensor is not laid out like `like`.
+    """
+    if like.is_contiguous():
+        return [tensor.contiguous().view(1, 1, -1) for tensor in tensors]
+    memory_format = torch.channels_last
+    ordered = [tensor.contiguous(memory_format=memory_format) for tensor in tensors]
+    return [tensor.permute(0, 2, 3, 1).flatten(1, 2) for tensor in ordered]
+
+
+def kept(like: Tensor, place: Tensor) -> Tensor:
+    """Booleans of the shape of `like`, as `loops` gives it: the bits of `mask.keep_mask`.
+
+    Positions count the elements in their logical order, in which channels come before places.
+    """
+    outer, places, channels = like.shape
+    x = (
+        place[0]
+        + _count(outer, place).view(-1, 1, 1) * (places * channels)
+        + _count(places, place).view(-1, 1)
+        + _count(channels, place) * places
+    )
     x = x ^ place[1]
     x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
     x = x ^ ((x >> 15) & 0x1FFFF)
@@ -50,7 +81,7 @@ def kept(count: int, place: Tensor) -> Tensor:
 
 def restore(new: Tensor, old: Tensor, place: Tensor) -> None:
     """The old value where the mask is 0; both are given as integers, so that no bit changes."""
-    new.copy_(torch.where(kept(new.numel(), place), new, old))
+    new.copy_(torch.where(kept(new, place), new, old))
 
 
 def sgdm(w: Tensor, g: Tensor, m: Tensor, scalars: Tensor, place: Tensor) -> None:
@@ -94,7 +125,15 @@ def _accumulate(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor) -> 
 
 def _move(w: Tensor, step: Tensor, place: Tensor) -> None:
     """eq. 2 of arXiv 1912.00144: the whole step where the mask is 1, and none where it is 0."""
-    w.copy_(torch.where(kept(w.numel(), place), w - step, w))
+    w.copy_(torch.where(kept(w, place), w - step, w))
+
+
+def _count(number: int, place: Tensor) -> Tensor:
+    return torch.arange(number, dtype=torch.int32, device=place.device)
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def failure(action: Callable[[], Any]) -> str | None:

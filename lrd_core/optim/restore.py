@@ -42,7 +42,7 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
 
 def cannot_compile(device: torch.device) -> str | None:
     """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
-    new = torch.zeros(2, dtype=torch.int32, device=device)
+    new = torch.zeros(1, 1, 2, dtype=torch.int32, device=device)
     place = kernels.place_of(Draw.of(0, 1, 0.5), 0, device)
     return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
 
@@ -53,10 +53,11 @@ def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed
     kernel = kernels.compiled(kernels.restore)
     for first, pair in new_and_old:
         integers = _INTEGERS.get(pair[0].element_size())
-        flat = all(tensor.is_contiguous() for tensor in pair)
-        if integers and flat and pair[0].numel() >= _WORTH_A_KERNEL:
-            place = kernels.place_of(draw, first, pair[0].device)
-            kernel(*(tensor.view(-1).view(integers) for tensor in pair), place)
+        new, old = pair
+        alike = kernels.fits(new) and new.stride() == old.stride()
+        if integers and alike and new.numel() >= _WORTH_A_KERNEL:
+            place = kernels.place_of(draw, first, new.device)
+            kernel(*kernels.loops(new, new.view(integers), old.view(integers)), place)
         else:
             others.append((first, pair))
     return others

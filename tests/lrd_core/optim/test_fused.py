@@ -57,6 +57,7 @@ def parameters(dtype: torch.dtype = torch.float32) -> list[Tensor]:
     draws = torch.Generator().manual_seed(1)
     shapes = ((40, 5), (7,), (6, 3, 2, 2), (9,))
     params = [torch.randn(shape, generator=draws, dtype=torch.float64) for shape in shapes]
+    params[2] = params[2].to(memory_format=torch.channels_last)
     return [param.to(dtype).requires_grad_() for param in params]
 
 
@@ -238,7 +239,7 @@ def test_options_that_the_kernel_does_not_know_are_refused(options: dict[str, An
 )
 def test_parameters_that_the_kernel_cannot_take_are_refused_and_not_added(param: Tensor) -> None:
     optimizer = FusedAdam(parameters())
-    with pytest.raises(ValueError, match="contiguous float32 or float64"):
+    with pytest.raises(ValueError, match="contiguous or channels-last"):
         optimizer.add_param_group({"params": [param.requires_grad_()]})
     assert len(optimizer.param_groups) == 1
 
@@ -273,6 +274,8 @@ def test_compiled_masks_are_the_same_bits(dtype: torch.dtype, gradient: float) -
     results = []
     for compiled in (False, True):
         params = [torch.linspace(0, 1, 20_000).to(dtype), torch.ones(10).to(dtype)]
+        image = torch.linspace(0, 1, 18_000).view(20, 100, 3, 3).to(dtype)
+        params.append(image.to(memory_format=torch.channels_last))
         params = [param.requires_grad_() for param in params]
         optimizer = torch.optim.SGD(params, lr=1.0)
         learning_rate_dropout(optimizer, 0.3, seed=4, compile=compiled)
@@ -316,10 +319,30 @@ def test_compiling_gives_the_fused_form_where_there_is_one(optimizer: Any, form:
 
 
 @needs_compiler
-def test_another_memory_format_has_no_fused_form() -> None:
-    params: Any = [torch.ones(4, 3, 2, 2).to(memory_format=torch.channels_last).requires_grad_()]
+def test_a_layout_that_the_kernels_do_not_know_has_no_fused_form() -> None:
+    params: Any = [torch.ones(4, 3).t().requires_grad_()]
     optimizer = build_optimizer(spec("adam"), params, seed=1, compile=True)
     assert form_of(optimizer) == "universal compiled"
+
+
+@needs_compiler
+def test_a_state_loaded_in_another_layout_is_laid_out_anew() -> None:
+    # Catches: moments changed in a copy that is thrown away.
+    def run(*formats: torch.memory_format) -> list[Tensor]:
+        saved = None
+        for memory_format in formats:
+            param = torch.ones(4, 3, 2, 2).to(memory_format=memory_format).requires_grad_()
+            optimizer = FusedAdam([param], seed=2)
+            if saved is not None:
+                optimizer.load_state_dict(saved)
+            for _ in range(3):
+                param.grad = torch.full_like(param, 0.5)
+                optimizer.step()
+            saved = optimizer.state_dict()
+        return values([param])
+
+    same, changed = torch.contiguous_format, torch.channels_last
+    close(run(same, changed), run(same, same))
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
