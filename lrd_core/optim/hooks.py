@@ -142,8 +142,7 @@ class _Hooks:
                 # A closure may yet give a gradient to a parameter that has none.
                 moves = parameter.requires_grad and (changed or parameter.grad is not None)
                 if moves and not draw.keeps_all:
-                    new = parameter.detach()
-                    new_and_old.append((position, (new, new.clone())))
+                    new_and_old.append((position, (parameter, parameter.detach().clone())))
                 position += parameter.numel()
             self.remembered.append((group, draw, new_and_old))
         return changed
@@ -154,8 +153,10 @@ class _Hooks:
             return
         remembered, self.remembered = self.remembered, []
         for group, draw, new_and_old in remembered:
-            # eq. 2: a learning rate of 0 leaves the element where it was.
-            restore(new_and_old, draw, compiled=self.compile)
+            # eq. 2: a learning rate of 0 leaves the element where it was. Detached only now: some
+            # optimizers give a parameter a new tensor in place of its old one.
+            detached = [(place, (new.detach(), old)) for place, (new, old) in new_and_old]
+            restore(detached, draw, compiled=self.compile)
             group["lrd_step"] += 1
 
 
