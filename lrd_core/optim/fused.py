@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
 from lrd_core.optim import kernels
@@ -73,19 +74,24 @@ class FusedOptimizer(Optimizer):
         ]
         kernel, position = kernels.compiled(type(self).kernel), 0
         for group, draw in zip(self.param_groups, draws, strict=True):
-            known: dict[Any, Tensor] = {}
+            moving: dict[torch.device, list[tuple[int, Tensor]]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    moments, count = self._state(parameter)
-                    key = (count, parameter.dtype, parameter.device)
-                    if key not in known:
-                        known[key] = torch.tensor(
-                            self.scalars(group, count), dtype=key[1], device=key[2]
-                        )
-                    place = kernels.place_of(draw, position, parameter.device)
-                    tensors = (parameter.detach(), parameter.grad, *moments)
-                    kernel(*kernels.loops(parameter, *tensors), known[key], place)
+                    moving.setdefault(parameter.device, []).append((position, parameter))
                 position += parameter.numel()
+            for device, here in moving.items():
+                firsts, parameters = zip(*here, strict=True)
+                places = kernels.places_of(draw, list(firsts), device)
+                known: dict[Any, Tensor] = {}
+                for parameter, place in zip(parameters, places, strict=True):
+                    moments, count = self._state(parameter)
+                    key = (count, parameter.dtype)
+                    if key not in known:
+                        scalars = torch.tensor(self.scalars(group, count), dtype=parameter.dtype)
+                        known[key] = scalars.to(device, non_blocking=True)
+                    tensors = kernels.loops(parameter, parameter, parameter.grad, *moments)
+                    kernel(*tensors, known[key], place)
+                increment_version(parameters)  # for autograd, which did not see the kernel
             group["lrd_step"] += 1
         return loss
 

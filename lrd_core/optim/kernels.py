@@ -3,7 +3,7 @@
 Pure torch on what `loops` gives; moments and parameters are changed in place. Each kernel is
 compiled once for tensors of every size, in each of two layouts. What changes from step to step
 comes in small tensors, so that nothing is compiled anew: `place`, int32, says where the mask is
-(see `place_of`), and `scalars`, of the parameters' type, holds the numbers named below.
+(see `places_of`), and `scalars`, of the parameters' type, holds the numbers named below.
 """
 
 import functools
@@ -34,11 +34,15 @@ def compiled(kernel: Callable[..., None]) -> Callable[..., None]:
     return result
 
 
-def place_of(draw: Draw, first: int, device: torch.device) -> Tensor:
-    """`(5,)` int32: the first position, two keys, the greatest hash kept, and whether any is."""
+def places_of(draw: Draw, firsts: list[int], device: torch.device) -> list[Tensor]:
+    """For each first position `(5,)` int32: it, two keys, the greatest hash kept, whether any is.
+
+    All go to the device in one copy. They are no views of it (see `loops`).
+    """
     greatest = max(draw.threshold - 1, 0) - 2**31
-    words = [signed32(first), draw.key1, draw.key2, greatest, not draw.keeps_none]
-    return torch.tensor(words, dtype=torch.int32, device=device)
+    words = [draw.key1, draw.key2, greatest, int(not draw.keeps_none)]
+    rows = torch.tensor([[signed32(first), *words] for first in firsts], dtype=torch.int32)
+    return [row.clone() for row in rows.to(device, non_blocking=True)]
 
 
 def fits(tensor: Tensor) -> bool:
@@ -46,16 +50,26 @@ def fits(tensor: Tensor) -> bool:
     return tensor.is_contiguous() or _is_channels_last(tensor)
 
 
-def loops(like: Tensor, *tensors: Tensor) -> list[Tensor]:
+def loops(like: Tensor, *tensors: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
     """The tensors in the layout of `like`, as `(outer, places, channels)` in the order of memory.
 
-    A contiguous tensor is `(1, 1, elements)`. Views, unless a tensor is not laid out like `like`.
+    A contiguous tensor is `(1, 1, elements)`. What is changed in them changes in the tensors, but
+    for one that is not laid out like `like`. `dtype`, of the same width, reads the bits otherwise.
     """
     if like.is_contiguous():
-        return [tensor.contiguous().view(1, 1, -1) for tensor in tensors]
-    memory_format = torch.channels_last
-    ordered = [tensor.contiguous(memory_format=memory_format) for tensor in tensors]
-    return [tensor.permute(0, 2, 3, 1).flatten(1, 2) for tensor in ordered]
+        shape, memory_format = (1, 1, like.numel()), torch.contiguous_format
+    else:
+        outer, channels, *sides = like.shape
+        shape, memory_format = (outer, sides[0] * sides[1], channels), torch.channels_last
+    strides = (shape[1] * shape[2], shape[2], 1)
+    results = []
+    for tensor in tensors:
+        ordered = tensor.contiguous(memory_format=memory_format)
+        # Not a view: a kernel is compiled anew for each shape of what its arguments are views of.
+        same = torch.empty(0, dtype=dtype or tensor.dtype, device=tensor.device)
+        storage, start = ordered.untyped_storage(), ordered.storage_offset()
+        results.append(same.set_(storage, start, shape, strides))
+    return results
 
 
 def kept(like: Tensor, place: Tensor) -> Tensor:

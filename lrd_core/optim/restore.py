@@ -43,23 +43,27 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
 def cannot_compile(device: torch.device) -> str | None:
     """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
     new = torch.zeros(1, 1, 2, dtype=torch.int32, device=device)
-    place = kernels.place_of(Draw.of(0, 1, 0.5), 0, device)
+    (place,) = kernels.places_of(Draw.of(0, 1, 0.5), [0], device)
     return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
 
 
 def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
     """Restores the large tensors; the others are given back."""
     others: list[Placed] = []
-    kernel = kernels.compiled(kernels.restore)
-    for first, pair in new_and_old:
-        integers = _INTEGERS.get(pair[0].element_size())
-        new, old = pair
+    large: dict[torch.device, list[Placed]] = {}
+    for placed in new_and_old:
+        new, old = placed[1]
         alike = kernels.fits(new) and new.stride() == old.stride()
-        if integers and alike and new.numel() >= _WORTH_A_KERNEL:
-            place = kernels.place_of(draw, first, new.device)
-            kernel(*kernels.loops(new, new.view(integers), old.view(integers)), place)
+        if alike and new.element_size() in _INTEGERS and new.numel() >= _WORTH_A_KERNEL:
+            large.setdefault(new.device, []).append(placed)
         else:
-            others.append((first, pair))
+            others.append(placed)
+    kernel = kernels.compiled(kernels.restore)
+    for device, here in large.items():
+        places = kernels.places_of(draw, [first for first, _ in here], device)
+        for (_, (new, old)), place in zip(here, places, strict=True):
+            integers = _INTEGERS[new.element_size()]
+            kernel(*kernels.loops(new, new, old, dtype=integers), place)
     return others
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.utils
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -262,6 +263,38 @@ def test_a_sparse_gradient_is_refused_before_anything_changes() -> None:
         optimizer.step()
     assert optimizer.param_groups[0]["lrd_step"] == 0
     assert not optimizer.state
+
+
+@needs_compiler
+def test_shapes_of_all_kinds_share_the_kernels() -> None:
+    """Catches: a kernel for each shape, until torch gives up compiling (at eight of them)."""
+    torch.compiler.reset()
+    shapes = [(7,), (4, 9), (2, 3, 4), (2, 3, 4, 5), (1, 2, 3, 4, 5), (30,), (50, 2), ()]
+    params = [torch.ones(shape, requires_grad=True) for shape in shapes]
+    buffer = torch.ones(500)
+    params += [buffer[a:b].requires_grad_() for a, b in ((8, 40), (100, 300))]
+    images = [torch.ones(shape) for shape in ((4, 3, 2, 2), (8, 16, 3, 3), (1, 2, 3, 3))]
+    params += [x.to(memory_format=torch.channels_last).requires_grad_() for x in images]
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    optimizer = FusedSGDM(params, lr=0.1, momentum=0.9)
+    for _ in range(2):
+        for param in params:
+            param.grad = torch.ones_like(param)
+        optimizer.step()
+    # flat, one element, in a buffer, channels last, channels last of one image
+    assert graphs["unique_graphs"] - before <= 5
+
+
+@needs_compiler
+def test_autograd_sees_that_the_weights_have_moved() -> None:
+    param = torch.ones(5, requires_grad=True)
+    optimizer = FusedSGDM([param], lr=0.1, momentum=0.9)
+    loss = (param**2).sum()
+    param.grad = torch.ones(5)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
 # --- the universal form with compiled masks -------------------------------------------------------
