@@ -1,6 +1,6 @@
 """From rows to numbers: what the store holds of one sweep, put through the analysis."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from service.analysis.tables import Table, build_table
 from service.store import sweeps as store
 from service.store.models import Sweep
 
-HEADLINES = ("test_accuracy", "mean_iou", "reached", "val_loss", "test_loss")
+HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 """The metric of a table that names none: the first of these that the trials report."""
 _NO_METRIC = {"epoch", "lr", "seconds"}
 
@@ -42,6 +42,7 @@ class Results:
         self, session: Session, sweep: Sweep, *, at: str | None = None, baseline: str | None = None
     ) -> None:
         self._session, self._sweep = session, sweep
+        self._observed: dict[str, list[Observation]] = {}
         self.spec = SweepSpec.model_validate(sweep.spec)
         self.at = at or self.spec.table.at
         arms = [
@@ -76,7 +77,7 @@ class Results:
     @property
     def learning_metrics(self) -> list[str]:
         """The panels of the paper's figures, as far as the trials report them."""
-        paper = ("train_loss", "train_accuracy", "test_accuracy")
+        paper = ("train_loss", "train_accuracy", "test_accuracy", "val_accuracy")
         return [name for name in paper if name in self.metrics] or self.metrics[:3]
 
     def provenance(self) -> dict[str, str]:
@@ -169,7 +170,12 @@ class Results:
     def _reports(self) -> dict[int, list[dict[str, Any]]]:
         return store.reports_by_trial(self._session, self._sweep.id)
 
-    def _observations(self, metric: str) -> Iterable[Observation]:
+    def _observations(self, metric: str) -> list[Observation]:
+        if metric not in self._observed:
+            self._observed[metric] = self._observe(metric)
+        return self._observed[metric]
+
+    def _observe(self, metric: str) -> list[Observation]:
         if self.at != "last":
             kind = Metric(metric)
             return [

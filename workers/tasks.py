@@ -52,8 +52,8 @@ def run_trial(
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(device)}
         log.write(f"attempt {attempt} starts: {environment}")
-        yield "started", environment
         state = TrainState.create(spec, device)
+        yield "started", {**environment, "optimizer_form": state.optimizer_form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
         newest = checkpoint.load_newest(folder, known, device)
         if newest is not None:

@@ -26,7 +26,8 @@ _FIRST = ("dataset", "model", "optimizer.name", "regularizers")
 _PROPER = {
     "sgdm": "SGDM", "rmsprop": "RMSprop", "adam": "Adam", "amsgrad": "AMSGrad", "radam": "RAdam",
     "adamw": "AdamW", "nadam": "NAdam", "mnist": "MNIST", "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100", "fcnet": "FCNet", "resnet34": "ResNet-34",
+    "cifar100": "CIFAR-100", "cifar10_holdout": "CIFAR-10 (5,000 held out)",
+    "fcnet": "FCNet", "resnet34": "ResNet-34",
     "densenet121": "DenseNet-121", "pspnet": "PSPNet", "ssd300": "SSD300",
     "voc_segmentation": "VOC segmentation", "voc_detection": "VOC detection",
 }  # fmt: skip

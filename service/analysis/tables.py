@@ -124,7 +124,7 @@ def build_table(
         place: _cell(summary, of_arm.get(summary.arm.id), number, summary.arm.id in best)
         for place, summary in zip(places, summaries, strict=True)
     }
-    wanted = expected if expected is not None and expected.metric == metric else None
+    wanted = expected.of(metric) if expected else None
     return Table(
         metric=kind,
         at=at,

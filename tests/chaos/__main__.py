@@ -13,7 +13,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx2
 
@@ -100,10 +99,8 @@ def _settle(url: str) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx2.HTTPError):
-            items: list[dict[str, Any]] = httpx2.get(
-                f"{url}/api/v1/sweeps?page_size=1000", timeout=5
-            ).json()["items"]
-            if all(sweep["finished_at"] for sweep in items):
+            answer = httpx2.get(f"{url}/api/v1/sweeps?page_size=1000", timeout=5)
+            if answer.is_success and all(each["finished_at"] for each in answer.json()["items"]):
                 return
         time.sleep(0.5)
 

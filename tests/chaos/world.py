@@ -165,7 +165,7 @@ class World:
     def _start_cluster(self) -> None:
         head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": ADDRESS}
         if hasattr(self, "_port"):
-            head["port"] = self._port
+            head["gcs_server_port"] = self._port
         from ray.cluster_utils import Cluster  # it reads the token's place when it is imported
 
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
