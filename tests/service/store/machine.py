@@ -90,12 +90,14 @@ class Store(RuleBasedStateMachine):
         """Trial -> (state, epochs) of those that have succeeded or diverged: for ever."""
         self.leader: str | None = None
 
-    @initialize()
-    def empty(self) -> None:
+    @initialize(target=attempts)
+    def one_trial_runs(self) -> Any:
         with self.database.write() as session:
             session.execute(delete(Sweep))
             session.execute(delete(Lease))
         self.submit("a")
+        self.lead(HOLDERS[0])
+        return self.claim(HOLDERS[0], cpus=1)
 
     # --- rules ------------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class Store(RuleBasedStateMachine):
 
     @rule(
         key=st.sampled_from(["a", "b"]),
-        verb=st.sampled_from(["cancel_sweep", "pause", "resume", "resume", "retry_sweep"]),
+        verb=st.sampled_from(["pause", "resume", "resume", "retry_sweep", "cancel_sweep"]),
     )
     def ask_of_a_sweep(self, key: str, verb: str) -> None:
         options = {"cancelled": True} if verb == "retry_sweep" else {}
@@ -247,9 +249,24 @@ class Store(RuleBasedStateMachine):
             self.claim(HOLDERS[0], cpus=3)
         self.end(trial, which=0, reason=reason)
 
+    @rule(trial=attempts)
+    def it_says_that_it_is_done_too_early(self, trial: Try) -> None:
+        self.end(self.pick(trial, 1), which=0, reason=None)
+
+    @rule(trial=attempts)
+    def it_skips_an_epoch(self, trial: Try) -> None:
+        self.report(self.pick(trial, 1), which=0, ahead=1, loss=1)
+
+    @rule(trial=attempts)
+    def it_says_another_thing_of_the_same_epoch(self, trial: Try) -> None:
+        trial = self.pick(trial, 1)
+        self.report(trial, which=0, ahead=0, loss=1)
+        self.report(trial, which=0, ahead=-1, loss=2)
+
     @rule(trial=attempts, reason=st.sampled_from([Reason.diverged, Reason.error]))
     def it_fails_and_its_sweep_is_retried(self, trial: Try, reason: Reason) -> None:
         self.end(self.pick(trial, 1), which=0, reason=reason)
+        self.results_stay()  # it is seen, before anybody asks for more
         for key in self.keys:
             self.ask_of_a_sweep(key, "retry_sweep")
 

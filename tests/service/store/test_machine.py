@@ -159,6 +159,6 @@ def test_a_planted_bug_is_seen(planted: None, sqlite: object, tmp_path: Path) ->
     database = Database(sqlite(tmp_path))  # type: ignore[operator]
     try:
         with pytest.raises((AssertionError, IntegrityError)):  # the database's own checks count
-            run(database, examples=100, explain=False)
+            run(database, examples=1000, explain=False)
     finally:
         database.close()
