@@ -22,6 +22,8 @@ class Surface:
     """Where the descents of a trial begin."""
     optima: tuple[Point, ...]
     """The points that are to be reached; one of them is enough."""
+    drawn: tuple[Point, ...]
+    """Where the descents of a figure begin: few, and none chosen for what comes of it."""
     radius: float = 0.1
     """So near to an optimum counts as having reached it: the paper gives it to two decimals."""
 
@@ -53,7 +55,12 @@ def _grid(low: Point, high: Point, step: float) -> tuple[Point, ...]:
 SURFACES: dict[str, Surface] = {
     # 41 × 51 starts over the paper's region, x in [−4, 0], y in [−2, 3].
     "toy": Surface(
-        _toy, (-4.0, -2.0), (0.0, 3.0), _grid((-4.0, -2.0), (0.0, 3.0), 0.1), ((-0.74, 1.40),)
+        _toy,
+        (-4.0, -2.0),
+        (0.0, 3.0),
+        _grid((-4.0, -2.0), (0.0, 3.0), 0.1),
+        ((-0.74, 1.40),),
+        tuple((x, y) for x in (-3.5, -2.0, -0.5) for y in (-1.5, 0.5, 2.5)),
     ),
     # 200 starts on the diagonal, the saddle itself left out.
     "saddle": Surface(
@@ -62,5 +69,6 @@ SURFACES: dict[str, Surface] = {
         (2.0, 2.0),
         tuple((i / 50, i / 50) for i in range(-100, 101) if i),
         ((1.0, -1.0), (-1.0, 1.0)),
+        ((-1.8, -1.8), (1.2, 1.2)),
     ),
 }

@@ -5,6 +5,7 @@ A worker has no database, no URL and no password: what it has to say, it yields.
 `("ended", reason or None, message, sha256 of the final weights or None)`.
 """
 
+import json
 import os
 import socket
 import time
@@ -14,9 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lrd_core.trial_folder import log_file, stop_file
+from lrd_core.trial_folder import log_file, paths_file, stop_file
 
 Message = tuple[Any, ...]
+
+PATH_POINTS = 500
+"""Of each path that a figure shows."""
 
 
 def run_trial(
@@ -74,6 +78,8 @@ def run_trial(
                 log.write("stops here: asked to")
                 yield "ended", "user", "stopped", None
                 return
+        if spec.task_name == "descent":
+            _leave_paths(spec, folder)
         weights = checkpoint.weights_sha256(state.model)
     except TrialError as error:
         log.write(f"ends: {error}")
@@ -89,6 +95,17 @@ def run_trial(
     else:
         log.write(f"done; the weights' SHA-256 is {weights}")
         yield "ended", None, None, weights
+
+
+def _leave_paths(spec: Any, folder: Path) -> None:
+    """What a figure of descents shows; the service, without torch, cannot compute it."""
+    from lrd_core.surfaces import SURFACES
+    from lrd_core.tasks.descent import paths
+    from lrd_core.whole import write_whole
+
+    ways = paths(spec, SURFACES[spec.data.surface].drawn)  # (steps + 1, n, 2)
+    few = ways[:: max(1, len(ways) // PATH_POINTS)].transpose(1, 0, 2)
+    write_whole(paths_file(folder), json.dumps(few.round(4).tolist()).encode())
 
 
 def warm_up() -> None:

@@ -1,7 +1,6 @@
 """python docs/figures/descent.py: the paths of Figures 1 and 4, without and with LRD.
 
-The starting points of Figure 4 are a coarse grid over the paper's region, so none is chosen for
-what comes of it; the seed is 0.
+The starting points are `Surface.drawn`, the seed is 0.
 """
 
 from pathlib import Path
@@ -19,10 +18,6 @@ from lrd_core.surfaces import SURFACES
 from lrd_core.tasks.descent import paths
 
 HERE = Path(__file__).parent
-STARTS = {
-    "figure-1": [(-1.8, -1.8), (1.2, 1.2)],
-    "figure-4": [(x, y) for x in (-3.5, -2.0, -0.5) for y in (-1.5, 0.5, 2.5)],
-}
 STEPS = {"figure-1": 2500, "figure-4": 2000}
 
 
@@ -35,7 +30,7 @@ def draw(name: str) -> None:
         height = surface.height(*np.meshgrid(x, y))
         # Logarithmic: eq. 3 reaches from 0.05 to 10,000.
         axis.contourf(x, y, np.log(height - height.min() + 0.02), 24, cmap="Greys", alpha=0.6)
-        ways = paths(trial, STARTS[name], STEPS[name])  # (steps + 1, n, 2)
+        ways = paths(trial, surface.drawn, STEPS[name])  # (steps + 1, n, 2)
         axis.plot(ways[..., 0], ways[..., 1], linewidth=1)
         axis.plot(ways[0, :, 0], ways[0, :, 1], "o", color="tab:red", markersize=4)
         axis.plot(ways[-1, :, 0], ways[-1, :, 1], "o", color="gold", markersize=4)
@@ -49,5 +44,5 @@ def draw(name: str) -> None:
 
 
 if __name__ == "__main__":
-    for preset in STARTS:
+    for preset in STEPS:
         draw(preset)

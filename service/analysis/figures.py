@@ -10,12 +10,9 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any, Literal
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -24,6 +21,7 @@ from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmInfo
+from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
 from service.analysis.metrics import Metric
 
@@ -121,42 +119,20 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
         return figure
 
 
-@dataclass(frozen=True)
-class Surface:
-    """A function of two variables on a grid, and where it is least."""
-
-    x: Sequence[float]
-    y: Sequence[float]
-    z: Sequence[Sequence[float]]
-    """z[i][j] is the value at (x[j], y[i])."""
-    optimum: tuple[float, float] | None = None
-    """None where there is none, as on a saddle."""
-
-
-Path = Sequence[tuple[float, float]]
-"""The points (x, y) that an optimizer visits, the start first."""
-
-
-def descent_paths(surface: Surface, without: Sequence[Path], with_lrd: Sequence[Path]) -> Figure:
-    """Paths over a surface's contours: dashed without LRD, solid with; start and optimum marked.
+def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path]) -> Figure:
+    """Paths over a surface's contours: dashed without LRD, solid with; starts and optima marked.
 
     What leaves the grid is cut off there; a path ends where it is no longer finite.
 
     Raises:
         ValueError: the grid's sizes do not fit, or it has no finite value.
     """
-    z = np.asarray(surface.z, dtype=np.float64)
-    if z.shape != (len(surface.y), len(surface.x)):
-        raise ValueError(f"z is {z.shape}, but y and x have {len(surface.y)}, {len(surface.x)}")
-    if not np.isfinite(z).any():
-        raise ValueError("the surface has no finite value")
-    # Equally many grid points between two lines: narrow valleys are seen beside steep walls.
-    levels = np.unique(np.quantile(z[np.isfinite(z)], np.linspace(0.02, 0.98, 15)))
+    levels = grid.levels()
     with _styled():
         figure = Figure(figsize=(4.2, HEIGHT), layout="constrained")
         axes = figure.subplots()
         axes.grid(visible=False)
-        axes.contour(surface.x, surface.y, z, levels, colors="#bbbbbb", linewidths=0.6, zorder=1)
+        axes.contour(grid.x, grid.y, grid.z, levels, colors="#bbbbbb", linewidths=0.6, zorder=1)
         handles: dict[str, Any] = {}
         for label, paths, look in (
             ("without LRD", without, Look(PALETTE[0], 0, dashed=True)),
@@ -164,14 +140,14 @@ def descent_paths(surface: Surface, without: Sequence[Path], with_lrd: Sequence[
         ):
             style = {"linestyle": "--", "zorder": 3} if look.dashed else {"zorder": 2}
             for path in paths:
-                x, y = _while_finite(path)
+                x, y = while_finite(path)
                 (handles[label],) = axes.plot(x, y, color=look.color, linewidth=1.0, **style)
                 (handles["start"],) = axes.plot(x[:1], y[:1], **_POINTS["start"])
-        if surface.optimum is not None:
-            (handles["optimum"],) = axes.plot(*surface.optimum, **_POINTS["optimum"])
+        for optimum in grid.optima:
+            (handles["optimum"],) = axes.plot(*optimum, **_POINTS["optimum"])
         axes.set(
             xlabel="x", ylabel="y",
-            xlim=(min(surface.x), max(surface.x)), ylim=(min(surface.y), max(surface.y)),
+            xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
         )  # fmt: skip
         _legend(figure, list(handles.values()), list(handles))
         return figure
@@ -213,11 +189,6 @@ _POINTS: dict[str, dict[str, Any]] = {
         "marker": "*", "color": PALETTE[2], "markersize": 9, "linestyle": "none", "zorder": 4,
     },
 }  # fmt: skip
-
-
-def _while_finite(path: Path) -> tuple[list[float], list[float]]:
-    points = list(takewhile(lambda point: all(map(math.isfinite, point)), path))
-    return [x for x, _ in points], [y for _, y in points]
 
 
 def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:

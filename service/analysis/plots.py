@@ -4,6 +4,7 @@ The same looks as on paper (`looks.py`). A user's label goes through `escape_htm
 read tags in it.
 """
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmInfo
+from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.escaping import escape_html
 from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
 from service.analysis.metrics import Metric
@@ -129,6 +131,57 @@ def forest(comparisons: Sequence[Comparison]) -> Plot:
         },
     }
     return {"data": [trace], "layout": layout}
+
+
+def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path]) -> Plot:
+    """As `figures.descent_paths`: paths over a surface's contours, dashed without LRD.
+
+    The contours lie between quantiles of the heights, so the heights are drawn as their ranks.
+    """
+    levels = grid.levels()
+    ranks = [[bisect(levels, height) for height in row] for row in grid.z]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "contour",
+            "x": list(grid.x),
+            "y": list(grid.y),
+            "z": ranks,
+            "contours": {"coloring": "lines", "start": 0.5, "end": len(levels), "size": 1},
+            "colorscale": [[0, "#bbbbbb"], [1, "#bbbbbb"]],
+            "showscale": False,
+            "hoverinfo": "skip",
+            "line": {"width": 0.8},
+        }
+    ]
+    starts: list[tuple[float, float]] = []
+    for name, paths, look in (
+        ("without LRD", without, Look(PALETTE[0], 0, dashed=True)),
+        ("with LRD", with_lrd, Look(PALETTE[1], 0)),
+    ):
+        for number, path in enumerate(paths):
+            x, y = while_finite(path)
+            starts += list(zip(x[:1], y[:1], strict=True))
+            line = {"mode": "lines", "x": x, "y": y, "name": name, "legendgroup": name}
+            data.append(
+                _scatter(look)
+                | line
+                | {"showlegend": number == 0, "hovertemplate": "(%{x:.3f}, %{y:.3f})"}
+            )
+    for name, points, symbol in (
+        ("start", starts, "circle"),
+        ("optimum", list(grid.optima), "star"),
+    ):
+        if points:
+            marks = {"x": [x for x, _ in points], "y": [y for _, y in points]}
+            marker = {"symbol": symbol, "size": 8, "color": PALETTE[2 if name == "optimum" else 6]}
+            data.append(
+                {"type": "scatter", "mode": "markers", "name": name, "marker": marker} | marks
+            )
+    layout = _layout() | {
+        "xaxis": {"title": {"text": "x"}, "range": [min(grid.x), max(grid.x)]},
+        "yaxis": {"title": {"text": "y"}, "range": [min(grid.y), max(grid.y)]},
+    }
+    return {"data": data, "layout": layout}
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.analysis import render
-from service.api.context import DatabaseDep, etag_of, unchanged
+from service.analysis import plots, render
+from service.analysis.descents import grid_of
+from service.api.context import DatabaseDep, SettingsDep, etag_of, unchanged
+from service.descents import descents_of
 from service.errors import NotFound
 from service.results import Results, json_safe
+from service.settings import Settings
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.session import Database
@@ -30,6 +33,9 @@ Baseline = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="id of the arm to compare all others with")
 ]
 By = Annotated[Literal["epoch", "seconds"], Query(description="what the curves run over")]
+
+FigureName = Literal["learning-curves", "keep-prob", "forest", "descent"]
+Points = Annotated[int, Query(ge=2, le=100_000, description="at most so many a curve")]
 
 MEDIA_TYPES = {
     "markdown": "text/markdown; charset=utf-8",
@@ -102,7 +108,7 @@ def curves(
     database: DatabaseDep,
     metric: Metric = None,
     by: By = "epoch",
-    points: Annotated[int, Query(ge=2, le=100_000, description="at most so many a curve")] = 1000,
+    points: Points = 1000,
 ) -> Response:
     """The mean of a metric at each epoch of each arm, with its standard deviation and n."""
     with _results(database, sweep_id, request) as (sweep, found):
@@ -140,32 +146,73 @@ def speed(
 @router.get("/figures/{name}.{kind}")
 def figure(
     sweep_id: str,
-    name: Literal["learning-curves", "keep-prob", "forest"],
+    name: FigureName,
     kind: Literal["svg", "pdf", "png"],
     request: Request,
     database: DatabaseDep,
+    settings: SettingsDep,
     metric: Metric = None,
     at: At = None,
     by: By = "epoch",
     baseline: Baseline = None,
 ) -> Response:
-    """A figure for a paper: learning curves, a metric against p, a forest of comparisons."""
+    """A figure for a paper: learning curves, a metric against p, a forest of comparisons, paths."""
     from service.analysis import figures  # matplotlib: half a second that other answers do without
 
     with _results(database, sweep_id, request, at, baseline) as (sweep, found):
         if found is None:
             return unchanged(sweep)
-        chosen = metric or found.headline
-        if name == "learning-curves":
-            shown = [metric] if metric else found.learning_metrics
-            panels = {each: found.curves(each, by=by) for each in shown}
-            made = figures.learning_curves(found.arms, panels, by=by)
-        elif name == "keep-prob":
-            made = figures.against_keep_prob(found.summaries(chosen), chosen)
-        else:
-            made = figures.forest(found.comparisons(chosen, found.summaries(chosen)))
+        made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
     content = figures.to_bytes(made, kind)
     return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
+
+
+@router.get("/plots/{name}")
+def plot(
+    sweep_id: str,
+    name: FigureName,
+    request: Request,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    metric: Metric = None,
+    at: At = None,
+    by: By = "epoch",
+    baseline: Baseline = None,
+    points: Points = 1000,
+) -> Response:
+    """The same figures as Plotly JSON, `{"data": […], "layout": {…}}`, for a page to draw."""
+    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+        if found is None:
+            return unchanged(sweep)
+        made = _drawn(plots, found, settings, name, metric=metric, by=by, points=points)
+    return _json(sweep, made)
+
+
+def _drawn(
+    by_what: Any,
+    found: Results,
+    settings: Settings,
+    name: str,
+    *,
+    metric: str | None,
+    by: By,
+    points: int | None,
+) -> Any:
+    """A figure, by `service.analysis.figures` or by `service.analysis.plots`: they have the same
+    functions."""
+    chosen = metric or found.headline
+    match name:
+        case "learning-curves":
+            shown = [metric] if metric else found.learning_metrics
+            panels = {each: found.curves(each, by=by, points=points) for each in shown}
+            return by_what.learning_curves(found.arms, panels, by=by)
+        case "keep-prob":
+            return by_what.against_keep_prob(found.summaries(chosen), chosen)
+        case "forest":
+            return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
+        case _:
+            ways = descents_of(found, settings.storage)
+            return by_what.descent_paths(grid_of(ways.surface), ways.without, ways.with_lrd)
 
 
 @contextlib.contextmanager

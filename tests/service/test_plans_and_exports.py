@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from lrd_core.surfaces import SURFACES
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.settings import Settings
@@ -224,3 +225,52 @@ def without_ids(value: Any) -> Any:
             if name not in ("arm_id", "baseline_id", "id")
         }
     return [without_ids(item) for item in value] if isinstance(value, list) else value
+
+
+DESCENT = {
+    "name": "descents",
+    "base": {
+        "dataset": "surface",
+        "data": {"surface": "toy"},
+        "model": "point",
+        "optimizer": {"name": "adam", "lr": 0.1},
+        "epochs": 2,
+    },
+    "grid": {"optimizer.keep_prob": [1.0, 0.5]},
+    "seeds": 1,
+}
+
+
+class TestFigures:
+    @pytest.mark.parametrize("name", ["learning-curves", "keep-prob", "forest"])
+    def test_each_is_a_file_for_paper_and_a_plot_for_the_page(
+        self, api: TestClient, dispatcher: Dispatcher, name: str
+    ) -> None:
+        sweep = f"/api/v1/sweeps/{finished(api, dispatcher)}"
+        drawn = api.get(f"{sweep}/figures/{name}.svg")
+        assert (drawn.status_code, drawn.content[:5]) == (200, b"<?xml")
+        plot = api.get(f"{sweep}/plots/{name}")
+        assert plot.json()["data"]
+        again = api.get(f"{sweep}/plots/{name}", headers={"If-None-Match": plot.headers["ETag"]})
+        assert again.status_code == 304
+
+    def test_a_descents_paths_begin_at_the_surfaces_points(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        sweep_id = str(api.post("/api/v1/sweeps", json=DESCENT).json()["id"])
+        early = api.get(f"/api/v1/sweeps/{sweep_id}/plots/descent")
+        assert (early.status_code, "yet" in early.json()["detail"]) == (404, True)
+        for _ in range(10):
+            dispatcher.step(0)
+        plot = api.get(f"/api/v1/sweeps/{sweep_id}/plots/descent").json()
+        paths = [each for each in plot["data"] if each.get("mode") == "lines"]
+        starts = SURFACES["toy"].drawn
+        assert len(paths) == 2 * len(starts)  # without LRD and with it
+        assert [(each["x"][0], each["y"][0]) for each in paths] == [*starts, *starts]
+        assert all(each["x"][0] != each["x"][-1] for each in paths)
+        drawn = api.get(f"/api/v1/sweeps/{sweep_id}/figures/descent.png")
+        assert drawn.content[1:4] == b"PNG"
+
+    def test_another_sweep_has_no_descent(self, api: TestClient) -> None:
+        answer = api.get(f"/api/v1/sweeps/{submit(api)['id']}/plots/descent")
+        assert (answer.status_code, "surface" in answer.json()["detail"]) == (404, True)

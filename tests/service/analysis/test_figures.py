@@ -3,12 +3,14 @@
 import math
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 
 from service.analysis import figures
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
+from service.analysis.descents import Grid, grid_of
 from service.analysis.looks import looks_of
 
 from .cases import arm, series, trials
@@ -21,7 +23,7 @@ ARMS = [
 ]
 LABELS = [each.label for each in ARMS]
 VALUES = {each.id: [0.90 + i / 50 + k / 200 for k in range(6)] for i, each in enumerate(ARMS)}
-BOWL = figures.Surface([-1, 0, 1], [-1, 0, 1], [[2, 1, 2], [1, 0, 1], [2, 1, 2]], optimum=(0, 0))
+BOWL = Grid([-1, 0, 1], [-1, 0, 1], [[2, 1, 2], [1, 0, 1], [2, 1, 2]], optima=[(0, 0)])
 
 
 def observed():
@@ -179,8 +181,18 @@ class TestDescentPaths:
         axes = figures.descent_paths(BOWL, [[(1, 1), (99, 99)]], []).axes[0]
         assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-1, 1))
 
+    @pytest.mark.parametrize(("name", "minima"), [("toy", 1), ("saddle", 2)])
+    def test_the_papers_surfaces_are_lowest_where_their_optima_are(self, name, minima):
+        grid = grid_of(name, points=161)
+        z = np.array(grid.z)
+        assert len(grid.optima) == minima
+        for x, y in grid.optima:
+            i = np.abs(np.array(grid.y) - y).argmin()
+            j = np.abs(np.array(grid.x) - x).argmin()
+            assert z[i, j] - z.min() < 0.01 * (np.median(z) - z.min())
+
     def test_a_saddle_has_no_optimum(self):
-        saddle = figures.Surface([-1, 0, 1], [-1, 0, 1], [[0, -1, 0], [1, 0, 1], [0, -1, 0]])
+        saddle = Grid([-1, 0, 1], [-1, 0, 1], [[0, -1, 0], [1, 0, 1], [0, -1, 0]])
         assert "optimum" not in legend(figures.descent_paths(saddle, [[(1, 1)]], []))
 
     @pytest.mark.parametrize(
@@ -188,4 +200,4 @@ class TestDescentPaths:
     )
     def test_a_grid_that_does_not_fit_is_an_error(self, z, said):
         with pytest.raises(ValueError, match=said):
-            figures.descent_paths(figures.Surface([0, 1, 2], [0, 1, 2], z), [], [])
+            figures.descent_paths(Grid([0, 1, 2], [0, 1, 2], z), [], [])

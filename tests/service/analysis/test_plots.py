@@ -9,12 +9,17 @@ import pytest
 from service.analysis import plots
 from service.analysis.arms import summarise
 from service.analysis.curves import mean_curves
+from service.analysis.descents import grid_of
 from service.analysis.looks import looks_of
 
 from .cases import arm, series, trials
 from .test_figures import ARMS, LABELS, curves, observed
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
+
+
+def descent(paths=((1, 1), (0.5, 0.2), (math.inf, 0))):
+    return plots.descent_paths(grid_of("saddle", 20), [[(1, 1), (0, 0)]], [paths, [(0, 1)]])
 
 
 def every():
@@ -26,6 +31,7 @@ def every():
         "seconds": plots.learning_curves(ARMS, {"test_accuracy": curves()}, by="seconds"),
         "keep_prob": plots.against_keep_prob(summaries, "test_accuracy"),
         "forest": plots.forest(comparisons),
+        "descent": descent(),
         "nothing": plots.learning_curves([], {}),
         "no comparison": plots.forest([]),
         "no arm": plots.against_keep_prob([], "test_accuracy"),
@@ -121,3 +127,19 @@ class TestForest:
         _, comparisons = observed()
         symbols = every()["forest"]["data"][0]["marker"]["symbol"]
         assert symbols == ["circle" if each.significant else "circle-open" for each in comparisons]
+
+
+class TestDescentPaths:
+    def test_paths_starts_and_optima_stand_over_the_contours(self):
+        contour, without, first, second, starts, optima = descent()["data"]
+        assert contour["type"] == "contour"
+        assert max(map(max, contour["z"])) == contour["contours"]["end"]  # every level is drawn
+        assert (without["name"], without["line"]["dash"]) == ("without LRD", "dash")
+        assert (first["name"], first["line"]["dash"]) == ("with LRD", "solid")
+        assert first["showlegend"]
+        assert not second["showlegend"]
+        assert (starts["x"], starts["y"]) == ([1, 1, 0], [1, 1, 1])
+        assert (optima["x"], optima["y"]) == ([1.0, -1.0], [-1.0, 1.0])
+
+    def test_a_path_ends_where_it_is_no_longer_finite(self):
+        assert descent()["data"][2]["x"] == [1, 0.5]

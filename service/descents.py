@@ -1,0 +1,54 @@
+"""The paths that a sweep's descents took, as the workers left them in the trials' folders."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path as File
+
+from lrd_core.trial_folder import paths_file, trial_folder
+from service.analysis.configurations import KEEP_PROB, flatten
+from service.analysis.descents import Path
+from service.errors import NotFound
+from service.results import Results
+
+
+@dataclass(frozen=True)
+class Descents:
+    """The paths of each arm's first trial that has ended well."""
+
+    surface: str
+    without: list[Path]
+    with_lrd: list[Path]
+
+
+def descents_of(found: Results, storage: File) -> Descents:
+    """Read them.
+
+    Raises:
+        NotFound: the sweep has no descent, or none that has ended well yet.
+    """
+    surfaces = {arm.id: (arm.config.get("data") or {}).get("surface") for arm in found.arms}
+    surface = next((name for name in surfaces.values() if name), None)
+    if surface is None:
+        raise NotFound("only sweeps on dataset `surface` have descent paths")
+    plain = {arm.id for arm in found.arms if flatten(arm.config).get(KEEP_PROB) == 1.0}
+    first = {
+        str(trial.arm_id): trial.id
+        for trial in reversed(found.trials)
+        if trial.state == "succeeded"
+    }
+    without: list[Path] = []
+    with_lrd: list[Path] = []
+    for arm in found.arms:
+        if surfaces[arm.id] == surface and arm.id in first:
+            paths = _read(paths_file(trial_folder(storage, first[arm.id])))
+            (without if arm.id in plain else with_lrd).extend(paths)
+    if not without and not with_lrd:
+        raise NotFound("no descent of this sweep has left its paths yet")
+    return Descents(surface, without, with_lrd)
+
+
+def _read(file: File) -> list[Path]:
+    try:
+        return list(json.loads(file.read_text()))
+    except FileNotFoundError:  # imported from elsewhere, or run before paths were kept
+        return []
