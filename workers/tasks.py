@@ -6,11 +6,13 @@ A worker has no database, no URL and no password: what it has to say, it yields.
 """
 
 import json
+import logging
 import os
 import socket
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,8 +58,11 @@ def run_trial(
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(device)}
         log.write(f"attempt {attempt} starts: {environment}")
-        state = TrainState.create(spec, device)
-        yield "started", {**environment, "optimizer_form": state.optimizer_form}
+        with log.hearing("lrd_core"):  # e.g. that no compiler is here
+            state = TrainState.create(spec, device)
+        data = getattr(state.task, "data_sha256", None)  # a task of another package may have none
+        form = state.optimizer_form
+        yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
         newest = checkpoint.load_newest(folder, known, device)
         if newest is not None:
@@ -131,6 +136,18 @@ class _Log:
                 file.write(f"{stamp} {text}\n")
         except OSError:
             return
+
+    @contextmanager
+    def hearing(self, name: str) -> Iterator[None]:
+        """Within, what is logged below `name` from INFO on stands here too."""
+        handler = logging.Handler(logging.INFO)
+        handler.emit = lambda record: self.write(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
 def _line(report: dict[str, Any]) -> str:

@@ -8,11 +8,11 @@ from fastapi.responses import PlainTextResponse
 
 from lrd_core.trial_folder import log_file, trial_folder
 from service.api.context import DatabaseDep, PageSize, PageToken, SettingsDep, decode_token, page_of
-from service.api.views import attempt_view, event_view, report_view, trial_view
+from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
 from service.store import sweeps as store
-from service.store.models import Arm, Trial
+from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"])
@@ -22,10 +22,13 @@ TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.get("")
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
-    """One trial."""
+    """One trial, with the provenance of its numbers."""
     with database.read() as session:
         trial = store.get_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
+        arm, sweep = session.get_one(Arm, trial.arm_id), session.get_one(Sweep, trial.sweep_id)
+        attempt = session.get(Attempt, (trial_id, trial.attempt))
+        provenance = provenance_view(trial, arm, sweep.code_version, attempt)
+        return {**trial_view(trial, arm.config), "provenance": provenance}
 
 
 @router.post("/cancel")

@@ -4,7 +4,7 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
-from service.store.models import Attempt, Event, Lease, Report, Sweep, Trial
+from service.store.models import Arm, Attempt, Event, Lease, Report, Sweep, Trial
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
@@ -55,6 +55,19 @@ def trial_view(trial: Trial, config: dict[str, Any]) -> dict[str, Any]:
         "started_at": rfc3339(trial.started_at),
         "finished_at": rfc3339(trial.finished_at),
         "cancel_requested_at": rfc3339(trial.cancel_requested_at),
+    }
+
+
+def provenance_view(trial: Trial, arm: Arm, code: str, attempt: Attempt | None) -> dict[str, Any]:
+    """All that a trial's numbers depend on; the environment is that of its newest attempt, None
+    until that has begun."""
+    return {
+        "code_version": code,
+        "config_sha256": arm.config_sha256,
+        "seed": trial.seed,
+        "reused_from": trial.reused_from,
+        "weights_sha256": trial.weights_sha256,
+        "environment": None if attempt is None else attempt.environment,
     }
 
 

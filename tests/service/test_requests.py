@@ -1,5 +1,6 @@
 """What people may ask of sweeps and trials, over REST, in every state; and asked twice."""
 
+import re
 from typing import Any
 
 import pytest
@@ -260,6 +261,12 @@ def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Di
     (attempt,) = api.get(f"{path}/attempts").json()["items"]
     assert attempt["outcome"] == "succeeded"
     assert attempt["environment"]["torch"]
+    provenance = api.get(path).json()["provenance"]
+    assert provenance["environment"] == attempt["environment"]
+    assert provenance["seed"] == trial["seed"]
+    assert re.fullmatch("[0-9a-f]{64}", provenance["config_sha256"])
+    assert re.fullmatch("[0-9a-f]{64}", attempt["environment"]["data_sha256"])
+    assert {"commit", "dirty", "lrd", "device", "driver"} <= set(attempt["environment"])
     moves = [(e["from_state"], e["to_state"]) for e in api.get(f"{path}/events").json()["items"]]
     assert moves == [("queued", "running"), ("running", "succeeded")]
     kinds = [e["kind"] for e in api.get(f"/api/v1/sweeps/{sweep_id}/events").json()["items"]]
