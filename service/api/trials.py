@@ -1,12 +1,11 @@
 """/trials: one training run: its epochs, attempts, events, log; cancel and retry."""
 
-from pathlib import Path as File
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse
 
-from lrd_core.trial_folder import log_file, trial_folder
+from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service.api.context import DatabaseDep, PageSize, PageToken, SettingsDep, decode_token, page_of
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
@@ -101,8 +100,8 @@ def logs(
     number = attempt or trial.attempt
     if number > trial.attempt:
         raise NotFound(f"trial {trial_id} has had {trial.attempt} attempts, not {number}")
-    path = log_file(trial_folder(settings.storage, trial_id), number)
-    return PlainTextResponse("".join(_last_lines(path, tail)))
+    lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
+    return PlainTextResponse("".join(lines))
 
 
 def _existing(database: Database, trial_id: int) -> Trial:
@@ -110,9 +109,8 @@ def _existing(database: Database, trial_id: int) -> Trial:
         return store.get_trial(session, trial_id)
 
 
-def _last_lines(path: File, count: int) -> list[str]:
+def _last_lines(folder: TrialFolder, name: str, count: int) -> list[str]:
     try:
-        with path.open(errors="replace") as file:
-            return file.readlines()[-count:]
+        return folder.read(name).decode(errors="replace").splitlines(keepends=True)[-count:]
     except FileNotFoundError:
         return []

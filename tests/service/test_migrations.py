@@ -51,7 +51,7 @@ def test_the_newest_revision_is_what_the_models_say(tmp_path: Path) -> None:
 
 def finished_sweep(api: TestClient, database: Database, settings: Settings) -> str:
     sweep_id = str(api.post("/api/v1/sweeps", json=small_sweep()).json()["id"])
-    dispatcher = Dispatcher(database, InlineExecutor(settings.storage), lease_seconds=60)
+    dispatcher = Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
     for _ in range(20):
         dispatcher.step(0)
     assert api.get(f"/api/v1/sweeps/{sweep_id}").json()["state"] == "succeeded"

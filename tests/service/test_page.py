@@ -63,7 +63,7 @@ def submit(url: str, **changes: Any) -> str:
 
 
 def train(database: Database, settings: Settings, steps: int) -> None:
-    dispatcher = Dispatcher(database, InlineExecutor(settings.storage), 60)
+    dispatcher = Dispatcher(database, InlineExecutor(settings.trials), 60)
     for _ in range(steps):
         dispatcher.step(0)
 
