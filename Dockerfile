@@ -12,6 +12,9 @@ RUN uv pip install --no-cache --compile-bytecode --constraint requirements.lock 
       -r pyproject.toml --extra service hatchling editables
 COPY . .
 RUN uv pip install --no-cache --no-deps --no-build-isolation .
+# --build-arg LRD_COMMIT=$(git describe --always --dirty --abbrev=40 --exclude='*'): every trial records it.
+ARG LRD_COMMIT
+ENV LRD_COMMIT=$LRD_COMMIT
 USER lrd
 EXPOSE 8000
 CMD ["lrd", "api"]
@@ -21,5 +24,8 @@ RUN uv pip install --no-cache --compile-bytecode --constraint requirements.lock 
       -r pyproject.toml --extra service --extra compute hatchling editables
 COPY . .
 RUN uv pip install --no-cache --no-deps --no-build-isolation .
+# --build-arg LRD_COMMIT=$(git describe --always --dirty --abbrev=40 --exclude='*'): every trial records it.
+ARG LRD_COMMIT
+ENV LRD_COMMIT=$LRD_COMMIT
 USER lrd
 CMD ["lrd", "dispatch"]

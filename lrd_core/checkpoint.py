@@ -1,6 +1,6 @@
 """Checkpoints on disk: whole or absent, named by their content, safe to load.
 
-A checkpoint is written whole (`whole.py`). Its SHA-256 travels with the epoch report; only a
+A checkpoint is written whole (`trial_folder.py`). Its SHA-256 travels with the epoch report; only a
 file with the expected sum is loaded, and only as tensors and plain data, never as code.
 """
 
@@ -10,13 +10,12 @@ import io
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from lrd_core.errors import CheckpointError
-from lrd_core.whole import write_whole
+from lrd_core.trial_folder import TrialFolder
 
 KEPT = 2
 """Newest checkpoints of a trial that stay: the last one, and one to fall back on."""
@@ -24,64 +23,65 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved state: its epoch, its file's name in the trial's directory, and its sum."""
+    """A saved state: its epoch, its file's name in the trial's folder, and its sum."""
 
     epoch: int
     name: str
     sha256: str
 
 
-def save(directory: Path, epoch: int, state: dict[str, Any]) -> Checkpoint:
-    """Write `state` durably into `directory`, then drop all but the newest two.
+def save(folder: TrialFolder, epoch: int, state: dict[str, Any]) -> Checkpoint:
+    """Write `state` durably into `folder`, then drop all but the newest two.
 
     Raises:
         OSError: the disk is full or broken; older checkpoints are untouched.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
     sha256 = hashlib.sha256(content).hexdigest()
     checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-{sha256[:16]}.pt", sha256)
-    write_whole(directory / checkpoint.name, content)
-    for old in sorted(directory.glob("epoch-*.pt"))[:-KEPT]:
-        with contextlib.suppress(FileNotFoundError):
-            old.unlink()
+    folder.write(checkpoint.name, content)
+    saved = [name for name in folder.names() if name.startswith("epoch-")]
+    for name in saved[:-KEPT]:
+        folder.delete(name)
     return checkpoint
 
 
 def load(
-    directory: Path, checkpoint: Checkpoint, device: torch.device | str = "cpu"
+    folder: TrialFolder, checkpoint: Checkpoint, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
     """The saved state.
 
     Raises:
         CheckpointError: the file is absent, or is not the one that was written.
     """
-    path = directory / checkpoint.name
+    place = f"{folder}/{checkpoint.name}"
     try:
-        content = path.read_bytes()
+        content = folder.read(checkpoint.name)
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+        raise CheckpointError(
+            f"checkpoint {place} cannot be read: {error.strerror or error}"
+        ) from None
     if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
-        raise CheckpointError(f"checkpoint {path} is torn or was changed: its SHA-256 is wrong")
+        raise CheckpointError(f"checkpoint {place} is torn or was changed: its SHA-256 is wrong")
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"checkpoint {path} does not hold tensors and plain data alone; it is not loaded"
+            f"checkpoint {place} does not hold tensors and plain data alone; it is not loaded"
         ) from None
     assert isinstance(state, dict)
     return state
 
 
 def load_newest(
-    directory: Path, checkpoints: Iterable[Checkpoint], device: torch.device | str = "cpu"
+    folder: TrialFolder, checkpoints: Iterable[Checkpoint], device: torch.device | str = "cpu"
 ) -> tuple[Checkpoint, dict[str, Any]] | None:
     """The newest checkpoint that is whole, or None if there is none."""
     for checkpoint in sorted(checkpoints, key=lambda each: each.epoch, reverse=True):
         with contextlib.suppress(CheckpointError):
-            return checkpoint, load(directory, checkpoint, device)
+            return checkpoint, load(folder, checkpoint, device)
     return None
 
 

@@ -4,8 +4,13 @@ Equal fingerprints give equal numbers, bit for bit: the same small network gave 
 one thread than with two.
 """
 
+import functools
+import os
 import platform
+import re
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,15 +34,49 @@ def pin(spec: TrialSpec) -> None:
 
 
 def fingerprint(device: torch.device) -> dict[str, Any]:
-    """What the numbers of a trial depend on beside its spec."""
+    """What the numbers of a trial depend on beside its spec and its data."""
     return {
         "lrd": _lrd_version(),
+        **source(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
     }
+
+
+@functools.cache
+def source() -> dict[str, Any]:
+    """`commit` and `dirty` of the code: of the git checkout that it runs from, or as `LRD_COMMIT`
+    says (`git describe --always --dirty`, set when an image is built); None where neither is."""
+    said = os.environ.get("LRD_COMMIT") or _described(Path(__file__).parents[1])
+    if not said:
+        return {"commit": None, "dirty": None}
+    return {"commit": said.removesuffix("-dirty"), "dirty": said.endswith("-dirty")}
+
+
+def _described(checkout: Path) -> str:
+    if not (checkout / ".git").exists():  # an installed wheel
+        return ""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        said = subprocess.run(  # noqa: S603
+            command, cwd=checkout, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""
+
+
+def _driver() -> str | None:
+    try:
+        words = Path("/proc/driver/nvidia/version").read_text()
+    except OSError:
+        return None
+    found = re.search(r"\d+\.\d+[.\d]*", words)
+    return found.group() if found else None
 
 
 def _cpu() -> str:

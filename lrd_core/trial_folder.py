@@ -1,31 +1,181 @@
-"""What lies where in a trial's folder, on storage that all nodes and the service share.
+"""A trial's folder, on storage that all nodes and the service share: a path, or any fsspec URL.
 
-    <storage>/trials/<id>/epoch-000003-<sha256>.pt    checkpoints, the newest two
-                          attempt-1.log               what each attempt did, line by line
-                          paths.json                  of a descent: the ways it took, for a figure
-                          stop-1                      asks the attempt to save its state and stop
+    <trials>/<id>/epoch-000003-<sha256>.pt    checkpoints, the newest two
+                  attempt-1.log               what each attempt did, line by line
+                  paths.json                  of a descent: the ways it took, for a figure
+                  stop-1                      asks the attempt to save its state and stop
 
-Free of torch: the service reads logs.
+Free of torch: the service reads logs. A file is there whole or not at all, a log but for its end.
 """
 
+import contextlib
+import time
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
+
+from lrd_core.whole import write_whole
+
+PATHS = "paths.json"
+"""`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
+UPLOAD_SECONDS = 2.0
+"""Where nothing can be appended to a file, a log is written anew, at most so often."""
 
 
-def trial_folder(storage: Path, trial_id: int) -> Path:
-    """The folder of one trial."""
-    return storage / "trials" / str(trial_id)
-
-
-def log_file(folder: Path, attempt: int) -> Path:
+def log_name(attempt: int) -> str:
     """What the attempt did, line by line."""
-    return folder / f"attempt-{attempt}.log"
+    return f"attempt-{attempt}.log"
 
 
-def paths_file(folder: Path) -> Path:
-    """`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
-    return folder / "paths.json"
-
-
-def stop_file(folder: Path, attempt: int) -> Path:
+def stop_name(attempt: int) -> str:
     """Its presence asks the attempt to save its state after the present epoch, and stop."""
-    return folder / f"stop-{attempt}"
+    return f"stop-{attempt}"
+
+
+class TrialFolder(Protocol):
+    """What workers, dispatcher and service do with a trial's folder; all may raise OSError."""
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Put a file there whole, durably, in place of what was there."""
+
+    def read(self, name: str) -> bytes:
+        """A whole file; FileNotFoundError if it is not there."""
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there now."""
+
+    def names(self) -> list[str]:
+        """Its files, sorted; none where the folder does not exist yet."""
+
+    def delete(self, name: str) -> None:
+        """Take a file away, if it is there."""
+
+    def append(self, name: str, line: str) -> None:
+        """Add a line to a log that this process alone writes; readers may see it later."""
+
+    def flush(self) -> None:
+        """Let readers see all that was appended."""
+
+
+def trial_folder(trials: str, trial_id: int) -> TrialFolder:
+    """The folder of one trial below `trials`: a path, or an fsspec URL such as `s3://bucket/lrd`."""
+    address = f"{trials.rstrip('/')}/{trial_id}"
+    return RemoteFolder(address) if "://" in address else LocalFolder(Path(address))
+
+
+class LocalFolder:
+    """A directory of a file system that all nodes have."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """As TrialFolder says."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / name, content)
+
+    def read(self, name: str) -> bytes:
+        """As TrialFolder says."""
+        return (self.path / name).read_bytes()
+
+    def exists(self, name: str) -> bool:
+        """As TrialFolder says."""
+        return (self.path / name).exists()
+
+    def names(self) -> list[str]:
+        """As TrialFolder says."""
+        return sorted(each.name for each in self.path.glob("[!.]*"))
+
+    def delete(self, name: str) -> None:
+        """As TrialFolder says."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def append(self, name: str, line: str) -> None:
+        """As TrialFolder says."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / name).open("a") as file:
+            file.write(line + "\n")
+
+    def flush(self) -> None:
+        """As TrialFolder says."""
+
+
+class RemoteFolder:
+    """A prefix of an object store, by fsspec; its errors come as OSError, whatever they were."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._logs: dict[str, list[str]] = {}
+        self._unseen: set[str] = set()
+        self._uploaded_at = 0.0
+
+    def __str__(self) -> str:
+        return self._address
+
+    @cached_property
+    def _place(self) -> tuple[Any, str]:
+        import fsspec
+
+        with _as_os_error(self._address):
+            return fsspec.core.url_to_fs(self._address)  # type: ignore[no-any-return]
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """As TrialFolder says; one PUT is whole or not at all."""
+        system, path = self._place
+        with _as_os_error(self._address):
+            system.makedirs(path, exist_ok=True)
+            system.pipe_file(f"{path}/{name}", bytes(content))
+
+    def read(self, name: str) -> bytes:
+        """As TrialFolder says."""
+        system, path = self._place
+        with _as_os_error(self._address):
+            return bytes(system.cat_file(f"{path}/{name}"))
+
+    def exists(self, name: str) -> bool:
+        """As TrialFolder says."""
+        return name in self.names()
+
+    def names(self) -> list[str]:
+        """As TrialFolder says."""
+        system, path = self._place
+        with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
+            system.invalidate_cache()  # others write here
+            return sorted(found.rsplit("/", 1)[-1] for found in system.ls(path, detail=False))
+        return []
+
+    def delete(self, name: str) -> None:
+        """As TrialFolder says."""
+        system, path = self._place
+        with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
+            system.rm_file(f"{path}/{name}")
+
+    def append(self, name: str, line: str) -> None:
+        """As TrialFolder says."""
+        self._logs.setdefault(name, []).append(line + "\n")
+        self._unseen.add(name)
+        if time.monotonic() - self._uploaded_at >= UPLOAD_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """As TrialFolder says."""
+        for name in sorted(self._unseen):
+            self.write(name, "".join(self._logs[name]).encode())
+        self._unseen.clear()
+        self._uploaded_at = time.monotonic()
+
+
+@contextlib.contextmanager
+def _as_os_error(address: str) -> Any:
+    """A store's own kinds of error (no network, no permission) as OSError that names the place."""
+    try:
+        yield
+    except OSError:
+        raise
+    except ImportError as error:  # e.g. s3:// without s3fs
+        raise OSError(f"{address} needs a package that is not installed: {error}") from None
+    except Exception as error:
+        raise OSError(f"{address}: {type(error).__name__}: {error}") from error

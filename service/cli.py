@@ -16,6 +16,8 @@ from service.client import Client
 app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
+data = typer.Typer(help="The data sets of this node.", no_args_is_help=True)
+app.add_typer(data, name="data")
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
@@ -66,6 +68,30 @@ def db_check() -> None:
         typer.echo(f"{error} Run `lrd db upgrade`.", err=True)
         raise typer.Exit(1) from None
     typer.echo("the database is at the newest schema")
+
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where they lie; by default LRD_DATA_DIR, or ~/.cache/lrd.")
+]
+
+
+@data.command("ls")
+def data_ls(data_dir: DataDir = None) -> None:
+    """Which data sets are here, where, and what is missing of them."""
+    from lrd_core.datasets import catalogue
+
+    for each in catalogue.listing(data_dir):
+        typer.echo(f"{each.name:<17} {each.detail}\n{'':<17} {each.where}")
+
+
+@data.command("fetch")
+def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
+    """Download the data sets NAMES, what is missing of them; one process of a node at a time."""
+    from lrd_core.datasets import catalogue
+
+    for name in names:
+        found = catalogue.fetch(name, data_dir)
+        typer.echo(f"{found.name}: {found.where} ({found.detail})")
 
 
 def _database() -> Any:

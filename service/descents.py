@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path as File
 
-from lrd_core.trial_folder import paths_file, trial_folder
+from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder
 from service.analysis.configurations import KEEP_PROB, flatten
 from service.analysis.descents import Path
 from service.errors import NotFound
@@ -20,8 +19,8 @@ class Descents:
     with_lrd: list[Path]
 
 
-def descents_of(found: Results, storage: File) -> Descents:
-    """Read them.
+def descents_of(found: Results, trials: str) -> Descents:
+    """Read them from `trials`, a path or an fsspec URL.
 
     Raises:
         NotFound: the sweep has no descent, or none that has ended well yet.
@@ -40,15 +39,15 @@ def descents_of(found: Results, storage: File) -> Descents:
     with_lrd: list[Path] = []
     for arm in found.arms:
         if surfaces[arm.id] == surface and arm.id in first:
-            paths = _read(paths_file(trial_folder(storage, first[arm.id])))
+            paths = _read(trial_folder(trials, first[arm.id]))
             (without if arm.id in plain else with_lrd).extend(paths)
     if not without and not with_lrd:
         raise NotFound("no descent of this sweep has left its paths yet")
     return Descents(surface, without, with_lrd)
 
 
-def _read(file: File) -> list[Path]:
+def _read(folder: TrialFolder) -> list[Path]:
     try:
-        return list(json.loads(file.read_text()))
+        return list(json.loads(folder.read(PATHS)))
     except FileNotFoundError:  # imported from elsewhere, or run before paths were kept
         return []

@@ -26,7 +26,7 @@ def main() -> None:
     def asked(signum: int, frame: FrameType | None) -> None:
         stop.set()
 
-    executor = RayExecutor(settings.ray_address, settings.storage, settings.checkpoint_seconds)
+    executor = RayExecutor(settings.ray_address, settings.trials, settings.checkpoint_seconds)
     # After ray.init(), which installs handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)

@@ -19,6 +19,9 @@ class Settings(BaseSettings):
     """A file with the database's password, so that it stands in no variable."""
     storage_dir: Path = Path("~/.lrd")
     """Checkpoints, logs and the SQLite file. With several nodes: a path that all of them share."""
+    trials_url: str = ""
+    """Where the trials' checkpoints and logs lie instead of `<storage_dir>/trials`, as any fsspec
+    URL that all nodes and the service reach, e.g. `s3://bucket/lrd` (extra `s3`)."""
     data_dir: Path = Path("~/.cache/lrd")
     """Where the data sets lie on each node."""
     ray_address: str = "local"
@@ -44,6 +47,11 @@ class Settings(BaseSettings):
     def storage(self) -> Path:
         """The storage directory, absolute."""
         return self.storage_dir.expanduser().resolve()
+
+    @cached_property
+    def trials(self) -> str:
+        """Where the trials' folders lie: a path or a URL."""
+        return self.trials_url or str(self.storage / "trials")
 
     @cached_property
     def database(self) -> str:

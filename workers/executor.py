@@ -6,13 +6,12 @@ out-of-memory never end. Tries are counted in the trials table.
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
 
-from lrd_core.trial_folder import stop_file, trial_folder
+from lrd_core.trial_folder import stop_name, trial_folder
 from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
@@ -24,9 +23,12 @@ Key = tuple[int, int]
 class RayExecutor:
     """Runs trials on a Ray cluster, of which this process is a driver."""
 
-    def __init__(self, address: str, storage: Path, checkpoint_seconds: float) -> None:
-        """Join the cluster at `address`, or start one on this machine if it is `local`."""
-        self._storage, self._checkpoint_seconds = storage, checkpoint_seconds
+    def __init__(self, address: str, trials: str, checkpoint_seconds: float) -> None:
+        """Join the cluster at `address`, or start one on this machine if it is `local`.
+
+        `trials`: path or fsspec URL of the trials' folders, shared by all nodes.
+        """
+        self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
         self._streams: dict[Any, Key] = {}
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
@@ -52,8 +54,9 @@ class RayExecutor:
         """Start an attempt with the resources that its spec asks for."""
         needs = spec["resources"]
         task = self._task.options(num_cpus=needs["num_cpus"], num_gpus=needs["num_gpus"])
-        directory = str(trial_folder(self._storage, trial_id))
-        stream = task.remote(spec, directory, attempt, checkpoints, self._checkpoint_seconds)
+        stream = task.remote(
+            spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
+        )
         self._streams[stream] = (trial_id, attempt)
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
@@ -94,9 +97,7 @@ class RayExecutor:
 
     def stop(self, trial_id: int, attempt: int) -> None:
         """Ask an attempt to save its state after the present epoch, and end."""
-        path = stop_file(trial_folder(self._storage, trial_id), attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        trial_folder(self._trials, trial_id).write(stop_name(attempt), b"")
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
         """End an attempt now; with `force` even one that hangs, by killing its process."""

@@ -6,16 +6,18 @@ A worker has no database, no URL and no password: what it has to say, it yields.
 """
 
 import json
+import logging
 import os
 import socket
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lrd_core.trial_folder import log_file, paths_file, stop_file
+from lrd_core.trial_folder import PATHS, TrialFolder, log_name, stop_name, trial_folder
 
 Message = tuple[Any, ...]
 
@@ -25,7 +27,8 @@ PATH_POINTS = 500
 
 def run_trial(
     document: dict[str, Any],
-    directory: str,
+    trials: str,
+    trial_id: int,
     attempt: int,
     checkpoints: list[tuple[int, str, str]],
     checkpoint_seconds: float,
@@ -34,7 +37,8 @@ def run_trial(
 
     Args:
         document: a TrialSpec as plain data.
-        directory: of the trial's checkpoints and logs; shared by all nodes.
+        trials: path or fsspec URL that holds every trial's folder; shared by all nodes.
+        trial_id: whose folder it is.
         attempt: which try this is; names its log and the file that asks it to stop.
         checkpoints: (epoch, name, sha256) of those that are recorded.
         checkpoint_seconds: a checkpoint is written when the last is at least this old.
@@ -47,7 +51,7 @@ def run_trial(
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
 
-    folder = Path(directory)
+    folder = trial_folder(trials, trial_id)
     log = _Log(folder, attempt)
     try:
         spec = TrialSpec.parse(document)
@@ -56,8 +60,11 @@ def run_trial(
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(device)}
         log.write(f"attempt {attempt} starts: {environment}")
-        state = TrainState.create(spec, device)
-        yield "started", {**environment, "optimizer_form": state.optimizer_form}
+        with log.hearing("lrd_core"):  # e.g. that no compiler is here
+            state = TrainState.create(spec, device)
+        data = getattr(state.task, "data_sha256", None)  # a task of another package may have none
+        form = state.optimizer_form
+        yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
         newest = checkpoint.load_newest(folder, known, device)
         if newest is not None:
@@ -68,44 +75,44 @@ def run_trial(
         saved_at = time.monotonic()
         for report in train(spec, state):
             saved = None
-            stop = stop_file(folder, attempt).exists()
+            stop = folder.exists(stop_name(attempt))
             if stop or time.monotonic() - saved_at >= checkpoint_seconds:
                 written = checkpoint.save(folder, state.epoch, state.state_dict())
                 saved, saved_at = (written.name, written.sha256), time.monotonic()
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
             if stop and state.epoch < spec.epochs:
-                log.write("stops here: asked to")
+                log.end("stops here: asked to")
                 yield "ended", "user", "stopped", None
                 return
         if spec.task_name == "descent":
             _leave_paths(spec, folder)
         weights = checkpoint.weights_sha256(state.model)
     except TrialError as error:
-        log.write(f"ends: {error}")
+        log.end(f"ends: {error}")
         yield "ended", error.reason, str(error), None
     except torch.OutOfMemoryError as error:
-        log.write(traceback.format_exc())
+        log.end(traceback.format_exc())
         yield "ended", "oom", str(error).splitlines()[0], None
     except Exception as error:
-        log.write(traceback.format_exc())
+        log.end(traceback.format_exc())
         where_raised = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where_raised.filename).name}:{where_raised.lineno}"
         yield "ended", "error", f"{type(error).__name__}: {error} ({place})", None
     else:
-        log.write(f"done; the weights' SHA-256 is {weights}")
+        log.end(f"done; the weights' SHA-256 is {weights}")
         yield "ended", None, None, weights
 
 
-def _leave_paths(spec: Any, folder: Path) -> None:
+def _leave_paths(spec: Any, folder: TrialFolder) -> None:
     """What a figure of descents shows; the service, without torch, cannot compute it."""
     from lrd_core.surfaces import SURFACES
     from lrd_core.tasks.descent import paths
-    from lrd_core.whole import write_whole
 
     ways = paths(spec, SURFACES[spec.data.surface].drawn)  # (steps + 1, n, 2)
     few = ways[:: max(1, len(ways) // PATH_POINTS)].transpose(1, 0, 2)
-    write_whole(paths_file(folder), json.dumps(few.round(4).tolist()).encode())
+    with suppress(OSError):  # it costs a figure, never the trial
+        folder.write(PATHS, json.dumps(few.round(4).tolist()).encode())
 
 
 def warm_up() -> None:
@@ -120,17 +127,31 @@ def warm_up() -> None:
 class _Log:
     """Lines for the reader; a full disk costs the log, never the trial."""
 
-    def __init__(self, directory: Path, attempt: int) -> None:
-        self._path = log_file(directory, attempt)
+    def __init__(self, folder: TrialFolder, attempt: int) -> None:
+        self._folder, self._name = folder, log_name(attempt)
 
     def write(self, text: str) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with suppress(OSError):
+            self._folder.append(self._name, f"{stamp} {text}")
+
+    def end(self, text: str) -> None:
+        """The last line: from now on readers see all of it."""
+        self.write(text)
+        with suppress(OSError):
+            self._folder.flush()
+
+    @contextmanager
+    def hearing(self, name: str) -> Iterator[None]:
+        """Within, what is logged below `name` from INFO on stands here too."""
+        handler = logging.Handler(logging.INFO)
+        handler.emit = lambda record: self.write(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(f"{stamp} {text}\n")
-        except OSError:
-            return
+            yield
+        finally:
+            logger.removeHandler(handler)
 
 
 def _line(report: dict[str, Any]) -> str:

@@ -16,6 +16,10 @@ class Task(Protocol):
 
     steps_per_epoch: int
 
+    @property
+    def data_sha256(self) -> str | None:
+        """Of the data set as it is used here; None where there is none."""
+
     def model(self) -> nn.Module:
         """The network with its initial weights, on the device."""
 

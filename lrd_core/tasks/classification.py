@@ -23,6 +23,7 @@ class Classification:
         self.spec = spec
         self.device = device
         self.data = load_images(spec.dataset, data_dir).first(spec.data.max_examples)
+        self.data_sha256 = self.data.sha256
         self.batches = Batches(self.data, device)
         self.channels_last = spec.model != "fcnet" and spec.execution.channels_last != "off"
         for regularizer in spec.regularizers:

@@ -23,6 +23,7 @@ class Descent:
     """Every starting point of the surface is a run of its own; the metrics are over all runs."""
 
     steps_per_epoch = STEPS_PER_EPOCH
+    data_sha256: str | None = None
 
     def __init__(
         self,

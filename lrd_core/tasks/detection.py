@@ -32,6 +32,7 @@ class Detection:
         self.spec = spec
         self.device = device
         self.split = voc.detection(data_dir).first(spec.data.max_examples)
+        self.data_sha256 = self.split.sha256
         self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
         self.epoch = 0
 

@@ -39,6 +39,7 @@ class Segmentation:
         self.spec = spec
         self.device = device
         self.split = voc.segmentation(data_dir).first(spec.data.max_examples)
+        self.data_sha256 = self.split.sha256
         self.crop = spec.data.crop_size or CROP
         self.channels_last = spec.execution.channels_last != "off"
         self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))

@@ -3,6 +3,7 @@
 Both take `differences` of shape (k, n): k comparisons of n pairs each.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +22,8 @@ SEED = 1912_00144
 """Of both random streams: the same numbers give the same p and interval, always."""
 
 _TABULATED_UP_TO = 10
+_FEW_RESAMPLES_UP_TO = 7
+"""1,716 different resamples; of 8 pairs there are more than RESAMPLES."""
 _BLOCK = 4_000_000
 
 
@@ -62,14 +65,13 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
     n = differences.shape[1]
     if n == 1:
         return differences[:, 0].copy(), differences[:, 0].copy()
-    means = np.concatenate([differences @ weights for weights in _bootstrap_weights(n)], axis=1)
-    means.sort(axis=1)
+    means, times = _resampled_means(differences)
     observed = differences.mean(axis=1)
     # Resampled means equal to the observed one but for rounding count half.
     slack = 8 * np.finfo(float).eps * np.abs(differences).max(axis=1)
-    below = (means < (observed - slack)[:, None]).mean(axis=1)
-    up_to = (means <= (observed + slack)[:, None]).mean(axis=1)
-    bias = special.ndtri((below + up_to) / 2)
+    below = (times * (means < (observed - slack)[:, None])).sum(axis=1)
+    up_to = (times * (means <= (observed + slack)[:, None])).sum(axis=1)
+    bias = special.ndtri((below + up_to) / 2 / RESAMPLES)
 
     centred = differences - observed[:, None]
     flat = np.ptp(differences, axis=1) == 0
@@ -84,7 +86,7 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
         z = bias + special.ndtri(tail)
         with np.errstate(invalid="ignore"):
             level = special.ndtr(bias + z / (1 - acceleration * z))
-        end = _quantiles(means, np.where(flat, 0.5, level))
+        end = _quantiles(means, times, np.where(flat, 0.5, level))
         ends.append(np.where(flat, differences[:, 0], end))
     return ends[0], ends[1]
 
@@ -133,11 +135,40 @@ def _bootstrap_weights(n: int) -> Iterator[Floats]:
         left -= size
 
 
-def _quantiles(rows: Floats, levels: Floats) -> Floats:
-    """One quantile of each sorted row, linearly interpolated, as `numpy.quantile` does."""
-    place = np.clip(levels, 0, 1) * (rows.shape[1] - 1)
+def _resampled_means(differences: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """The RESAMPLES means of each row, sorted; and how many resamples have each: both (k, u).
+
+    A few pairs give few different resamples (5 give 126), so each is computed once.
+    """
+    n = differences.shape[1]
+    if n > _FEW_RESAMPLES_UP_TO:
+        means = np.concatenate([differences @ each for each in _bootstrap_weights(n)], axis=1)
+        means.sort(axis=1)
+        return means, np.ones((1, 1), np.int64)
+    weights, times = _few_resamples(n)
+    means = differences @ weights
+    order = np.argsort(means, axis=1)
+    return np.take_along_axis(means, order, axis=1), times[order]
+
+
+@functools.lru_cache
+def _few_resamples(n: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    every = np.concatenate(list(_bootstrap_weights(n)), axis=1)
+    weights, times = np.unique(every, axis=1, return_counts=True)
+    return weights, times.astype(np.int64)
+
+
+def _quantiles(rows: Floats, times: npt.NDArray[np.int64], levels: Floats) -> Floats:
+    """One quantile of each sorted row, whose elements stand there `times` times, linearly
+    interpolated, as `numpy.quantile` does."""
+    place = np.clip(levels, 0, 1) * (RESAMPLES - 1)
     lower = np.floor(place).astype(np.intp)
-    upper = np.minimum(lower + 1, rows.shape[1] - 1)
+    upper = np.minimum(lower + 1, RESAMPLES - 1)
+    if times.shape == rows.shape:
+        last = np.cumsum(times, axis=1)
+        lower_at, upper_at = ((last <= rank[:, None]).sum(axis=1) for rank in (lower, upper))
+    else:
+        lower_at, upper_at = lower, upper
     each = np.arange(len(rows))
-    low, high = rows[each, lower], rows[each, upper]
+    low, high = rows[each, lower_at], rows[each, upper_at]
     return np.asarray(low + (high - low) * (place - lower))

@@ -211,7 +211,7 @@ def _drawn(
         case "forest":
             return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
         case _:
-            ways = descents_of(found, settings.storage)
+            ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grid_of(ways.surface), ways.without, ways.with_lrd)
 
 

@@ -1,12 +1,11 @@
 """/trials: one training run: its epochs, attempts, events, log; cancel and retry."""
 
-from pathlib import Path as File
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse
 
-from lrd_core.trial_folder import log_file, trial_folder
+from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service.api.context import (
     DatabaseDep,
     PageSize,
@@ -16,11 +15,11 @@ from service.api.context import (
     decode_token,
     page_of,
 )
-from service.api.views import attempt_view, event_view, report_view, trial_view
+from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
 from service.store import sweeps as store
-from service.store.models import Arm, Trial
+from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
@@ -30,10 +29,13 @@ TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.get("")
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
-    """One trial."""
+    """One trial, with the provenance of its numbers."""
     with database.read() as session:
         trial = store.get_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id))
+        arm, sweep = session.get_one(Arm, trial.arm_id), session.get_one(Sweep, trial.sweep_id)
+        attempt = session.get(Attempt, (trial_id, trial.attempt))
+        provenance = provenance_view(trial, arm, sweep.code_version, attempt)
+        return {**trial_view(trial, arm), "provenance": provenance}
 
 
 @router.post("/cancel")
@@ -109,8 +111,8 @@ def logs(
     number = attempt or trial.attempt
     if number > trial.attempt:
         raise NotFound(f"trial {trial_id} has had {trial.attempt} attempts, not {number}")
-    path = log_file(trial_folder(settings.storage, trial_id), number)
-    return PlainTextResponse("".join(_last_lines(path, tail)))
+    lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
+    return PlainTextResponse("".join(lines))
 
 
 def _existing(database: Database, trial_id: int) -> Trial:
@@ -118,9 +120,8 @@ def _existing(database: Database, trial_id: int) -> Trial:
         return store.get_trial(session, trial_id)
 
 
-def _last_lines(path: File, count: int) -> list[str]:
+def _last_lines(folder: TrialFolder, name: str, count: int) -> list[str]:
     try:
-        with path.open(errors="replace") as file:
-            return file.readlines()[-count:]
+        return folder.read(name).decode(errors="replace").splitlines(keepends=True)[-count:]
     except FileNotFoundError:
         return []

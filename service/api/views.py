@@ -60,6 +60,19 @@ def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
     }
 
 
+def provenance_view(trial: Trial, arm: Arm, code: str, attempt: Attempt | None) -> dict[str, Any]:
+    """All that a trial's numbers depend on; the environment is that of its newest attempt, None
+    until that has begun."""
+    return {
+        "code_version": code,
+        "config_sha256": arm.config_sha256,
+        "seed": trial.seed,
+        "reused_from": trial.reused_from,
+        "weights_sha256": trial.weights_sha256,
+        "environment": None if attempt is None else attempt.environment,
+    }
+
+
 def report_view(report: Report) -> dict[str, Any]:
     """One epoch, flat, with the attempt that recorded it."""
     return {**report.report, "attempt": report.attempt, "recorded_at": rfc3339(report.recorded_at)}

@@ -1,11 +1,12 @@
 """Sweeps, their arms and trials: submitting and reading."""
 
 import hashlib
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, insert, not_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, insert, not_, select
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm as SpecArm
@@ -249,23 +250,31 @@ class TrialRow(NamedTuple):
 
 def trial_rows(session: Session, sweep_id: str) -> list[TrialRow]:
     """Every trial of the sweep, in order."""
-    columns = [getattr(Trial, name) for name in TrialRow._fields]
-    query = select(*columns).where(Trial.sweep_id == sweep_id).order_by(Trial.id)
-    return [TrialRow(*row) for row in session.execute(query)]
+    *columns, report = [Trial.__table__.c[name] for name in TrialRow._fields]
+    query = select(*columns, cast(report, Text)).where(Trial.sweep_id == sweep_id)
+    rows = session.execute(query.order_by(Trial.id)).all()
+    reports = _decoded(row[-1] for row in rows)
+    return [TrialRow._make((*row[:-1], report)) for row, report in zip(rows, reports, strict=True)]
 
 
 def reports_by_trial(session: Session, sweep_id: str) -> dict[int, list[dict[str, Any]]]:
     """Trial id -> its epoch reports in order."""
     query = (
-        select(Report.trial_id, Report.report)
+        select(Report.trial_id, cast(Report.report, Text))
         .join(Trial, Report.trial_id == Trial.id)
         .where(Trial.sweep_id == sweep_id)
         .order_by(Report.trial_id, Report.epoch)
     )
+    rows = session.execute(query).all()
     found: dict[int, list[dict[str, Any]]] = {}
-    for trial_id, report in session.execute(query):
+    for (trial_id, _), report in zip(rows, _decoded(row[1] for row in rows), strict=True):
         found.setdefault(trial_id, []).append(report)
     return found
+
+
+def _decoded(texts: Iterable[str | None]) -> list[Any]:
+    """Many columns of JSON at once: row by row it takes three times as long."""
+    return json.loads(f"[{','.join(text or 'null' for text in texts)}]")  # type: ignore[no-any-return]
 
 
 def environments(session: Session, sweep_id: str) -> list[str]:

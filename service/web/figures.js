@@ -39,7 +39,8 @@ export async function show(name, plot, { off = [], log = false, height = 360 } =
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
   const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && !trace.legendgroup }));
-  const layout = { ...plot.layout, ...colours(), height, legend: { orientation: "h", y: -0.2 } };
+  const layout = { ...plot.layout, ...colours(), height, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
+  if (data.some((trace) => trace.showlegend)) layout.margin = { ...layout.margin, t: 45 };
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
     if (log && axis.startsWith("y")) layout[axis].type = "log";

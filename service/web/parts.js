@@ -24,8 +24,8 @@ export function pace(sweep) {
   const left = sweep.trials_total - done;
   if (!sweep.started_at || !done || !left || sweep.paused_at) return "";
   const seconds = secondsSince(sweep.started_at) / done;
-  const rate = seconds < 60 ? `${(60 / seconds).toPrecision(2)} trials a minute` : `${(3600 / seconds).toPrecision(2)} trials an hour`;
-  return `${rate}, about ${duration(seconds * left)} left`;
+  const [rate, unit] = seconds < 60 ? [60 / seconds, "minute"] : [3600 / seconds, "hour"];
+  return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials a${unit === "hour" ? "n" : ""} ${unit}, about ${duration(seconds * left)} left`;
 }
 
 export const notice = (...children) => el("p", { class: "notice" }, children);

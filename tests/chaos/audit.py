@@ -14,7 +14,6 @@ from lrd_core.checkpoint import weights_sha256
 from lrd_core.environment import pin
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
-from lrd_core.trial_folder import trial_folder
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.session import Database
 from tests.chaos.faults import Fault
@@ -95,7 +94,7 @@ def audit(
             attempts += len(
                 session.scalars(select(Attempt).where(Attempt.trial_id == trial.id)).all()
             )
-            logs = trial_folder(storage, trial.id).glob("attempt-*.log")
+            logs = (storage / "trials" / str(trial.id)).glob("attempt-*.log")
             computed = sum(path.read_text(errors="replace").count("  train_loss ") for path in logs)
             recomputed += max(0, computed - len(reports))
     waits = sorted(

@@ -17,13 +17,13 @@ Key = tuple[int, int]
 def executor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Executor]:
-    storage = tmp_path_factory.mktemp("storage")
+    trials = str(tmp_path_factory.mktemp("trials"))
     if request.param == "inline":
-        made: Executor = InlineExecutor(storage)
+        made: Executor = InlineExecutor(trials)
     else:
         from workers.executor import RayExecutor
 
-        made = RayExecutor("local", storage, checkpoint_seconds=0)
+        made = RayExecutor("local", trials, checkpoint_seconds=0)
     yield made
     made.close()
 

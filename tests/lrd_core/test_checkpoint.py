@@ -13,6 +13,7 @@ import torch
 from lrd_core import checkpoint
 from lrd_core.checkpoint import Checkpoint
 from lrd_core.errors import CheckpointError
+from lrd_core.trial_folder import LocalFolder
 
 
 def state(epoch: int) -> dict[str, Any]:
@@ -21,23 +22,23 @@ def state(epoch: int) -> dict[str, Any]:
 
 
 def newest(folder: Path, known: list[Checkpoint]) -> int | None:
-    found = checkpoint.load_newest(folder, known)
+    found = checkpoint.load_newest(LocalFolder(folder), known)
     return None if found is None else int(found[1]["epoch"])
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> list[Checkpoint]:
-    return [checkpoint.save(tmp_path, epoch, state(epoch)) for epoch in (1, 2)]
+    return [checkpoint.save(LocalFolder(tmp_path), epoch, state(epoch)) for epoch in (1, 2)]
 
 
 def test_what_was_saved_is_loaded(tmp_path: Path, saved: list[Checkpoint]) -> None:
-    loaded = checkpoint.load(tmp_path, saved[1])
+    loaded = checkpoint.load(LocalFolder(tmp_path), saved[1])
     assert loaded["epoch"] == 2
     assert torch.equal(loaded["weights"], state(2)["weights"])
 
 
 def test_the_newest_two_are_kept(tmp_path: Path, saved: list[Checkpoint]) -> None:
-    third = checkpoint.save(tmp_path, 3, state(3))
+    third = checkpoint.save(LocalFolder(tmp_path), 3, state(3))
     assert sorted(path.name for path in tmp_path.iterdir()) == [saved[1].name, third.name]
 
 
@@ -56,7 +57,7 @@ def test_a_damaged_one_is_seen_and_the_one_before_is_used(
 ) -> None:
     damage(tmp_path / saved[1].name)
     with pytest.raises(CheckpointError, match=saved[1].name):
-        checkpoint.load(tmp_path, saved[1])
+        checkpoint.load(LocalFolder(tmp_path), saved[1])
     assert newest(tmp_path, saved) == 1
 
 
@@ -81,7 +82,7 @@ def test_a_file_that_would_run_code_is_refused_even_with_the_right_sum(tmp_path:
     torch.save({"epoch": Evil()}, path)
     known = Checkpoint(1, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(CheckpointError, match="not"):
-        checkpoint.load(tmp_path, known)
+        checkpoint.load(LocalFolder(tmp_path), known)
     assert not (tmp_path / "ran").exists()
 
 
@@ -96,6 +97,6 @@ def test_a_broken_disk_costs_the_new_one_only(
         Path, "rename", broken
     )
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(tmp_path, 3, state(3))
+        checkpoint.save(LocalFolder(tmp_path), 3, state(3))
     assert newest(tmp_path, saved) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [each.name for each in saved]

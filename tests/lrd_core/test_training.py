@@ -12,6 +12,7 @@ from lrd_core.errors import CheckpointError, DataNotFound, Diverged
 from lrd_core.report import EpochReport
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
+from lrd_core.trial_folder import LocalFolder
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -42,10 +43,10 @@ def test_a_checkpoint_between_two_epochs_changes_no_bit(tmp_path: Path) -> None:
     expected = numbers(list(train(spec(), straight)))
     first = TrainState.create(spec())
     report = next(train(spec(), first))
-    saved = checkpoint.save(tmp_path, first.epoch, first.state_dict())
+    saved = checkpoint.save(LocalFolder(tmp_path), first.epoch, first.state_dict())
     torch.rand(3)  # nothing global matters
     second = TrainState.create(spec())
-    second.load_state_dict(checkpoint.load(tmp_path, saved))
+    second.load_state_dict(checkpoint.load(LocalFolder(tmp_path), saved))
     assert numbers([report, *train(spec(), second)]) == expected
     for ours, theirs in zip(straight.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -67,13 +68,14 @@ def test_a_diverged_trial_reports_its_epoch_and_stops() -> None:
 
 
 def test_a_torn_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Path) -> None:
-    saved = [checkpoint.save(tmp_path, epoch, {"epoch": epoch}) for epoch in (1, 2, 3)]
+    folder = LocalFolder(tmp_path)
+    saved = [checkpoint.save(folder, epoch, {"epoch": epoch}) for epoch in (1, 2, 3)]
     assert len(list(tmp_path.iterdir())) == checkpoint.KEPT
     torn = tmp_path / saved[-1].name
     torn.write_bytes(torn.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="torn"):
-        checkpoint.load(tmp_path, saved[-1])
-    newest = checkpoint.load_newest(tmp_path, saved)
+        checkpoint.load(folder, saved[-1])
+    newest = checkpoint.load_newest(folder, saved)
     assert newest is not None
     assert newest[1] == {"epoch": 2}
 

@@ -16,7 +16,7 @@ from tests.inline import InlineExecutor
 
 @pytest.fixture
 def executor(settings: Settings) -> InlineExecutor:
-    return InlineExecutor(settings.storage)
+    return InlineExecutor(settings.trials)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_standby_starts_nothing(
 ) -> None:
     assert not dispatcher.step(0)
     submit(api)
-    standby = InlineExecutor(executor._storage)
+    standby = InlineExecutor(executor._trials)
     assert not Dispatcher(database, standby, 60).step(0)
     assert standby.running() == []
 

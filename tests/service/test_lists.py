@@ -26,7 +26,7 @@ def ids(api: TestClient, path: str, key: str = "id", **params: Any) -> list[Any]
 
 @pytest.fixture
 def dispatcher(database: Database, settings: Settings) -> Dispatcher:
-    return Dispatcher(database, InlineExecutor(settings.storage), lease_seconds=60)
+    return Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
 
 
 COUNTS: dict[str, dict[str, Any]] = {
@@ -87,6 +87,20 @@ def test_trials_are_found_by_state_and_arm(api: TestClient, dispatcher: Dispatch
         for arm in api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]
     }
     assert all(trial["label"] == labels[trial["arm_id"]] for trial in every)
+
+
+def test_a_sweep_started_when_its_first_trial_did(
+    api: TestClient, database: Database, dispatcher: Dispatcher
+) -> None:
+    sweep_id = submit(api)
+    dispatcher.step(0)
+    with database.write() as session:
+        session.execute(update(Sweep).where(Sweep.id == sweep_id).values(started_at=1000.0))
+    for _ in range(20):  # the other two trials start
+        dispatcher.step(0)
+    sweep = api.get(f"/api/v1/sweeps/{sweep_id}").json()
+    assert sweep["state"] == "succeeded"
+    assert sweep["started_at"] == "1970-01-01T00:16:40.000Z"
 
 
 def test_events_newest_first_over_pages(api: TestClient, dispatcher: Dispatcher) -> None:

@@ -1,11 +1,41 @@
-"""The schema's history leads to the models, up and down."""
+"""The schema's history leads to the models, up and down, and takes what is stored along."""
 
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import inspect
+import pytest
+from alembic.script import ScriptDirectory
+from fastapi.testclient import TestClient
+from sqlalchemy import MetaData, inspect, select
 
 import migrations
+from service.dispatcher import Dispatcher
+from service.settings import Settings
 from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+REVISIONS = [
+    each.revision
+    for each in ScriptDirectory(str(Path(migrations.__file__).parent)).walk_revisions()
+]  # the newest first
+FIRST = {"sweeps", "arms", "trials", "attempts", "epoch_reports", "events"}
+
+
+def stored(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Every row of the tables that were there from the first."""
+    found = MetaData()
+    found.reflect(database.engine)
+    with database.engine.connect() as connection:
+        return {
+            name: sorted(
+                (dict(row._mapping) for row in connection.execute(select(found.tables[name]))),
+                key=lambda row: [
+                    str(row[column.name]) for column in found.tables[name].primary_key
+                ],
+            )
+            for name in FIRST
+        }
 
 
 def test_the_newest_revision_is_what_the_models_say(tmp_path: Path) -> None:
@@ -17,3 +47,42 @@ def test_the_newest_revision_is_what_the_models_say(tmp_path: Path) -> None:
     migrations.downgrade(database.engine, "base")
     assert inspect(database.engine).get_table_names() == ["lrd_alembic_version"]
     database.close()
+
+
+def finished_sweep(api: TestClient, database: Database, settings: Settings) -> str:
+    sweep_id = str(api.post("/api/v1/sweeps", json=small_sweep()).json()["id"])
+    dispatcher = Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
+    for _ in range(20):
+        dispatcher.step(0)
+    assert api.get(f"/api/v1/sweeps/{sweep_id}").json()["state"] == "succeeded"
+    return sweep_id
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_what_is_stored_goes_down_and_up_again(
+    api: TestClient, database: Database, settings: Settings, revision: str
+) -> None:
+    table = f"/api/v1/sweeps/{finished_sweep(api, database, settings)}/table"
+    before, shown = stored(database), api.get(table).json()
+    assert len(before["epoch_reports"]) == 8
+    database.engine.dispose()
+    migrations.downgrade(database.engine, revision)
+    below = stored(database)
+    for name, rows in before.items():
+        kept = [{column: row[column] for column in old} for row, old in
+                zip(rows, below[name], strict=True)]  # fmt: skip
+        assert kept == below[name]
+    migrations.upgrade(database.engine)
+    migrations.check(database.engine)
+    assert stored(database) == before
+    assert api.get(table).json() == shown
+
+
+def test_a_populated_database_can_be_emptied_and_begun_anew(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    finished_sweep(api, database, settings)
+    migrations.downgrade(database.engine, "base")
+    assert inspect(database.engine).get_table_names() == ["lrd_alembic_version"]
+    migrations.upgrade(database.engine)
+    assert not any(stored(database).values())

@@ -92,7 +92,7 @@ def url(settings: Settings, database: Database) -> Iterator[str]:
 @pytest.fixture
 def train(database: Database, settings: Settings) -> Callable[[int], None]:
     """So many steps of a dispatcher."""
-    dispatcher = Dispatcher(database, InlineExecutor(settings.storage), 60)
+    dispatcher = Dispatcher(database, InlineExecutor(settings.trials), 60)
 
     def work(steps: int) -> None:
         for _ in range(steps):
@@ -386,7 +386,9 @@ def test_a_trial_shows_its_curves_log_attempts_and_events(
     expect(page.get_by_role("heading", level=1)).to_contain_text("seed 0")
     drawn(page)
     expect(page.locator("#log")).to_contain_text("done; the weights' SHA-256 is")
-    expect(page.get_by_role("region", name="Attempts")).to_contain_text("torch")
+    expect(page.get_by_role("region", name="Attempts")).to_contain_text("succeeded")
+    page.get_by_text("Environment of attempt 1").click()
+    expect(page.get_by_text("torch", exact=True)).to_be_visible()
     expect(page.get_by_role("region", name="Events, newest first")).to_contain_text(
         "running → succ"
     )

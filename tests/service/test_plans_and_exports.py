@@ -22,7 +22,7 @@ from tests.inline import InlineExecutor
 
 @pytest.fixture
 def dispatcher(database: Database, settings: Settings) -> Dispatcher:
-    return Dispatcher(database, InlineExecutor(settings.storage), lease_seconds=60)
+    return Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
 
 
 def submit(api: TestClient, **changes: Any) -> dict[str, Any]:

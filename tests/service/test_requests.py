@@ -1,11 +1,14 @@
 """What people may ask of sweeps and trials, over REST, in every state; and asked twice."""
 
+import re
+import uuid
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.lifecycle import Reason, TrialState
 from service.settings import Settings
@@ -18,7 +21,7 @@ from tests.inline import InlineExecutor
 
 @pytest.fixture
 def executor(settings: Settings) -> InlineExecutor:
-    return InlineExecutor(settings.storage)
+    return InlineExecutor(settings.trials)
 
 
 @pytest.fixture
@@ -260,6 +263,12 @@ def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Di
     (attempt,) = api.get(f"{path}/attempts").json()["items"]
     assert attempt["outcome"] == "succeeded"
     assert attempt["environment"]["torch"]
+    provenance = api.get(path).json()["provenance"]
+    assert provenance["environment"] == attempt["environment"]
+    assert provenance["seed"] == trial["seed"]
+    assert re.fullmatch("[0-9a-f]{64}", provenance["config_sha256"])
+    assert re.fullmatch("[0-9a-f]{64}", attempt["environment"]["data_sha256"])
+    assert {"commit", "dirty", "lrd", "device", "driver"} <= set(attempt["environment"])
     moves = [(e["from_state"], e["to_state"]) for e in api.get(f"{path}/events").json()["items"]]
     assert moves == [("queued", "running"), ("running", "succeeded")]
     kinds = [e["kind"] for e in api.get(f"/api/v1/sweeps/{sweep_id}/events").json()["items"]]
@@ -290,3 +299,25 @@ def test_the_cluster_says_who_dispatches_and_what_is_in_use(
     assert cluster["dispatcher"]["id"] == dispatcher.id
     assert cluster["cpus"] == {"total": 2, "held": 2}
     assert cluster["trials_running"] == 2
+
+
+def test_a_trial_whose_folder_is_in_an_object_store_pauses_resumes_and_shows_its_log(
+    settings: Settings, database: Database
+) -> None:
+    remote = settings.model_copy(update={"trials_url": f"memory://{uuid.uuid4()}"})
+    dispatcher = Dispatcher(database, InlineExecutor(remote.trials), lease_seconds=60)
+    with TestClient(create_app(remote, database), base_url="http://127.0.0.1") as api:
+        sweep_id = submit(api, seeds=1, grid={"epochs": [6]})
+        work(dispatcher, 2)
+        ask(api, f"/sweeps/{sweep_id}/pause")
+        work(dispatcher, 10)
+        assert trials(api, sweep_id)[0]["state"] == "queued"
+        ask(api, f"/sweeps/{sweep_id}/resume")
+        work(dispatcher)
+        (trial,) = trials(api, sweep_id)
+        assert (trial["state"], trial["attempt"]) == ("succeeded", 2)
+        log = api.get(f"/api/v1/trials/{trial['id']}/logs").text
+        assert "goes on after epoch" in log
+        assert trial["weights_sha256"] in log
+        first = api.get(f"/api/v1/trials/{trial['id']}/logs?attempt=1").text
+        assert "stops here: asked to" in first

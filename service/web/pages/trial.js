@@ -125,10 +125,14 @@ function curves({ plot, reports }) {
 
 function attempts(items) {
   if (!items.length) return el("p", { class: "quiet" }, "It has not started yet.");
-  const where = ({ environment }) => environment && Object.entries(environment).filter(([, each]) => each !== null).map(([name, each]) => `${words(name)} ${each}`).join(", ");
   const rows = items.map((each) => row(String(each.attempt), String(each.attempt), clock(each.started_at), clock(each.ended_at),
-    [each.outcome ?? "running", each.message && `: ${each.message}`], where(each) ?? "–"));
-  return grid("Attempts", ["Attempt", "Started", "Ended", "Outcome", "Environment"], rows);
+    [each.outcome ?? "running", each.message && `: ${each.message}`], each.environment?.node ?? "–", each.environment?.device ?? "–"));
+  const ran = items.findLast((each) => each.environment);
+  return [
+    grid("Attempts", ["Attempt", "Started", "Ended", "Outcome", "Node", "Device"], rows),
+    ran && el("details", {}, el("summary", {}, `Environment of attempt ${ran.attempt}`),
+      facts(Object.entries(ran.environment).map(([name, each]) => [words(name), each === null ? null : String(each)]))),
+  ];
 }
 
 function logOf({ trial, attempts, log }, path) {

@@ -1,0 +1,68 @@
+"""What a trial's numbers depend on is recorded: the commit of the code, the sum of the data."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lrd_core import environment
+from lrd_core.datasets import voc
+from lrd_core.datasets.images import load_images
+from tests.lrd_core.voc_tree import voc_tree
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    command = ["git", *identity, *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_checkout_names_its_commit_and_says_whether_it_was_changed(tmp_path: Path) -> None:
+    assert environment._described(tmp_path) == ""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "code.py").write_text("a = 1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    git(tmp_path, "tag", "v1")
+    commit = git(tmp_path, "rev-parse", "HEAD").strip()
+    assert environment._described(tmp_path) == commit
+    (tmp_path / "code.py").write_text("a = 2")
+    assert environment._described(tmp_path) == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("abc", {"commit": "abc", "dirty": False}),
+        ("abc-dirty", {"commit": "abc", "dirty": True}),
+    ],
+)
+def test_an_image_says_what_it_was_built_of(
+    said: str, found: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_COMMIT", said)
+    assert environment.source.__wrapped__() == found
+
+
+def test_the_data_has_one_sum_and_every_change_gives_another() -> None:
+    data = load_images("digits")
+    images, labels = data.train_images.clone(), data.train_labels.clone()
+    same = replace(data, train_images=images, train_labels=labels)
+    assert same.sha256 == data.sha256
+    images[0, 0, 0, 0] += 1
+    assert replace(data, train_images=images).sha256 != data.sha256
+    labels[-1] += 1
+    assert replace(data, train_labels=labels).sha256 != data.sha256
+    assert data.first(100).sha256 != data.sha256
+    turned = replace(data, train_images=data.train_images.to(memory_format=torch.channels_last))
+    assert turned.sha256 == data.sha256
+
+
+def test_another_list_of_files_is_other_data(tmp_path: Path) -> None:
+    voc_tree(tmp_path)
+    split = voc.segmentation(tmp_path)
+    assert voc.segmentation(tmp_path).sha256 == split.sha256
+    assert split.first(2).sha256 != split.sha256
+    assert voc.Split(split.train, split.val[:-1]).sha256 != split.sha256

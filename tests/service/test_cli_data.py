@@ -1,0 +1,44 @@
+"""`lrd data`: what is here, what is missing, and how it gets here."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lrd_core.errors import DataNotFound
+from service.cli import app
+from tests.lrd_core.voc_tree import voc_tree
+
+
+def test_ls_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
+    voc = voc_tree(tmp_path)
+    said = CliRunner().invoke(app, ["data", "ls", "--data-dir", str(tmp_path)]).output.splitlines()
+    places = dict(zip(said[::2], said[1::2], strict=True))
+    (line,) = (line for line in places if line.startswith("voc_segmentation"))
+    assert line.endswith("5 masks, no extra ones")
+    assert places[line].strip() == str(voc)
+    assert any(line.startswith("mnist") and "lrd data fetch mnist" in line for line in places)
+
+
+def test_fetch_takes_what_is_missing_and_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+
+    def download(root: Path, download: bool) -> None:
+        folder.mkdir(parents=True)
+        for part in ("train", "t10k"):
+            for kind in ("images-idx3", "labels-idx1"):
+                (folder / f"{part}-{kind}-ubyte").touch()
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", download)
+    asked = ["data", "fetch", "mnist", "--data-dir", str(tmp_path)]
+    assert CliRunner().invoke(app, asked).output == f"mnist: {folder} (complete)\n"
+    monkeypatch.setattr("torchvision.datasets.MNIST", None)  # now it is here: nothing to download
+    assert CliRunner().invoke(app, asked).exit_code == 0
+
+
+def test_a_name_that_is_none_is_an_error(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(app, ["data", "fetch", "nothing", "--data-dir", str(tmp_path)])
+    assert isinstance(answer.exception, DataNotFound)
+    assert "one of mnist, cifar10" in str(answer.exception)
