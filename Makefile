@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo serve test check bench chaos lock
+.PHONY: install demo serve test check bench chaos screenshots lock
 
 install: .venv/installed
 
@@ -29,6 +29,9 @@ chaos: install  ## everything is killed and hung for a minute; then every promis
 
 bench: install  ## what learning-rate dropout costs, beside none and beside the authors' loop
 	$(BIN)/python -m benchmarks.optimizers
+
+screenshots: install  ## the page of a real sweep, as pictures in docs/screenshots/
+	$(BIN)/python -m benchmarks.page screenshots
 
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock

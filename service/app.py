@@ -5,15 +5,15 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
+from service import pages
 from service.api import cluster, exports, presets, results, sweeps, trials
 from service.errors import ServiceError, Unavailable, Unprocessable
 from service.settings import Settings
@@ -21,8 +21,6 @@ from service.store import leases
 from service.store.session import Database
 
 log = logging.getLogger(__name__)
-
-WEB = Path(__file__).parent / "web"
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:
@@ -54,18 +52,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/", include_in_schema=False)
-    @app.get("/sweeps/{sweep_id}", include_in_schema=False)
-    def page(sweep_id: str = "") -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-    @app.get("/page.js", include_in_schema=False)
-    def script() -> FileResponse:
-        return FileResponse(WEB / "page.js", media_type="text/javascript")
-
-    @app.get("/page.css", include_in_schema=False)
-    def style() -> FileResponse:
-        return FileResponse(WEB / "page.css", media_type="text/css")
+    pages.mount(app)
 
     @app.exception_handler(ServiceError)
     def refused(_: Request, error: ServiceError) -> JSONResponse:

@@ -37,7 +37,10 @@ def learning_curves(
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Plot:
     """As `figures.learning_curves`: a panel a metric, a line an arm, the band ± 1 sample standard
-    deviation. A click on an arm in the legend hides it in all panels."""
+    deviation. A click on an arm in the legend hides it in all panels.
+
+    `layout.meta` is there where curves are thinned: `{"points": drawn, "of": recorded}`.
+    """
     looks, shown = looks_of(arms), set[str]()
     data: list[dict[str, Any]] = []
     layout = _layout()
@@ -61,6 +64,10 @@ def learning_curves(
             line = _line(curve, metric.scale, looks[curve.arm_id])
             data.append(line | place | {"showlegend": curve.arm_id not in shown})
             shown.add(curve.arm_id)
+    thinned = [curve for curves in panels.values() for curve in curves if curve.thinned_from]
+    if thinned:
+        longest = max(thinned, key=lambda curve: curve.thinned_from or 0)
+        layout["meta"] = {"points": len(longest.x), "of": longest.thinned_from}
     return {"data": data, "layout": layout}
 
 

@@ -4,15 +4,25 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.api.context import DatabaseDep
-from service.api.views import cluster_view
-from service.store import leases
+from service.api.context import DatabaseDep, Tagged
+from service.api.views import cluster_view, running_view, waiting_view
+from service.store import leases, queue
 
-router = APIRouter(prefix="/cluster", tags=["cluster"])
+router = APIRouter(prefix="/cluster", tags=["cluster"], route_class=Tagged)
 
 
 @router.get("")
 def read(database: DatabaseDep) -> dict[str, Any]:
-    """What the leading dispatcher last saw; `dispatcher` is null while none leads."""
+    """What the leading dispatcher last saw, what runs where, and what waits for what.
+
+    `dispatcher` is null while none leads.
+    """
     with database.read() as session:
-        return cluster_view(leases.current(session))
+        view = cluster_view(leases.current(session), queue.held(session))
+        running, waiting = queue.running(session), queue.waiting(session)
+    free = {kind: view[kind]["total"] - view[kind]["held"] for kind in ("cpus", "gpus")}
+    leads = view["dispatcher"] is not None
+    return view | {
+        "running": [running_view(each) for each in running],
+        "waiting": [waiting_view(sweep, free, leads=leads) for sweep in waiting],
+    }

@@ -93,7 +93,7 @@ def table(
             return unchanged(sweep)
         made = found.table(metric)
         if format == "json":
-            return _json(sweep, render.to_json(made))
+            return _json(sweep, render.to_json(made) | {"metrics": found.metrics})
         if format == "latex":
             text = render.latex(made, found.provenance())
         else:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lrd_core.errors import InvalidSpec
@@ -16,6 +16,7 @@ from service.api.context import (
     PageSize,
     PageToken,
     SettingsDep,
+    Tagged,
     decode_token,
     encode_token,
     etag_of,
@@ -24,13 +25,14 @@ from service.api.context import (
 )
 from service.api.views import event_view, sweep_view, trial_view
 from service.errors import Unprocessable
+from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
 from service.settings import Settings
 from service.store import history, requests
 from service.store import sweeps as store
 from service.store.session import Database
 
-router = APIRouter(prefix="/sweeps", tags=["sweeps"])
+router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
 
 IdempotencyKey = Annotated[
     str | None, Header(max_length=255, description="sent again, the first answer comes again")
@@ -70,15 +72,19 @@ def submit(
 
 @router.get("")
 def index(
-    database: DatabaseDep, page_size: PageSize = 50, page_token: PageToken = None
+    database: DatabaseDep,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+    state: SweepState | None = None,
+    search: Annotated[str, Query(max_length=200, description="part of a name, or an id")] = "",
 ) -> dict[str, Any]:
-    """All sweeps, newest first."""
+    """Sweeps, newest first: all, or those in a state or with a name."""
     after = None
     if page_token:
         at, sweep_id = decode_token(page_token, 2)
         after = (float(at), str(sweep_id))
     with database.read() as session:
-        found = store.page(session, after, page_size + 1)
+        found = store.page(session, after, page_size + 1, state=state, search=search)
         items = [sweep_view(sweep) for sweep in found[:page_size]]
     more = len(found) > page_size
     last = found[page_size - 1] if more else None
@@ -172,26 +178,39 @@ def clone(
 
 @router.get("/{sweep_id}/events")
 def events(
-    sweep_id: str, database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
+    sweep_id: str,
+    database: DatabaseDep,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+    newest_first: bool = False,
 ) -> dict[str, Any]:
-    """What happened to the sweep and its trials, oldest first."""
-    after = int(decode_token(page_token, 1)[0]) if page_token else 0
+    """What happened to the sweep and its trials, oldest first unless asked otherwise."""
+    after = int(decode_token(page_token, 1)[0]) if page_token else None
     with database.read() as session:
         store.get(session, sweep_id)
-        found = history.events(session, sweep_id=sweep_id, after=after, size=page_size + 1)
+        found = history.events(
+            session, sweep_id=sweep_id, after=after, size=page_size + 1, newest_first=newest_first
+        )
     return page_of([event_view(event) for event in found], page_size)
 
 
 @router.get("/{sweep_id}/trials")
 def trials(
-    sweep_id: str, database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
+    sweep_id: str,
+    database: DatabaseDep,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+    state: TrialState | None = None,
+    arm_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> dict[str, Any]:
-    """The sweep's trials in order."""
+    """The sweep's trials in order: all, or those in a state or of an arm."""
     after = int(decode_token(page_token, 1)[0]) if page_token else 0
     with database.read() as session:
         store.get(session, sweep_id)
-        found = store.trials(session, sweep_id, after=after, size=page_size + 1)
-    return page_of([trial_view(trial, config) for trial, config in found], page_size)
+        found = store.trials(
+            session, sweep_id, after=after, size=page_size + 1, state=state, arm_id=arm_id
+        )
+    return page_of([trial_view(trial, arm) for trial, arm in found], page_size)
 
 
 # --- inside ---------------------------------------------------------------------------------------

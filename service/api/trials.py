@@ -6,7 +6,15 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
-from service.api.context import DatabaseDep, PageSize, PageToken, SettingsDep, decode_token, page_of
+from service.api.context import (
+    DatabaseDep,
+    PageSize,
+    PageToken,
+    SettingsDep,
+    Tagged,
+    decode_token,
+    page_of,
+)
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
@@ -14,7 +22,7 @@ from service.store import sweeps as store
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 
-router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"])
+router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
 TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
@@ -27,7 +35,7 @@ def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
         arm, sweep = session.get_one(Arm, trial.arm_id), session.get_one(Sweep, trial.sweep_id)
         attempt = session.get(Attempt, (trial_id, trial.attempt))
         provenance = provenance_view(trial, arm, sweep.code_version, attempt)
-        return {**trial_view(trial, arm.config), "provenance": provenance}
+        return {**trial_view(trial, arm), "provenance": provenance}
 
 
 @router.post("/cancel")
@@ -35,7 +43,7 @@ def cancel(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """End the trial: at once if it is queued, else as soon as it has stopped."""
     with database.write() as session:
         trial = requests.cancel_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
+        return trial_view(trial, session.get_one(Arm, trial.arm_id))
 
 
 @router.post("/retry")
@@ -43,7 +51,7 @@ def retry(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """Queue the trial again, from its last checkpoint."""
     with database.write() as session:
         trial = requests.retry_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id).config)
+        return trial_view(trial, session.get_one(Arm, trial.arm_id))
 
 
 @router.get("/reports")
@@ -78,12 +86,15 @@ def events(
     database: DatabaseDep,
     page_size: PageSize = 100,
     page_token: PageToken = None,
+    newest_first: bool = False,
 ) -> dict[str, Any]:
-    """What happened to the trial, oldest first."""
-    after = int(decode_token(page_token, 1)[0]) if page_token else 0
+    """What happened to the trial, oldest first unless asked otherwise."""
+    after = int(decode_token(page_token, 1)[0]) if page_token else None
     with database.read() as session:
         store.get_trial(session, trial_id)
-        found = history.events(session, trial_id=trial_id, after=after, size=page_size + 1)
+        found = history.events(
+            session, trial_id=trial_id, after=after, size=page_size + 1, newest_first=newest_first
+        )
     return page_of([event_view(event) for event in found], page_size)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
 from service.store.models import Arm, Attempt, Event, Lease, Report, Sweep, Trial
+from service.store.queue import Held, Running
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
@@ -29,12 +30,13 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def trial_view(trial: Trial, config: dict[str, Any]) -> dict[str, Any]:
+def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
     """A trial with its state, its reason and its newest report."""
     return {
         "id": trial.id,
         "sweep_id": trial.sweep_id,
         "arm_id": trial.arm_id,
+        "label": arm.label,
         "seed": trial.seed,
         "state": trial.state,
         "reason": trial.reason,
@@ -44,7 +46,7 @@ def trial_view(trial: Trial, config: dict[str, Any]) -> dict[str, Any]:
         "epochs_done": trial.epochs_done,
         "last_report": trial.last_report,
         "seconds": trial.seconds,
-        "config": config,
+        "config": arm.config,
         "losses": trial.losses,
         "not_before": rfc3339(trial.not_before),
         "cpus": trial.cpus,
@@ -105,8 +107,8 @@ def event_view(event: Event) -> dict[str, Any]:
     }
 
 
-def cluster_view(lease: Lease | None) -> dict[str, Any]:
-    """What the leading dispatcher last saw; without one, that there is none."""
+def cluster_view(lease: Lease | None, held: Held) -> dict[str, Any]:
+    """The nodes that the leading dispatcher last saw, and what running trials hold of them."""
     seen = (lease.cluster or {}) if lease else {}
     nodes = seen.get("nodes", [])
     return {
@@ -120,7 +122,55 @@ def cluster_view(lease: Lease | None) -> dict[str, Any]:
             "leads_since": rfc3339(lease.acquired_at),
         },
         "nodes": nodes,
-        "cpus": {"total": sum(node["cpus"] for node in nodes), "held": seen.get("cpus_held", 0)},
-        "gpus": {"total": sum(node["gpus"] for node in nodes), "held": seen.get("gpus_held", 0)},
-        "trials_running": seen.get("trials", 0),
+        "cpus": {"total": sum(node["cpus"] for node in nodes), "held": held.cpus},
+        "gpus": {"total": sum(node["gpus"] for node in nodes), "held": held.gpus},
+        "trials_running": held.trials,
     }
+
+
+def running_view(running: Running) -> dict[str, Any]:
+    """A trial that runs now, and where."""
+    trial, environment = running.trial, running.environment or {}
+    return {
+        "trial_id": trial.id,
+        "sweep_id": trial.sweep_id,
+        "sweep": running.sweep,
+        "label": running.label,
+        "seed": trial.seed,
+        "attempt": trial.attempt,
+        "epochs": trial.epochs,
+        "epochs_done": trial.epochs_done,
+        "cpus": trial.cpus,
+        "gpus": trial.gpus,
+        "node": environment.get("node"),
+        "device": environment.get("device"),
+        "since": rfc3339(running.since),
+    }
+
+
+def waiting_view(sweep: Sweep, free: dict[str, float], *, leads: bool) -> dict[str, Any]:
+    """A sweep with queued trials, and what they wait for."""
+    return {
+        "sweep_id": sweep.id,
+        "name": sweep.name,
+        "queued": sweep.queued,
+        "running": sweep.running,
+        "priority": sweep.priority,
+        "max_concurrent": sweep.max_concurrent,
+        "why": _why(sweep, free, leads=leads),
+    }
+
+
+def _why(sweep: Sweep, free: dict[str, float], *, leads: bool) -> str:
+    if sweep.paused_at is not None:
+        return "it is paused"
+    if not leads:
+        return "no dispatcher leads; lrd dispatch starts one"
+    if sweep.waiting_for:
+        return sweep.waiting_for
+    if sweep.max_concurrent is not None and sweep.running >= sweep.max_concurrent:
+        return f"its limit of {sweep.max_concurrent} trials at once is reached"
+    return (
+        f"its turn: {free['cpus']:g} CPUs and {free['gpus']:g} GPUs are free, given out by "
+        "priority and in equal parts"
+    )

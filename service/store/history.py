@@ -19,11 +19,14 @@ def events(
     *,
     sweep_id: str | None = None,
     trial_id: int | None = None,
-    after: int = 0,
+    after: int | None = None,
     size: int = 100,
+    newest_first: bool = False,
 ) -> list[Event]:
-    """The events of a sweep or of a trial above id `after`, in order."""
-    query = select(Event).where(Event.id > after).order_by(Event.id).limit(size)
+    """The events of a sweep or of a trial beyond id `after`, oldest or newest first."""
+    query = select(Event).order_by(Event.id.desc() if newest_first else Event.id).limit(size)
+    if after is not None:
+        query = query.where(Event.id < after if newest_first else Event.id > after)
     if sweep_id is not None:
         query = query.where(Event.sweep_id == sweep_id)
     if trial_id is not None:

@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, cast, insert, select
+from sqlalchemy import ColumnElement, Text, and_, cast, insert, not_, select
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
 from service.errors import NotFound, Unprocessable
+from service.lifecycle import SweepState, TrialState
 from service.store import reuse
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
@@ -156,29 +157,67 @@ def get_trial(session: Session, trial_id: int) -> Trial:
     return trial
 
 
-def page(session: Session, after: tuple[float, str] | None, size: int) -> list[Sweep]:
-    """Sweeps, newest first, below the key `after`."""
+def page(
+    session: Session,
+    after: tuple[float, str] | None,
+    size: int,
+    *,
+    state: SweepState | None = None,
+    search: str = "",
+) -> list[Sweep]:
+    """Sweeps, newest first, below the key `after`; those in `state`, or with `search` in the name
+    or for an id."""
     query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
     if after is not None:
         at, sweep_id = after
         query = query.where(
             (Sweep.created_at < at) | ((Sweep.created_at == at) & (Sweep.id < sweep_id))
         )
+    if state is not None:
+        query = query.where(_in_state()[state])
+    if search:
+        query = query.where(Sweep.name.icontains(search, autoescape=True) | (Sweep.id == search))
     return list(session.scalars(query))
 
 
+def _in_state() -> dict[SweepState, ColumnElement[bool]]:
+    """`lifecycle.sweep_state`, as conditions on a sweep's row; each row meets exactly one."""
+    ended = and_(Sweep.queued == 0, Sweep.running == 0)
+    paused = and_(not_(ended), Sweep.paused_at.is_not(None), Sweep.running == 0)
+    untouched = Sweep.queued == Sweep.trials_total
+    going = and_(not_(ended), not_(paused))
+    return {
+        SweepState.failed: and_(ended, Sweep.failed > 0),
+        SweepState.cancelled: and_(ended, Sweep.failed == 0, Sweep.cancelled > 0),
+        SweepState.succeeded: and_(ended, Sweep.failed == 0, Sweep.cancelled == 0),
+        SweepState.paused: paused,
+        SweepState.queued: and_(going, untouched),
+        SweepState.running: and_(going, not_(untouched)),
+    }
+
+
 def trials(
-    session: Session, sweep_id: str, *, after: int = 0, size: int | None = None
-) -> list[tuple[Trial, dict[str, Any]]]:
-    """The sweep's trials above id `after`, each with its arm's configuration."""
+    session: Session,
+    sweep_id: str,
+    *,
+    after: int = 0,
+    size: int | None = None,
+    state: TrialState | None = None,
+    arm_id: int | None = None,
+) -> list[tuple[Trial, Arm]]:
+    """The sweep's trials above id `after`, each with its arm; those in `state` or of `arm_id`."""
     query = (
-        select(Trial, Arm.config)
+        select(Trial, Arm)
         .join(Arm, Arm.id == Trial.arm_id)
         .where(Trial.sweep_id == sweep_id, Trial.id > after)
         .order_by(Trial.id)
         .limit(size)
     )
-    return [(trial, config) for trial, config in session.execute(query)]
+    if state is not None:
+        query = query.where(Trial.state == state)
+    if arm_id is not None:
+        query = query.where(Trial.arm_id == arm_id)
+    return [(trial, arm) for trial, arm in session.execute(query)]
 
 
 def arms_of(session: Session, sweep_id: str) -> list[Arm]:

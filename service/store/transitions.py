@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
@@ -52,7 +52,7 @@ def switch(
             "version": Sweep.version + 1,
         }
         if to is TrialState.running:
-            counts["started_at"] = db_now()
+            counts["started_at"] = func.coalesce(Sweep.started_at, db_now())
         if to in TERMINAL:
             counts["finished_at"] = db_now()
         session.execute(update(Sweep).where(Sweep.id == sweep_id).values(counts))

@@ -56,6 +56,14 @@ class TestLearningCurves:
         assert [line["name"] for line in lines if line["showlegend"]] == LABELS
         assert {line["xaxis"] for line in lines} == {"x", "x2", "x3"}
 
+    def test_it_says_where_curves_are_thinned(self):
+        long = [series("a", 0, [1 / (1 + epoch) for epoch in range(300)])]
+        panel = {"train_loss": mean_curves([arm("a")], long, points=100)}
+        assert plots.learning_curves([arm("a")], panel)["layout"]["meta"] == {
+            "points": 100, "of": 300,
+        }  # fmt: skip
+        assert "meta" not in every()["learning curves"]["layout"]
+
     def test_panels_stand_side_by_side_without_overlap(self):
         layout = every()["learning curves"]["layout"]
         domains = [layout[f"xaxis{axis}"]["domain"] for axis in ("", "2", "3")]

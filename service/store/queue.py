@@ -1,0 +1,58 @@
+"""What runs and what waits, over all sweeps."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.store.models import Arm, Attempt, Sweep, Trial
+
+
+class Running(NamedTuple):
+    """A running trial, its sweep's name, its arm's label, and what its attempt runs in."""
+
+    trial: Trial
+    sweep: str
+    label: str
+    since: float
+    environment: dict[str, Any] | None
+
+
+class Held(NamedTuple):
+    """What the running trials occupy together."""
+
+    trials: int
+    cpus: float
+    gpus: float
+
+
+def held(session: Session) -> Held:
+    """Counted in the trials themselves: what a dispatcher last told of it is seconds old."""
+    totals = func.coalesce(func.sum(Trial.cpus), 0.0), func.coalesce(func.sum(Trial.gpus), 0.0)
+    query = select(func.count(), *totals).where(Trial.state == "running")
+    return Held(*session.execute(query).one())
+
+
+def running(session: Session, limit: int = 1000) -> list[Running]:
+    """The running trials, those started first in front."""
+    query = (
+        select(Trial, Sweep.name, Arm.label, Attempt.started_at, Attempt.environment)
+        .join(Sweep, Sweep.id == Trial.sweep_id)
+        .join(Arm, Arm.id == Trial.arm_id)
+        .join(Attempt, (Attempt.trial_id == Trial.id) & (Attempt.attempt == Trial.attempt))
+        .where(Trial.state == "running")
+        .order_by(Attempt.started_at, Trial.id)
+        .limit(limit)
+    )
+    return [Running(*row) for row in session.execute(query)]
+
+
+def waiting(session: Session, limit: int = 200) -> list[Sweep]:
+    """The sweeps with queued trials, in the order in which they are served."""
+    query = (
+        select(Sweep)
+        .where(Sweep.queued > 0)
+        .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at)
+        .limit(limit)
+    )
+    return list(session.scalars(query))

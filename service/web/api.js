@@ -1,0 +1,86 @@
+// The REST API: JSON in and out, an ETag with every question asked again, errors as sentences.
+const ROOT = "/api/v1";
+const TOKEN = "lrd-token";
+const REMEMBERED = 100; // answers: more than one page asks for
+
+// RFC 9457: what the service refused, and why.
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail ?? body.title ?? `the service answered ${status}`);
+    this.status = status;
+    this.faults = body.errors ?? [];
+  }
+}
+
+export class Away extends Error {
+  constructor() {
+    super("the service does not answer");
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN),
+  set: (value) => sessionStorage.setItem(TOKEN, value),
+};
+
+const known = new Map();
+let skew = 0; // of the service's clock and this one
+
+export const now = () => Date.now() + skew;
+
+async function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
+  let answer;
+  try {
+    answer = await fetch(ROOT + path, { ...options, headers, cache: "no-store" });
+  } catch {
+    throw new Away();
+  }
+  dispatchEvent(new Event("answered"));
+  const date = Date.parse(answer.headers.get("date"));
+  if (date) skew = date - Date.now();
+  if (answer.ok || answer.status === 304) return answer;
+  if (answer.headers.get("content-type")?.includes("json")) throw new Problem(answer.status, await answer.json());
+  throw new Problem(answer.status, {});
+}
+
+// The same object as before where nothing has changed.
+export async function get(path) {
+  const before = known.get(path);
+  const answer = await ask(path, { headers: before ? { "If-None-Match": before.etag } : {} });
+  if (answer.status === 304) return before.data;
+  const data = answer.headers.get("content-type").includes("json") ? await answer.json() : await answer.text();
+  const etag = answer.headers.get("etag");
+  known.delete(path);
+  if (etag) known.set(path, { etag, data });
+  if (known.size > REMEMBERED) known.delete(known.keys().next().value);
+  return data;
+}
+
+export async function post(path, body, headers = {}) {
+  const kind = typeof body === "string" ? "application/yaml" : "application/json";
+  const content = typeof body === "string" ? body : body && JSON.stringify(body);
+  const answer = await ask(path, { method: "POST", body: content, headers: { ...(body && { "Content-Type": kind }), ...headers } });
+  return answer.json();
+}
+
+// `/x?a=1`, without the parameters that are empty.
+export function withQuery(path, parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+// Attributes of a link to a file. A browser sends no token with a plain link, so then it is fetched.
+export function download(path, name) {
+  const onclick = async (event) => {
+    if (!token.get()) return;
+    event.preventDefault();
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await (await ask(path)).blob());
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  };
+  return { href: ROOT + path, download: name, onclick };
+}

@@ -1,0 +1,82 @@
+// Elements, and how they change: a page draws itself anew from its data, and only what differs is
+// touched. So focus, selection, open details and scroll positions survive a refresh.
+
+// Strings become text nodes, never markup: whatever a user typed stays text.
+export function el(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) made[key] = value;
+    else if (key === "style") for (const [rule, given] of Object.entries(value)) made.style.setProperty(rule, given);
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...nodes(children));
+  if ("value" in attributes && "value" in made) made.value = attributes.value;
+  return made;
+}
+
+// Make the children of `place` equal to these.
+export function morph(place, ...children) {
+  arrange(place, nodes(children));
+}
+
+function nodes(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false)
+    .map((child) => (child instanceof Node ? child : document.createTextNode(child)));
+}
+
+function arrange(place, wanted) {
+  const keyed = new Map([...place.childNodes].filter((node) => node.dataset?.key).map((node) => [node.dataset.key, node]));
+  let at = place.firstChild;
+  for (const node of wanted) {
+    const old = keyed.get(node.dataset?.key) ?? at;
+    if (!old || !alike(old, node)) {
+      place.insertBefore(node, at);
+      continue;
+    }
+    if (old === at) at = at.nextSibling;
+    else place.insertBefore(old, at);
+    if (old !== node) sync(old, node);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+function alike(old, node) {
+  if (old === node) return true;
+  return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key && !("foreign" in (node.dataset ?? {}));
+}
+
+const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown", "onsubmit", "onmouseenter", "onfocus", "ontoggle"];
+
+function sync(old, node) {
+  if (node.nodeType === Node.TEXT_NODE) {
+    if (old.data !== node.data) old.data = node.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) {
+    // What the reader opened, and where a tip was placed, is not the data's to undo.
+    if (!node.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
+  }
+  for (const { name, value } of node.attributes) {
+    if (name === "style") old.style.cssText = node.style.cssText;
+    else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const name of HANDLERS) old[name] = node[name];
+  arrange(old, [...node.childNodes]);
+  if ("checked" in node) old.checked = node.checked;
+  if ("value" in node && old !== document.activeElement && old.value !== node.value) old.value = node.value;
+}
+
+let saidBefore = "";
+
+// Tell the reader, by eye and by ear.
+export function say(text) {
+  const status = document.getElementById("status");
+  // A screen reader speaks a change only.
+  status.textContent = text === saidBefore ? text + "\u00a0" : text;
+  saidBefore = status.textContent;
+}

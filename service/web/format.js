@@ -1,0 +1,45 @@
+// Numbers, times and states as they read.
+import { el } from "./dom.js";
+import { now } from "./api.js";
+
+export const count = (number) => number.toLocaleString("en");
+
+export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+export const words = (name) => name.replaceAll("_", " ");
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3600) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${(seconds / 86_400).toFixed(1)} days`;
+}
+
+export const secondsSince = (time) => Math.max(0, (now() - Date.parse(time)) / 1000);
+
+export function ago(time) {
+  if (!time) return "–";
+  const seconds = secondsSince(time);
+  const text = seconds < 60 ? "just now" : `${duration(seconds)} ago`;
+  return el("time", { datetime: time, title: new Date(time).toLocaleString() }, text);
+}
+
+export function clock(time) {
+  return time ? el("time", { datetime: time }, new Date(time).toLocaleString("en-GB")) : "–";
+}
+
+// A value of a report: NaN and infinities come as words.
+export function value(number) {
+  if (typeof number !== "number") return number === null || number === undefined ? "–" : String(number);
+  return Number.isInteger(number) ? String(number) : number.toPrecision(4);
+}
+
+const SIGNS = { queued: "○", running: "◐", paused: "‖", succeeded: "●", failed: "✕", cancelled: "–" };
+
+// A sign beside the colour: neither is needed to understand the other.
+export function badge(state, reason = null) {
+  const sign = el("span", { "aria-hidden": "true" }, SIGNS[state]);
+  return el("span", { class: `badge ${state}` }, sign, " ", state, reason && `: ${reason}`);
+}

@@ -1,0 +1,128 @@
+// `/new`: a sweep from a preset, from another sweep or from scratch; its plan, and its faults beside
+// the lines that have them.
+import { get, post, Problem } from "../api.js";
+import { el, say } from "../dom.js";
+import { count, duration, plural } from "../format.js";
+import { choice, facts } from "../parts.js";
+import { query } from "../query.js";
+import { lineOf, toYaml } from "../yaml.js";
+
+const WAIT = 400; // ms without a key before the plan is asked for
+
+export function open({ draw, title }) {
+  const state = { presets: [], text: null, from: null, plan: null, faults: [], checked: null, sending: false };
+  // A second press after a lost answer must not submit twice.
+  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  let timer = null;
+  title("New sweep");
+
+  async function take(from) {
+    state.from = from;
+    if (query.get("from")) state.text = toYaml((await get(`/sweeps/${encodeURIComponent(query.get("from"))}`)).spec);
+    else state.text = from ? (await get(`/presets/${encodeURIComponent(from)}`)).text : "";
+    await check();
+  }
+
+  async function check() {
+    const text = state.text;
+    state.checked = text;
+    [state.plan, state.faults] = [null, []];
+    if (text.trim()) {
+      try {
+        const plan = await post("/sweeps?validate_only=true", text);
+        if (text === state.text) state.plan = plan;
+      } catch (error) {
+        if (!(error instanceof Problem) || error.status === 401) throw error;
+        if (text === state.text) state.faults = placed(text, error);
+      }
+    }
+    show();
+  }
+
+  async function submit() {
+    state.sending = true;
+    show();
+    try {
+      const sweep = await post("/sweeps", state.text, { "Idempotency-Key": key });
+      location.assign(`/sweeps/${sweep.id}`);
+    } catch (error) {
+      state.sending = false;
+      if (error instanceof Problem && error.faults.length) state.faults = placed(state.text, error);
+      say(error.message);
+      show();
+    }
+  }
+
+  const typed = (event) => {
+    state.text = event.target.value;
+    state.faults = [];
+    state.plan = null;
+    show();
+    clearTimeout(timer);
+    timer = setTimeout(() => check().catch((error) => say(error.message)), WAIT);
+  };
+
+  function show() {
+    const options = [["", "none: my own"], ...state.presets.map(({ name, trials_total }) => [name, `${name} (${plural(trials_total, "trial")})`])];
+    draw(
+      el("h1", {}, "New sweep"),
+      el("div", { class: "filters" },
+        choice("Preset", options, state.from ?? "", (preset) => query.set({ preset, from: "" }))),
+      el("div", { class: "editor" },
+        el("label", { for: "spec", class: "unseen" }, "Sweep, as YAML or JSON"),
+        el("ol", { class: "gutter", "aria-hidden": "true" }, state.text.split("\n").map((_, line) =>
+          el("li", { class: state.faults.some((fault) => fault.line === line) && "faulty" }))),
+        el("textarea", {
+          id: "spec", spellcheck: "false", wrap: "off", value: state.text, oninput: typed, rows: Math.max(12, state.text.split("\n").length),
+          "aria-invalid": state.faults.length ? "true" : null, "aria-describedby": "faults",
+          placeholder: "name: …\nbase:\n  dataset: digits\n  model: fcnet\n  optimizer: {name: adam}\n  epochs: 5\n  batch_size: 128\nseeds: 3",
+        }),
+        el("ul", { id: "faults", class: "faults", "aria-label": "Faults" }, beside(state.faults))),
+      el("section", { class: "plan", "aria-live": "polite" }, state.plan && planned(state.plan)),
+      el("p", { class: "buttons" },
+        el("button", { type: "button", class: "primary", disabled: !state.plan || state.sending, onclick: submit }, state.sending ? "Submitting…" : "Submit")));
+  }
+
+  return async function refresh() {
+    if (!state.presets.length) state.presets = (await get("/presets")).items;
+    const asked = query.get("preset");
+    if (state.text === null || state.from !== asked) await take(asked);
+    return false;
+  };
+}
+
+function placed(text, problem) {
+  const faults = problem.faults.length ? problem.faults : [{ pointer: "", detail: problem.message }];
+  return faults.map(({ pointer, detail }) => {
+    const said = pointer ? null : detail.match(/\bline (\d+)/);
+    return { pointer, detail, line: said ? Number(said[1]) - 1 : lineOf(text, pointer) };
+  }).sort((one, other) => one.line - other.line);
+}
+
+// Each at the height of its line, or below the fault above it. The numbers are those of the style.
+function beside(faults) {
+  let free = 0;
+  return faults.map(({ pointer, detail, line }) => {
+    const top = Math.max(free, line);
+    const text = `${pointer && `${pointer}: `}${detail}`;
+    free = top + Math.ceil(text.length / 34);
+    return el("li", { style: { "--at": top } }, el("span", { class: "unseen" }, `Line ${line + 1}: `), text);
+  });
+}
+
+function planned(plan) {
+  const { time, seeds } = plan;
+  const guess = time.wall_seconds === null ? "not known yet: nothing like it has run here"
+    : `about ${duration(time.wall_seconds)}, ${plural(time.slots, "trial")} at once` + (time.unknown ? `; ${plural(time.unknown, "trial")} of unknown length come on top` : "");
+  return [
+    el("h2", {}, "Plan"),
+    facts([
+      ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
+      ["Time", guess],
+      ["Here already", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "taken over" : "run again; reuse: true takes them over"}` : null],
+      ["What the seeds can show", plan.comparisons ? seeds.sentence : "nothing is compared: the sweep has no baseline"],
+    ]),
+    el("details", {}, el("summary", {}, "Arms"),
+      el("ul", {}, plan.arms.map((arm) => el("li", {}, arm.label, arm.is_baseline && " (baseline)")))),
+  ];
+}

@@ -1,0 +1,243 @@
+// `/sweeps/{id}`: the table first, then the curves, the trials, and what may be asked of the sweep.
+import { download, get, post, withQuery } from "../api.js";
+import { el, say } from "../dom.js";
+import { figure, seen, show } from "../figures.js";
+import { ago, badge, clock, count, duration, plural, value, words } from "../format.js";
+import { choice, facts, finished, grid, notice, pace, pager, progress, question, request, row, STATES } from "../parts.js";
+import { query } from "../query.js";
+import { armNames, inUnit, results } from "../table.js";
+
+const POINTS = 400; // a curve: more than a window has pixels for
+const NARROW = 700;
+
+export function open({ id, draw, title, refresh }) {
+  const path = `/sweeps/${encodeURIComponent(id)}`;
+  const seenBefore = {};
+  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, refused: null };
+
+  async function load() {
+    const asked = { metric: query.get("metric"), at: query.get("at") };
+    found.sweep = await get(path);
+    paint(); // the table may take a moment, the state does not
+    found.table = await get(withQuery(`${path}/table`, asked));
+    const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
+    found.trials = await get(withQuery(`${path}/trials`, filters));
+    paint();
+    await drawFigures(asked);
+    found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
+    paint();
+    const now = [found.sweep, found.table, found.trials, found.events];
+    const changed = now.some((each, at) => each !== seenBefore[at]);
+    Object.assign(seenBefore, now);
+    return changed;
+  }
+
+  async function drawFigures(asked) {
+    const metric = asked.metric || (innerWidth < NARROW ? found.table.metric : "");
+    const curves = { metric, by: query.get("by"), points: POINTS };
+    const log = query.get("scale") === "log";
+    const off = query.list("off");
+    for (const [name, parameters, options] of [
+      ["learning-curves", curves, { off, log }],
+      ...figuresOf(found).slice(1).map(({ name }) => [name, asked, { log: null, height: name === "forest" ? forestHeight(found.table) : 360 }]),
+    ]) {
+      found.plots[name] = await get(withQuery(`${path}/plots/${name}`, parameters));
+      paint();
+      if (found.plots[name].data.length) await show(name, found.plots[name], options);
+    }
+  }
+
+  async function ask(what, body = undefined, said = `${words(what)} asked for`) {
+    try {
+      await post(`${path}/${what}`, body);
+      say(`${said}.`);
+    } catch (error) {
+      say(error.message);
+    }
+    refresh();
+  }
+
+  function paint() {
+    const { sweep } = found;
+    title(sweep.name);
+    draw(
+      el("nav", { class: "crumbs", "aria-label": "Where you are" }, el("a", { href: "/" }, "Sweeps")),
+      el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
+      ...overview(sweep),
+      el("p", { class: "buttons" }, actions(sweep, ask)),
+      el("section", { "data-key": "results" },
+        found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
+      found.table && el("section", { "data-key": "figures" }, figures(found)),
+      found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
+      found.table && el("section", { "data-key": "downloads" }, downloads(sweep, path, found.table)),
+      found.events && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
+      el("details", { "data-key": "spec" }, el("summary", {}, "Spec"), el("pre", { tabindex: 0 }, JSON.stringify(sweep.spec, null, 2))));
+  }
+
+  return load;
+}
+
+function overview(sweep) {
+  const counts = STATES.filter((state) => sweep.trials[state]).map((state) =>
+    el("a", { href: "#trials", onclick: () => query.set({ state, arm: "", page: "" }) }, `${count(sweep.trials[state])} ${state}`));
+  return [
+    progress(sweep),
+    el("p", { class: "counts" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} trials done. `,
+      counts.map((link) => [link, " "]), el("span", { class: "quiet" }, pace(sweep))),
+    sweep.waiting_for && notice(`It waits: ${sweep.waiting_for}.`),
+    sweep.cancel_requested_at && sweep.trials.running > 0 && notice("It is being cancelled: running trials end as soon as they can."),
+    sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
+      && notice("It is paused: ", sweep.trials.running ? "running trials save their state after their epoch." : "nothing of it starts."),
+    facts([["Owner", sweep.owner], ["Submitted", ago(sweep.created_at)], ["Finished", sweep.finished_at && ago(sweep.finished_at)],
+      ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
+  ];
+}
+
+// As `service.store.requests` has it; what slips through is refused there, with a sentence.
+function actions(sweep, ask) {
+  const { queued, running, failed, cancelled } = sweep.trials;
+  const ended = queued + running === 0;
+  const cancelling = sweep.cancel_requested_at !== null;
+  const stopping = cancelling && running > 0;
+  const cancel = async () => {
+    const text = `${plural(queued, "queued trial")} will not run, and ${plural(running, "running one")} will end now. Results so far stay.`;
+    if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel");
+  };
+  const retry = async () => {
+    const text = `${plural(failed, "failed trial")} and ${plural(cancelled, "cancelled one")} go on from their last checkpoints. Diverged trials stay: they are results.`;
+    if (await question({ title: "Run again what did not succeed?", text, yes: "Retry" })) ask("retry?cancelled=true");
+  };
+  const extend = async () => {
+    const { seeds } = sweep.spec;
+    const has = Array.isArray(seeds) ? seeds.length : seeds;
+    const field = { label: "Seeds, counted from 0:", min: 1, value: has + 2 };
+    const wanted = await question({ title: "More seeds", text: `It has ${plural(has, "seed")} now. Only the missing trials run.`, yes: "Extend", field });
+    if (wanted) ask("extend", { seeds: wanted }, `Extended to ${plural(wanted, "seed")}`);
+  };
+  return [
+    sweep.paused_at && !ended
+      ? request("Resume", cancelling && "The sweep was cancelled; retry it instead.", () => ask("resume"))
+      : request("Pause", ended || cancelling ? "The sweep has ended: there is nothing to pause." : null, () => ask("pause")),
+    request("Cancel", ended ? "The sweep has ended: there is nothing to cancel." : cancelling ? "It is being cancelled." : null, cancel, { class: "danger" }),
+    request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : failed + cancelled ? null : "No trial failed or was cancelled.", retry),
+    request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),
+    el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
+  ].flatMap((button) => [button, " "]);
+}
+
+function tableControls(table) {
+  const metrics = table.metrics.length ? table.metrics : [table.metric];
+  return el("div", { class: "filters" },
+    choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric })),
+    choice("Read at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
+}
+
+const ofArm = (shown) => {
+  query.set({ arm: shown.arm_id, state: "", page: "" });
+  document.getElementById("trials").scrollIntoView();
+};
+
+// --- figures -----------------------------------------------------------------------------------
+
+function figuresOf({ sweep, table }) {
+  const cells = cellsOf(table);
+  const surface = sweep.spec.base?.dataset === "surface";
+  return [
+    { name: "learning-curves", title: "Learning curves" },
+    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability p" },
+    cells.some((cell) => cell.comparison) && { name: "forest", title: "Against the baseline" },
+  ].filter(Boolean);
+}
+
+const cellsOf = (table) => table.rows.flatMap((line) => line.cells).filter(Boolean);
+
+const forestHeight = (table) => 110 + 26 * cellsOf(table).filter((cell) => cell.comparison).length;
+
+function figures(found) {
+  return figuresOf(found).map(({ name, title }) => {
+    const plot = found.plots[name];
+    const nothing = plot && !plot.data.length;
+    return el("div", { "data-key": name },
+      el("h2", {}, title),
+      name === "learning-curves" && el("div", { class: "filters" },
+        choice("Over", [["epoch", "epochs"], ["seconds", "time"]], query.get("by", "epoch"), (by) => query.set({ by })),
+        choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
+      nothing ? el("p", { class: "quiet" }, "No epoch reported yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
+      name === "learning-curves" && plot && !nothing && legend(plot, found));
+  });
+}
+
+// Plotly's own legend cannot be reached by keyboard; this one can.
+function legend(plot, { table }) {
+  const off = new Set(query.list("off"));
+  const labels = armNames(table);
+  const arms = [...new Map(plot.data.filter((trace) => trace.mode === "lines+markers").map((trace) => [trace.legendgroup, trace])).values()];
+  const toggle = (arm) => {
+    if (!off.delete(arm)) off.add(arm);
+    query.set({ off: [...off].join(",") });
+  };
+  const thinned = plot.layout.meta;
+  return [
+    el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
+      arms.map((trace) => el("label", { "data-key": trace.legendgroup },
+        el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
+        el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
+        labels.get(trace.legendgroup) ?? trace.legendgroup)),
+      arms.length > 3 && el("span", { class: "buttons" },
+        el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
+        el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None"))),
+    el("p", { class: "quiet" }, "The mean over the seeds, ± 1 standard deviation; dashed without LRD.",
+      thinned && ` Drawn: ${count(thinned.points)} of ${count(thinned.of)} points a curve; the CSV has them all.`),
+  ];
+}
+
+// --- trials, downloads, events -----------------------------------------------------------------
+
+function trials({ sweep, table, trials: { items, next_page_token } }) {
+  const arms = armNames(table);
+  const shown = (found) => (typeof found === "number" ? inUnit(found, table) : value(found));
+  const rows = items.map((trial) => row(String(trial.id),
+    el("a", { href: `/trials/${trial.id}` }, String(trial.id)),
+    arms.get(String(trial.arm_id)) ?? trial.label, String(trial.seed), badge(trial.state, trial.reason),
+    `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
+    shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
+  const state = query.get("state");
+  const arm = query.get("arm");
+  return [
+    el("h2", {}, "Trials"),
+    el("div", { class: "filters" },
+      choice("State", [["", `any (${count(sweep.trials_total)})`], ...STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
+      choice("Arm", [["", "any"], ...arms], arm, (chosen) => query.set({ arm: chosen, page: "" }))),
+    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", words(table.metric), "Time", "Attempt"], rows) : notice("No trial is like that."),
+    pager(next_page_token, !query.get("page"), (page) => query.set({ page })),
+  ];
+}
+
+function downloads(sweep, path, table) {
+  const asked = { metric: query.get("metric"), at: query.get("at") };
+  const of = (text, address, name) => el("li", {}, el("a", download(address, name), text));
+  return [
+    el("h2", {}, "Downloads"),
+    el("ul", { class: "downloads" },
+      of("Table (LaTeX)", withQuery(`${path}/table`, { ...asked, format: "latex" }), `${sweep.id}-table.tex`),
+      of("Table (CSV)", withQuery(`${path}/table`, { ...asked, format: "csv" }), `${sweep.id}-table.csv`),
+      of("Trials (CSV)", `${path}/export?format=csv&of=trials`, `${sweep.id}-trials.csv`),
+      of("Epochs (CSV)", `${path}/export?format=csv&of=reports`, `${sweep.id}-reports.csv`),
+      of("Epochs (Parquet)", `${path}/export?format=parquet&of=reports`, `${sweep.id}-reports.parquet`),
+      figuresOf({ sweep, table }).map(({ name, title }) =>
+        of(`${title} (SVG)`, withQuery(`${path}/figures/${name}.svg`, name === "learning-curves" ? { metric: asked.metric, by: query.get("by") } : asked), `${sweep.id}-${name}.svg`)),
+      of("Everything (bundle)", `${path}/export?format=bundle`, `${sweep.id}.zip`)),
+  ];
+}
+
+export function events({ items, next_page_token }, parameter = "events") {
+  if (!items.length) return el("p", { class: "quiet" }, "Nothing has happened yet.");
+  const rows = items.map((event) => row(String(event.id), clock(event.at),
+    event.trial_id ? el("a", { href: `/trials/${event.trial_id}` }, `trial ${event.trial_id}`) : "sweep",
+    event.to_state ? [`${event.from_state} → ${event.to_state}`, event.reason && ` (${event.reason})`] : event.kind,
+    event.message ?? ""));
+  return [
+    grid("Events, newest first", ["When", "What", "Became", "Said"], rows),
+    pager(next_page_token, !query.get(parameter), (token) => query.set({ [parameter]: token })),
+  ];
+}

@@ -1,0 +1,52 @@
+// `/`: all sweeps, newest first.
+import { get, withQuery } from "../api.js";
+import { el } from "../dom.js";
+import { ago, badge, count } from "../format.js";
+import { choice, finished, grid, notice, pace, pager, progress, row } from "../parts.js";
+import { query } from "../query.js";
+
+const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+
+export function open({ draw, title }) {
+  let before = null;
+  title("Sweeps");
+  return async function refresh() {
+    const asked = { state: query.get("state"), search: query.get("search"), page_token: query.get("page_token") };
+    const sweeps = await get(withQuery("/sweeps", asked));
+    draw(el("h1", {}, "Sweeps"), ...content(sweeps, asked));
+    const changed = sweeps !== before;
+    before = sweeps;
+    return changed;
+  };
+}
+
+function content({ items, next_page_token }, asked) {
+  const narrowed = asked.state || asked.search || asked.page_token;
+  if (!items.length && !narrowed) return [empty()];
+  const owned = items.some((sweep) => sweep.owner);
+  const rows = items.map((sweep) => row(sweep.id,
+    el("a", { href: `/sweeps/${sweep.id}` }, sweep.name),
+    badge(sweep.state),
+    [progress(sweep), el("span", { class: "quiet" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} `, pace(sweep))],
+    ...(owned ? [sweep.owner ?? "–"] : []),
+    ago(sweep.created_at)));
+  return [
+    el("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      el("label", {}, "Search ", el("input", {
+        type: "search", value: asked.search, placeholder: "name or id",
+        oninput: (event) => query.set({ search: event.target.value, page_token: "" }),
+      })),
+      choice("State", [["", "any"], ...STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" }))),
+    items.length
+      ? grid("Sweeps", ["Sweep", "State", "Trials", ...(owned ? ["Owner"] : []), "Submitted"], rows, { class: "sweeps" })
+      : notice("No sweep is like that. ", el("a", { href: "/" }, "All sweeps")),
+    pager(next_page_token, !asked.page_token, (page_token) => query.set({ page_token })),
+  ];
+}
+
+function empty() {
+  return el("section", { class: "empty" },
+    el("p", {}, "No sweep yet. One command submits the first, thirty small trials of some 15 seconds together:"),
+    el("pre", {}, el("code", {}, `lrd submit --preset digits --watch --url ${location.origin}`)),
+    el("p", {}, "or ", el("a", { href: "/new?preset=digits" }, "submit it here"), "."));
+}

@@ -1,0 +1,92 @@
+// Parts that several pages have: progress, notices, tables of rows, requests, questions.
+import { el, say } from "./dom.js";
+import { count, duration, secondsSince } from "./format.js";
+
+export const STATES = ["succeeded", "running", "failed", "cancelled", "queued"];
+
+export const finished = ({ trials }) => trials.succeeded + trials.failed + trials.cancelled;
+
+// One bar, a part for each state.
+export function progress(sweep) {
+  const done = finished(sweep);
+  const said = STATES.filter((state) => sweep.trials[state]).map((state) => `${count(sweep.trials[state])} ${state}`);
+  const parts = STATES.map((state) =>
+    el("span", { class: state, style: { width: `${(100 * sweep.trials[state]) / sweep.trials_total}%` } }));
+  return el("div", {
+    class: "bar", role: "progressbar", "aria-label": `Trials of ${sweep.name}`, "aria-valuemin": 0, "aria-valuenow": done,
+    "aria-valuemax": sweep.trials_total, "aria-valuetext": said.join(", "), title: said.join(", "),
+  }, parts);
+}
+
+// `4.2 trials a minute, about 3 min left`; nothing where nothing is known or left.
+export function pace(sweep) {
+  const done = finished(sweep);
+  const left = sweep.trials_total - done;
+  if (!sweep.started_at || !done || !left || sweep.paused_at) return "";
+  const seconds = secondsSince(sweep.started_at) / done;
+  const [rate, unit] = seconds < 60 ? [60 / seconds, "minute"] : [3600 / seconds, "hour"];
+  return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials a${unit === "hour" ? "n" : ""} ${unit}, about ${duration(seconds * left)} left`;
+}
+
+export const notice = (...children) => el("p", { class: "notice" }, children);
+
+// A table that may be wider than the window: then it scrolls, by keyboard too.
+export function grid(caption, heads, rows, attributes = {}) {
+  const head = el("tr", {}, heads.map((title) => el("th", { scope: "col" }, title)));
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    el("table", attributes, el("caption", { class: "unseen" }, caption), el("thead", {}, head), el("tbody", {}, rows)));
+}
+
+export const row = (key, ...cells) => el("tr", { "data-key": key }, cells.map((cell) => el("td", {}, cell)));
+
+export function choice(label, options, chosen, onchange) {
+  const shown = options.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
+  return el("label", {}, label, " ", el("select", { value: chosen, onchange: (event) => onchange(event.target.value) }, shown));
+}
+
+export const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, found]) => found !== null && found !== undefined && found !== "")
+  .map(([name, found]) => el("div", {}, el("dt", {}, name), el("dd", {}, found))));
+
+// A button that says why it does nothing, where it is not allowed. It can be focused all the same.
+export function request(label, refused, onclick, attributes = {}) {
+  return el("button", {
+    type: "button", "aria-disabled": refused ? "true" : null, title: refused, "aria-description": refused, ...attributes,
+    onclick: () => (refused ? say(refused) : onclick()),
+  }, label);
+}
+
+// Older and newer pages of a list that is asked for with tokens.
+export function pager(next, first, go) {
+  if (!next && first) return null;
+  return el("p", { class: "pager" },
+    el("button", { type: "button", disabled: first, onclick: () => go("") }, "First page"),
+    el("button", { type: "button", disabled: !next, onclick: () => go(next) }, "Next page"));
+}
+
+// A question in a dialog: the reader's answer, or null.
+export function question({ title, text, yes, no = "Not now", danger = false, field = null }) {
+  return new Promise((answer) => {
+    const close = (value) => {
+      dialog.close();
+      dialog.remove();
+      answer(value);
+    };
+    const input = field && el("input", { type: "number", min: field.min, max: 10_000, value: field.value, required: true });
+    const done = () => {
+      if (!input) close(true);
+      else if (input.reportValidity()) close(input.valueAsNumber);
+    };
+    const dialog = el("dialog", { "aria-labelledby": "question" },
+      el("h2", { id: "question" }, title), el("p", {}, text),
+      input && el("label", {}, field.label, " ", input),
+      el("p", { class: "buttons" },
+        el("button", { type: "button", onclick: () => close(null) }, no),
+        el("button", { type: "button", class: danger ? "danger" : "primary", onclick: done }, yes)));
+    dialog.oncancel = () => close(null);
+    dialog.onkeydown = (event) => {
+      if (event.key === "Enter" && event.target === input) done();
+    };
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

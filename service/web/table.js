@@ -1,0 +1,106 @@
+// The table that the researcher came for: `mean ± std (n)` a cell, and on hover or focus all that
+// is known about it.
+import { el } from "./dom.js";
+import { plural } from "./format.js";
+
+// `chosen(arm)` is called with the arm of a cell that is pressed.
+export function results(table, chosen) {
+  const published = new Map(table.expected.filter((each) => each.arm_id).map((each) => [each.arm_id, each]));
+  const body = table.rows.map((row, number) =>
+    el("tr", {},
+      row.titles.map((title, at) => titleCell(table.rows, number, at, title)),
+      row.cells.map((shown) => cell(shown, shown && published.get(shown.arm_id), table, chosen))));
+  const lost = table.expected.filter((each) => !each.arm_id);
+  return [
+    el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Results" },
+      el("table", { class: "results" },
+        el("caption", {}, table.caption), el("thead", {}, heads(table)), el("tbody", {}, body))),
+    el("details", { class: "notes" },
+      el("summary", {}, "How to read it"),
+      el("ul", {},
+        el("li", {}, "Hatched: not all planned seeds are in. Bold: the better of its pair. †: p (Holm) < 0.05."),
+        table.notes.map((note) => el("li", {}, note)),
+        table.source && el("li", {}, `Published values: ${table.source}.`),
+        lost.map((each) => el("li", {}, `Published for ${each.label}: ${each.shown[0]}; ${each.verdict}.`)))),
+  ];
+}
+
+// One line a column path; equal neighbours share a cell.
+function heads({ heads, columns, caption }) {
+  const depth = Math.max(1, columns[0]?.length ?? 1);
+  return Array.from({ length: depth }, (_, level) => {
+    const line = level ? [] : heads.map((head) => el("th", { scope: "col", rowspan: depth }, head));
+    for (let at = 0; at < columns.length; ) {
+      const prefix = JSON.stringify(columns[at].slice(0, level + 1));
+      let end = at + 1;
+      while (end < columns.length && JSON.stringify(columns[end].slice(0, level + 1)) === prefix) end += 1;
+      const title = columns[at][level] ?? caption.split(",")[0];
+      line.push(el("th", { scope: level < depth - 1 ? "colgroup" : "col", colspan: end - at }, title));
+      at = end;
+    }
+    return el("tr", {}, line);
+  });
+}
+
+// A title that repeats the one above it is seen once, and heard each time.
+function titleCell(rows, number, at, title) {
+  const above = rows[number - 1]?.titles.slice(0, at + 1);
+  const same = above && JSON.stringify(above) === JSON.stringify(rows[number].titles.slice(0, at + 1));
+  return el("th", { scope: "row" }, el("span", { class: same && "unseen" }, title));
+}
+
+function cell(shown, published, table, chosen) {
+  if (!shown) return el("td", { class: "hole" });
+  const tip = `tip-${shown.arm_id}`;
+  const [, mean, rest] = shown.text.match(/^(\S+)(.*)$/) ?? [null, shown.text, ""];
+  const open = (event) => place(event.currentTarget);
+  return el("td", { class: shown.n === shown.planned ? null : "partial" },
+    el("button", {
+      type: "button", class: "cell", "aria-describedby": tip, onfocus: open, onmouseenter: open,
+      onclick: () => chosen(shown), onkeydown: dismiss,
+    },
+    el(shown.best ? "strong" : "span", {}, mean), el("span", { class: "spread" }, rest), shown.significant && " †",
+    published && el("span", { class: "published" }, `paper ${published.shown[0]}`)),
+    el("div", { class: "tip", role: "tooltip", id: tip }, tell(shown, published, table)));
+}
+
+// No answer is given: one of false would swallow the key.
+function dismiss(event) {
+  if (event.key === "Escape") event.currentTarget.nextElementSibling.style.setProperty("display", "none");
+}
+
+function place(button) {
+  const tip = button.nextElementSibling;
+  tip.style.removeProperty("display");
+  const box = button.getBoundingClientRect();
+  const width = Math.min(352, innerWidth - 16);
+  const below = box.bottom + 220 < innerHeight || box.top < 240;
+  tip.style.setProperty("width", `${width}px`);
+  tip.style.setProperty("left", `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`);
+  tip.style.setProperty(below ? "top" : "bottom", `${below ? box.bottom + 2 : innerHeight - box.top + 2}px`);
+  tip.style.setProperty(below ? "bottom" : "top", "auto");
+}
+
+// As the table writes it: a share as a percentage.
+export const inUnit = (value, table) => (table.unit === "%" ? (value * 100).toFixed(2) : value.toPrecision(4));
+
+// Arm id -> what its row and its column are called: `Adam, LRD (p = 0.5)`.
+export function armNames(table) {
+  return new Map(table.rows.flatMap((row) => row.cells.flatMap((shown, at) =>
+    (shown ? [[shown.arm_id, [...row.titles, ...table.columns[at]].join(", ")]] : []))));
+}
+
+function tell(shown, published, table) {
+  const unit = table.unit === "%" ? " points" : "";
+  const signed = (value) => (value > 0 ? "+" : "") + inUnit(value, table).replace("-", "−");
+  const lines = [el("strong", {}, armNames(table).get(shown.arm_id)), shown.status];
+  const against = shown.comparison;
+  if (against?.difference !== null && against?.difference !== undefined) {
+    const [low, high] = [against.t_low, against.t_high];
+    lines.push(`${signed(against.difference)}${unit} against its baseline, over ${plural(against.n, "pair")}`
+      + (low === null ? "" : `; 95 % interval ${signed(low)} to ${signed(high)}`));
+    if (against.p_holm !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), ${against.p_holm.toPrecision(2)} after Holm`);
+  } else if (!against) lines.push("a baseline, or without one");
+  if (published) lines.push(`paper ${published.shown[0]}, ours ${published.shown[2]} from it: ${published.verdict}`);
+  return lines.map((line) => el("p", {}, line));
+}
