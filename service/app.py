@@ -6,16 +6,16 @@ import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
-from service import pages
+from service import access, pages
 from service.api import cluster, exports, presets, results, sweeps, trials
-from service.errors import ServiceError, Unavailable, Unprocessable
+from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
 from service.settings import Settings
 from service.store import leases
 from service.store.session import Database
@@ -41,12 +41,9 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         description="Sweeps in, tables out. arXiv 1912.00144.",
     )
     app.state.settings, app.state.database = settings, database
-    app.include_router(sweeps.router, prefix="/api/v1")
-    app.include_router(results.router, prefix="/api/v1")
-    app.include_router(exports.router, prefix="/api/v1")
-    app.include_router(trials.router, prefix="/api/v1")
-    app.include_router(presets.router, prefix="/api/v1")
-    app.include_router(cluster.router, prefix="/api/v1")
+    nouns = (sweeps, results, exports, trials, presets, cluster)
+    for noun in nouns:
+        app.include_router(noun.router, prefix="/api/v1", dependencies=[Depends(access.check)])
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
@@ -56,7 +53,10 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
 
     @app.exception_handler(ServiceError)
     def refused(_: Request, error: ServiceError) -> JSONResponse:
-        return _problem(error.status, error.title, str(error), error.type, error.faults)
+        answer = _problem(error.status, error.title, str(error), error.type, error.faults)
+        if isinstance(error, Unauthorized):
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
 
     @app.exception_handler(InvalidSpec)
     def invalid(_: Request, error: InvalidSpec) -> JSONResponse:

@@ -1,8 +1,10 @@
 """`lrd`: serve, submit, watch, read; and run one trial here without any service."""
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,8 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 app.add_typer(db, name="db")
 data = typer.Typer(help="The data sets of this node.", no_args_is_help=True)
 app.add_typer(data, name="data")
+token = typer.Typer(help="Who may use the service: tokens in its database.", no_args_is_help=True)
+app.add_typer(token, name="token")
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
@@ -52,7 +56,8 @@ def db_upgrade() -> None:
     """Bring the database to the newest schema."""
     import migrations
 
-    migrations.upgrade(_database().engine)
+    with _database() as database:
+        migrations.upgrade(database.engine)
 
 
 @db.command("check")
@@ -63,7 +68,8 @@ def db_check() -> None:
     import migrations
 
     try:
-        migrations.check(_database().engine)
+        with _database() as database:
+            migrations.check(database.engine)
     except CommandError as error:
         typer.echo(f"{error} Run `lrd db upgrade`.", err=True)
         raise typer.Exit(1) from None
@@ -94,11 +100,65 @@ def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
         typer.echo(f"{found.name}: {found.where} ({found.detail})")
 
 
-def _database() -> Any:
+@token.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    role: Annotated[str, typer.Option(help="viewer, submitter or admin.")] = "submitter",
+    expires_days: Annotated[float | None, typer.Option(min=0.001, help="Never, else.")] = None,
+) -> None:
+    """Make a token and show it, this once. From then on the service answers to tokens alone."""
+    from service.store import tokens
+
+    if role not in [*tokens.Role]:
+        raise LRDError(f"{role!r} is no role; one of {', '.join(tokens.Role)}")
+    with _database() as database, database.write() as session:
+        made, secret = tokens.create(session, name, tokens.Role(role), expires_days)
+        number = made.id
+    typer.echo(secret)
+    typer.echo(f"token {number} of {name}: export it as LRD_TOKEN; it is not shown again", err=True)
+
+
+@token.command("ls")
+def token_ls() -> None:
+    """Every token, without its secret."""
+    from service.api.context import rfc3339
+    from service.store import tokens
+
+    with _database() as database, database.read() as session:
+        for each in tokens.listing(session):
+            state = (
+                f"revoked {rfc3339(each.revoked_at)}"
+                if each.revoked_at
+                else (f"expires {rfc3339(each.expires_at)}" if each.expires_at else "for ever")
+            )
+            used = f"last used {rfc3339(each.last_used_at)}" if each.last_used_at else "never used"
+            typer.echo(f"{each.id:>4}  {each.role:<9}  {each.name}  ({state}, {used})")
+
+
+@token.command("revoke")
+def token_revoke(token_id: int) -> None:
+    """End a token, at once."""
+    from service.errors import ServiceError
+    from service.store import tokens
+
+    try:
+        with _database() as database, database.write() as session:
+            name = tokens.revoke(session, token_id).name
+    except ServiceError as error:
+        raise LRDError(str(error)) from None
+    typer.echo(f"token {token_id} of {name} is revoked")
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[Any]:
     from service.settings import Settings
     from service.store.session import Database
 
-    return Database(Settings().database)
+    database = Database(Settings().database)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def _serve(*, dispatch: bool, **chosen: Any) -> None:

@@ -1,5 +1,6 @@
 """The Python client of the REST API; the CLI is written on it."""
 
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,10 +20,17 @@ class ServiceAnswered(LRDError):
 
 
 class Client:
-    """Speaks to one service, e.g. `Client("http://127.0.0.1:8000")`."""
+    """Speaks to one service, e.g. `Client("http://127.0.0.1:8000")`.
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=60)
+    Args:
+        url: of the service.
+        token: where it asks for one; by default what LRD_TOKEN holds.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        token = token or os.environ.get("LRD_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers)
 
     def __enter__(self) -> Self:
         return self

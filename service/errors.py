@@ -1,6 +1,8 @@
 """What the service refuses, as one tree; each error knows its HTTP status.
 
 ServiceError
+├── Unauthorized        401   no token, or one that does not count
+├── Forbidden           403   the token's role, or where the request comes from, does not allow it
 ├── NotFound            404
 ├── Conflict            409   the state forbids it
 ├── TooLarge            413
@@ -21,6 +23,22 @@ class ServiceError(Exception):
     title: ClassVar[str] = "Internal error"
     type: ClassVar[str] = "internal-error"
     faults: tuple[Fault, ...] = ()
+
+
+class Unauthorized(ServiceError):
+    """The request carries no token that counts."""
+
+    status = 401
+    title = "A token is needed"
+    type = "unauthorized"
+
+
+class Forbidden(ServiceError):
+    """Who asks may not."""
+
+    status = 403
+    title = "Not allowed"
+    type = "forbidden"
 
 
 class NotFound(ServiceError):

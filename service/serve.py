@@ -4,6 +4,7 @@ The dispatcher is a child in a session of its own: Ctrl-C reaches only this proc
 stops the child in order. A child that dies is started again.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -15,8 +16,11 @@ import threading
 import uvicorn
 
 import migrations
+from lrd_core.errors import LRDError
+from service.access import is_loopback
 from service.app import create_app
 from service.settings import Settings
+from service.store import tokens
 from service.store.session import Database
 
 log = logging.getLogger(__name__)
@@ -26,9 +30,18 @@ STOP_SECONDS = 20
 
 
 def serve(settings: Settings, *, dispatch: bool = True) -> None:
-    """Run until Ctrl-C or SIGTERM; nothing that was started is left behind."""
-    database = Database(settings.database)
-    migrations.upgrade(database.engine)
+    """Run until Ctrl-C or SIGTERM; nothing that was started is left behind.
+
+    Raises:
+        LRDError: it would listen to other machines, and no token has been made.
+    """
+    with contextlib.closing(Database(settings.database)) as database:
+        migrations.upgrade(database.engine)
+        _refuse_to_be_open(settings, database)
+        _serve(settings, database, dispatch=dispatch)
+
+
+def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     listener = socket.create_server((settings.host, settings.port))
     address = f"http://{settings.host}:{listener.getsockname()[1]}"
     log.info("listening on %s; storage in %s", address, settings.storage)
@@ -46,7 +59,19 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
     finally:
         if supervisor is not None:
             supervisor.stop()
-        database.close()
+
+
+def _refuse_to_be_open(settings: Settings, database: Database) -> None:
+    if is_loopback(settings.host):
+        return
+    with database.read() as session:
+        if tokens.any_made(session):
+            return
+    raise LRDError(
+        f"{settings.host} is reached by other machines, and no token has been made: anybody could "
+        "use the service. Make one with `lrd token create NAME --role admin` on the same "
+        "LRD_DATABASE_URL, or listen on 127.0.0.1"
+    )
 
 
 class _Supervisor:

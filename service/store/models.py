@@ -240,6 +240,24 @@ class Event(Base):
     )
 
 
+class Token(Base):
+    """Somebody's right to use the service; the token itself is kept nowhere."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]
+    """To the minute."""
+
+    __table_args__ = (CheckConstraint("role in ('viewer', 'submitter', 'admin')", name="role"),)
+
+
 class Lease(Base):
     """The right to dispatch: held by one dispatcher at a time, until it lets it lapse."""
 

@@ -79,7 +79,7 @@ def test_a_preset_is_planned_paused_extended_compared_and_exported(folder: Path,
     assert "table-2" in lrd("presets")
     assert "expected" in lrd("presets", "table-2")
     asked = [
-        "--preset", "digits", "--set", "base.epochs=1", "--set", "grid.optimizer.name=[adam]",
+        "--preset", "digits", "--set", "base.epochs=20", "--set", "grid.optimizer.name=[adam]",
         "--seeds", "2",
     ]  # fmt: skip
     plan = lrd("submit", *asked, "--plan", url=url)

@@ -1,0 +1,90 @@
+"""Tokens: made, found, listed, revoked. Only a hash is kept; a token is shown once."""
+
+import enum
+import hashlib
+import hmac
+import secrets
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from service.errors import NotFound
+from service.store.models import Token
+from service.store.session import db_now
+
+DAY = 86_400
+
+
+class Role(enum.StrEnum):
+    """What a token allows; each includes those before it."""
+
+    viewer = "viewer"
+    """To read everything."""
+    submitter = "submitter"
+    """To submit sweeps, and to ask anything of sweeps and trials."""
+    admin = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether it allows what `other` allows."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
+
+
+def create(
+    session: Session, name: str, role: Role, expires_days: float | None = None
+) -> tuple[Token, str]:
+    """A new token of 256 random bits, and what its holder sends: it cannot be had again."""
+    secret = f"lrd_{secrets.token_urlsafe(32)}"
+    now = session.execute(select(db_now())).scalar_one()
+    expires_at = None if expires_days is None else now + expires_days * DAY
+    token = Token(name=name, role=role, sha256=_hash(secret), created_at=now, expires_at=expires_at)
+    session.add(token)
+    session.flush()
+    return token, secret
+
+
+def find(session: Session, secret: str) -> Token | None:
+    """The token that `secret` is, unless it has expired or was revoked."""
+    sha256 = _hash(secret)
+    live = or_(Token.expires_at.is_(None), Token.expires_at > db_now())
+    query = select(Token).where(Token.sha256 == sha256, Token.revoked_at.is_(None), live)
+    token = session.scalar(query)
+    if token is None or not hmac.compare_digest(token.sha256, sha256):
+        return None
+    return token
+
+
+def used(session: Session, token_id: int) -> None:
+    """Note that a token was used, at most once a minute."""
+    stale = or_(Token.last_used_at.is_(None), Token.last_used_at < db_now() - 60)
+    session.execute(update(Token).where(Token.id == token_id, stale).values(last_used_at=db_now()))
+
+
+def any_made(session: Session) -> bool:
+    """Whether there is a token that was not revoked; an expired one counts: what was closed does
+    not open by itself."""
+    return session.scalar(select(Token.id).where(Token.revoked_at.is_(None)).limit(1)) is not None
+
+
+def listing(session: Session) -> list[Token]:
+    """Every token, revoked ones included, the oldest first."""
+    return list(session.scalars(select(Token).order_by(Token.id)))
+
+
+def revoke(session: Session, token_id: int) -> Token:
+    """End a token, at once and for ever.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    token = session.get(Token, token_id)
+    if token is None:
+        raise NotFound(f"there is no token {token_id}; `lrd token ls` lists them")
+    if token.revoked_at is None:
+        token.revoked_at = session.execute(select(db_now())).scalar_one()
+    return token
+
+
+def _hash(secret: str) -> str:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return hashlib.sha256(secret.encode()).hexdigest()
