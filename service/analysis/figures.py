@@ -30,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 
 HEIGHT = 3.2
 """Of a figure without its legend, in inches."""
-_LEGEND_ROW = 0.17
+_LEGEND_ROW = 0.175
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
