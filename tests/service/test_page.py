@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+HOSTILE = "<b>bold</b><img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +320,13 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
 
 
+def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:
+    document = small_sweep(seeds=1)
+    document["base"]["epochs"] = 500
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+
+
 def test_the_buttons_do_what_is_legal_and_say_why_not(
     page: Page, url: str, train: Callable[[int], None]
 ) -> None:
@@ -435,9 +442,9 @@ def test_a_name_is_text_and_no_markup(page: Page, url: str, database: Database) 
     drawn(page, 3)
     page.locator(".figure .nsewdrag").first.hover()  # the labels at the pointer are Plotly's too
     expect(page.locator(".figure .hoverlayer text").first).to_be_visible()
-    assert "<img src=x" in page.locator(".figure .ytick text").all_text_contents()[-1] + "".join(
-        page.locator(".figure").all_text_contents()
-    )
+    ticks = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()
+    assert ticks[0] == f"{HOSTILE}, keep_prob=0.5"
+    assert HOSTILE in "".join(page.locator(".figure .hoverlayer").all_text_contents())
     page.goto(f"{url}/new?from={sweep_id}")
     expect(page.get_by_text("4 arms × 2 seeds")).to_be_visible()
     for path in ("", f"/sweeps/{sweep_id}", f"/new?from={sweep_id}"):
@@ -513,7 +520,7 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
     assert polls()[-1] == 304
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     page.clock.run_for(20_000)
-    page.wait_for_timeout(50)
+    page.wait_for_timeout(1500)  # a round that had begun comes to its end
     before = len(asked)
     page.clock.run_for(120_000)
     page.wait_for_timeout(100)
