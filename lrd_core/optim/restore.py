@@ -42,9 +42,10 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
 
 def cannot_compile(device: torch.device) -> str | None:
     """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
-    new = torch.zeros(1, 1, 2, dtype=torch.int32, device=device)
+    flat = torch.zeros(4, dtype=torch.int32, device=device)
+    (new, old), channel = kernels.loops(flat, flat, flat.clone())
     (place,) = kernels.places_of(Draw.of(0, 1, 0.5), [0], device)
-    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
+    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, old, (place, channel)))
 
 
 def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
@@ -63,7 +64,8 @@ def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed
         places = kernels.places_of(draw, [first for first, _ in here], device)
         for (_, (new, old)), place in zip(here, places, strict=True):
             integers = _INTEGERS[new.element_size()]
-            kernel(*kernels.loops(new, new, old, dtype=integers), place)
+            tensors, channel = kernels.loops(new, new, old, dtype=integers)
+            kernel(*tensors, (place, channel))
     return others
 
 

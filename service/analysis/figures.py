@@ -237,7 +237,7 @@ def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> No
     if not handles:
         return
     longest = max(len(label) for label in labels)
-    columns = min(len(labels), max(1, int(figure.get_figwidth() * 16 / (longest + 6))))
+    columns = min(len(labels), max(1, int(figure.get_figwidth() * 14 / (longest + 6))))
     # The panels keep their height, however many lines the legend has.
     figure.set_figheight(HEIGHT + _LEGEND_ROW * math.ceil(len(labels) / columns))
     legend = figure.legend(

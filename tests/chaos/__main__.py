@@ -26,8 +26,12 @@ RECOVERY_SECONDS = 240
 """How long after the last fault everything may take to end."""
 
 
+BACKLOG = 40
+"""Trials that may wait before the user submits another sweep."""
+
+
 class User:
-    """Submits a sweep every few seconds until each is accepted, and polls, whatever happens."""
+    """Submits sweep after sweep, each until it is accepted, and polls, whatever happens."""
 
     def __init__(self, url: str) -> None:
         self._url, self._stop = url, threading.Event()
@@ -41,10 +45,14 @@ class User:
         while not self._stop.is_set():
             self._submit(f"sweep-{number}")
             number += 1
-            for _ in range(20):
+            waiting, polled = BACKLOG, 0
+            while polled < 20 or waiting >= BACKLOG:
                 with contextlib.suppress(httpx2.HTTPError):
-                    httpx2.get(f"{self._url}/api/v1/sweeps", timeout=2)
+                    answer = httpx2.get(f"{self._url}/api/v1/sweeps", timeout=2)
                     self.polls += 1
+                    if answer.is_success:
+                        waiting = sum(each["trials"]["queued"] for each in answer.json()["items"])
+                polled += 1
                 if self._stop.wait(0.5):
                     return
 
