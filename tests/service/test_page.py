@@ -503,6 +503,28 @@ def test_a_service_that_goes_away_and_comes_back(
         expect(page.locator("#status")).to_contain_text("answers again")
 
 
+def test_what_is_not_there_is_said(page: Page, url: str) -> None:
+    page.goto(f"{url}/sweeps/nothing")
+    expect(page.get_by_text("There is no sweep 'nothing'")).to_be_visible()
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page.get_by_text("No sweep yet")).to_be_visible()
+
+
+def test_a_lost_answer_submits_no_second_sweep(page: Page, url: str) -> None:
+    page.goto(f"{url}/new?preset=digits")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/v1/sweeps", lose, times=1)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#status")).to_contain_text("does not answer")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/sweeps/"))
+    assert len(httpx2.get(f"{url}/api/v1/sweeps").json()["items"]) == 1
+
+
 def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
     page: Page, url: str, database: Database
 ) -> None:
