@@ -71,7 +71,9 @@ function sync(old, node) {
   if ("value" in node && old !== document.activeElement && old.value !== node.value) old.value = node.value;
 }
 
+const HEARD = 8000; // ms
 let saidBefore = "";
+let fading = null;
 
 // Tell the reader, by eye and by ear.
 export function say(text) {
@@ -79,4 +81,6 @@ export function say(text) {
   // A screen reader speaks a change only.
   status.textContent = text === saidBefore ? text + "\u00a0" : text;
   saidBefore = status.textContent;
+  clearTimeout(fading);
+  fading = setTimeout(() => (status.textContent = ""), HEARD);
 }

@@ -25,6 +25,7 @@ addEventListener("answered", () => {
 
 function failed(error) {
   if (error instanceof Problem && error.status === 401) return askForToken();
+  if (error instanceof Problem && error.status === 404) return tellMissing(error);
   if (error instanceof Away) banner.textContent = "The service does not answer. What you see is from before; trying again…";
   else banner.textContent = error ? sentence(error.message) : "";
   away = error instanceof Away;
@@ -32,6 +33,10 @@ function failed(error) {
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+
+function tellMissing(error) {
+  morph(main, el("h1", {}, "Not here"), el("p", {}, sentence(error.message)), el("p", {}, el("a", { href: "/" }, "All sweeps")));
+}
 
 // The token stays in this tab, and goes with it.
 function askForToken() {

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+HOSTILE = "<b>bold</b><img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 @pytest.fixture(scope="module")
@@ -320,6 +320,13 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
 
 
+def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:
+    document = small_sweep(seeds=1)
+    document["base"]["epochs"] = 500
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+
+
 def test_the_buttons_do_what_is_legal_and_say_why_not(
     page: Page, url: str, train: Callable[[int], None]
 ) -> None:
@@ -435,9 +442,9 @@ def test_a_name_is_text_and_no_markup(page: Page, url: str, database: Database) 
     drawn(page, 3)
     page.locator(".figure .nsewdrag").first.hover()  # the labels at the pointer are Plotly's too
     expect(page.locator(".figure .hoverlayer text").first).to_be_visible()
-    assert "<img src=x" in page.locator(".figure .ytick text").all_text_contents()[-1] + "".join(
-        page.locator(".figure").all_text_contents()
-    )
+    ticks = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()
+    assert ticks[0] == f"{HOSTILE}, keep_prob=0.5"
+    assert HOSTILE in "".join(page.locator(".figure .hoverlayer").all_text_contents())
     page.goto(f"{url}/new?from={sweep_id}")
     expect(page.get_by_text("4 arms × 2 seeds")).to_be_visible()
     for path in ("", f"/sweeps/{sweep_id}", f"/new?from={sweep_id}"):
@@ -496,6 +503,28 @@ def test_a_service_that_goes_away_and_comes_back(
         expect(page.locator("#status")).to_contain_text("answers again")
 
 
+def test_what_is_not_there_is_said(page: Page, url: str) -> None:
+    page.goto(f"{url}/sweeps/nothing")
+    expect(page.get_by_text("There is no sweep 'nothing'")).to_be_visible()
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page.get_by_text("No sweep yet")).to_be_visible()
+
+
+def test_a_lost_answer_submits_no_second_sweep(page: Page, url: str) -> None:
+    page.goto(f"{url}/new?preset=digits")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/v1/sweeps", lose, times=1)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#status")).to_contain_text("does not answer")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/sweeps/"))
+    assert len(httpx2.get(f"{url}/api/v1/sweeps").json()["items"]) == 1
+
+
 def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
     page: Page, url: str, database: Database
 ) -> None:
@@ -513,7 +542,7 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
     assert polls()[-1] == 304
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     page.clock.run_for(20_000)
-    page.wait_for_timeout(50)
+    page.wait_for_timeout(1500)  # a round that had begun comes to its end
     before = len(asked)
     page.clock.run_for(120_000)
     page.wait_for_timeout(100)

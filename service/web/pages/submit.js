@@ -11,8 +11,7 @@ const WAIT = 400; // ms without a key before the plan is asked for
 
 export function open({ draw, title }) {
   const state = { presets: [], text: null, from: null, plan: null, faults: [], checked: null, sending: false };
-  // A second press after a lost answer must not submit twice.
-  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const keys = new Map(); // text -> its key: a second press after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
 
@@ -43,7 +42,8 @@ export function open({ draw, title }) {
     state.sending = true;
     show();
     try {
-      const sweep = await post("/sweeps", state.text, { "Idempotency-Key": key });
+      if (!keys.has(state.text)) keys.set(state.text, randomKey());
+      const sweep = await post("/sweeps", state.text, { "Idempotency-Key": keys.get(state.text) });
       location.assign(`/sweeps/${sweep.id}`);
     } catch (error) {
       state.sending = false;
@@ -90,6 +90,8 @@ export function open({ draw, title }) {
     return false;
   };
 }
+
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function placed(text, problem) {
   const faults = problem.faults.length ? problem.faults : [{ pointer: "", detail: problem.message }];
