@@ -30,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 
 HEIGHT = 3.2
 """Of a figure without its legend, in inches."""
-_LEGEND_ROW = 0.175
+_LEGEND_ROW = 0.17
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -237,7 +237,7 @@ def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> No
     if not handles:
         return
     longest = max(len(label) for label in labels)
-    columns = min(len(labels), max(1, int(figure.get_figwidth() * 14 / (longest + 6))))
+    columns = min(len(labels), max(1, int(figure.get_figwidth() * 16 / (longest + 8))))
     # The panels keep their height, however many lines the legend has.
     figure.set_figheight(HEIGHT + _LEGEND_ROW * math.ceil(len(labels) / columns))
     legend = figure.legend(
