@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import re
 import shutil
@@ -19,12 +18,13 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.pages import CONTENT_SECURITY_POLICY
 from service.settings import Settings
+from service.store import tokens
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
@@ -553,25 +553,22 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
 
 
 def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Database) -> None:
-    """Tokens are asked for by standing between the page and the service."""
+    """What it is told it keeps for this window alone, and puts in no cookie."""
     sweep_id = seed(database, small_sweep())
     cookies: list[str] = []
 
-    def gate(route: Route) -> None:
-        headers = route.request.all_headers()
-        cookies.append(headers.get("cookie", ""))
-        if headers.get("authorization") == "Bearer secret":
-            route.continue_()
-            return
-        problem = {"title": "Unauthorized", "status": 401, "detail": "a token is needed"}
-        route.fulfill(status=401, body=json.dumps(problem), content_type="application/problem+json")
+    with database.write() as session:
+        _, secret = tokens.create(session, "Ada", tokens.Role.viewer)
 
-    page.route("**/api/**", gate)
+    def listen(request: Request) -> None:
+        cookies.append(request.all_headers().get("cookie", ""))
+
+    page.on("request", listen)
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_contain_text("does not know this token")
-    page.get_by_label("Token").fill("secret")
+    page.get_by_label("Token").fill(secret)
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("4 of 4 trials done")).to_be_visible()
     with page.expect_download() as download:
