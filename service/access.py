@@ -58,6 +58,7 @@ def _by_token(request: Request, database: Database, secret: str) -> None:
     needed = Role.viewer if request.method in READING else Role.submitter
     if not Role(token.role).includes(needed):
         raise Forbidden(f"{request.method} needs the role {needed}; this token's is {token.role}")
+    request.state.owner = token.name
     if token.last_used_at is None or time.time() - token.last_used_at > 60:
         with contextlib.suppress(OperationalError), database.write() as session:
             tokens.used(session, token.id)  # a note; a database that is busy may go without

@@ -1,4 +1,4 @@
-"""access tokens"""
+"""access tokens, and whose a sweep is"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256", name=op.f("uq_tokens_sha256")),
     )
 
+    op.add_column("sweeps", sa.Column("owner", sa.String(length=100), nullable=True))
+
 
 def downgrade() -> None:
+    op.drop_column("sweeps", "owner")
     op.drop_table("tokens")

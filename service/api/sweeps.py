@@ -233,6 +233,7 @@ def _create(
             arms,
             code_version=request.app.version,
             idempotency_key=idempotency_key,
+            owner=getattr(request.state, "owner", None),
         )
         view = sweep_view(sweep)
     response.headers["Location"] = f"/api/v1/sweeps/{sweep.id}"

@@ -27,6 +27,7 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
         "max_concurrent": sweep.max_concurrent,
         "waiting_for": sweep.waiting_for if sweep.queued else None,
         "code_version": sweep.code_version,
+        "owner": sweep.owner,
     }
 
 

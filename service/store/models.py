@@ -73,6 +73,8 @@ class Sweep(Base):
     cancel_requested_at: Mapped[float | None]
     version: Mapped[int] = mapped_column(default=1)
     """Rises with every change that a reader can see; the ETag."""
+    owner: Mapped[str | None] = mapped_column(String(100))
+    """Name of the token that submitted it; None where there was none."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
     body_sha256: Mapped[str | None] = mapped_column(String(64))
 

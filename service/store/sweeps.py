@@ -27,6 +27,7 @@ def create(
     *,
     code_version: str,
     idempotency_key: str | None = None,
+    owner: str | None = None,
 ) -> tuple[Sweep, bool]:
     """Store a sweep with all of its arms and trials; (sweep, whether it is new).
 
@@ -55,6 +56,7 @@ def create(
         priority=spec.priority,
         max_concurrent=spec.max_concurrent,
         created_at=now,
+        owner=owner,
         idempotency_key=idempotency_key,
         body_sha256=body,
     )

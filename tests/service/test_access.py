@@ -76,11 +76,15 @@ def test_a_role_includes_those_before_it(api: TestClient, database: Database) ->
     _, viewer = made(database, Role.viewer)
     _, submitter = made(database, Role.submitter)
     _, admin = made(database, Role.admin)
+    owners: list[str] = []
     refused = api.post(SWEEPS, json=small_sweep(), headers=viewer)
     assert (refused.status_code, refused.json()["type"]) == (403, "forbidden")
     assert "submitter" in refused.json()["detail"]
     for headers in (submitter, admin):
-        assert api.post(SWEEPS, json=small_sweep(), headers=headers).status_code == 201
+        answer = api.post(SWEEPS, json=small_sweep(), headers=headers)
+        assert answer.status_code == 201
+        owners.append(answer.json()["owner"])
+    assert owners == ["a submitter", "a admin"]
     for headers in (viewer, submitter, admin):
         assert len(api.get(SWEEPS, headers=headers).json()["items"]) == 2
 
