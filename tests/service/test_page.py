@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import re
 import shutil
@@ -25,7 +24,9 @@ from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.pages import CONTENT_SECURITY_POLICY
 from service.settings import Settings
+from service.store import tokens
 from service.store.session import Database
+from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
 from tests.seeded import seed
@@ -553,36 +554,26 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
 
 
 def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Database) -> None:
-    """Tokens are asked for by standing between the page and the service."""
-    sweep_id = seed(database, small_sweep())
-    cookies: list[str] = []
-
-    def gate(route: Route) -> None:
-        headers = route.request.all_headers()
-        cookies.append(headers.get("cookie", ""))
-        if headers.get("authorization") == "Bearer secret":
-            route.continue_()
-            return
-        problem = {"title": "Unauthorized", "status": 401, "detail": "a token is needed"}
-        route.fulfill(status=401, body=json.dumps(problem), content_type="application/problem+json")
-
-    page.route("**/api/**", gate)
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "queued"))
+    with database.write() as session:
+        _, secret = tokens.create(session, "a reader", Role.viewer)
+    sent: list[dict[str, str]] = []
+    page.on("request", lambda request: sent.append(request.all_headers()))
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_contain_text("does not know this token")
-    page.get_by_label("Token").fill("secret")
+    page.get_by_label("Token").fill(secret)
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("4 of 4 trials done")).to_be_visible()
+    expect(page.get_by_text("2 of 4 trials done")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Trials (CSV)").click()
     assert Path(download.value.path()).read_bytes().count(b"\n") == 1 + 4
-    assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [
-        1,
-        0,
-        "",
-    ]
-    assert set(cookies) == {""}
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status")).to_contain_text("POST needs the role submitter")
+    stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
+    assert stored == [[secret], 0, ""]
+    assert not any("cookie" in headers for headers in sent)
 
 
 # --- everyone -------------------------------------------------------------------------------------
