@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from service.app import create_app
 from service.dispatcher import Dispatcher
@@ -26,6 +26,7 @@ from service.pages import CONTENT_SECURITY_POLICY
 from service.settings import Settings
 from service.store import tokens
 from service.store.session import Database
+from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
 from tests.seeded import seed
@@ -553,33 +554,26 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
 
 
 def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Database) -> None:
-    """What it is told it keeps for this window alone, and puts in no cookie."""
-    sweep_id = seed(database, small_sweep())
-    cookies: list[str] = []
-
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "queued"))
     with database.write() as session:
-        _, secret = tokens.create(session, "Ada", tokens.Role.viewer)
-
-    def listen(request: Request) -> None:
-        cookies.append(request.all_headers().get("cookie", ""))
-
-    page.on("request", listen)
+        _, secret = tokens.create(session, "a reader", Role.viewer)
+    sent: list[dict[str, str]] = []
+    page.on("request", lambda request: sent.append(request.all_headers()))
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_contain_text("does not know this token")
     page.get_by_label("Token").fill(secret)
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("4 of 4 trials done")).to_be_visible()
+    expect(page.get_by_text("2 of 4 trials done")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Trials (CSV)").click()
     assert Path(download.value.path()).read_bytes().count(b"\n") == 1 + 4
-    assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [
-        1,
-        0,
-        "",
-    ]
-    assert set(cookies) == {""}
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status")).to_contain_text("POST needs the role submitter")
+    stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
+    assert stored == [[secret], 0, ""]
+    assert not any("cookie" in headers for headers in sent)
 
 
 # --- everyone -------------------------------------------------------------------------------------
