@@ -1,78 +1,94 @@
-"""How long the table of a 10,000-trial sweep takes, step by step: medians in milliseconds."""
+"""How long the table of a 10,000-trial sweep takes, from the database to JSON: medians in ms.
 
+    python -m benchmarks.table
+
+SQLite in a temporary folder; the trials' numbers are made up, their rows are as the service writes
+them.
+"""
+
+import functools
+import random
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
+from sqlalchemy import select, update
 
+import migrations
+from benchmarks.timing import machine
+from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis import render
-from service.analysis.arms import summarise
-from service.analysis.comparisons import compare
-from service.analysis.data import ArmInfo, Observation
-from service.analysis.tables import build_table
+from service.results import Results
+from service.store import sweeps as store
+from service.store.models import Trial
+from service.store.session import Database
 
-REPEATS = 7
-PATHS = ["optimizer.keep_prob"]
-
-
-def sweep(pairs: int, seeds: int) -> tuple[list[ArmInfo], list[Observation]]:
-    """`pairs` batch sizes, each without and with LRD, over `seeds` seeds."""
-    rng = np.random.default_rng(0)
-    arms = [
-        ArmInfo(
-            id=f"{batch}/{keep_prob}",
-            label=f"batch_size={batch}, keep_prob={keep_prob}",
-            config={
-                "dataset": "digits", "model": "fcnet", "epochs": 5, "batch_size": batch,
-                "optimizer": {"name": "adam", "lr": 0.001, "keep_prob": keep_prob},
-            },
-            is_baseline=keep_prob == 1.0,
-        )
-        for batch in range(1, pairs + 1)
-        for keep_prob in (1.0, 0.5)
-    ]  # fmt: skip
-    observations = [
-        Observation(f"{arm.id}/{seed}", arm.id, seed, "succeeded", None, value, 10.0, 5)
-        for arm in arms
-        for seed, value in enumerate(rng.normal(0.93, 0.01, seeds).tolist())
-    ]
-    return arms, observations
+REPEATS = 15
 
 
-def milliseconds(work: Callable[[], Any]) -> float:
-    """The median of some runs, after one that warms up."""
+def finished_sweep(database: Database, batches: int, seeds: int) -> str:
+    """A succeeded sweep of `batches` batch sizes, each without and with LRD, over `seeds` seeds."""
+    document = {
+        "name": "many trials",
+        "base": {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "adam"}, "epochs": 1},
+        "grid": {
+            "batch_size": list(range(1, batches + 1)),
+            "optimizer.keep_prob": [1.0, 0.5],
+        },
+        "seeds": seeds,
+        "baseline": {"optimizer.keep_prob": 1.0},
+    }
+    spec = SweepSpec.parse(document)
+    draws = random.Random(0)
+    with database.write() as session:
+        sweep, _ = store.create(session, spec, expand_arms(spec), code_version="1")
+        rows = []
+        for trial_id in session.scalars(select(Trial.id)):
+            value = draws.gauss(0.93, 0.01)
+            report = {"epoch": 1, "lr": 0.001, "seconds": 1.0}
+            report |= {"train_loss": 1 - value, "train_accuracy": value}
+            report |= {"test_loss": 1 - value, "test_accuracy": value}
+            rows.append(
+                {"id": trial_id, "state": "succeeded", "epochs_done": 1, "last_report": report}
+            )
+        session.execute(update(Trial), rows)
+        return sweep.id
+
+
+def table(database: Database, sweep_id: str) -> Any:
+    """What `GET /sweeps/{id}/table` computes."""
+    with database.read() as session:
+        return render.to_json(Results(session, store.get(session, sweep_id)).table(None))
+
+
+def milliseconds(work: Callable[[], Any]) -> tuple[float, float, float]:
+    """Quartiles of some runs, after one that warms up."""
     work()
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         work()
         times.append((time.perf_counter() - start) * 1000)
-    return median(times)
-
-
-def measured(arms: list[ArmInfo], observations: list[Observation]) -> list[float]:
-    """The time of each step, each fed with what the one before it gives."""
-    summaries = summarise(arms, observations)
-    comparisons = compare(summaries, observations, baseline=PATHS)
-    table = build_table(summaries, comparisons, baseline=PATHS)
-    return [
-        milliseconds(lambda: summarise(arms, observations)),
-        milliseconds(lambda: compare(summaries, observations, baseline=PATHS)),
-        milliseconds(lambda: build_table(summaries, comparisons, baseline=PATHS)),
-        milliseconds(lambda: render.markdown(table)),
-    ]
+    times.sort()
+    return times[REPEATS // 4], median(times), times[-1 - REPEATS // 4]
 
 
 def main() -> None:
     """Print a line for each shape of sweep."""
-    steps = ("summarise", "compare", "build_table", "markdown", "all")
-    print(f"{'arms x seeds':>14}", *(f"{step:>12}" for step in steps))
-    for pairs, seeds in ((50, 100), (1000, 5)):
-        times = measured(*sweep(pairs, seeds))
-        shape = f"{2 * pairs} x {seeds}"
-        print(f"{shape:>14}", *(f"{time:12.1f}" for time in (*times, sum(times))))
+    print(machine())
+    print("| arms × seeds | table, ms (quartiles) |\n| --- | --: |")
+    for batches, seeds in ((50, 100), (1000, 5)):
+        with tempfile.TemporaryDirectory() as folder:
+            database = Database(f"sqlite:///{Path(folder) / 'lrd.db'}")
+            migrations.upgrade(database.engine)
+            sweep_id = finished_sweep(database, batches, seeds)
+
+            low, middle, high = milliseconds(functools.partial(table, database, sweep_id))
+            database.close()
+        print(f"| {2 * batches} × {seeds} | {middle:.0f} ({low:.0f}–{high:.0f}) |")
 
 
 if __name__ == "__main__":

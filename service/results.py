@@ -47,7 +47,7 @@ class Results:
         self.at = at or self.spec.table.at
         arms = [
             ArmInfo(str(arm.id), arm.label, arm.config, arm.is_baseline)
-            for arm in store.arms_of(session, sweep.id)
+            for arm in store.arm_rows(session, sweep.id)
         ]
         overrides = self.spec.baseline or default_baseline(arms)
         chosen = baseline or overrides

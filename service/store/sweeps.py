@@ -227,6 +227,25 @@ def arms_of(session: Session, sweep_id: str) -> list[Arm]:
     return list(session.scalars(select(Arm).where(Arm.sweep_id == sweep_id).order_by(Arm.position)))
 
 
+class ArmRow(NamedTuple):
+    """What the statistics need of an arm."""
+
+    id: int
+    label: str
+    is_baseline: bool
+    config: dict[str, Any]
+
+
+def arm_rows(session: Session, sweep_id: str) -> list[ArmRow]:
+    """Every arm of the sweep, in order, as plain rows."""
+    columns = Arm.__table__.c
+    query = select(columns.id, columns.label, columns.is_baseline, cast(columns.config, Text))
+    query = query.where(columns.sweep_id == sweep_id).order_by(columns.position)
+    rows = session.execute(query).all()
+    configs = _decoded(row[-1] for row in rows)
+    return [ArmRow._make((*row[:-1], config)) for row, config in zip(rows, configs, strict=True)]
+
+
 def reports(
     session: Session, trial_id: int, *, after_epoch: int = 0, size: int | None = None
 ) -> list[Report]:
