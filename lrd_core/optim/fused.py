@@ -48,7 +48,7 @@ class FusedOptimizer(Optimizer):
     @classmethod
     def cannot_run(cls, device: torch.device, dtype: torch.dtype) -> str | None:
         """None, or why it does not run here, e.g. for want of a compiler. Compiles the kernel."""
-        parameter = torch.zeros(4, dtype=dtype, device=device, requires_grad=True)
+        parameter = torch.zeros(2, dtype=dtype, device=device, requires_grad=True)
         parameter.grad = torch.zeros_like(parameter)
         return kernels.failure(cls([parameter], lr=1.0).step)
 
@@ -89,9 +89,8 @@ class FusedOptimizer(Optimizer):
                     if key not in known:
                         scalars = torch.tensor(self.scalars(group, count), dtype=parameter.dtype)
                         known[key] = scalars.to(device, non_blocking=True)
-                    changed = (parameter, parameter.grad, *moments)
-                    tensors, channel = kernels.loops(parameter, *changed)
-                    kernel(*tensors, known[key], (place, channel))
+                    tensors = kernels.loops(parameter, parameter, parameter.grad, *moments)
+                    kernel(*tensors, known[key], place)
                 increment_version(parameters)  # for autograd, which did not see the kernel
             group["lrd_step"] += 1
         return loss
@@ -159,7 +158,7 @@ class _AdamLike(FusedOptimizer):
         beta1, beta2 = group["betas"]
         decays = beta1, 1 - beta1, beta2, 1 - beta2
         unbias = 1 / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-        return [group["lr"], group["weight_decay"], *decays, group["eps"], *unbias, 0.0, 0.0]
+        return [group["lr"], group["weight_decay"], *decays, group["eps"], *unbias, 0.0]
 
 
 class FusedAdam(_AdamLike, torch.optim.Adam):

@@ -1,10 +1,9 @@
 """What torch.compile makes one pass over memory of: the mask's hash, and a whole step with it.
 
 Pure torch on what `loops` gives; moments and parameters are changed in place. Each kernel is
-compiled once for tensors of every size, in each of two layouts, and once more for a single row.
-What changes from step to step comes in small tensors, so that nothing is compiled anew: `at` says
-where the mask is (see `places_of` and `loops`), and `scalars`, of the parameters' type, holds the
-numbers named below.
+compiled once for tensors of every size, in each of two layouts. What changes from step to step
+comes in small tensors, so that nothing is compiled anew: `place`, int32, says where the mask is
+(see `places_of`), and `scalars`, of the parameters' type, holds the numbers named below.
 """
 
 import functools
@@ -16,25 +15,11 @@ from torch import Tensor
 
 from lrd_core.optim.mask import Draw, signed32
 
-(
-    RATE,
-    DECAY,
-    FIRST,
-    FIRST_REST,
-    SECOND,
-    SECOND_REST,
-    EPS,
-    UNBIAS_FIRST,
-    UNBIAS_SECOND,
-    RECTIFIER,
-    ZERO,
-) = range(11)
+RATE, DECAY, FIRST, FIRST_REST, SECOND, SECOND_REST, EPS, UNBIAS_FIRST, UNBIAS_SECOND, RECTIFIER = (
+    range(10)
+)
 """Learning rate, weight decay, the decay of φ and 1 minus it, that of ψ and 1 minus it, ε, Adam's
-two corrections of bias as factors, RAdam's rectifier (0: not yet), and 0."""
-
-
-At = tuple[Tensor, Tensor]
-"""A row of `places_of`, and 0, 1, 2, … for the channels of `loops`; both int32."""
+two corrections of bias as factors, and RAdam's rectifier (0: not yet)."""
 
 
 @functools.cache
@@ -65,19 +50,14 @@ def fits(tensor: Tensor) -> bool:
     return tensor.is_contiguous() or _is_channels_last(tensor)
 
 
-def loops(
-    like: Tensor, *tensors: Tensor, dtype: torch.dtype | None = None
-) -> tuple[list[Tensor], Tensor]:
-    """The tensors in the layout of `like`, as `(outer, places, channels)` in the order of memory;
-    and 0, 1, 2, … for the channels.
+def loops(like: Tensor, *tensors: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+    """The tensors in the layout of `like`, as `(outer, places, channels)` in the order of memory.
 
-    A contiguous tensor is `(rows, 1, elements a row)`. What is changed in them changes in the
-    tensors, but for one that is not laid out like `like`. `dtype`, of the same width, reads the
-    bits otherwise.
+    A contiguous tensor is `(1, 1, elements)`. What is changed in them changes in the tensors, but
+    for one that is not laid out like `like`. `dtype`, of the same width, reads the bits otherwise.
     """
     if like.is_contiguous():
-        rows = _rows(like)
-        shape, memory_format = (rows, 1, like.numel() // rows), torch.contiguous_format
+        shape, memory_format = (1, 1, like.numel()), torch.contiguous_format
     else:
         outer, channels, *sides = like.shape
         shape, memory_format = (outer, sides[0] * sides[1], channels), torch.channels_last
@@ -89,50 +69,20 @@ def loops(
         same = torch.empty(0, dtype=dtype or tensor.dtype, device=tensor.device)
         storage, start = ordered.untyped_storage(), ordered.storage_offset()
         results.append(same.set_(storage, start, shape, strides))
-    return results, _counted(shape[2], like.device)
+    return results
 
 
-_ROW = 64, 1 << 16
-"""Elements of a row, at least (a vector register holds 16) and at most."""
-
-
-def _rows(tensor: Tensor) -> int:
-    """How a contiguous tensor is cut into rows of equal length: as its first dimension does, where
-    that gives rows that are neither short nor long."""
-    rows = len(tensor) if tensor.dim() > 1 else 0
-    if rows > 1 and _ROW[0] <= tensor.numel() // rows <= _ROW[1]:
-        return rows
-    return _divisor(tensor.numel())
-
-
-@functools.lru_cache(maxsize=4096)
-def _divisor(elements: int) -> int:
-    for rows in range(2, 1024):
-        if elements % rows == 0 and 2 <= elements // rows <= _ROW[1]:
-            return rows
-    return 1
-
-
-@functools.lru_cache(maxsize=1024)
-def _counted(channels: int, device: torch.device) -> Tensor:
-    """0, 1, 2, …: read from a core's cache. A vectorised loop that counts by itself takes longer
-    for that than for the hash (`docs/decisions/forms-of-the-optimizer.md`)."""
-    with torch.inference_mode(False):
-        return torch.arange(channels, dtype=torch.int32, device=device)
-
-
-def kept(like: Tensor, at: At) -> Tensor:
+def kept(like: Tensor, place: Tensor) -> Tensor:
     """Booleans of the shape of `like`, as `loops` gives it: the bits of `mask.keep_mask`.
 
     Positions count the elements in their logical order, in which channels come before places.
     """
-    place, channel = at
     outer, places, channels = like.shape
     x = (
         place[0]
         + _count(outer, place).view(-1, 1, 1) * (places * channels)
         + _count(places, place).view(-1, 1)
-        + channel * places
+        + _count(channels, place) * places
     )
     x = x ^ place[1]
     x = (x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D
@@ -143,61 +93,53 @@ def kept(like: Tensor, at: At) -> Tensor:
     return (x <= place[3]) & (place[4] != 0)
 
 
-def restore(new: Tensor, old: Tensor, at: At) -> None:
+def restore(new: Tensor, old: Tensor, place: Tensor) -> None:
     """The old value where the mask is 0; both are given as integers, so that no bit changes."""
-    new.copy_(torch.where(kept(new, at), new, old))
+    new.copy_(torch.where(kept(new, place), new, old))
 
 
-def sgdm(w: Tensor, g: Tensor, m: Tensor, scalars: Tensor, at: At) -> None:
+def sgdm(w: Tensor, g: Tensor, m: Tensor, scalars: Tensor, place: Tensor) -> None:
     m.mul_(scalars[FIRST]).add_(g + scalars[DECAY] * w)
-    _move(w, scalars[RATE] * m, at)
+    _move(w, scalars[RATE] * m, place)
 
 
-def rmsprop(w: Tensor, g: Tensor, v: Tensor, scalars: Tensor, at: At) -> None:
+def rmsprop(w: Tensor, g: Tensor, v: Tensor, scalars: Tensor, place: Tensor) -> None:
     g = g + scalars[DECAY] * w
     v.mul_(scalars[SECOND]).add_(g * g * scalars[SECOND_REST])
-    _move(w, scalars[RATE] * g / (v.sqrt() + scalars[EPS]), at)
+    _move(w, scalars[RATE] * g / (v.sqrt() + scalars[EPS]), place)
 
 
-def adam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, at: At) -> None:
-    _accumulate(w, g, m, v, scalars, at)
+def adam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, place: Tensor) -> None:
+    _accumulate(w, g, m, v, scalars)
     root = v.sqrt() * scalars[UNBIAS_SECOND] + scalars[EPS]
-    _move(w, scalars[RATE] * scalars[UNBIAS_FIRST] * m / root, at)
+    _move(w, scalars[RATE] * scalars[UNBIAS_FIRST] * m / root, place)
 
 
 def amsgrad(
-    w: Tensor,
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    v_max: Tensor,
-    scalars: Tensor,
-    at: At,
+    w: Tensor, g: Tensor, m: Tensor, v: Tensor, v_max: Tensor, scalars: Tensor, place: Tensor
 ) -> None:
-    _accumulate(w, g, m, v, scalars, at)
+    _accumulate(w, g, m, v, scalars)
     v_max.copy_(torch.maximum(v_max, v))
     root = v_max.sqrt() * scalars[UNBIAS_SECOND] + scalars[EPS]
-    _move(w, scalars[RATE] * scalars[UNBIAS_FIRST] * m / root, at)
+    _move(w, scalars[RATE] * scalars[UNBIAS_FIRST] * m / root, place)
 
 
-def radam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, at: At) -> None:
-    _accumulate(w, g, m, v, scalars, at)
+def radam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, place: Tensor) -> None:
+    _accumulate(w, g, m, v, scalars)
     step = scalars[RATE] * scalars[UNBIAS_FIRST] * m
     rectified = step * scalars[RECTIFIER] / ((v.sqrt() + scalars[EPS]) * scalars[UNBIAS_SECOND])
-    _move(w, torch.where(scalars[RECTIFIER] > 0, rectified, step), at)
+    _move(w, torch.where(scalars[RECTIFIER] > 0, rectified, step), place)
 
 
-def _accumulate(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, at: At) -> None:
-    # What does not depend on the channel would get a loop of its own, and a pass over memory.
-    decay = scalars[DECAY] + scalars[ZERO] * at[1].to(scalars.dtype)
-    g = g + decay * w
+def _accumulate(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor) -> None:
+    g = g + scalars[DECAY] * w
     m.add_((g - m) * scalars[FIRST_REST])
     v.mul_(scalars[SECOND]).add_(g * g * scalars[SECOND_REST])
 
 
-def _move(w: Tensor, step: Tensor, at: At) -> None:
+def _move(w: Tensor, step: Tensor, place: Tensor) -> None:
     """eq. 2 of arXiv 1912.00144: the whole step where the mask is 1, and none where it is 0."""
-    w.copy_(torch.where(kept(w, at), w - step, w))
+    w.copy_(torch.where(kept(w, place), w - step, w))
 
 
 def _count(number: int, place: Tensor) -> Tensor:

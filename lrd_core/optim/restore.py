@@ -42,10 +42,9 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
 
 def cannot_compile(device: torch.device) -> str | None:
     """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
-    flat = torch.zeros(4, dtype=torch.int32, device=device)
-    (new, old), channel = kernels.loops(flat, flat, flat.clone())
+    new = torch.zeros(1, 1, 2, dtype=torch.int32, device=device)
     (place,) = kernels.places_of(Draw.of(0, 1, 0.5), [0], device)
-    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, old, (place, channel)))
+    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
 
 
 def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
@@ -64,8 +63,7 @@ def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed
         places = kernels.places_of(draw, [first for first, _ in here], device)
         for (_, (new, old)), place in zip(here, places, strict=True):
             integers = _INTEGERS[new.element_size()]
-            tensors, channel = kernels.loops(new, new, old, dtype=integers)
-            kernel(*tensors, (place, channel))
+            kernel(*kernels.loops(new, new, old, dtype=integers), place)
     return others
 
 

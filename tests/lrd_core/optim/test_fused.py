@@ -282,7 +282,7 @@ def test_shapes_of_all_kinds_share_the_kernels() -> None:
         for param in params:
             param.grad = torch.ones_like(param)
         optimizer.step()
-    # rows, one row (of 7), one element, channels last, channels last of one image
+    # flat, one element, in a buffer, channels last, channels last of one image
     assert graphs["unique_graphs"] - before <= 5
 
 
