@@ -1,10 +1,8 @@
 """`lrd`: serve, submit, watch, read; and run one trial here without any service."""
 
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lrd_core.errors import InvalidSpec, LRDError
+from service import upkeep
 from service.client import Client
 
 app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
-db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-app.add_typer(db, name="db")
-data = typer.Typer(help="The data sets of this node.", no_args_is_help=True)
-app.add_typer(data, name="data")
-token = typer.Typer(help="Who may use the service: tokens in its database.", no_args_is_help=True)
-app.add_typer(token, name="token")
+for name, commands in (("db", upkeep.db), ("data", upkeep.data), ("token", upkeep.token)):
+    app.add_typer(commands, name=name)
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
@@ -49,116 +44,6 @@ def api(host: Host = None, port: Port = None) -> None:
 def dispatch() -> None:
     """Run the dispatcher alone; a second one stands by until the first is gone."""
     os.execv(sys.executable, [sys.executable, "-m", "service.dispatch"])  # noqa: S606
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the database to the newest schema."""
-    import migrations
-
-    with _database() as database:
-        migrations.upgrade(database.engine)
-
-
-@db.command("check")
-def db_check() -> None:
-    """Exit 1 if the database is not at the newest schema."""
-    from alembic.util import CommandError
-
-    import migrations
-
-    try:
-        with _database() as database:
-            migrations.check(database.engine)
-    except CommandError as error:
-        typer.echo(f"{error} Run `lrd db upgrade`.", err=True)
-        raise typer.Exit(1) from None
-    typer.echo("the database is at the newest schema")
-
-
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where they lie; by default LRD_DATA_DIR, or ~/.cache/lrd.")
-]
-
-
-@data.command("ls")
-def data_ls(data_dir: DataDir = None) -> None:
-    """Which data sets are here, where, and what is missing of them."""
-    from lrd_core.datasets import catalogue
-
-    for each in catalogue.listing(data_dir):
-        typer.echo(f"{each.name:<17} {each.detail}\n{'':<17} {each.where}")
-
-
-@data.command("fetch")
-def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
-    """Download the data sets NAMES, what is missing of them; one process of a node at a time."""
-    from lrd_core.datasets import catalogue
-
-    for name in names:
-        found = catalogue.fetch(name, data_dir)
-        typer.echo(f"{found.name}: {found.where} ({found.detail})")
-
-
-@token.command("create")
-def token_create(
-    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
-    role: Annotated[str, typer.Option(help="viewer, submitter or admin.")] = "submitter",
-    expires_days: Annotated[float | None, typer.Option(min=0.001, help="Never, else.")] = None,
-) -> None:
-    """Make a token and show it, this once. From then on the service answers to tokens alone."""
-    from service.store import tokens
-
-    if role not in [*tokens.Role]:
-        raise LRDError(f"{role!r} is no role; one of {', '.join(tokens.Role)}")
-    with _database() as database, database.write() as session:
-        made, secret = tokens.create(session, name, tokens.Role(role), expires_days)
-        number = made.id
-    typer.echo(secret)
-    typer.echo(f"token {number} of {name}: export it as LRD_TOKEN; it is not shown again", err=True)
-
-
-@token.command("ls")
-def token_ls() -> None:
-    """Every token, without its secret."""
-    from service.api.context import rfc3339
-    from service.store import tokens
-
-    with _database() as database, database.read() as session:
-        for each in tokens.listing(session):
-            state = (
-                f"revoked {rfc3339(each.revoked_at)}"
-                if each.revoked_at
-                else (f"expires {rfc3339(each.expires_at)}" if each.expires_at else "for ever")
-            )
-            used = f"last used {rfc3339(each.last_used_at)}" if each.last_used_at else "never used"
-            typer.echo(f"{each.id:>4}  {each.role:<9}  {each.name}  ({state}, {used})")
-
-
-@token.command("revoke")
-def token_revoke(token_id: int) -> None:
-    """End a token, at once."""
-    from service.errors import ServiceError
-    from service.store import tokens
-
-    try:
-        with _database() as database, database.write() as session:
-            name = tokens.revoke(session, token_id).name
-    except ServiceError as error:
-        raise LRDError(str(error)) from None
-    typer.echo(f"token {token_id} of {name} is revoked")
-
-
-@contextlib.contextmanager
-def _database() -> Iterator[Any]:
-    from service.settings import Settings
-    from service.store.session import Database
-
-    database = Database(Settings().database)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _serve(*, dispatch: bool, **chosen: Any) -> None:
