@@ -44,7 +44,7 @@ def finished_sweep(database: Database, batches: int, seeds: int) -> str:
     spec = SweepSpec.parse(document)
     draws = random.Random(0)
     with database.write() as session:
-        sweep, _ = store.create(session, spec, expand_arms(spec), code_version="1")
+        sweep = store.create(session, spec, expand_arms(spec), code_version="1")
         rows = []
         for trial_id in session.scalars(select(Trial.id)):
             value = draws.gauss(0.93, 0.01)

@@ -6,19 +6,73 @@ they hold nothing of anybody's.
 
 import contextlib
 import ipaddress
+import math
 import time
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import Request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import OperationalError
 
 from service.api.context import DatabaseDep, SettingsDep
-from service.errors import Forbidden, Unauthorized
+from service.errors import Forbidden, TooMany, Unauthorized
+from service.settings import Settings
 from service.store import tokens
+from service.store.models import Token
 from service.store.session import Database
 from service.store.tokens import Role
 
 READING = {"GET", "HEAD"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, from where, and how much they may."""
+
+    name: str
+    """Of the token, or `this machine`."""
+    address: str | None
+    token_id: int | None
+    max_sweep_trials: int
+    max_queued_trials: int | None
+    """None: without tokens nothing is counted by caller."""
+
+    @property
+    def key(self) -> int:
+        """The token's id, or 0."""
+        return self.token_id or 0
+
+    @property
+    def owner(self) -> str | None:
+        """Whose sweep it is that they submit."""
+        return None if self.token_id is None else self.name
+
+
+class Rates:
+    """Counts each token's requests over the last minute, in this process."""
+
+    def __init__(self) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def count(self, token_id: int, limit: int) -> None:
+        """One more request.
+
+        Raises:
+            TooMany: the token has had `limit` in the last minute.
+        """
+        rate, key = RateLimitItemPerMinute(limit), str(token_id)
+        if not self._limiter.hit(rate, key):
+            free_at = self._limiter.get_window_stats(rate, key).reset_time
+            wait = max(1, math.ceil(free_at - time.time()))
+            raise TooMany(f"this token may ask {limit} times a minute; wait {wait} s", wait)
+
+
+def caller_of(request: Request) -> Caller:
+    """Whom `check` let through."""
+    return request.state.caller  # type: ignore[no-any-return]
 
 
 def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> None:
@@ -28,10 +82,11 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
         Unauthorized: a token is needed, and none that counts was sent.
         Forbidden: the token's role is too low; or there are no tokens, and the request comes from
             a page or under a name that is not this machine's.
+        TooMany: the token has used up its requests of this minute.
     """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if secret and scheme.lower() == "bearer":
-        _by_token(request, database, secret.strip())
+        request.state.caller = _by_token(request, database, settings, secret.strip())
         return
     with database.read() as session:
         closed = tokens.any_made(session)
@@ -41,6 +96,20 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
             "the service makes one with `lrd token create`"
         )
     _from_this_machine(request)
+    request.state.caller = Caller(
+        "this machine", _address(request), None, settings.max_trials, None
+    )
+
+
+def admin(request: Request) -> None:
+    """On top of `check`, for what shows or changes what belongs to all.
+
+    Raises:
+        Forbidden: the token's role is not admin.
+    """
+    role = getattr(request.state, "role", Role.admin)  # without tokens, this machine may all
+    if role != Role.admin:
+        raise Forbidden(f"this needs the role admin; this token's is {role}")
 
 
 def is_loopback(host: str) -> bool:
@@ -50,7 +119,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _by_token(request: Request, database: Database, secret: str) -> None:
+def _by_token(request: Request, database: Database, settings: Settings, secret: str) -> Caller:
     with database.read() as session:
         token = tokens.find(session, secret)
     if token is None:
@@ -58,10 +127,29 @@ def _by_token(request: Request, database: Database, secret: str) -> None:
     needed = Role.viewer if request.method in READING else Role.submitter
     if not Role(token.role).includes(needed):
         raise Forbidden(f"{request.method} needs the role {needed}; this token's is {token.role}")
-    request.state.owner = token.name
+    request.app.state.rates.count(
+        token.id, token.requests_per_minute or settings.requests_per_minute
+    )
+    request.state.role = Role(token.role)
     if token.last_used_at is None or time.time() - token.last_used_at > 60:
         with contextlib.suppress(OperationalError), database.write() as session:
             tokens.used(session, token.id)  # a note; a database that is busy may go without
+    return _caller(request, settings, token)
+
+
+def _caller(request: Request, settings: Settings, token: Token) -> Caller:
+    own = token.max_sweep_trials or settings.max_trials
+    return Caller(
+        name=token.name,
+        address=_address(request),
+        token_id=token.id,
+        max_sweep_trials=min(own, settings.max_trials),
+        max_queued_trials=token.max_queued_trials or settings.max_queued_trials,
+    )
+
+
+def _address(request: Request) -> str | None:
+    return None if request.client is None else request.client.host
 
 
 def _from_this_machine(request: Request) -> None:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from lrd_core.errors import Fault, InvalidSpec
 from service import access, pages
 from service.api import cluster, exports, presets, results, sweeps, trials
-from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
+from service.errors import ServiceError, TooMany, Unauthorized, Unavailable, Unprocessable
 from service.settings import Settings
 from service.store import leases
 from service.store.session import Database
@@ -41,6 +41,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         description="Sweeps in, tables out. arXiv 1912.00144.",
     )
     app.state.settings, app.state.database = settings, database
+    app.state.rates = access.Rates()
     nouns = (sweeps, results, exports, trials, presets, cluster)
     for noun in nouns:
         app.include_router(noun.router, prefix="/api/v1", dependencies=[Depends(access.check)])
@@ -56,6 +57,8 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         answer = _problem(error.status, error.title, str(error), error.type, error.faults)
         if isinstance(error, Unauthorized):
             answer.headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, TooMany) and error.retry_after is not None:
+            answer.headers["Retry-After"] = str(error.retry_after)
         return answer
 
     @app.exception_handler(InvalidSpec)

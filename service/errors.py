@@ -5,9 +5,11 @@ ServiceError
 ├── Forbidden           403   the token's role, or where the request comes from, does not allow it
 ├── NotFound            404
 ├── Conflict            409   the state forbids it
+├── TooSlow             408   the body did not arrive in time
 ├── TooLarge            413
 ├── UnsupportedMedia    415
 ├── Unprocessable       422   the body is well-formed and wrong; carries the faults
+├── TooMany             429   more than the token's limit
 └── Unavailable         503   the database cannot be reached
 """
 
@@ -57,6 +59,14 @@ class Conflict(ServiceError):
     type = "conflict"
 
 
+class TooSlow(ServiceError):
+    """The body did not arrive in time."""
+
+    status = 408
+    title = "Request too slow"
+    type = "too-slow"
+
+
 class TooLarge(ServiceError):
     """The body is larger than the limit."""
 
@@ -83,6 +93,19 @@ class Unprocessable(ServiceError):
     def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
         super().__init__(message)
         self.faults = faults
+
+
+class TooMany(ServiceError):
+    """More than the token's limit of requests a minute, or of queued trials."""
+
+    status = 429
+    title = "Limit reached"
+    type = "limit-reached"
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds; None where waiting alone does not help."""
 
 
 class Unavailable(ServiceError):

@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     """A sweep with more trials is refused."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """A larger request is refused with 413."""
+    body_seconds: float = Field(60, gt=0)
+    """A request whose body is not whole by then is refused with 408."""
+    requests_per_minute: int = Field(6000, ge=1)
+    """Of a token that has no limit of its own; more are refused with 429."""
+    max_queued_trials: int = Field(1_000_000, ge=1)
+    """Of all sweeps of a token that has no limit of its own."""
     max_bundle_bytes: int = Field(256 << 20, ge=1024)
     """A larger bundle is refused with 413."""
     lease_seconds: float = Field(30, gt=0)

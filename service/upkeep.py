@@ -1,6 +1,8 @@
 """`lrd db`, `lrd data`, `lrd token`: what acts on this machine, not on a service."""
 
 import contextlib
+import getpass
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,20 +65,32 @@ def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
         typer.echo(f"{found.name}: {found.where} ({found.detail})")
 
 
+_LIMIT = "By default as the service's settings say."
+
+
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
     role: Annotated[str, typer.Option(help="viewer, submitter or admin.")] = "submitter",
     expires_days: Annotated[float | None, typer.Option(min=0.001, help="Never, else.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
+    max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
+    max_sweep_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
 ) -> None:
     """Make a token and show it, this once. From then on the service answers to tokens alone."""
-    from service.store import tokens
+    from service.store import audit, tokens
 
     if role not in [*tokens.Role]:
         raise LRDError(f"{role!r} is no role; one of {', '.join(tokens.Role)}")
+    limits = {
+        "requests_per_minute": requests_per_minute,
+        "max_queued_trials": max_queued_trials,
+        "max_sweep_trials": max_sweep_trials,
+    }
     with _database() as database, database.write() as session:
-        made, secret = tokens.create(session, name, tokens.Role(role), expires_days)
+        made, secret = tokens.create(session, name, tokens.Role(role), expires_days, **limits)
         number = made.id
+        audit.note(session, _who(), "token create", f"token {number} of {name}, {role}")
     typer.echo(secret)
     typer.echo(f"token {number} of {name}: export it as LRD_TOKEN; it is not shown again", err=True)
 
@@ -102,14 +116,20 @@ def token_ls() -> None:
 def token_revoke(token_id: int) -> None:
     """End a token, at once."""
     from service.errors import ServiceError
-    from service.store import tokens
+    from service.store import audit, tokens
 
     try:
         with _database() as database, database.write() as session:
             name = tokens.revoke(session, token_id).name
+            audit.note(session, _who(), "token revoke", f"token {token_id} of {name}")
     except ServiceError as error:
         raise LRDError(str(error)) from None
     typer.echo(f"token {token_id} of {name} is revoked")
+
+
+def _who() -> str:
+    """Whose shell this is, for the audit log."""
+    return f"{getpass.getuser()} on {socket.gethostname()}"
 
 
 @contextlib.contextmanager

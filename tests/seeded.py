@@ -32,7 +32,7 @@ def seed(
     """Store a sweep whose trials are in `states`, in turn; its id."""
     spec = SweepSpec.parse(document)
     with database.write() as session:
-        sweep, _ = sweeps.create(session, spec, expand_arms(spec), code_version="0.1.0")
+        sweep = sweeps.create(session, spec, expand_arms(spec), code_version="0.1.0")
         trials = sweeps.trials(session, sweep.id)
         counts = dict.fromkeys(("queued", "running", "succeeded", "failed", "cancelled"), 0)
         attempts, reports, changes = [], [], []

@@ -1,5 +1,6 @@
 """What every route needs: the database, the settings, the parsed body, page tokens, times."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -11,7 +12,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from lrd_core.documents import parse_json, parse_yaml
-from service.errors import TooLarge, Unprocessable, UnsupportedMedia
+from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
 from service.store.models import Sweep
 from service.store.session import Database
@@ -32,31 +33,47 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, read no further than `limit` bytes.
+    """The body, read no further than `limit` bytes, and for `LRD_BODY_SECONDS` at most.
 
     Raises:
         TooLarge: it is larger.
+        TooSlow: it is not whole by then.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes")
-    return bytes(body)
+    content, seconds = bytearray(), _settings(request).body_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes")
+    except TimeoutError:
+        raise TooSlow(f"the body was not whole after {seconds:g} s") from None
+    return bytes(content)
 
 
-async def document(request: Request) -> Any:
+async def body(request: Request) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: it is larger than `LRD_MAX_BODY_BYTES`.
+        TooSlow: it is not whole within `LRD_BODY_SECONDS`.
+    """
+    return await read_body(request, _settings(request).max_body_bytes)
+
+
+BodyDep = Annotated[bytes, Depends(body)]
+
+
+async def document(request: Request, body: BodyDep) -> Any:
     """The body as plain data, from JSON or YAML.
 
     Raises:
         UnsupportedMedia: it says that it is something else.
-        TooLarge: it is larger than `LRD_MAX_BODY_BYTES`.
         InvalidSpec: it cannot be parsed.
     """
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind != "application/json" and kind not in YAML_TYPES:
         raise UnsupportedMedia(f"send application/json or application/yaml, not {kind}")
-    body = await read_body(request, _settings(request).max_body_bytes)
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -66,13 +83,9 @@ async def document(request: Request) -> Any:
     return parse_yaml(text) if kind in YAML_TYPES else parse_json(text)
 
 
-async def optional_document(request: Request) -> Any:
+async def optional_document(request: Request, body: BodyDep) -> Any:
     """The body as `document` reads it, or an empty object where there is none."""
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in (
-        request.headers
-    ):
-        return {}
-    return await document(request)
+    return await document(request, body) if body else {}
 
 
 DocumentDep = Annotated[Any, Depends(document)]

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
 
 from service import bundles, exports
 from service.api.context import DatabaseDep, SettingsDep, read_body
+from service.api.once import IdempotencyKey, Once
 from service.api.views import sweep_view
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store
@@ -47,20 +49,21 @@ def export(
 
 @router.post("/import", status_code=201)
 async def import_bundle(
-    request: Request, response: Response, database: DatabaseDep, settings: SettingsDep
-) -> dict[str, Any]:
+    request: Request,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Take in a bundle that another service made; the body is the zip."""
     if request.headers.get("content-type", "").split(";")[0] != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
     content = await read_body(request, settings.max_bundle_bytes)
-    view = await run_in_threadpool(_unpack, database, content)
-    response.headers["Location"] = f"/api/v1/sweeps/{view['id']}"
-    return view
+    once = Once(request, database, content, idempotency_key)
 
-
-def _unpack(database: Database, content: bytes) -> dict[str, Any]:
-    with database.write() as session:
+    def unpack(session: Session) -> dict[str, Any]:
         return sweep_view(bundles.unpack(session, content))
+
+    return await run_in_threadpool(once.create, unpack, "/api/v1/sweeps")
 
 
 def _csv(database: Database, sweep_id: str, of: str) -> Iterator[str]:

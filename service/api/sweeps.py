@@ -2,20 +2,22 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.orm import Session
 
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
+from service.access import Caller, caller_of
 from service.api.context import (
     DatabaseDep,
     DocumentDep,
     OptionalDocumentDep,
     PageSize,
     PageToken,
-    SettingsDep,
     Tagged,
     decode_token,
     encode_token,
@@ -23,20 +25,15 @@ from service.api.context import (
     page_of,
     unchanged,
 )
+from service.api.once import Once, OnceDep
 from service.api.views import event_view, sweep_view, trial_view
-from service.errors import Unprocessable
+from service.errors import TooMany, Unprocessable
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
-from service.settings import Settings
 from service.store import history, requests
 from service.store import sweeps as store
-from service.store.session import Database
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
-
-IdempotencyKey = Annotated[
-    str | None, Header(max_length=255, description="sent again, the first answer comes again")
-]
 
 
 class Changes(BaseModel):
@@ -52,22 +49,19 @@ class Changes(BaseModel):
 def submit(
     document: DocumentDep,
     request: Request,
-    response: Response,
+    once: OnceDep,
     database: DatabaseDep,
-    settings: SettingsDep,
     validate_only: bool = False,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """Store a sweep and queue its trials; with `validate_only` answer the plan and store nothing.
 
     The body is a sweep, or a preset with changes.
     """
     if not validate_only:
-        return _create(document, request, response, database, settings, idempotency_key)
-    spec = _limit(_spec_of(document), settings)
-    response.status_code = 200
+        return _create(document, request, once)
+    spec = _limit(_spec_of(document), caller_of(request))
     with database.read() as session:
-        return plan_sweep(session, spec, expand_arms(spec))
+        return JSONResponse(plan_sweep(session, spec, expand_arms(spec)))
 
 
 @router.get("")
@@ -111,51 +105,50 @@ def read(
 
 
 @router.patch("/{sweep_id}")
-def change(sweep_id: str, changes: Changes, database: DatabaseDep) -> dict[str, Any]:
+def change(sweep_id: str, changes: Changes, once: OnceDep) -> JSONResponse:
     """Another `priority` or `max_concurrent`, also while it runs."""
-    with database.write() as session:
-        given = changes.model_dump(exclude_unset=True)
-        return sweep_view(requests.change(session, sweep_id, given))
+    given = changes.model_dump(exclude_unset=True)
+    return once(lambda session: sweep_view(requests.change(session, sweep_id, given)))
 
 
 @router.post("/{sweep_id}/cancel")
-def cancel(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
+def cancel(sweep_id: str, once: OnceDep) -> JSONResponse:
     """End the sweep: queued trials now, running ones as soon as they have stopped."""
-    with database.write() as session:
-        return sweep_view(requests.cancel_sweep(session, sweep_id))
+    return once(lambda session: sweep_view(requests.cancel_sweep(session, sweep_id)))
 
 
 @router.post("/{sweep_id}/pause")
-def pause(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
+def pause(sweep_id: str, once: OnceDep) -> JSONResponse:
     """Start no more trials; running ones save their state after their epoch and wait."""
-    with database.write() as session:
-        return sweep_view(requests.pause(session, sweep_id))
+    return once(lambda session: sweep_view(requests.pause(session, sweep_id)))
 
 
 @router.post("/{sweep_id}/resume")
-def resume(sweep_id: str, database: DatabaseDep) -> dict[str, Any]:
+def resume(sweep_id: str, once: OnceDep) -> JSONResponse:
     """Go on after a pause."""
-    with database.write() as session:
-        return sweep_view(requests.resume(session, sweep_id))
+    return once(lambda session: sweep_view(requests.resume(session, sweep_id)))
 
 
 @router.post("/{sweep_id}/retry")
-def retry(sweep_id: str, database: DatabaseDep, cancelled: bool = False) -> dict[str, Any]:
+def retry(sweep_id: str, once: OnceDep, cancelled: bool = False) -> JSONResponse:
     """Queue again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
-    with database.write() as session:
-        return sweep_view(requests.retry_sweep(session, sweep_id, cancelled=cancelled))
+    return once(
+        lambda session: sweep_view(requests.retry_sweep(session, sweep_id, cancelled=cancelled))
+    )
 
 
 @router.post("/{sweep_id}/extend")
-def extend(
-    sweep_id: str, document: DocumentDep, database: DatabaseDep, settings: SettingsDep
-) -> dict[str, Any]:
+def extend(sweep_id: str, document: DocumentDep, request: Request, once: OnceDep) -> JSONResponse:
     """More seeds, more values of an axis, more arms: only the missing trials run."""
-    more = Extension.parse(document)
-    with database.write() as session:
-        spec = extended(SweepSpec.model_validate(store.get(session, sweep_id).spec), more)
-        _limit(spec, settings)
+    more, caller = Extension.parse(document), caller_of(request)
+
+    def add(session: Session) -> dict[str, Any]:
+        sweep = store.get(session, sweep_id)
+        spec = _limit(extended(SweepSpec.model_validate(sweep.spec), more), caller)
+        _room(session, caller, spec.trials_total() - sweep.trials_total)
         return sweep_view(requests.extend(session, sweep_id, spec))
+
+    return once(add)
 
 
 @router.post("/{sweep_id}/clone", status_code=201)
@@ -163,17 +156,15 @@ def clone(
     sweep_id: str,
     document: OptionalDocumentDep,
     request: Request,
-    response: Response,
+    once: OnceDep,
     database: DatabaseDep,
-    settings: SettingsDep,
-    idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """A new sweep like this one; the body may replace parts of its spec, e.g. `{"seeds": 5}`."""
     with database.read() as session:
         spec = store.get(session, sweep_id).spec
     if not isinstance(document, dict):
         raise Unprocessable("the body of clone is an object with parts of a sweep, or absent")
-    return _create(spec | document, request, response, database, settings, idempotency_key)
+    return _create(spec | document, request, once)
 
 
 @router.get("/{sweep_id}/events")
@@ -216,30 +207,19 @@ def trials(
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _create(
-    document: Any,
-    request: Request,
-    response: Response,
-    database: Database,
-    settings: Settings,
-    idempotency_key: str | None,
-) -> dict[str, Any]:
-    spec = _limit(_spec_of(document), settings)
+def _create(document: Any, request: Request, once: Once) -> JSONResponse:
+    caller = caller_of(request)
+    spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
-    with database.write() as session:
-        sweep, new = store.create(
-            session,
-            spec,
-            arms,
-            code_version=request.app.version,
-            idempotency_key=idempotency_key,
-            owner=getattr(request.state, "owner", None),
+
+    def create(session: Session) -> dict[str, Any]:
+        _room(session, caller, spec.trials_total())
+        sweep = store.create(
+            session, spec, arms, code_version=request.app.version, owner=caller.owner
         )
-        view = sweep_view(sweep)
-    response.headers["Location"] = f"/api/v1/sweeps/{sweep.id}"
-    if not new:
-        response.headers["Idempotent-Replayed"] = "true"
-    return view
+        return sweep_view(sweep)
+
+    return once.create(create, "/api/v1/sweeps")
 
 
 class _Preset(BaseModel):
@@ -264,8 +244,21 @@ def _spec_of(document: Any) -> SweepSpec:
     return apply_preset(asked.preset, asked.set, asked.seeds)
 
 
-def _limit(spec: SweepSpec, settings: Settings) -> SweepSpec:
-    total, limit = spec.trials_total(), settings.max_trials
+def _limit(spec: SweepSpec, caller: Caller) -> SweepSpec:
+    total, limit = spec.trials_total(), caller.max_sweep_trials
     if total > limit:
-        raise Unprocessable(f"the sweep has {total} trials; this service takes {limit}")
+        raise Unprocessable(f"the sweep has {total} trials; {limit} are the limit for one sweep")
     return spec
+
+
+def _room(session: Session, caller: Caller, more: int) -> None:
+    """Refuse `more` trials of one who has too many in the queue."""
+    limit = caller.max_queued_trials
+    if limit is None or caller.owner is None:
+        return
+    waiting = store.queued_of(session, caller.owner)
+    if waiting + more > limit:
+        raise TooMany(
+            f"{waiting} trials of {caller.owner} are queued and {more} would join them; {limit} "
+            "are the limit: wait until some have run, or cancel some"
+        )

@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service.api.context import (
@@ -15,6 +16,7 @@ from service.api.context import (
     decode_token,
     page_of,
 )
+from service.api.once import OnceDep
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
@@ -39,19 +41,15 @@ def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
 
 
 @router.post("/cancel")
-def cancel(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
     """End the trial: at once if it is queued, else as soon as it has stopped."""
-    with database.write() as session:
-        trial = requests.cancel_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id))
+    return once(lambda session: _view(session, requests.cancel_trial(session, trial_id)))
 
 
 @router.post("/retry")
-def retry(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+def retry(trial_id: TrialId, once: OnceDep) -> JSONResponse:
     """Queue the trial again, from its last checkpoint."""
-    with database.write() as session:
-        trial = requests.retry_trial(session, trial_id)
-        return trial_view(trial, session.get_one(Arm, trial.arm_id))
+    return once(lambda session: _view(session, requests.retry_trial(session, trial_id)))
 
 
 @router.get("/reports")
@@ -113,6 +111,10 @@ def logs(
         raise NotFound(f"trial {trial_id} has had {trial.attempt} attempts, not {number}")
     lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
     return PlainTextResponse("".join(lines))
+
+
+def _view(session: Session, trial: Trial) -> dict[str, Any]:
+    return trial_view(trial, session.get_one(Arm, trial.arm_id))
 
 
 def _existing(database: Database, trial_id: int) -> Trial:

@@ -75,8 +75,6 @@ class Sweep(Base):
     """Rises with every change that a reader can see; the ETag."""
     owner: Mapped[str | None] = mapped_column(String(100))
     """Name of the token that submitted it; None where there was none."""
-    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
-    body_sha256: Mapped[str | None] = mapped_column(String(64))
 
     __table_args__ = (
         CheckConstraint(
@@ -256,8 +254,77 @@ class Token(Base):
     revoked_at: Mapped[float | None]
     last_used_at: Mapped[float | None]
     """To the minute."""
+    requests_per_minute: Mapped[int | None]
+    """None: as the settings say; so with the two below."""
+    max_queued_trials: Mapped[int | None]
+    max_sweep_trials: Mapped[int | None]
 
     __table_args__ = (CheckConstraint("role in ('viewer', 'submitter', 'admin')", name="role"),)
+
+
+class Answer(Base):
+    """What a POST with an Idempotency-Key was answered, in case that it is sent again."""
+
+    __tablename__ = "answers"
+
+    token_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    """Whose key it is: two tokens may choose the same one. 0 where there are no tokens."""
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    """Of method, address and body: what a key must not be used for twice."""
+    status: Mapped[int]
+    location: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(index=True)
+
+
+class AuditEntry(Base):
+    """Who asked for a change, appended in the transaction that made it."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[float]
+    token_id: Mapped[int | None] = mapped_column(BigId)
+    name: Mapped[str] = mapped_column(String(200))
+    """Of the token; `this machine` where none was needed; `lrd token`, `lrd webhook` by whom."""
+    address: Mapped[str | None] = mapped_column(String(64))
+    """Where the request came from."""
+    action: Mapped[str] = mapped_column(String(40))
+    """e.g. `POST`, `PATCH`, `token revoke`."""
+    target: Mapped[str] = mapped_column(Text)
+    """e.g. `/api/v1/sweeps/8w2k…/cancel`, or what was made."""
+
+
+class Webhook(Base):
+    """An address that is told when a sweep has ended."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(64))
+    """Signs what is sent; so it is kept as it is."""
+    created_at: Mapped[float]
+
+
+class Delivery(Base):
+    """A message for a webhook: written in the transaction that ended the sweep, sent after it."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(BigId, ForeignKey("webhooks.id", ondelete="CASCADE"))
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(40))
+    """`sweep.succeeded`, `sweep.failed` or `sweep.cancelled`."""
+    created_at: Mapped[float]
+    tries: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[float | None] = mapped_column(index=True)
+    """When it is to be tried; None once it has arrived or was given up."""
+    delivered_at: Mapped[float | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    """What the last try met."""
 
 
 class Lease(Base):

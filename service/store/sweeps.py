@@ -1,17 +1,16 @@
 """Sweeps, their arms and trials: submitting and reading."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, and_, cast, insert, not_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, func, insert, not_, select
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
-from service.errors import NotFound, Unprocessable
+from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
 from service.store import reuse
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
@@ -26,24 +25,10 @@ def create(
     arms: Sequence[SpecArm],
     *,
     code_version: str,
-    idempotency_key: str | None = None,
     owner: str | None = None,
-) -> tuple[Sweep, bool]:
-    """Store a sweep with all of its arms and trials; (sweep, whether it is new).
-
-    Raises:
-        Unprocessable: the idempotency key was used with another spec.
-    """
+) -> Sweep:
+    """Store a sweep with all of its arms and trials."""
     document = spec.model_dump(mode="json", exclude_unset=True)
-    body = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-    if idempotency_key is not None:
-        earlier = session.scalar(select(Sweep).where(Sweep.idempotency_key == idempotency_key))
-        if earlier is not None:
-            if earlier.body_sha256 != body:
-                raise Unprocessable(
-                    "this Idempotency-Key was used with another body; use a new key for a new sweep"
-                )
-            return earlier, False
     now = session.execute(select(db_now())).scalar_one()
     total = len(arms) * len(spec.seeds)
     sweep = Sweep(
@@ -57,8 +42,6 @@ def create(
         max_concurrent=spec.max_concurrent,
         created_at=now,
         owner=owner,
-        idempotency_key=idempotency_key,
-        body_sha256=body,
     )
     session.add(sweep)
     session.flush()
@@ -68,7 +51,7 @@ def create(
     sweep.finished_at = now if reused == total else None
     session.flush()
     session.refresh(sweep)
-    return sweep, True
+    return sweep
 
 
 def add_trials(
@@ -157,6 +140,12 @@ def get_trial(session: Session, trial_id: int) -> Trial:
     if trial is None:
         raise NotFound(f"there is no trial {trial_id}")
     return trial
+
+
+def queued_of(session: Session, owner: str) -> int:
+    """How many trials of this owner's sweeps are queued."""
+    queued = select(func.sum(Sweep.queued)).where(Sweep.owner == owner, Sweep.queued > 0)
+    return int(session.scalar(queued) or 0)
 
 
 def page(

@@ -31,13 +31,28 @@ class Role(enum.StrEnum):
 
 
 def create(
-    session: Session, name: str, role: Role, expires_days: float | None = None
+    session: Session,
+    name: str,
+    role: Role,
+    expires_days: float | None = None,
+    **limits: int | None,
 ) -> tuple[Token, str]:
-    """A new token of 256 random bits, and what its holder sends: it cannot be had again."""
+    """A new token of 256 random bits, and what its holder sends: it cannot be had again.
+
+    `limits`: `requests_per_minute`, `max_queued_trials`, `max_sweep_trials`, where they are not to
+    be those of the settings.
+    """
     secret = f"lrd_{secrets.token_urlsafe(32)}"
     now = session.execute(select(db_now())).scalar_one()
     expires_at = None if expires_days is None else now + expires_days * DAY
-    token = Token(name=name, role=role, sha256=_hash(secret), created_at=now, expires_at=expires_at)
+    token = Token(
+        name=name,
+        role=role,
+        sha256=_hash(secret),
+        created_at=now,
+        expires_at=expires_at,
+        **limits,
+    )
     session.add(token)
     session.flush()
     return token, secret

@@ -25,9 +25,9 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
-from service.store import claims, leases, recording, requests, sweeps
+from service.store import answers, claims, leases, recording, requests, sweeps
 from service.store.claims import Node
-from service.store.models import Event, Lease, Report, Sweep, Trial
+from service.store.models import Answer, Event, Lease, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -94,6 +94,7 @@ class Store(RuleBasedStateMachine):
     def one_trial_runs(self) -> Any:
         with self.database.write() as session:
             session.execute(delete(Sweep))
+            session.execute(delete(Answer))
             session.execute(delete(Lease))
         self.submit("a")
         self.lead(HOLDERS[0])
@@ -109,13 +110,13 @@ class Store(RuleBasedStateMachine):
     def submit(self, key: str) -> None:
         spec = SweepSpec.parse(small_sweep(seeds=2))
 
-        def create(session: Session) -> str:
-            sweep, _ = sweeps.create(
-                session, spec, expand_arms(spec), code_version="1", idempotency_key=key
-            )
-            return sweep.id
+        def create(session: Session) -> answers.Made:
+            sweep = sweeps.create(session, spec, expand_arms(spec), code_version="1")
+            return answers.Made({"id": sweep.id})
 
-        sweep_id = self.again(create)
+        kept = answers.Key(0, key, "")
+        made, _ = self.again(lambda session: answers.once(session, kept, create))
+        sweep_id = made.body["id"]
         assert self.keys.setdefault(key, sweep_id) == sweep_id
 
     @rule(holder=st.sampled_from(HOLDERS))

@@ -19,7 +19,7 @@ from tests.conftest import small_sweep
 def submit(database: Database, **changes: Any) -> str:
     spec = SweepSpec.parse(small_sweep(**changes))
     with database.write() as session:
-        return sweeps.create(session, spec, expand_arms(spec), code_version="test")[0].id
+        return sweeps.create(session, spec, expand_arms(spec), code_version="test").id
 
 
 def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:

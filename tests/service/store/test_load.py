@@ -23,7 +23,7 @@ database = Database(sys.argv[1])
 for number in range(int(sys.argv[2])):
     spec = SweepSpec.parse(small_sweep())
     with database.write() as session:  # reads first, then writes
-        sweep, _ = sweeps.create(session, spec, expand_arms(spec), code_version="1")
+        sweep = sweeps.create(session, spec, expand_arms(spec), code_version="1")
     with database.read() as session:
         assert sweeps.get(session, sweep.id).queued == 4
     with database.write() as session:

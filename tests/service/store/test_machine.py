@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.exc import IntegrityError
 
-from service.store import claims, leases, recording, requests, sweeps, transitions
+from service.store import answers, claims, leases, recording, requests, sweeps, transitions
 from service.store.session import Database
 from tests.service.store.machine import Store
 
-ORDER = [transitions, recording, claims, leases, sweeps, requests]
+ORDER = [transitions, recording, claims, leases, sweeps, requests, answers]
 """Each imports only from those before it."""
 
 
@@ -87,8 +87,8 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         ],
     ),
     "idempotency keys are ignored": (
-        sweeps,
-        [("        if earlier is not None:", "        idempotency_key = None\n        if False:")],
+        answers,
+        [("(Answer, (key.token_id, key.text))", "(Answer, (key.token_id + 1, key.text))")],
     ),
     "results are tried again": (
         requests,

@@ -1,0 +1,110 @@
+"""How a request changes something: in one transaction with its line in the audit log, and once.
+
+An `Idempotency-Key` is welcome on every request that changes something: sent again, the first
+answer comes again.
+"""
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from service.access import caller_of
+from service.api.context import BodyDep, DatabaseDep
+from service.store import answers, audit
+from service.store.answers import Key, Made
+from service.store.session import Database
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="any text of your choice: sent again with the same request, the first answer "
+        "comes again and nothing is done twice; known for 30 days",
+        examples=["6f0c2a4e-93b1-4b1e-a1f3-5d1c9be2a7f0"],
+    ),
+]
+
+_answering: set[tuple[int, str]] = set()
+_lock = threading.Lock()
+
+
+class Once:
+    """Makes the change that a request asks for, and its answer."""
+
+    def __init__(self, request: Request, database: Database, content: bytes, key: str | None):
+        self._request, self._database = request, database
+        self._caller = caller_of(request)
+        self._key = None if key is None else Key(self._caller.key, key, _sum(request, content))
+
+    def __call__(self, change: Callable[[Session], dict[str, Any]]) -> JSONResponse:
+        """Do `change` in a transaction; what it returns is the answer."""
+        return self._answer(lambda session: Made(change(session)))
+
+    def create(self, change: Callable[[Session], dict[str, Any]], path: str) -> JSONResponse:
+        """Do `change`, which makes something new: 201, and its address below `path`."""
+
+        def made(session: Session) -> Made:
+            view = change(session)
+            return Made(view, 201, f"{path}/{view['id']}")
+
+        return self._answer(made)
+
+    def _answer(self, change: Callable[[Session], Made]) -> JSONResponse:
+        def noted(session: Session) -> Made:
+            made = change(session)
+            target = self._request.url.path if made.location is None else made.location
+            caller = self._caller
+            audit.note(
+                session, caller.name, self._request.method, target,
+                token_id=caller.token_id, address=caller.address,
+            )  # fmt: skip
+            return made
+
+        if self._key is None:
+            with self._database.write() as session:
+                made, new = noted(session), True
+        else:
+            with _alone(self._key), self._database.write() as session:
+                made, new = answers.once(session, self._key, noted)
+        headers = {} if made.location is None else {"Location": made.location}
+        if not new:
+            headers["Idempotent-Replayed"] = "true"
+        return JSONResponse(made.body, made.status, headers)
+
+
+def _once(
+    request: Request,
+    database: DatabaseDep,
+    content: BodyDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Once:
+    return Once(request, database, content, idempotency_key)
+
+
+OnceDep = Annotated[Once, Depends(_once)]
+
+
+def _sum(request: Request, content: bytes) -> str:
+    head = f"{request.method} {request.url.path}?{request.url.query}\n"
+    return hashlib.sha256(head.encode() + content).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(key: Key) -> Iterator[None]:
+    """Refuse a key that this process is answering now."""
+    mine = (key.token_id, key.text)
+    with _lock:
+        if mine in _answering:
+            raise answers.in_flight()
+        _answering.add(mine)
+    try:
+        yield
+    finally:
+        _answering.discard(mine)

@@ -1,0 +1,89 @@
+"""Answers kept by their Idempotency-Key: a request that is sent again is answered, not repeated.
+
+The answer is stored in the transaction of the change that it tells of: neither is ever there
+without the other, wherever the process is killed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from service.errors import Conflict, Unprocessable
+from service.store.models import Answer
+from service.store.session import db_now
+
+KEPT_SECONDS = 30 * 86_400
+"""For so long a key is known."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """An Idempotency-Key, of whose token, and of what request."""
+
+    token_id: int
+    """0 where there are no tokens."""
+    text: str
+    request_sha256: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a change answers."""
+
+    body: dict[str, Any]
+    status: int = 200
+    location: str | None = None
+
+
+def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple[Made, bool]:
+    """Do `change`, unless a request with this key was answered; its answer, and whether it is new.
+
+    Raises:
+        Conflict: a request with this key is being answered at this moment.
+        Unprocessable: the key was used for another request.
+    """
+    _lock(session, key)
+    earlier = session.get(Answer, (key.token_id, key.text))
+    if earlier is not None:
+        if earlier.request_sha256 != key.request_sha256:
+            raise Unprocessable(
+                "this Idempotency-Key was used for another request; take a new key for a new one"
+            )
+        return Made(json.loads(earlier.body), earlier.status, earlier.location), False
+    made = change(session)
+    answer = Answer(
+        token_id=key.token_id,
+        key=key.text,
+        request_sha256=key.request_sha256,
+        status=made.status,
+        location=made.location,
+        body=json.dumps(made.body),
+        created_at=session.execute(select(db_now())).scalar_one(),
+    )
+    session.add(answer)
+    session.flush()
+    return made, True
+
+
+def in_flight() -> Conflict:
+    """The refusal of a key whose first request has not been answered yet."""
+    return Conflict("a request with this Idempotency-Key is being answered; send it again later")
+
+
+def forget(session: Session) -> None:
+    """Forget the keys that are older than `KEPT_SECONDS`."""
+    session.execute(delete(Answer).where(Answer.created_at < db_now() - KEPT_SECONDS))
+
+
+def _lock(session: Session, key: Key) -> None:
+    """On PostgreSQL, against another process with the same key; SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        digest = hashlib.sha256(f"{key.token_id}:{key.text}".encode()).digest()
+        number = int.from_bytes(digest[:8], "big", signed=True)
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
+            raise in_flight()

@@ -1,0 +1,33 @@
+"""The audit log: who asked for which change; appended in the change's own transaction."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.store.models import AuditEntry
+from service.store.session import db_now
+
+
+def note(
+    session: Session,
+    name: str,
+    action: str,
+    target: str,
+    *,
+    token_id: int | None = None,
+    address: str | None = None,
+) -> None:
+    """Append who (`name`) did what to `target`."""
+    now = session.execute(select(db_now())).scalar_one()
+    session.add(
+        AuditEntry(
+            at=now, token_id=token_id, name=name, address=address, action=action, target=target
+        )
+    )
+
+
+def page(session: Session, before: int | None, size: int) -> list[AuditEntry]:
+    """Entries, the newest first, below the id `before`."""
+    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(size)
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return list(session.scalars(query))
