@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -78,6 +78,20 @@ class _Held:
     cancelled_at: float | None = None
 
 
+@dataclass
+class _Totals:
+    """What a dispatcher has done since it began, for /metrics; times in seconds."""
+
+    starts: int = 0
+    start_seconds: float = 0.0
+    """From claims to the first words of their processes."""
+    reports: int = 0
+    report_seconds: float = 0.0
+    """From the arrival of epoch reports to their commits."""
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+
 class Dispatcher:
     """Leases queued trials, has them run, and records what they report."""
 
@@ -98,6 +112,8 @@ class Dispatcher:
         """Ray's own count of what is free lags behind: what is held is counted here."""
         self._heard: list[tuple[int, int, Message]] = []
         """What the trials have said and the database does not know yet."""
+        self._heard_since: float | None = None
+        self._totals = _Totals()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; a database that is away is waited for."""
@@ -181,6 +197,7 @@ class Dispatcher:
             "cpus_held": sum(each.cpus for each in held),
             "gpus_held": sum(each.gpus for each in held),
             "trials": len(held),
+            "totals": asdict(self._totals),
         }
 
     # --- claim ------------------------------------------------------------------------------------
@@ -266,6 +283,8 @@ class Dispatcher:
         """Record what the trials say; how much that was."""
         self._heard += self._executor.poll(timeout)
         count = len(self._heard)
+        if count and self._heard_since is None:
+            self._heard_since = time.monotonic()
         if count:
             self._record()
         return count
@@ -302,6 +321,7 @@ class Dispatcher:
                         )  # fmt: skip
                         log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
             recording.touch(session, touched)
+        self._count()
         self._heard.clear()
         for key in ended:
             self._held.pop(key, None)
@@ -309,6 +329,24 @@ class Dispatcher:
             log.warning("trial %d attempt %d is stale; stopping it", *key)
             self._held.pop(key, None)
             self._executor.cancel(*key, force=True)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        waited = now - (self._heard_since or now)
+        self._heard_since = None
+        for trial_id, attempt, message in self._heard:
+            held = self._held.get((trial_id, attempt))
+            if held is None:
+                continue
+            if message[0] == "started":
+                self._totals.starts += 1
+                self._totals.start_seconds += now - held.started
+            elif message[0] == "epoch":
+                seconds = float(message[1]["seconds"])
+                self._totals.reports += 1
+                self._totals.report_seconds += waited
+                self._totals.cpu_seconds += seconds * held.assignment.cpus
+                self._totals.gpu_seconds += seconds * held.assignment.gpus
 
     def _lock(self, session: Session, keys: list[Key]) -> None:
         lock_sweeps(

@@ -1,16 +1,21 @@
 """What the service refuses, as one tree; each error knows its HTTP status.
 
 ServiceError
+├── WrongVersion        400   the client is too old or too new
 ├── Unauthorized        401   no token, or one that does not count
 ├── Forbidden           403   the token's role, or where the request comes from, does not allow it
 ├── NotFound            404
-├── Conflict            409   the state forbids it
+├── WrongMethod         405
 ├── TooSlow             408   the body did not arrive in time
+├── Conflict            409   the state forbids it
 ├── TooLarge            413
 ├── UnsupportedMedia    415
-├── Unprocessable       422   the body is well-formed and wrong; carries the faults
+├── Unprocessable       422   the request is well-formed and wrong
+├── WrongSpec           422   the sweep in it is; carries the faults
 ├── TooMany             429   more than the token's limit
-└── Unavailable         503   the database cannot be reached
+└── Unavailable         503   a part that the answer needs is away
+
+The docstrings are the documentation that `/errors` and docs/errors.md show.
 """
 
 from typing import ClassVar
@@ -19,7 +24,9 @@ from lrd_core.errors import Fault
 
 
 class ServiceError(Exception):
-    """Base: `title` is the kind, the message says what was wrong, where, and what to do."""
+    """Something failed in the service itself. Nothing of what was asked has happened. The log has
+    the details under the request's id, which stands in `detail` and in the header `X-Request-ID`:
+    tell it to whoever runs the service."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
@@ -27,8 +34,18 @@ class ServiceError(Exception):
     faults: tuple[Fault, ...] = ()
 
 
+class WrongVersion(ServiceError):
+    """The header `LRD-Version` says that the client is too old for this service, or newer than it.
+    `detail` says which version to install."""
+
+    status = 400
+    title = "Client and service do not fit"
+    type = "client-version"
+
+
 class Unauthorized(ServiceError):
-    """The request carries no token that counts."""
+    """The request carries no token, or one that is unknown, has expired or was revoked. Send
+    `Authorization: Bearer TOKEN`; whoever runs the service makes one with `lrd token create`."""
 
     status = 401
     title = "A token is needed"
@@ -36,7 +53,9 @@ class Unauthorized(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """Who asks may not."""
+    """The token's role does not allow it (reading needs viewer, changes need submitter, webhooks
+    and the audit log need admin); or there are no tokens, and the request comes from another page
+    or under a name that is not this machine's."""
 
     status = 403
     title = "Not allowed"
@@ -51,24 +70,33 @@ class NotFound(ServiceError):
     type = "not-found"
 
 
-class Conflict(ServiceError):
-    """The present state does not allow it."""
+class WrongMethod(ServiceError):
+    """The address takes other methods; the header `Allow` names them."""
 
-    status = 409
-    title = "Conflict with the present state"
-    type = "conflict"
+    status = 405
+    title = "Method not allowed"
+    type = "method-not-allowed"
 
 
 class TooSlow(ServiceError):
-    """The body did not arrive in time."""
+    """The body was not whole within `LRD_BODY_SECONDS`. Send it again."""
 
     status = 408
     title = "Request too slow"
     type = "too-slow"
 
 
+class Conflict(ServiceError):
+    """The present state of the sweep or trial forbids it, as `detail` says; or a request with the
+    same `Idempotency-Key` is being answered at this moment: send it again a little later."""
+
+    status = 409
+    title = "Conflict with the present state"
+    type = "conflict"
+
+
 class TooLarge(ServiceError):
-    """The body is larger than the limit."""
+    """The body is larger than `LRD_MAX_BODY_BYTES`, or a bundle than `LRD_MAX_BUNDLE_BYTES`."""
 
     status = 413
     title = "Body too large"
@@ -76,7 +104,8 @@ class TooLarge(ServiceError):
 
 
 class UnsupportedMedia(ServiceError):
-    """The body is neither JSON nor YAML."""
+    """The body says that it is neither JSON nor YAML, or that a bundle is no zip. Set
+    `Content-Type`."""
 
     status = 415
     title = "Unsupported media type"
@@ -84,7 +113,8 @@ class UnsupportedMedia(ServiceError):
 
 
 class Unprocessable(ServiceError):
-    """The body cannot be accepted as it is."""
+    """A parameter or the body cannot be accepted as it is; each of `errors` names a place. Or an
+    `Idempotency-Key` was used before, for another request."""
 
     status = 422
     title = "The request is not valid"
@@ -95,8 +125,18 @@ class Unprocessable(ServiceError):
         self.faults = faults
 
 
+class WrongSpec(ServiceError):
+    """The sweep cannot be run as it is written, and nothing of it was stored. `errors` names every
+    fault: its place in the body as a JSON pointer (RFC 6901), and what to write there."""
+
+    status = 422
+    title = "The sweep is not valid"
+    type = "invalid-spec"
+
+
 class TooMany(ServiceError):
-    """More than the token's limit of requests a minute, or of queued trials."""
+    """The token has used up its requests of this minute: wait for the seconds of `Retry-After`. Or
+    more trials would be queued than it may have waiting; then wait until some have run."""
 
     status = 429
     title = "Limit reached"
@@ -109,8 +149,13 @@ class TooMany(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """A part that the answer needs is not there at the moment."""
+    """A part that the answer needs, mostly the database, is away at the moment. Nothing of what was
+    asked has happened. Try again after the seconds of `Retry-After`."""
 
     status = 503
     title = "Unavailable"
     type = "unavailable"
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from service.errors import Conflict, Unprocessable
@@ -75,9 +75,18 @@ def in_flight() -> Conflict:
     return Conflict("a request with this Idempotency-Key is being answered; send it again later")
 
 
+def any_old(session: Session) -> bool:
+    """Whether there is a key that is older than `KEPT_SECONDS`."""
+    return session.execute(select(Answer.key).where(_old()).limit(1)).first() is not None
+
+
 def forget(session: Session) -> None:
     """Forget the keys that are older than `KEPT_SECONDS`."""
-    session.execute(delete(Answer).where(Answer.created_at < db_now() - KEPT_SECONDS))
+    session.execute(delete(Answer).where(_old()))
+
+
+def _old() -> ColumnElement[bool]:
+    return Answer.created_at < db_now() - KEPT_SECONDS
 
 
 def _lock(session: Session, key: Key) -> None:

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Sweep, Trial
+from service.store.session import db_now
 
 
 class Running(NamedTuple):
@@ -24,6 +26,20 @@ class Held(NamedTuple):
     trials: int
     cpus: float
     gpus: float
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many trials are in each state; from the sweeps' own counts, so cheap at any size."""
+    sums = [func.coalesce(func.sum(getattr(Sweep, state)), 0) for state in TrialState]
+    return dict(zip(TrialState, map(int, session.execute(select(*sums)).one()), strict=True))
+
+
+def age(session: Session) -> float:
+    """Seconds since the oldest sweep with queued trials came; 0 with none. Paused ones wait on
+    purpose."""
+    waiting = select(func.min(Sweep.created_at)).where(Sweep.queued > 0, Sweep.paused_at.is_(None))
+    oldest, now = session.scalar(waiting), session.execute(select(db_now())).scalar_one()
+    return 0.0 if oldest is None else max(0.0, now - oldest)
 
 
 def held(session: Session) -> Held:

@@ -57,7 +57,7 @@ def test_every_route_of_the_api_refuses_who_has_no_token(
         answer = api.request(method, path)
         assert answer.status_code == 401, (method, path)
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.json()["type"] == "unauthorized"
+        assert answer.json()["type"] == "/errors#unauthorized"
 
 
 def test_every_path_outside_the_api_is_known(app: FastAPI) -> None:
@@ -77,7 +77,7 @@ def test_a_role_includes_those_before_it(api: TestClient, database: Database) ->
     _, admin = made(database, Role.admin)
     owners: list[str] = []
     refused = api.post(SWEEPS, json=small_sweep(), headers=viewer)
-    assert (refused.status_code, refused.json()["type"]) == (403, "forbidden")
+    assert (refused.status_code, refused.json()["type"]) == (403, "/errors#forbidden")
     assert "submitter" in refused.json()["detail"]
     for headers in (submitter, admin):
         answer = api.post(SWEEPS, json=small_sweep(), headers=headers)

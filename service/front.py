@@ -1,0 +1,47 @@
+"""What stands before every route: the request's id, the versions' header, counts and times."""
+
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import versions
+from service.errors import ServiceError
+from service.metrics import Metrics
+from service.problems import problem_of
+
+REQUEST_ID = "X-Request-ID"
+
+
+class Front:
+    """ASGI middleware, outermost but for the server's own."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[versions.HEADER] = versions.VERSION
+                headers[REQUEST_ID] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            versions.check(Headers(scope=scope).get(versions.HEADER))
+            await self._app(scope, receive, marked)
+        except ServiceError as error:
+            await problem_of(error)(scope, receive, marked)
+        finally:
+            self._metrics.answered(scope, status, time.perf_counter() - started)

@@ -1,0 +1,53 @@
+"""/healthz, /readyz, /metrics: for whoever watches the service."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from service import access
+from service.api.context import DatabaseDep
+from service.metrics import Metrics
+from service.store import leases
+from service.store.session import Database
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """This process answers. Ask this before starting it anew: it depends on nothing else."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(database: DatabaseDep) -> JSONResponse:
+    """Whether a sweep would run now: the database answers, a dispatcher leads, Ray has nodes.
+
+    503 where one of them is missing. An API without a dispatcher still takes sweeps.
+    """
+    parts = _parts(database)
+    ready = all(part == "ok" for part in parts.values())
+    return JSONResponse({"ready": ready, **parts}, 200 if ready else 503)
+
+
+@router.get("/metrics", dependencies=[Depends(access.check)])
+def metrics(request: Request) -> Response:
+    """Prometheus asks this; it needs a token where others do, of the role viewer."""
+    found: Metrics = request.app.state.metrics
+    return Response(found.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _parts(database: Database) -> dict[str, Any]:
+    try:
+        with database.read() as session:
+            lease = leases.current(session)
+    except (OperationalError, InterfaceError):
+        unknown = "not known: the database does not answer"
+        return {"database": "does not answer", "dispatcher": unknown, "ray": unknown}
+    if lease is None:
+        return {"database": "ok", "dispatcher": "none leads", "ray": "not known: none leads"}
+    nodes = len((lease.cluster or {}).get("nodes", []))
+    return {"database": "ok", "dispatcher": "ok", "ray": "ok" if nodes else "has no node"}

@@ -1,0 +1,127 @@
+"""Errors as RFC 9457 problems: `application/problem+json`, of a type that `/errors` documents."""
+
+import html
+import inspect
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.exceptions import HTTPException
+
+from lrd_core.errors import Fault, InvalidSpec
+from service import errors
+from service.errors import ServiceError, TooMany, Unauthorized, Unavailable, Unprocessable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+PAGE = "/errors"
+
+
+def problem_of(error: ServiceError) -> JSONResponse:
+    """The answer that says this error."""
+    answer = _problem(type(error), str(error), error.faults)
+    if isinstance(error, Unauthorized):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooMany | Unavailable) and error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def mount(app: FastAPI) -> None:
+    """Have every error of the application answered as a problem."""
+
+    @app.exception_handler(ServiceError)
+    def refused(_: Request, error: ServiceError) -> JSONResponse:
+        return problem_of(error)
+
+    @app.exception_handler(InvalidSpec)
+    def invalid(_: Request, error: InvalidSpec) -> JSONResponse:
+        count = len(error.faults)
+        detail = f"the spec has {count} fault{'s' if count > 1 else ''}; nothing was stored"
+        return _problem(errors.WrongSpec, detail, tuple(error.faults))
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = tuple(
+            Fault("/".join(["", *map(str, each["loc"])]), each["msg"]) for each in error.errors()
+        )
+        return _problem(Unprocessable, "a parameter is not valid", faults)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        kind = {404: errors.NotFound, 405: errors.WrongMethod}.get(error.status_code)
+        if kind is None:
+            return _problem(Unprocessable, error.detail, status=error.status_code)
+        where = f"{request.method} {request.url.path}"
+        answer = _problem(kind, f"there is no {where}; GET /docs shows what there is")
+        answer.headers.update(error.headers or {})  # 405: which methods are allowed
+        return answer
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    def database_away(_: Request, error: Exception) -> JSONResponse:
+        log.error("the database does not answer: %s", str(error).splitlines()[0])
+        return problem_of(
+            Unavailable("the database does not answer at present; try again in a few seconds", 5)
+        )
+
+    @app.exception_handler(Exception)
+    def crashed(request: Request, error: Exception) -> JSONResponse:
+        request_id = getattr(request.state, "request_id", "")
+        log.error(
+            "request %s, %s %s, failed", request_id, request.method, request.url.path,
+            exc_info=error,
+        )  # fmt: skip
+        return _problem(ServiceError, f"the service failed; its log has request {request_id}")
+
+    @app.get(PAGE, include_in_schema=False)
+    def page() -> HTMLResponse:
+        return HTMLResponse(_page(), headers={"Content-Security-Policy": "default-src 'none'"})
+
+
+def kinds() -> list[type[ServiceError]]:
+    """Every type of problem, by its status."""
+    found: list[type[ServiceError]] = [ServiceError, *ServiceError.__subclasses__()]
+    return sorted(found, key=lambda kind: (kind.status, kind.type))
+
+
+def explanation(kind: type[ServiceError]) -> str:
+    """What the type's documentation says: the docstring of its class."""
+    return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+
+
+def _page() -> str:
+    rows = "".join(
+        f"<dt id='{kind.type}'><strong>{kind.status} {html.escape(kind.title)}</strong> "
+        f"<code>{kind.type}</code></dt><dd>{html.escape(explanation(kind))}</dd>"
+        for kind in kinds()
+    )
+    return f"<!doctype html><title>Errors</title><h1>Errors</h1><dl>{rows}</dl>"
+
+
+def _problem(
+    kind: type[ServiceError],
+    detail: str,
+    faults: tuple[Fault, ...] = (),
+    *,
+    status: int | None = None,
+) -> JSONResponse:
+    content = {
+        "type": f"{PAGE}#{kind.type}",
+        "title": kind.title,
+        "status": status or kind.status,
+        "detail": _sendable(detail),
+        "errors": [
+            {"pointer": _sendable(fault.pointer), "detail": _sendable(fault.detail)}
+            for fault in faults
+        ],
+    }
+    return JSONResponse(content, status_code=status or kind.status, media_type=MEDIA_TYPE)
+
+
+def _sendable(text: str) -> str:
+    """A lone surrogate of the request must not break the answer about it."""
+    return text.encode(errors="replace").decode()
