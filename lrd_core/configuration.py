@@ -186,7 +186,10 @@ def _spell_out_kind(value: Any) -> Any:
 
 
 RegularizerSpec = Annotated[
-    Annotated[SD | NL | NG | DG, Field(discriminator="kind")], BeforeValidator(_spell_out_kind)
+    Annotated[SD | NL | NG | DG, Field(discriminator="kind")],
+    BeforeValidator(
+        _spell_out_kind, json_schema_input_type=Literal["SD", "NL", "NG", "DG"] | SD | NL | NG | DG
+    ),
 ]
 
 

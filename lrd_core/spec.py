@@ -136,11 +136,15 @@ def _distinct(seeds: list[int]) -> list[int]:
     return seeds
 
 
+_Written = (
+    Annotated[int, Field(ge=1, le=100_000)]
+    | Annotated[list[Annotated[int, Field(ge=0, le=MAX_SEED)]], Field(min_length=1)]
+)
 Seeds = Annotated[
     list[Annotated[int, Field(ge=0, le=MAX_SEED)]],
     Field(min_length=1, max_length=100_000),
     AfterValidator(_distinct),
-    BeforeValidator(_spell_out_seeds),
+    BeforeValidator(_spell_out_seeds, json_schema_input_type=_Written),
 ]
 
 

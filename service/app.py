@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from fastapi import Depends, FastAPI
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from service import access, health, pages, problems
-from service.api import cluster, exports, presets, results, sweeps, trials
+from service import access, health, pages, problems, reference
+from service.api import cluster, exports, openapi, presets, results, sweeps, trials
 from service.front import Front
 from service.metrics import Metrics
 from service.settings import Settings
@@ -36,16 +36,25 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         title="Learning Rate Dropout experiments",
         version=VERSION,
         description="Sweeps in, tables out. arXiv 1912.00144.",
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.metrics = access.Rates(), Metrics(database)
     nouns = (sweeps, results, exports, trials, presets, cluster)
     for noun in nouns:
-        app.include_router(noun.router, prefix="/api/v1", dependencies=[Depends(access.check)])
+        app.include_router(
+            noun.router,
+            prefix="/api/v1",
+            dependencies=[Depends(access.check), Depends(openapi.declared)],
+            responses=openapi.PROBLEMS,
+        )
 
     app.include_router(health.router)
     problems.mount(app)
+    reference.mount(app)
     pages.mount(app)
+    openapi.complete(app)
     app.add_middleware(Front, metrics=app.state.metrics)
     return app
 

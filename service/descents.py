@@ -31,9 +31,7 @@ def descents_of(found: Results, trials: str) -> Descents:
         raise NotFound("only sweeps on dataset `surface` have descent paths")
     plain = {arm.id for arm in found.arms if flatten(arm.config).get(KEEP_PROB) == 1.0}
     first = {
-        str(trial.arm_id): trial.id
-        for trial in reversed(found.trials)
-        if trial.state == "succeeded"
+        trial.arm_id: trial.id for trial in reversed(found.trials) if trial.state == "succeeded"
     }
     without: list[Path] = []
     with_lrd: list[Path] = []

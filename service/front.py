@@ -1,5 +1,6 @@
 """What stands before every route: the request's id, the versions' header, counts and times."""
 
+import logging
 import secrets
 import time
 
@@ -10,6 +11,8 @@ from service import versions
 from service.errors import ServiceError
 from service.metrics import Metrics
 from service.problems import problem_of
+
+log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-ID"
 
@@ -25,13 +28,14 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+        started, request_id = time.perf_counter(), secrets.token_hex(8)
+        status, begun = 500, False
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 headers[versions.HEADER] = versions.VERSION
                 headers[REQUEST_ID] = request_id
@@ -43,5 +47,11 @@ class Front:
             await self._app(scope, receive, marked)
         except ServiceError as error:
             await problem_of(error)(scope, receive, marked)
+        except Exception:  # what nobody foresaw: the log has it, the answer has its number
+            log.exception("request %s, %s %s, failed", request_id, scope["method"], scope["path"])
+            if begun:
+                raise
+            sentence = f"the service failed; its log has request {request_id}"
+            await problem_of(ServiceError(sentence))(scope, receive, marked)
         finally:
             self._metrics.answered(scope, status, time.perf_counter() - started)

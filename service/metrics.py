@@ -43,6 +43,8 @@ class Metrics:
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request: by its route, not its address, of which there are endlessly many."""
         route = getattr(scope.get("route"), "path", "other")
+        if scope["path"].startswith("/api/v1/"):
+            route = "/api/v1" + route if route != "other" else route
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._requests.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)

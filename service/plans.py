@@ -41,7 +41,7 @@ def plan_sweep(session: Session, spec: SweepSpec, arms: list[Arm]) -> dict[str, 
 def _comparisons(spec: SweepSpec, arms: list[Arm], configs: list[dict[str, Any]]) -> int:
     """How many arms are held against a baseline: the family of Holm's correction."""
     infos = [
-        ArmInfo(str(index), arm.label, config, arm.is_baseline)
+        ArmInfo(index, arm.label, config, arm.is_baseline)
         for index, (arm, config) in enumerate(zip(arms, configs, strict=True))
     ]
     overrides = spec.baseline or default_baseline(infos)

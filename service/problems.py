@@ -7,6 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
@@ -57,7 +58,8 @@ def mount(app: FastAPI) -> None:
             return _problem(Unprocessable, error.detail, status=error.status_code)
         where = f"{request.method} {request.url.path}"
         answer = _problem(kind, f"there is no {where}; GET /docs shows what there is")
-        answer.headers.update(error.headers or {})  # 405: which methods are allowed
+        if kind is errors.WrongMethod:
+            answer.headers["Allow"] = ", ".join(_allowed(request))
         return answer
 
     @app.exception_handler(OperationalError)
@@ -67,15 +69,6 @@ def mount(app: FastAPI) -> None:
         return problem_of(
             Unavailable("the database does not answer at present; try again in a few seconds", 5)
         )
-
-    @app.exception_handler(Exception)
-    def crashed(request: Request, error: Exception) -> JSONResponse:
-        request_id = getattr(request.state, "request_id", "")
-        log.error(
-            "request %s, %s %s, failed", request_id, request.method, request.url.path,
-            exc_info=error,
-        )  # fmt: skip
-        return _problem(ServiceError, f"the service failed; its log has request {request_id}")
 
     @app.get(PAGE, include_in_schema=False)
     def page() -> HTMLResponse:
@@ -91,6 +84,13 @@ def kinds() -> list[type[ServiceError]]:
 def explanation(kind: type[ServiceError]) -> str:
     """What the type's documentation says: the docstring of its class."""
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+
+
+def _allowed(request: Request) -> list[str]:
+    """What the address takes; Starlette names the methods of one of its routes only."""
+    found = iter_route_contexts(request.app.routes)
+    fitting = [each for each in found if each.path_regex.match(request.url.path)]
+    return sorted({method for each in fitting for method in each.methods or ()})
 
 
 def _page() -> str:

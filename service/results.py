@@ -12,7 +12,7 @@ from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import default_baseline, with_baseline
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
-from service.analysis.data import ArmInfo, Observation, Series
+from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.metrics import Metric
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
@@ -39,14 +39,14 @@ class Results:
     """
 
     def __init__(
-        self, session: Session, sweep: Sweep, *, at: str | None = None, baseline: str | None = None
+        self, session: Session, sweep: Sweep, *, at: str | None = None, baseline: int | None = None
     ) -> None:
         self._session, self._sweep = session, sweep
         self._observed: dict[str, list[Observation]] = {}
         self.spec = SweepSpec.model_validate(sweep.spec)
         self.at = at or self.spec.table.at
         arms = [
-            ArmInfo(str(arm.id), arm.label, arm.config, arm.is_baseline)
+            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline)
             for arm in store.arm_rows(session, sweep.id)
         ]
         overrides = self.spec.baseline or default_baseline(arms)
@@ -139,9 +139,9 @@ class Results:
 
     def arm_views(self) -> list[dict[str, Any]]:
         """The arms, each with what became of its seeds and with every metric's statistics."""
-        views: dict[str, dict[str, Any]] = {
+        views: dict[ArmId, dict[str, Any]] = {
             arm.id: {
-                "id": int(arm.id),
+                "id": arm.id,
                 "label": arm.label,
                 "config": arm.config,
                 "is_baseline": arm.is_baseline,
@@ -185,7 +185,7 @@ class Results:
         return [
             Observation(
                 trial_id=str(trial.id),
-                arm_id=str(trial.arm_id),
+                arm_id=trial.arm_id,
                 seed=trial.seed,
                 state=trial.state,
                 reason=trial.reason,
@@ -202,7 +202,7 @@ class Results:
         reports = self._reports.get(trial.id, [])
         return Series(
             trial_id=str(trial.id),
-            arm_id=str(trial.arm_id),
+            arm_id=trial.arm_id,
             seed=trial.seed,
             state=trial.state,
             reason=trial.reason,

@@ -14,6 +14,7 @@ import sys
 import threading
 
 import uvicorn
+from fastapi import FastAPI
 
 import migrations
 from lrd_core.errors import LRDError
@@ -41,14 +42,18 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
         _serve(settings, database, dispatch=dispatch)
 
 
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How the application is served. By h11: httptools would take a head without end."""
+    return uvicorn.Config(app, http="h11", log_config=None, access_log=False)
+
+
 def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     listener = socket.create_server((settings.host, settings.port))
     address = f"http://{settings.host}:{listener.getsockname()[1]}"
     log.info("listening on %s; storage in %s", address, settings.storage)
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
-    config = uvicorn.Config(create_app(settings, database), log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(create_app(settings, database)))
     supervisor = _Supervisor(settings) if dispatch else None
     # uvicorn raises the signal again once it has stopped: SIGTERM must not end this process there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from service.analysis.data import RAN_AWAY, ArmInfo, Observation
+from service.analysis.data import RAN_AWAY, ArmId, ArmInfo, Observation
 
 Floats = npt.NDArray[np.float64]
 
@@ -121,13 +121,13 @@ def summarise(arms: Sequence[ArmInfo], observations: Iterable[Observation]) -> l
 
 def group_by_arm(
     arms: Sequence[ArmInfo], observations: Iterable[Observation]
-) -> dict[str, list[Observation]]:
+) -> dict[ArmId, list[Observation]]:
     """Arm id -> its observations by rising seed, for every arm.
 
     Raises:
         ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
     """
-    of_arm: dict[str, list[Observation]] = {arm.id: [] for arm in arms}
+    of_arm: dict[ArmId, list[Observation]] = {arm.id: [] for arm in arms}
     for observation in observations:
         try:
             of_arm[observation.arm_id].append(observation)

@@ -16,7 +16,7 @@ from service.analysis.configurations import (
     under,
     varying,
 )
-from service.analysis.data import ArmInfo
+from service.analysis.data import ArmId, ArmInfo
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Pairing:
     """The dotted paths, e.g. `("optimizer.keep_prob",)`."""
 
 
-def with_baseline(arms: Sequence[ArmInfo], overrides: Mapping[str, Any] | str) -> list[ArmInfo]:
+def with_baseline(arms: Sequence[ArmInfo], overrides: Mapping[str, Any] | ArmId) -> list[ArmInfo]:
     """The arms with `is_baseline` set anew: by an arm's id, or by dotted path -> value.
 
     Raises:
         ValueError: no arm is meant.
     """
-    if isinstance(overrides, str):
+    if isinstance(overrides, int | str):
         marked = [arm.id == overrides for arm in arms]
     else:
         marked = [agrees(flatten(arm.config), overrides) for arm in arms]

@@ -11,7 +11,7 @@ from scipy import special
 
 from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import RAN_AWAY, Observation
+from service.analysis.data import RAN_AWAY, ArmId, Observation
 from service.analysis.metrics import Metric
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
 
@@ -28,9 +28,9 @@ class Comparison:
     number of pairs or the spread does not define it.
     """
 
-    arm_id: str
+    arm_id: ArmId
     arm: str
-    baseline_id: str
+    baseline_id: ArmId
     baseline: str
     differs_in: tuple[str, ...]
     """The dotted paths in which the two configurations differ."""

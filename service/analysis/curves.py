@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.analysis.arms import statistics_of
-from service.analysis.data import ArmInfo, Series
+from service.analysis.data import ArmId, ArmInfo, Series
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ class Curve:
     where trials diverged or have not arrived yet, and the mean may jump there: draw n, or say it.
     """
 
-    arm_id: str
+    arm_id: ArmId
     label: str
     trials: int
     """Trials with at least one report, whatever became of them."""
@@ -57,7 +57,7 @@ def mean_curves(
     Raises:
         ValueError: a series names an unknown arm, or `points` is below 2.
     """
-    of_arm: dict[str, list[Series]] = {arm.id: [] for arm in arms}
+    of_arm: dict[ArmId, list[Series]] = {arm.id: [] for arm in arms}
     for each in series:
         if each.arm_id not in of_arm:
             raise ValueError(f"trial {each.trial_id}: no arm {each.arm_id}")

@@ -10,11 +10,15 @@ RAN_AWAY = frozenset({"diverged", "not finite"})
 floats. They count against it; a trial that ran out of memory tells nothing about the arm."""
 
 
+ArmId = int | str
+"""Told apart and handed on, nothing else; the store's are integers."""
+
+
 @dataclass(frozen=True)
 class ArmInfo:
     """One configuration, seed left out."""
 
-    id: str
+    id: ArmId
     label: str
     config: dict[str, Any]
     """Defaults written out, nested: `config["optimizer"]["keep_prob"]`."""
@@ -26,7 +30,7 @@ class Observation:
     """One trial seen through one metric at one place (last, best or a given epoch)."""
 
     trial_id: str
-    arm_id: str
+    arm_id: ArmId
     seed: int
     state: str
     """queued running succeeded failed cancelled"""
@@ -64,7 +68,7 @@ class Series:
     """One trial's metric, epoch by epoch."""
 
     trial_id: str
-    arm_id: str
+    arm_id: ArmId
     seed: int
     state: str
     reason: str | None

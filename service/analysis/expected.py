@@ -9,6 +9,7 @@ from scipy import special
 from lrd_core.spec import ExpectedSpec
 from service.analysis.arms import CONFIDENCE, ArmSummary
 from service.analysis.configurations import agrees, flatten, speaking_titles
+from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
 
 MIN_SEEDS = 3
@@ -34,7 +35,7 @@ class ExpectedRow:
     """The conditions, as they read: `Adam, LRD (p = 0.5)`."""
     where: dict[str, Any]
     paper: float
-    arm_id: str | None
+    arm_id: ArmId | None
     n: int
     ours: float | None
     std: float | None

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
-from service.analysis.data import ArmInfo
+from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
 from service.analysis.metrics import Metric
@@ -66,7 +66,7 @@ def learning_curves(
         width = 4.2 if len(panels) < 2 else 3.2 * len(panels)
         figure = Figure(figsize=(width, HEIGHT), layout="constrained")
         every = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
-        handles: dict[str, Any] = {}
+        handles: dict[ArmId, Any] = {}
         for axes, (name, curves) in zip(every, panels.items(), strict=False):
             metric = Metric(name)
             for curve in curves:

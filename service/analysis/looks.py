@@ -17,7 +17,7 @@ from service.analysis.configurations import (
     speaking_titles,
     varying,
 )
-from service.analysis.data import ArmInfo
+from service.analysis.data import ArmId, ArmInfo
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933",
@@ -45,7 +45,7 @@ class Look:
         return cls(PALETTE[index % len(PALETTE)], index % SHAPES, dashed)
 
 
-def looks_of(arms: Sequence[ArmInfo]) -> dict[str, Look]:
+def looks_of(arms: Sequence[ArmInfo]) -> dict[ArmId, Look]:
     """Arm id -> its look: solid with LRD, dashed without.
 
     Arms that differ in keep_prob alone share colour and marker where that leaves each line its own.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
-from service.analysis.data import ArmInfo
+from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.escaping import escape_html
 from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
@@ -41,7 +41,7 @@ def learning_curves(
 
     `layout.meta` is there where curves are thinned: `{"points": drawn, "of": recorded}`.
     """
-    looks, shown = looks_of(arms), set[str]()
+    looks, shown = looks_of(arms), set[ArmId]()
     data: list[dict[str, Any]] = []
     layout = _layout()
     width = (1 + _GAP) / max(1, len(panels)) - _GAP

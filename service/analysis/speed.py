@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import ArmInfo, Series
+from service.analysis.data import ArmId, ArmInfo, Series
 from service.analysis.metrics import Metric
 
 
@@ -21,7 +21,7 @@ from service.analysis.metrics import Metric
 class Reach:
     """How soon the trials of one arm reach the threshold."""
 
-    arm_id: str
+    arm_id: ArmId
     label: str
     trials: int
     reached: int
@@ -44,9 +44,9 @@ class Reach:
 class Speed:
     """An arm against its baseline, over the seeds that are decided in both."""
 
-    arm_id: str
+    arm_id: ArmId
     arm: str
-    baseline_id: str
+    baseline_id: ArmId
     baseline: str
     n: int
     faster: int
@@ -105,9 +105,9 @@ _NEVER = (math.inf, math.inf)
 
 def _by_arm(
     arms: Sequence[ArmInfo], series: Iterable[Series], metric: Metric, threshold: float
-) -> dict[str, dict[int, _Time | None]]:
+) -> dict[ArmId, dict[int, _Time | None]]:
     """Arm id -> seed -> when; None where undecided."""
-    of_arm: dict[str, dict[int, _Time | None]] = {arm.id: {} for arm in arms}
+    of_arm: dict[ArmId, dict[int, _Time | None]] = {arm.id: {} for arm in arms}
     for each in sorted(series, key=lambda one: one.seed):
         if each.arm_id not in of_arm:
             raise ValueError(f"trial {each.trial_id}: no arm {each.arm_id}")

@@ -17,6 +17,7 @@ from service.analysis.configurations import (
     under,
     varying,
 )
+from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
 from service.analysis.metrics import Metric, NumberFormat
@@ -152,7 +153,7 @@ def _at(flat: Flat, paths: Iterable[str]) -> tuple[Any, ...]:
 
 def _best(
     summaries: Sequence[ArmSummary], flats: Sequence[Flat], layout: Layout, number: NumberFormat
-) -> set[str]:
+) -> set[ArmId]:
     """The ids of the arms to set in bold.
 
     Only those of a pair stand against each other: arms that differ in the pair factor alone (or,
@@ -168,7 +169,7 @@ def _best(
     for flat, summary in zip(flats, summaries, strict=True):
         if summary.mean is not None:
             groups.setdefault(_at(flat, shared), []).append(summary)
-    best: set[str] = set()
+    best: set[ArmId] = set()
     for group in groups.values():
         shown = {summary.arm.id: number.show(summary.mean or 0.0) for summary in group}
         if len(set(shown.values())) < 2:

@@ -5,13 +5,15 @@ from typing import Any
 from fastapi import APIRouter
 
 from service.api.context import DatabaseDep, Tagged
+from service.api.openapi import gives
+from service.api.schemas import Cluster
 from service.api.views import cluster_view, running_view, waiting_view
 from service.store import leases, queue
 
 router = APIRouter(prefix="/cluster", tags=["cluster"], route_class=Tagged)
 
 
-@router.get("")
+@router.get("", **gives(Cluster))
 def read(database: DatabaseDep) -> dict[str, Any]:
     """What the leading dispatcher last saw, what runs where, and what waits for what.
 

@@ -4,13 +4,15 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 
+from lrd_core.configuration import Text
 from lrd_core.documents import parse_json, parse_yaml
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
@@ -91,6 +93,8 @@ async def optional_document(request: Request, body: BodyDep) -> Any:
 DocumentDep = Annotated[Any, Depends(document)]
 OptionalDocumentDep = Annotated[Any, Depends(optional_document)]
 
+SweepId = Annotated[Text, Path(max_length=100, examples=["8w2kq0v5d3m1"])]
+"""Text: PostgreSQL takes no NUL, UTF-8 no lone surrogate."""
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str | None, Query(max_length=500)]
 
@@ -140,19 +144,31 @@ def encode_token(key: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
 
 
-def decode_token(token: str, length: int) -> list[Any]:
-    """Inverse of `encode_token`.
+def decode_token(token: str, *kinds: type[int | float | str]) -> list[Any]:
+    """Inverse of `encode_token`, for a key of these types.
 
     Raises:
         Unprocessable: it is not a token that this service gave.
     """
     try:
-        key = json.loads(base64.urlsafe_b64decode(token.encode()))
+        key = parse_json(base64.urlsafe_b64decode(token.encode()).decode())
     except ValueError:
         key = None
-    if not isinstance(key, list) or len(key) != length:
-        raise Unprocessable("page_token is not one that this service gave")
-    return key
+    if (
+        isinstance(key, list)
+        and len(key) == len(kinds)
+        and all(type(part) is kind for part, kind in zip(key, kinds, strict=True))
+        and all(_storable(part) for part in key)
+    ):
+        return key
+    raise Unprocessable("page_token is not one that this service gave")
+
+
+def _storable(part: int | float | str) -> bool:
+    """Whether a database takes it."""
+    if isinstance(part, str):
+        return part.isprintable()
+    return math.isfinite(part) and abs(part) < 2**63
 
 
 def rfc3339(seconds: float | None) -> str | None:

@@ -11,8 +11,10 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from service import bundles, exports
-from service.api.context import DatabaseDep, SettingsDep, read_body
+from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
 from service.api.once import IdempotencyKey, Once
+from service.api.openapi import gives, gives_bytes, takes_bytes
+from service.api.schemas import Sweep
 from service.api.views import sweep_view
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store
@@ -21,9 +23,12 @@ from service.store.session import Database
 router = APIRouter(tags=["exports"])
 
 
-@router.get("/sweeps/{sweep_id}/export")
+@router.get(
+    "/sweeps/{sweep_id}/export",
+    **gives_bytes("text/csv", "application/vnd.apache.parquet", "application/zip"),
+)
 def export(
-    sweep_id: str,
+    sweep_id: SweepId,
     database: DatabaseDep,
     format: Literal["csv", "parquet", "bundle"] = "csv",
     of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
@@ -47,7 +52,7 @@ def export(
     )
 
 
-@router.post("/import", status_code=201)
+@router.post("/import", **gives(Sweep, 201), **takes_bytes("application/zip"))
 async def import_bundle(
     request: Request,
     database: DatabaseDep,

@@ -7,25 +7,27 @@ from fastapi.responses import PlainTextResponse
 
 from lrd_core import presets
 from lrd_core.spec import SweepSpec
+from service.api.openapi import gives, gives_text
+from service.api.schemas import PresetDetail, PresetPage
 from service.errors import NotFound
 
 router = APIRouter(prefix="/presets", tags=["presets"])
 
 
-@router.get("")
+@router.get("", **gives(PresetPage))
 def index() -> dict[str, Any]:
     """All presets, each with what it is and how many trials it has."""
     return {"items": [_view(name) for name in presets.names()], "next_page_token": None}
 
 
-@router.get("/{name}")
+@router.get("/{name}", **gives(PresetDetail))
 def read(name: str) -> dict[str, Any]:
     """One preset: its spec, and the file as it was written."""
     _must_exist(name)
     return _view(name) | {"spec": presets.load(name), "text": presets.text(name)}
 
 
-@router.get("/{name}/text", response_class=PlainTextResponse)
+@router.get("/{name}/text", **gives_text("application/yaml"))
 def text(name: str) -> PlainTextResponse:
     """The preset's sweep file, comments and all."""
     _must_exist(name)

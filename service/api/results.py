@@ -13,7 +13,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.analysis import plots, render
 from service.analysis.descents import grid_of
-from service.api.context import DatabaseDep, SettingsDep, etag_of, unchanged
+from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
+from service.api.openapi import gives, gives_bytes
+from service.api.schemas import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
 from service.descents import descents_of
 from service.errors import NotFound
 from service.results import Results, json_safe
@@ -47,8 +49,8 @@ MEDIA_TYPES = {
 }
 
 
-@router.get("/arms")
-def arms(sweep_id: str, request: Request, database: DatabaseDep, at: At = None) -> Response:
+@router.get("/arms", **gives(ArmPage))
+def arms(sweep_id: SweepId, request: Request, database: DatabaseDep, at: At = None) -> Response:
     """Each arm with n, failed and diverged, and every metric's statistics over its seeds."""
     with _results(database, sweep_id, request, at) as (sweep, found):
         if found is None:
@@ -56,9 +58,9 @@ def arms(sweep_id: str, request: Request, database: DatabaseDep, at: At = None) 
         return _json(sweep, {"items": found.arm_views(), "next_page_token": None})
 
 
-@router.get("/comparisons")
+@router.get("/comparisons", **gives(Comparisons))
 def comparisons(
-    sweep_id: str,
+    sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     metric: Metric = None,
@@ -77,9 +79,9 @@ def comparisons(
         )
 
 
-@router.get("/table")
+@router.get("/table", **gives(Table, also=("text/markdown", "text/csv", "application/x-latex")))
 def table(
-    sweep_id: str,
+    sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     format: Literal["json", "markdown", "csv", "latex"] = "json",
@@ -101,9 +103,9 @@ def table(
     return Response(text, media_type=MEDIA_TYPES[format], headers={"ETag": etag_of(sweep)})
 
 
-@router.get("/curves")
+@router.get("/curves", **gives(Curves))
 def curves(
-    sweep_id: str,
+    sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     metric: Metric = None,
@@ -119,9 +121,9 @@ def curves(
         return _json(sweep, {"metric": name, "by": by, "items": items, "next_page_token": None})
 
 
-@router.get("/speed")
+@router.get("/speed", **gives(SpeedAnswer))
 def speed(
-    sweep_id: str,
+    sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     threshold: Annotated[float, Query(description="in the metric's own unit, e.g. 0.9")],
@@ -143,9 +145,12 @@ def speed(
         return _json(sweep, answer)
 
 
-@router.get("/figures/{name}.{kind}")
+@router.get(
+    "/figures/{name}.{kind}",
+    **gives_bytes("image/svg+xml", "application/pdf", "image/png"),
+)
 def figure(
-    sweep_id: str,
+    sweep_id: SweepId,
     name: FigureName,
     kind: Literal["svg", "pdf", "png"],
     request: Request,
@@ -167,9 +172,9 @@ def figure(
     return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
 
 
-@router.get("/plots/{name}")
+@router.get("/plots/{name}", **gives(Plot))
 def plot(
-    sweep_id: str,
+    sweep_id: SweepId,
     name: FigureName,
     request: Request,
     database: DatabaseDep,
@@ -230,8 +235,7 @@ def _results(
             yield sweep, None
             return
         try:
-            chosen = None if baseline is None else str(baseline)
-            found = Results(session, sweep, at=at, baseline=chosen)
+            found = Results(session, sweep, at=at, baseline=baseline)
         except ValueError:
             raise NotFound(f"sweep {sweep_id} has no arm {baseline} to be the baseline") from None
         yield sweep, found

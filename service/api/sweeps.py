@@ -1,12 +1,13 @@
 """/sweeps: submit, list and read them, and what may be asked of one."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
+from lrd_core.configuration import Text
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
 from lrd_core.presets import apply_preset
@@ -18,6 +19,7 @@ from service.api.context import (
     OptionalDocumentDep,
     PageSize,
     PageToken,
+    SweepId,
     Tagged,
     decode_token,
     encode_token,
@@ -26,6 +28,17 @@ from service.api.context import (
     unchanged,
 )
 from service.api.once import Once, OnceDep
+from service.api.openapi import gives, takes
+from service.api.schemas import (
+    Changes,
+    Clone,
+    EventPage,
+    FromPreset,
+    Sweep,
+    SweepPage,
+    SweepPlan,
+    TrialPage,
+)
 from service.api.views import event_view, sweep_view, trial_view
 from service.errors import TooMany, Unprocessable
 from service.lifecycle import SweepState, TrialState
@@ -36,16 +49,7 @@ from service.store import sweeps as store
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
 
 
-class Changes(BaseModel):
-    """What may change while a sweep runs."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    priority: int = Field(0, ge=-1000, le=1000)
-    max_concurrent: int | None = Field(None, ge=1, le=1_000_000)
-
-
-@router.post("", status_code=201)
+@router.post("", **gives(Sweep, 201, plan=SweepPlan), **takes(SweepSpec, FromPreset))
 def submit(
     document: DocumentDep,
     request: Request,
@@ -64,19 +68,19 @@ def submit(
         return JSONResponse(plan_sweep(session, spec, expand_arms(spec)))
 
 
-@router.get("")
+@router.get("", **gives(SweepPage))
 def index(
     database: DatabaseDep,
     page_size: PageSize = 50,
     page_token: PageToken = None,
     state: SweepState | None = None,
-    search: Annotated[str, Query(max_length=200, description="part of a name, or an id")] = "",
+    search: Annotated[Text, Query(max_length=200, description="part of a name, or an id")] = "",
 ) -> dict[str, Any]:
     """Sweeps, newest first: all, or those in a state or with a name."""
     after = None
     if page_token:
-        at, sweep_id = decode_token(page_token, 2)
-        after = (float(at), str(sweep_id))
+        at, sweep_id = decode_token(page_token, float, str)
+        after = (at, sweep_id)
     with database.read() as session:
         found = store.page(session, after, page_size + 1, state=state, search=search)
         items = [sweep_view(sweep) for sweep in found[:page_size]]
@@ -88,9 +92,9 @@ def index(
     }
 
 
-@router.get("/{sweep_id}")
+@router.get("/{sweep_id}", **gives(Sweep))
 def read(
-    sweep_id: str,
+    sweep_id: SweepId,
     request: Request,
     response: Response,
     database: DatabaseDep,
@@ -104,41 +108,43 @@ def read(
         return sweep_view(sweep)
 
 
-@router.patch("/{sweep_id}")
-def change(sweep_id: str, changes: Changes, once: OnceDep) -> JSONResponse:
+@router.patch("/{sweep_id}", **gives(Sweep), **takes(Changes))
+def change(sweep_id: SweepId, document: DocumentDep, once: OnceDep) -> JSONResponse:
     """Another `priority` or `max_concurrent`, also while it runs."""
-    given = changes.model_dump(exclude_unset=True)
+    given = _valid(Changes, document).model_dump(exclude_unset=True)
     return once(lambda session: sweep_view(requests.change(session, sweep_id, given)))
 
 
-@router.post("/{sweep_id}/cancel")
-def cancel(sweep_id: str, once: OnceDep) -> JSONResponse:
+@router.post("/{sweep_id}/cancel", **gives(Sweep))
+def cancel(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
     """End the sweep: queued trials now, running ones as soon as they have stopped."""
     return once(lambda session: sweep_view(requests.cancel_sweep(session, sweep_id)))
 
 
-@router.post("/{sweep_id}/pause")
-def pause(sweep_id: str, once: OnceDep) -> JSONResponse:
+@router.post("/{sweep_id}/pause", **gives(Sweep))
+def pause(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
     """Start no more trials; running ones save their state after their epoch and wait."""
     return once(lambda session: sweep_view(requests.pause(session, sweep_id)))
 
 
-@router.post("/{sweep_id}/resume")
-def resume(sweep_id: str, once: OnceDep) -> JSONResponse:
+@router.post("/{sweep_id}/resume", **gives(Sweep))
+def resume(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
     """Go on after a pause."""
     return once(lambda session: sweep_view(requests.resume(session, sweep_id)))
 
 
-@router.post("/{sweep_id}/retry")
-def retry(sweep_id: str, once: OnceDep, cancelled: bool = False) -> JSONResponse:
+@router.post("/{sweep_id}/retry", **gives(Sweep))
+def retry(sweep_id: SweepId, once: OnceDep, cancelled: bool = False) -> JSONResponse:
     """Queue again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
     return once(
         lambda session: sweep_view(requests.retry_sweep(session, sweep_id, cancelled=cancelled))
     )
 
 
-@router.post("/{sweep_id}/extend")
-def extend(sweep_id: str, document: DocumentDep, request: Request, once: OnceDep) -> JSONResponse:
+@router.post("/{sweep_id}/extend", **gives(Sweep), **takes(Extension))
+def extend(
+    sweep_id: SweepId, document: DocumentDep, request: Request, once: OnceDep
+) -> JSONResponse:
     """More seeds, more values of an axis, more arms: only the missing trials run."""
     more, caller = Extension.parse(document), caller_of(request)
 
@@ -151,9 +157,9 @@ def extend(sweep_id: str, document: DocumentDep, request: Request, once: OnceDep
     return once(add)
 
 
-@router.post("/{sweep_id}/clone", status_code=201)
+@router.post("/{sweep_id}/clone", **gives(Sweep, 201), **takes(Clone, required=False))
 def clone(
-    sweep_id: str,
+    sweep_id: SweepId,
     document: OptionalDocumentDep,
     request: Request,
     once: OnceDep,
@@ -167,16 +173,16 @@ def clone(
     return _create(spec | document, request, once)
 
 
-@router.get("/{sweep_id}/events")
+@router.get("/{sweep_id}/events", **gives(EventPage))
 def events(
-    sweep_id: str,
+    sweep_id: SweepId,
     database: DatabaseDep,
     page_size: PageSize = 100,
     page_token: PageToken = None,
     newest_first: bool = False,
 ) -> dict[str, Any]:
     """What happened to the sweep and its trials, oldest first unless asked otherwise."""
-    after = int(decode_token(page_token, 1)[0]) if page_token else None
+    after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:
         store.get(session, sweep_id)
         found = history.events(
@@ -185,9 +191,9 @@ def events(
     return page_of([event_view(event) for event in found], page_size)
 
 
-@router.get("/{sweep_id}/trials")
+@router.get("/{sweep_id}/trials", **gives(TrialPage))
 def trials(
-    sweep_id: str,
+    sweep_id: SweepId,
     database: DatabaseDep,
     page_size: PageSize = 100,
     page_token: PageToken = None,
@@ -195,7 +201,7 @@ def trials(
     arm_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> dict[str, Any]:
     """The sweep's trials in order: all, or those in a state or of an arm."""
-    after = int(decode_token(page_token, 1)[0]) if page_token else 0
+    after = decode_token(page_token, int)[0] if page_token else 0
     with database.read() as session:
         store.get(session, sweep_id)
         found = store.trials(
@@ -205,6 +211,8 @@ def trials(
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def _create(document: Any, request: Request, once: Once) -> JSONResponse:
@@ -222,25 +230,19 @@ def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     return once.create(create, "/api/v1/sweeps")
 
 
-class _Preset(BaseModel):
-    """`{"preset": "table-2", "set": {"base.epochs": 2}, "seeds": 1}`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    preset: str
-    set: dict[str, Any] = {}
-    seeds: Any = None
+def _valid(model: type[M], document: Any) -> M:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
 
 
 def _spec_of(document: Any) -> SweepSpec:
     """The sweep that the body holds, or the preset that it names."""
     if not (isinstance(document, dict) and "preset" in document):
         return SweepSpec.parse(document)
-    try:
-        asked = _Preset.model_validate(document)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
+    asked = _valid(FromPreset, document)
     return apply_preset(asked.preset, asked.set, asked.seeds)
 
 

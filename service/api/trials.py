@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
+from service.api import schemas
 from service.api.context import (
     DatabaseDep,
     PageSize,
@@ -17,6 +18,8 @@ from service.api.context import (
     page_of,
 )
 from service.api.once import OnceDep
+from service.api.openapi import gives, gives_text
+from service.api.schemas import AttemptPage, EventPage, ReportPage, TrialDetail
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
@@ -29,7 +32,7 @@ router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tag
 TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
-@router.get("")
+@router.get("", **gives(TrialDetail))
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """One trial, with the provenance of its numbers."""
     with database.read() as session:
@@ -40,19 +43,19 @@ def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
         return {**trial_view(trial, arm), "provenance": provenance}
 
 
-@router.post("/cancel")
+@router.post("/cancel", **gives(schemas.Trial))
 def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
     """End the trial: at once if it is queued, else as soon as it has stopped."""
     return once(lambda session: _view(session, requests.cancel_trial(session, trial_id)))
 
 
-@router.post("/retry")
+@router.post("/retry", **gives(schemas.Trial))
 def retry(trial_id: TrialId, once: OnceDep) -> JSONResponse:
     """Queue the trial again, from its last checkpoint."""
     return once(lambda session: _view(session, requests.retry_trial(session, trial_id)))
 
 
-@router.get("/reports")
+@router.get("/reports", **gives(ReportPage))
 def reports(
     trial_id: TrialId,
     database: DatabaseDep,
@@ -62,14 +65,14 @@ def reports(
 ) -> dict[str, Any]:
     """The trial's epochs after `after_epoch`, in order."""
     if page_token:
-        after_epoch = int(decode_token(page_token, 1)[0])
+        (after_epoch,) = decode_token(page_token, int)
     with database.read() as session:
         store.get_trial(session, trial_id)
         found = store.reports(session, trial_id, after_epoch=after_epoch, size=page_size + 1)
     return page_of([report_view(each) for each in found], page_size, key="epoch")
 
 
-@router.get("/attempts")
+@router.get("/attempts", **gives(AttemptPage))
 def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """The tries at the trial: when, where, on what, and how each ended."""
     with database.read() as session:
@@ -78,7 +81,7 @@ def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     return {"items": [attempt_view(each) for each in found], "next_page_token": None}
 
 
-@router.get("/events")
+@router.get("/events", **gives(EventPage))
 def events(
     trial_id: TrialId,
     database: DatabaseDep,
@@ -87,7 +90,7 @@ def events(
     newest_first: bool = False,
 ) -> dict[str, Any]:
     """What happened to the trial, oldest first unless asked otherwise."""
-    after = int(decode_token(page_token, 1)[0]) if page_token else None
+    after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:
         store.get_trial(session, trial_id)
         found = history.events(
@@ -96,7 +99,7 @@ def events(
     return page_of([event_view(event) for event in found], page_size)
 
 
-@router.get("/logs", response_class=PlainTextResponse)
+@router.get("/logs", **gives_text("text/plain"))
 def logs(
     trial_id: TrialId,
     database: DatabaseDep,

@@ -198,7 +198,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
   const shown = (found) => (typeof found === "number" ? inUnit(found, table) : value(found));
   const rows = items.map((trial) => row(String(trial.id),
     el("a", { href: `/trials/${trial.id}` }, String(trial.id)),
-    arms.get(String(trial.arm_id)) ?? trial.label, String(trial.seed), badge(trial.state, trial.reason),
+    arms.get(trial.arm_id) ?? trial.label, String(trial.seed), badge(trial.state, trial.reason),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
   const state = query.get("state");

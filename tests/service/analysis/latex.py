@@ -83,7 +83,7 @@ def printed(text: str) -> str:
     text = re.sub(r"\\multicolumn\{\d+\}\{c\}", "", text)
     text = text.replace("{[}", "[").replace("{]}", "]").replace("{*}", "*")
     text = re.sub(r"\\[A-Za-z]+(?:\{\}| )?|\\.", lambda m: _sign(m[0]), text)
-    text = re.sub(r"(?<!\\)[{}$]", "", text)
+    text = re.sub(r"[{}$]", "", text)  # those that were escaped stand aside by now
     return text.replace("\ue000", "{").replace("\ue001", "}").replace("\ue002", "$").strip()
 
 

@@ -1,0 +1,73 @@
+"""Records real answers for the OpenAPI document: `python -m tests.examples` writes
+service/api/examples.json.
+
+One small sweep is run from its submission to its end; of lists the first item is kept.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+import migrations
+from service.api import openapi
+from service.app import create_app
+from service.dispatcher import Dispatcher
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+OUT = Path(openapi.__file__).with_name("examples.json")
+SWEEP = "/api/v1/sweeps/{sweep_id}"
+ASKED = {
+    "Sweep": SWEEP,
+    "SweepPage": "/api/v1/sweeps",
+    "TrialPage": f"{SWEEP}/trials?page_size=1",
+    "Trial": f"{SWEEP}/trials?page_size=1",
+    "TrialDetail": "/api/v1/trials/1",
+    "ReportPage": "/api/v1/trials/1/reports?page_size=1",
+    "AttemptPage": "/api/v1/trials/1/attempts",
+    "EventPage": f"{SWEEP}/events?page_size=1",
+    "ArmPage": f"{SWEEP}/arms",
+    "Comparisons": f"{SWEEP}/comparisons",
+    "Table": f"{SWEEP}/table",
+    "Curves": f"{SWEEP}/curves",
+    "SpeedAnswer": f"{SWEEP}/speed?threshold=0.8",
+    "Plot": f"{SWEEP}/plots/forest",
+    "PresetPage": "/api/v1/presets",
+    "PresetDetail": "/api/v1/presets/digits",
+    "Cluster": "/api/v1/cluster",
+}
+
+
+def main() -> None:
+    """Run the sweep, ask, write."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(storage_dir=Path(folder))
+        database = Database(settings.database)
+        migrations.upgrade(database.engine)
+        dispatcher = Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
+        with TestClient(create_app(settings, database), base_url="http://127.0.0.1") as api:
+            plan = api.post("/api/v1/sweeps?validate_only=true", json=small_sweep(seeds=3)).json()
+            sweep_id = api.post("/api/v1/sweeps", json=small_sweep(seeds=3)).json()["id"]
+            for _ in range(40):
+                dispatcher.step(0)
+            found = {"SweepPlan": plan}
+            for name, path in ASKED.items():
+                answer = api.get(path.format(sweep_id=sweep_id)).json()
+                found[name] = answer["items"][0] if name == "Trial" else _short(answer)
+        database.close()
+    OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def _short(answer: Any) -> Any:
+    if isinstance(answer, dict) and isinstance(answer.get("items"), list):
+        return answer | {"items": answer["items"][:1]}
+    return answer
+
+
+if __name__ == "__main__":
+    main()
