@@ -3,16 +3,19 @@
 The composition root: the one file that imports `workers`.
 """
 
+import contextlib
 import logging
 import os
+import secrets
 import signal
+import sys
 import threading
 from types import FrameType
 
+from lrd_core.errors import LRDError
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
-from workers.executor import RayExecutor
 
 
 def main() -> None:
@@ -21,6 +24,12 @@ def main() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = Settings()
+    try:
+        authenticate(settings)
+    except LRDError as error:
+        sys.exit(str(error))
+    from workers.executor import RayExecutor  # Ray reads how it authenticates when it is imported
+
     stop = threading.Event()
 
     def asked(signum: int, frame: FrameType | None) -> None:
@@ -39,6 +48,38 @@ def main() -> None:
     finally:
         executor.close()
         database.close()
+
+
+def authenticate(settings: Settings) -> None:
+    """Have Ray let in only who has its token: whoever reaches Ray's ports can run code.
+
+    A Ray of this machine gets a token of its own, in a file that only this user reads. For a
+    cluster, whoever set it up says in the environment which it takes.
+
+    Raises:
+        LRDError: the environment does not say it; or the address is that of a Ray client.
+    """
+    if settings.ray_address.startswith("ray://"):
+        raise LRDError(
+            f"LRD_RAY_ADDRESS is {settings.ray_address}: streams do not pass through a Ray client. "
+            "Run the dispatcher on a node of the cluster (`ray start --address=…`), and give the "
+            "address of its head, HOST:6379"
+        )
+    if settings.ray_address != "local":
+        if "RAY_AUTH_MODE" not in os.environ:
+            raise LRDError(
+                "say how the Ray cluster lets processes in: RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN_PATH=FILE, the same on every node; or RAY_AUTH_MODE=disabled, where "
+                "nobody else reaches its ports"
+            )
+        return
+    path = settings.storage / "ray-token"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
 
 
 if __name__ == "__main__":

@@ -108,6 +108,13 @@ def gives_text(kind: str) -> dict[str, Any]:
     return _gives({kind: {"schema": {"type": "string"}}})
 
 
+def gives_yaml(model: type[BaseModel]) -> dict[str, Any]:
+    """Of a route: it answers with `model` as YAML."""
+    return _gives(
+        {"application/yaml": {"schema": {"$ref": _COMPONENT.format(model=model.__name__)}}}
+    )
+
+
 def gives_bytes(*kinds: str) -> dict[str, Any]:
     """Of a route: it answers with a file."""
     return _gives({kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds})

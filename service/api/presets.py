@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from lrd_core import presets
 from lrd_core.spec import SweepSpec
-from service.api.openapi import gives, gives_text
+from service.api.openapi import gives, gives_yaml
 from service.api.schemas import PresetDetail, PresetPage
 from service.errors import NotFound
 
@@ -27,7 +27,7 @@ def read(name: str) -> dict[str, Any]:
     return _view(name) | {"spec": presets.load(name), "text": presets.text(name)}
 
 
-@router.get("/{name}/text", **gives_text("application/yaml"))
+@router.get("/{name}/text", **gives_yaml(SweepSpec))
 def text(name: str) -> PlainTextResponse:
     """The preset's sweep file, comments and all."""
     _must_exist(name)

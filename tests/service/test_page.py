@@ -691,3 +691,15 @@ def test_submit_watch_cancel_and_retry_with_ray(page: Page, tmp_path: Path) -> N
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         process.stdout.close()
+
+
+def test_the_reference_is_drawn_without_another_host(page: Page, url: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+    page.goto(f"{url}/docs")
+    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    assert page.locator(".opblock").count() > 25
+    assert all(each.startswith((url, "data:")) for each in asked)
+    assert refused == []

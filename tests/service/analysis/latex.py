@@ -79,6 +79,7 @@ def cells(source: str) -> list[list[str]]:
 
 def printed(text: str) -> str:
     """What a piece of it prints; a blank behind a command ends it, as in LaTeX."""
+    text = text.replace("$-$", "−")
     text = re.sub(r"\\(?:mathbf|emph|footnotesize)\b ?", "", text)
     text = re.sub(r"\\multicolumn\{\d+\}\{c\}", "", text)
     text = text.replace("{[}", "[").replace("{]}", "]").replace("{*}", "*")

@@ -1,0 +1,82 @@
+"""The dispatcher's process: Ray lets in only who has its token."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrd_core.errors import LRDError
+from service.dispatch import authenticate
+from service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.pop("RAY_AUTH_MODE", None)
+
+
+def test_a_local_ray_has_a_token_that_only_this_user_reads(tmp_path: Path) -> None:
+    settings = Settings(storage_dir=tmp_path / "storage")
+    authenticate(settings)
+    path = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    token = path.read_text()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(token) == 64
+    authenticate(settings)
+    assert path.read_text() == token  # a restart stays in the same cluster
+
+
+def test_of_a_cluster_it_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(ray_address="10.0.0.1:6379")
+    with pytest.raises(LRDError, match="RAY_AUTH_MODE=token"):
+        authenticate(settings)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    authenticate(settings)
+
+
+def test_a_ray_client_is_refused() -> None:
+    with pytest.raises(LRDError, match="do not pass through a Ray client"):
+        authenticate(Settings(ray_address="ray://10.0.0.1:10001"))
+
+
+START = """
+import ray, sys
+ray.init("local", include_dashboard=False, num_cpus=1, log_to_driver=False,
+         _node_ip_address="127.0.0.1")
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+JOIN = """
+import ray, sys
+ray.init(sys.argv[1], log_to_driver=False, _node_ip_address="127.0.0.1")
+print(ray.get(ray.remote(lambda: 42).remote()))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_who_has_no_token_does_not_get_in(tmp_path: Path) -> None:
+    authenticate(Settings(storage_dir=tmp_path))
+    known = dict(os.environ)
+    unknown = {name: value for name, value in known.items() if not name.startswith("RAY_AUTH")}
+    command = [sys.executable, "-W", "ignore", "-c", START]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=known, text=True, **pipes) as ray:
+        assert ray.stdout is not None
+        address = ray.stdout.readline().strip()
+
+        def join(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", JOIN, address], env=environment,
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+
+        inside, outside = join(known), join(unknown)
+        ray.communicate("")
+    assert inside.stdout.strip() == "42", inside.stderr[-2000:]
+    assert outside.returncode != 0
+    assert "token" in outside.stderr.lower()
