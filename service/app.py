@@ -1,4 +1,5 @@
-"""create_app: the routes, the page, and the loop that gives back what a dispatcher has lost."""
+"""create_app: the routes, the page, and what it does besides: trials that a dispatcher has
+lost are given back, webhooks are told."""
 
 import asyncio
 import contextlib
@@ -9,13 +10,14 @@ from fastapi import Depends, FastAPI
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service import access, health, pages, problems, reference
-from service.api import cluster, exports, openapi, presets, results, sweeps, trials
+from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
 from service.front import Front
 from service.metrics import Metrics
 from service.settings import Settings
 from service.store import answers, leases
 from service.store.session import Database
 from service.versions import VERSION
+from service.webhooks import Sender
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +26,19 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     """The service's API and page over a migrated database."""
 
     @contextlib.asynccontextmanager
-    async def reaping(_: FastAPI) -> AsyncIterator[None]:
-        reaper = asyncio.create_task(_reap(database, settings.lease_seconds / 2))
+    async def working(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(_reap(database, settings.lease_seconds / 2)),
+            asyncio.create_task(_send(Sender(database, private=settings.webhook_private))),
+        ]
         yield
-        reaper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reaper
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     app = FastAPI(
-        lifespan=reaping,
+        lifespan=working,
         title="Learning Rate Dropout experiments",
         version=VERSION,
         description="Sweeps in, tables out. arXiv 1912.00144.",
@@ -41,7 +47,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.metrics = access.Rates(), Metrics(database)
-    nouns = (sweeps, results, exports, trials, presets, cluster)
+    nouns = (sweeps, results, exports, trials, presets, cluster, webhooks, audit)
     for noun in nouns:
         app.include_router(
             noun.router,
@@ -70,6 +76,14 @@ async def _reap(database: Database, seconds: float) -> None:
             continue  # the requests say it
         if lost:
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
+
+
+async def _send(sender: Sender) -> None:
+    """Webhooks are told within a second or two."""
+    while True:
+        await asyncio.sleep(1)
+        with contextlib.suppress(OperationalError, InterfaceError):
+            await asyncio.to_thread(sender.step)
 
 
 def _forget(database: Database) -> None:

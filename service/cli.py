@@ -15,8 +15,14 @@ from service import upkeep
 from service.client import Client
 
 app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
-for name, commands in (("db", upkeep.db), ("data", upkeep.data), ("token", upkeep.token)):
+for name, commands in (
+    ("db", upkeep.db),
+    ("data", upkeep.data),
+    ("token", upkeep.token),
+    ("webhook", upkeep.webhook),
+):
     app.add_typer(commands, name=name)
+app.command("audit")(upkeep.audit_log)
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]

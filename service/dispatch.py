@@ -69,8 +69,8 @@ def authenticate(settings: Settings) -> None:
         if "RAY_AUTH_MODE" not in os.environ:
             raise LRDError(
                 "say how the Ray cluster lets processes in: RAY_AUTH_MODE=token and "
-                "RAY_AUTH_TOKEN_PATH=FILE, the same on every node; or RAY_AUTH_MODE=disabled, where "
-                "nobody else reaches its ports"
+                "RAY_AUTH_TOKEN_PATH=FILE, as on every node of it; or RAY_AUTH_MODE=disabled, "
+                "where nobody else reaches its ports"
             )
         return
     path = settings.storage / "ray-token"

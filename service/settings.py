@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Of all sweeps of a token that has no limit of its own."""
     max_bundle_bytes: int = Field(256 << 20, ge=1024)
     """A larger bundle is refused with 413."""
+    webhook_private: bool = False
+    """Whether webhooks may be on this machine or its network."""
     lease_seconds: float = Field(30, gt=0)
     """How long a dispatcher that has gone silent keeps its right to run and write."""
     stall_seconds: float = Field(600, gt=0)

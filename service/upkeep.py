@@ -1,4 +1,4 @@
-"""`lrd db`, `lrd data`, `lrd token`: what acts on this machine, not on a service."""
+"""`lrd db`, `data`, `token`, `webhook`, `audit`: what acts on this machine, not on a service."""
 
 import contextlib
 import getpass
@@ -14,6 +14,8 @@ from lrd_core.errors import LRDError
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 data = typer.Typer(help="The data sets of this node.", no_args_is_help=True)
 token = typer.Typer(help="Who may use the service: tokens in its database.", no_args_is_help=True)
+
+webhook = typer.Typer(help="Who is told when a sweep has ended.", no_args_is_help=True)
 
 
 @db.command("upgrade")
@@ -125,6 +127,62 @@ def token_revoke(token_id: int) -> None:
     except ServiceError as error:
         raise LRDError(str(error)) from None
     typer.echo(f"token {token_id} of {name} is revoked")
+
+
+@webhook.command("add")
+def webhook_add(url: str) -> None:
+    """Tell URL of every sweep that ends; show the secret that signs the messages, this once."""
+    from service.api.context import valid
+    from service.api.schemas import WebhookRequest
+    from service.store import audit, webhooks
+
+    url = valid(WebhookRequest, {"url": url}).url
+    with _database() as database, database.write() as session:
+        made = webhooks.add(session, url)
+        number, secret = made.id, made.secret
+        audit.note(session, _who(), "webhook add", f"webhook {number}: {url}")
+    typer.echo(secret)
+    typer.echo(f"webhook {number} signs with this secret; it is not shown again", err=True)
+
+
+@webhook.command("ls")
+def webhook_ls() -> None:
+    """Every webhook, and what it has not been told."""
+    from service.store import webhooks
+
+    with _database() as database, database.read() as session:
+        for each in webhooks.listing(session):
+            last = webhooks.deliveries(session, each.id, None, 1)
+            words = "nothing yet" if not last else (last[0].error or f"{last[0].event} arrived")
+            typer.echo(f"{each.id:>4}  {each.url}  (last: {words})")
+
+
+@webhook.command("rm")
+def webhook_rm(webhook_id: int) -> None:
+    """Tell it nothing more."""
+    from service.errors import ServiceError
+    from service.store import audit, webhooks
+
+    try:
+        with _database() as database, database.write() as session:
+            url = webhooks.remove(session, webhook_id).url
+            audit.note(session, _who(), "webhook rm", f"webhook {webhook_id}: {url}")
+    except ServiceError as error:
+        raise LRDError(str(error)) from None
+    typer.echo(f"webhook {webhook_id}, {url}, is gone")
+
+
+def audit_log(
+    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
+) -> None:
+    """Who changed what, the newest last."""
+    from service.api.context import rfc3339
+    from service.store import audit
+
+    with _database() as database, database.read() as session:
+        for each in reversed(audit.page(session, None, limit)):
+            where = f" from {each.address}" if each.address else ""
+            typer.echo(f"{rfc3339(each.at)}  {each.name}{where}: {each.action} {each.target}")
 
 
 def _who() -> str:

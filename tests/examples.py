@@ -16,12 +16,14 @@ from service.api import openapi
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.settings import Settings
+from service.store import webhooks
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
 
 OUT = Path(openapi.__file__).with_name("examples.json")
 SWEEP = "/api/v1/sweeps/{sweep_id}"
+HOOKS = "/api/v1/webhooks"
 ASKED = {
     "Sweep": SWEEP,
     "SweepPage": "/api/v1/sweeps",
@@ -40,6 +42,10 @@ ASKED = {
     "PresetPage": "/api/v1/presets",
     "PresetDetail": "/api/v1/presets/digits",
     "Cluster": "/api/v1/cluster",
+    "Webhook": "/api/v1/webhooks/1",
+    "WebhookPage": "/api/v1/webhooks",
+    "DeliveryPage": "/api/v1/webhooks/1/deliveries",
+    "AuditPage": "/api/v1/audit",
 }
 
 
@@ -55,7 +61,10 @@ def main() -> None:
             sweep_id = api.post("/api/v1/sweeps", json=small_sweep(seeds=3)).json()["id"]
             for _ in range(40):
                 dispatcher.step(0)
-            found = {"SweepPlan": plan}
+            hook = {"url": "https://example.com/lrd"}
+            found = {"SweepPlan": plan, "NewWebhook": api.post(HOOKS, json=hook).json()}
+            with database.write() as session:
+                webhooks.announce(session, [sweep_id])
             for name, path in ASKED.items():
                 answer = api.get(path.format(sweep_id=sweep_id)).json()
                 found[name] = answer["items"][0] if name == "Trial" else _short(answer)

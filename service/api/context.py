@@ -7,13 +7,16 @@ import json
 import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
 
 from lrd_core.configuration import Text
 from lrd_core.documents import parse_json, parse_yaml
+from lrd_core.errors import InvalidSpec
+from lrd_core.faults import fault_of
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
 from service.store.models import Sweep
@@ -88,6 +91,22 @@ async def document(request: Request, body: BodyDep) -> Any:
 async def optional_document(request: Request, body: BodyDep) -> Any:
     """The body as `document` reads it, or an empty object where there is none."""
     return await document(request, body) if body else {}
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def valid(model: type[M], document: Any) -> M:
+    """The body as `model`.
+
+    Raises:
+        InvalidSpec: with each fault and its JSON pointer.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
 
 
 DocumentDep = Annotated[Any, Depends(document)]

@@ -27,6 +27,7 @@ _SENT: list[type[BaseModel]] = [
     schemas.FromPreset,
     schemas.Changes,
     schemas.Clone,
+    schemas.WebhookRequest,
 ]
 
 EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text()) | {

@@ -4,8 +4,9 @@ The answers are made by `views` and by the analysis; that they are as said here 
 """
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lrd_core.configuration import Text
 from lrd_core.spec import SweepSpec
@@ -59,6 +60,30 @@ class Changes(BaseModel):
 
     priority: int = Field(0, ge=-1000, le=1000)
     max_concurrent: int | None = Field(None, ge=1, le=1_000_000)
+
+
+def _plain_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address begins with https:// or http:// and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("no user and no password may stand in the address")
+    if any(not char.isascii() or char.isspace() or not char.isprintable() for char in text):
+        raise ValueError("an address has ASCII letters and signs alone, and no blank")
+    assert parts.port is None or parts.port > 0, "the port is 1 to 65535"
+    return text
+
+
+class WebhookRequest(BaseModel):
+    """An address to be told when a sweep has ended."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"url": "https://example.com/lrd"}]},
+    )
+
+    url: Annotated[str, Field(min_length=8, max_length=2000), AfterValidator(_plain_url)]
 
 
 class Clone(SweepSpec):
@@ -577,3 +602,57 @@ class Cluster(Answer):
     trials_running: int
     running: list[RunningTrial]
     waiting: list[WaitingSweep]
+
+
+# --- webhooks and the audit log -------------------------------------------------------------------
+
+
+class Webhook(Answer):
+    """An address that is told when a sweep has ended."""
+
+    id: int
+    url: str
+    created_at: Time
+
+
+class NewWebhook(Webhook):
+    """A webhook, and what signs its messages: shown this once."""
+
+    secret: str
+
+
+class WebhookPage(Page[Webhook]):
+    """All webhooks."""
+
+
+class Delivery(Answer):
+    """A message to a webhook, and what became of it."""
+
+    id: int
+    sweep_id: str
+    event: str
+    created_at: Time
+    tries: int
+    next_at: Time | None = Field(description="null: it has arrived, or was given up")
+    delivered_at: Time | None
+    error: str | None
+
+
+class DeliveryPage(Page[Delivery]):
+    """Messages, the newest first."""
+
+
+class AuditEntry(Answer):
+    """Who changed what."""
+
+    id: int
+    at: Time
+    name: str
+    token_id: int | None
+    address: str | None
+    action: str
+    target: str
+
+
+class AuditPage(Page[AuditEntry]):
+    """Changes, the newest first."""

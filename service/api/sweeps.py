@@ -1,15 +1,12 @@
 """/sweeps: submit, list and read them, and what may be asked of one."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from lrd_core.configuration import Text
-from lrd_core.errors import InvalidSpec
-from lrd_core.faults import fault_of
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
 from service.access import Caller, caller_of
@@ -26,6 +23,7 @@ from service.api.context import (
     etag_of,
     page_of,
     unchanged,
+    valid,
 )
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
@@ -111,7 +109,7 @@ def read(
 @router.patch("/{sweep_id}", **gives(Sweep), **takes(Changes))
 def change(sweep_id: SweepId, document: DocumentDep, once: OnceDep) -> JSONResponse:
     """Another `priority` or `max_concurrent`, also while it runs."""
-    given = _valid(Changes, document).model_dump(exclude_unset=True)
+    given = valid(Changes, document).model_dump(exclude_unset=True)
     return once(lambda session: sweep_view(requests.change(session, sweep_id, given)))
 
 
@@ -212,8 +210,6 @@ def trials(
 
 # --- inside ---------------------------------------------------------------------------------------
 
-M = TypeVar("M", bound=BaseModel)
-
 
 def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     caller = caller_of(request)
@@ -230,19 +226,11 @@ def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     return once.create(create, "/api/v1/sweeps")
 
 
-def _valid(model: type[M], document: Any) -> M:
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
-
-
 def _spec_of(document: Any) -> SweepSpec:
     """The sweep that the body holds, or the preset that it names."""
     if not (isinstance(document, dict) and "preset" in document):
         return SweepSpec.parse(document)
-    asked = _valid(FromPreset, document)
+    asked = valid(FromPreset, document)
     return apply_preset(asked.preset, asked.set, asked.seeds)
 
 

@@ -4,7 +4,18 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
-from service.store.models import Arm, Attempt, Event, Lease, Report, Sweep, Trial
+from service.store.models import (
+    Arm,
+    Attempt,
+    AuditEntry,
+    Delivery,
+    Event,
+    Lease,
+    Report,
+    Sweep,
+    Trial,
+    Webhook,
+)
 from service.store.queue import Held, Running
 
 
@@ -105,6 +116,38 @@ def event_view(event: Event) -> dict[str, Any]:
         "to_state": event.to_state,
         "reason": event.reason,
         "message": event.message,
+    }
+
+
+def webhook_view(webhook: Webhook) -> dict[str, Any]:
+    """A webhook without its secret."""
+    return {"id": webhook.id, "url": webhook.url, "created_at": rfc3339(webhook.created_at)}
+
+
+def delivery_view(delivery: Delivery) -> dict[str, Any]:
+    """A message to a webhook."""
+    return {
+        "id": delivery.id,
+        "sweep_id": delivery.sweep_id,
+        "event": delivery.event,
+        "created_at": rfc3339(delivery.created_at),
+        "tries": delivery.tries,
+        "next_at": rfc3339(delivery.next_at),
+        "delivered_at": rfc3339(delivery.delivered_at),
+        "error": delivery.error,
+    }
+
+
+def audit_view(entry: AuditEntry) -> dict[str, Any]:
+    """Who changed what."""
+    return {
+        "id": entry.id,
+        "at": rfc3339(entry.at),
+        "name": entry.name,
+        "token_id": entry.token_id,
+        "address": entry.address,
+        "action": entry.action,
+        "target": entry.target,
     }
 
 

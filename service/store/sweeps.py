@@ -12,7 +12,7 @@ from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
 from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
-from service.store import reuse
+from service.store import reuse, webhooks
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
 
@@ -51,6 +51,7 @@ def create(
     sweep.finished_at = now if reused == total else None
     session.flush()
     session.refresh(sweep)
+    webhooks.announce(session, [sweep.id])  # where all of it is reused
     return sweep
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
+from service.store import webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import db_now
 
@@ -56,6 +57,8 @@ def switch(
         if to in TERMINAL:
             counts["finished_at"] = db_now()
         session.execute(update(Sweep).where(Sweep.id == sweep_id).values(counts))
+    if to in TERMINAL:
+        webhooks.announce(session, {trial.sweep_id for trial in moved})
     if moved:
         now = session.scalar(select(db_now()))
         session.execute(

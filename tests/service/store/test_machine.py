@@ -9,11 +9,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.exc import IntegrityError
 
-from service.store import answers, claims, leases, recording, requests, sweeps, transitions
+from service.store import (
+    answers,
+    claims,
+    leases,
+    recording,
+    requests,
+    sweeps,
+    transitions,
+    webhooks,
+)
 from service.store.session import Database
 from tests.service.store.machine import Store
 
-ORDER = [transitions, recording, claims, leases, sweeps, requests, answers]
+ORDER = [webhooks, transitions, recording, claims, leases, sweeps, requests, answers]
 """Each imports only from those before it."""
 
 

@@ -1,0 +1,27 @@
+"""/audit: who changed what. For admins."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from service import access
+from service.api.context import DatabaseDep, PageSize, PageToken, Tagged, decode_token, page_of
+from service.api.openapi import gives
+from service.api.schemas import AuditPage
+from service.api.views import audit_view
+from service.store import audit as store
+
+router = APIRouter(
+    prefix="/audit", tags=["audit"], route_class=Tagged, dependencies=[Depends(access.admin)]
+)
+
+
+@router.get("", **gives(AuditPage))
+def index(
+    database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
+) -> dict[str, Any]:
+    """Every change that was asked for and made, the newest first."""
+    before = decode_token(page_token, int)[0] if page_token else None
+    with database.read() as session:
+        found = store.page(session, before, page_size + 1)
+    return page_of([audit_view(each) for each in found], page_size)

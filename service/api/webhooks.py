@@ -1,0 +1,90 @@
+"""/webhooks: addresses that are told when a sweep has ended. For admins."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from lrd_core.errors import Fault
+from service import access
+from service.api import schemas
+from service.api.context import (
+    DatabaseDep,
+    DocumentDep,
+    PageSize,
+    PageToken,
+    SettingsDep,
+    Tagged,
+    decode_token,
+    page_of,
+    valid,
+)
+from service.api.once import OnceDep
+from service.api.openapi import gives, takes
+from service.api.views import delivery_view, webhook_view
+from service.errors import Unprocessable
+from service.store import webhooks as store
+from service.webhooks import NotAllowed, refuse_private
+
+router = APIRouter(
+    prefix="/webhooks",
+    tags=["webhooks"],
+    route_class=Tagged,
+    dependencies=[Depends(access.admin)],
+)
+
+WebhookId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+@router.post("", **gives(schemas.NewWebhook, 201), **takes(schemas.WebhookRequest))
+def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONResponse:
+    """Tell `url` of every sweep that ends. The secret signs the messages; it is shown this once."""
+    url = str(valid(schemas.WebhookRequest, document).url)
+    if not settings.webhook_private:
+        try:
+            refuse_private(url)
+        except NotAllowed as error:
+            raise Unprocessable("no such webhook", (Fault("/url", str(error)),)) from None
+
+    def add(session: Session) -> dict[str, Any]:
+        webhook = store.add(session, url)
+        return webhook_view(webhook) | {"secret": webhook.secret}
+
+    return once.create(add, "/api/v1/webhooks")
+
+
+@router.get("", **gives(schemas.WebhookPage))
+def index(database: DatabaseDep) -> dict[str, Any]:
+    """All webhooks."""
+    with database.read() as session:
+        items = [webhook_view(each) for each in store.listing(session)]
+    return {"items": items, "next_page_token": None}
+
+
+@router.get("/{webhook_id}", **gives(schemas.Webhook))
+def read(webhook_id: WebhookId, database: DatabaseDep) -> dict[str, Any]:
+    """One webhook."""
+    with database.read() as session:
+        return webhook_view(store.get(session, webhook_id))
+
+
+@router.delete("/{webhook_id}", **gives(schemas.Webhook))
+def remove(webhook_id: WebhookId, once: OnceDep) -> JSONResponse:
+    """Tell it nothing more; what it was waiting for is dropped."""
+    return once(lambda session: webhook_view(store.remove(session, webhook_id)))
+
+
+@router.get("/{webhook_id}/deliveries", **gives(schemas.DeliveryPage))
+def deliveries(
+    webhook_id: WebhookId,
+    database: DatabaseDep,
+    page_size: PageSize = 100,
+    page_token: PageToken = None,
+) -> dict[str, Any]:
+    """What it was told, or is to be, the newest first."""
+    before = decode_token(page_token, int)[0] if page_token else None
+    with database.read() as session:
+        store.get(session, webhook_id)
+        found = store.deliveries(session, webhook_id, before, page_size + 1)
+    return page_of([delivery_view(each) for each in found], page_size)

@@ -1,0 +1,168 @@
+"""Webhooks and what is to be told to them: an outbox, written by the transaction that ends a sweep.
+
+So a message is there exactly if its sweep has ended. Sending is `service.webhooks`.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from service.errors import NotFound
+from service.lifecycle import TrialState, sweep_state
+from service.store.models import Delivery, Sweep, Webhook
+from service.store.session import db_now
+
+CLAIM_SECONDS = 60
+"""A sender that has not said by then what came of a message is gone; another one sends it."""
+
+
+class Due(NamedTuple):
+    """A message that its claimer is to send."""
+
+    id: int
+    event: str
+    url: str
+    secret: str
+    tries: int
+    """This one included."""
+    created_at: float
+    sweep: Sweep
+
+
+def add(session: Session, url: str) -> Webhook:
+    """Tell `url` of every sweep that ends from now on."""
+    now = session.execute(select(db_now())).scalar_one()
+    webhook = Webhook(url=url, secret=secrets.token_hex(32), created_at=now)
+    session.add(webhook)
+    session.flush()
+    return webhook
+
+
+def listing(session: Session) -> list[Webhook]:
+    """All, the oldest first."""
+    return list(session.scalars(select(Webhook).order_by(Webhook.id)))
+
+
+def get(session: Session, webhook_id: int) -> Webhook:
+    """The webhook.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    webhook = session.get(Webhook, webhook_id)
+    if webhook is None:
+        raise NotFound(f"there is no webhook {webhook_id}")
+    return webhook
+
+
+def remove(session: Session, webhook_id: int) -> Webhook:
+    """Forget a webhook and what it has not been told yet; the webhook as it was.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    webhook = get(session, webhook_id)
+    session.delete(webhook)
+    session.flush()
+    return webhook
+
+
+def deliveries(
+    session: Session, webhook_id: int, before: int | None, size: int
+) -> Sequence[Delivery]:
+    """A webhook's messages below the id `before`, the newest first."""
+    query = select(Delivery).where(Delivery.webhook_id == webhook_id)
+    if before is not None:
+        query = query.where(Delivery.id < before)
+    return session.scalars(query.order_by(Delivery.id.desc()).limit(size)).all()
+
+
+def announce(session: Session, sweep_ids: Iterable[str]) -> None:
+    """Write a message for every webhook about each of these sweeps that has just ended."""
+    ended = session.scalars(
+        select(Sweep)
+        .where(Sweep.id.in_(list(sweep_ids)), Sweep.queued == 0, Sweep.running == 0)
+        .execution_options(populate_existing=True)
+    ).all()
+    if not ended:
+        return
+    webhooks = session.scalars(select(Webhook.id)).all()
+    if not webhooks:
+        return
+    now = session.execute(select(db_now())).scalar_one()
+    session.execute(
+        insert(Delivery),
+        [
+            {
+                "webhook_id": webhook_id,
+                "sweep_id": sweep.id,
+                "event": f"sweep.{_state(sweep)}",
+                "created_at": now,
+                "tries": 0,
+                "next_at": now,
+            }
+            for sweep in ended
+            for webhook_id in webhooks
+        ],
+    )
+
+
+def any_due(session: Session) -> bool:
+    """Whether a message waits to be sent."""
+    due = select(Delivery.id).where(Delivery.next_at <= db_now()).limit(1)
+    return session.scalar(due) is not None
+
+
+def claim(session: Session, limit: int = 10) -> list[Due]:
+    """Messages that are due, now the claimer's for `CLAIM_SECONDS`."""
+    found = session.execute(
+        select(Delivery, Webhook, Sweep)
+        .join(Webhook, Webhook.id == Delivery.webhook_id)
+        .join(Sweep, Sweep.id == Delivery.sweep_id)
+        .where(Delivery.next_at <= db_now())
+        .order_by(Delivery.next_at)
+        .limit(limit)
+        .with_for_update(of=Delivery, skip_locked=True)
+    ).all()
+    mine = [delivery.id for delivery, _, _ in found]
+    session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(mine))
+        .values(tries=Delivery.tries + 1, next_at=db_now() + CLAIM_SECONDS)
+        .execution_options(synchronize_session=False)
+    )
+    return [
+        Due(
+            delivery.id,
+            delivery.event,
+            webhook.url,
+            webhook.secret,
+            delivery.tries + 1,
+            delivery.created_at,
+            sweep,
+        )
+        for delivery, webhook, sweep in found
+    ]
+
+
+def delivered(session: Session, due: Due) -> None:
+    """It has arrived."""
+    _settle(session, due, delivered_at=db_now(), next_at=None, error=None)
+
+
+def failed(session: Session, due: Due, error: str, again_in: float | None) -> None:
+    """It has not; it is tried again in so many seconds, or not at all."""
+    _settle(session, due, error=error, next_at=None if again_in is None else db_now() + again_in)
+
+
+def _settle(session: Session, due: Due, **values: object) -> None:
+    # Of a claim that was too slow, and taken over, nothing is written.
+    mine = (Delivery.id == due.id) & (Delivery.tries == due.tries)
+    session.execute(update(Delivery).where(mine).values(**values))
+
+
+def _state(sweep: Sweep) -> str:
+    return sweep_state({state: getattr(sweep, state) for state in TrialState}, paused=False)

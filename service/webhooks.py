@@ -1,0 +1,163 @@
+"""Sends what the outbox holds: signed, again after growing pauses, and to public addresses only.
+
+A name is resolved once, every address that it has is looked at, and the connection goes to one of
+these very addresses: an answer that changes between the look and the connection changes nothing.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx2
+
+from service.api.context import rfc3339
+from service.api.views import sweep_view
+from service.store import webhooks
+from service.store.session import Database
+from service.store.webhooks import Due
+from service.versions import VERSION
+
+log = logging.getLogger(__name__)
+
+TRIES = 8
+FIRST_PAUSE = 10.0
+"""Seconds; each pause is four times the last: the eighth try comes 15 hours after the first."""
+TIMEOUT = 5.0
+"""Seconds to connect, and to answer."""
+
+
+class NotAllowed(Exception):
+    """Where the message is to go, nothing is sent to; the message says why."""
+
+
+class Sender:
+    """Sends messages for one process; several may work on one database."""
+
+    def __init__(self, database: Database, *, private: bool) -> None:
+        """`private`: addresses of this machine and its network are allowed."""
+        self._database, self._private = database, private
+
+    def step(self) -> int:
+        """Send what is due; how much that was."""
+        with self._database.read() as session:
+            if not webhooks.any_due(session):
+                return 0
+        with self._database.write() as session:
+            claimed = webhooks.claim(session)
+        for due in claimed:
+            error = self._send(due)
+            with self._database.write() as session:
+                if error is None:
+                    webhooks.delivered(session, due)
+                else:
+                    webhooks.failed(session, due, error, pause_after(due.tries))
+        return len(claimed)
+
+    def _send(self, due: Due) -> str | None:
+        """None, or why it did not arrive."""
+        body = message(due)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"learning-rate-dropout/{VERSION}",
+            "LRD-Event": due.event,
+            "LRD-Delivery": str(due.id),
+            "LRD-Signature": signature(due.secret, body),
+        }
+        try:
+            post(due.url, body, headers, private=self._private)
+        except (httpx2.HTTPError, NotAllowed, OSError, UnicodeError) as error:
+            sentence = str(error) or type(error).__name__
+            log.warning("webhook delivery %d, try %d: %s", due.id, due.tries, sentence)
+            return sentence[:500]
+        return None
+
+
+def message(due: Due) -> bytes:
+    """The body: what happened, and the sweep as it is now."""
+    content = {
+        "id": due.id,
+        "event": due.event,
+        "created_at": rfc3339(due.created_at),
+        "sent_at": rfc3339(time.time()),
+        "sweep": sweep_view(due.sweep),
+    }
+    return json.dumps(content).encode()
+
+
+def signature(secret: str, body: bytes) -> str:
+    """`sha256=` and the HMAC of the body, in hexadecimal digits."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def pause_after(tries: int) -> float | None:
+    """Seconds until the next try; None: it is given up."""
+    return None if tries >= TRIES else FIRST_PAUSE * 4.0 ** (tries - 1)
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, private: bool) -> None:
+    """POST to `url`; redirects are not followed, and the answer's body is not read.
+
+    Raises:
+        NotAllowed: the address may not be asked.
+        httpx2.HTTPError: it cannot be reached, or answers with another status than 2xx.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    address = _allowed(host, parts.port or (443 if parts.scheme == "https" else 80), private)
+    pinned = httpx2.URL(url).copy_with(host=address)
+    headers = headers | {"Host": parts.netloc}
+    extensions = {"sni_hostname": host}  # the certificate is that of the name, not of the address
+    with (
+        httpx2.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
+        client.stream(
+            "POST", pinned, content=body, headers=headers, extensions=extensions
+        ) as answer,
+    ):
+        if not answer.is_success:
+            raise NotAllowed(f"{host} answers {answer.status_code}")
+
+
+def refuse_private(url: str) -> None:
+    """Of a webhook that is to be made.
+
+    Raises:
+        NotAllowed: it names an address, not a name, and that is a private one.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        public = _is_public(host)
+    except ValueError:  # a name: what it means is seen at each sending
+        return
+    if not public:
+        raise NotAllowed(_sentence(host, host))
+
+
+def _allowed(host: str, port: int, private: bool) -> str:
+    """One of the addresses of `host`, all of which are allowed."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(each[4][0]) for each in found]
+    if not private:
+        for address in addresses:
+            if not _is_public(address):
+                raise NotAllowed(_sentence(host, address))
+    return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _sentence(host: str, address: str) -> str:
+    of = "" if host == address else f"{host} is at "
+    return (
+        f"{of}{address}, which is no public address; LRD_WEBHOOK_PRIVATE=true allows those of this "
+        "machine and its network"
+    )
