@@ -101,7 +101,7 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
     )
 
 
-def admin(request: Request) -> None:
+async def admin(request: Request) -> None:
     """On top of `check`, for what shows or changes what belongs to all.
 
     Raises:

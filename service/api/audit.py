@@ -1,8 +1,7 @@
 """/audit: who changed what. For admins."""
 
-from typing import Any
-
 from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
 
 from service import access
 from service.api.context import DatabaseDep, PageSize, PageToken, Tagged, decode_token, page_of
@@ -19,7 +18,7 @@ router = APIRouter(
 @router.get("", **gives(AuditPage))
 def index(
     database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
-) -> dict[str, Any]:
+) -> JSONResponse:
     """Every change that was asked for and made, the newest first."""
     before = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
@@ -25,26 +26,30 @@ from service.store.session import Database
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
 
 
-def _database(request: Request) -> Database:
+# What costs nothing is `async`: FastAPI hands all other functions to a thread.
+
+
+async def _database(request: Request) -> Database:
     return request.app.state.database  # type: ignore[no-any-return]
 
 
-def _settings(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
+    """The application's settings."""
     return request.app.state.settings  # type: ignore[no-any-return]
 
 
 DatabaseDep = Annotated[Database, Depends(_database)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
+SettingsDep = Annotated[Settings, Depends(settings_of)]
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, read no further than `limit` bytes, and for `LRD_BODY_SECONDS` at most.
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """The body, read no further than `limit` bytes, and for `seconds` at most.
 
     Raises:
         TooLarge: it is larger.
         TooSlow: it is not whole by then.
     """
-    content, seconds = bytearray(), _settings(request).body_seconds
+    content = bytearray()
     try:
         async with asyncio.timeout(seconds):
             async for chunk in request.stream():
@@ -56,14 +61,14 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(content)
 
 
-async def body(request: Request) -> bytes:
+async def body(request: Request, settings: SettingsDep) -> bytes:
     """The whole body.
 
     Raises:
         TooLarge: it is larger than `LRD_MAX_BODY_BYTES`.
         TooSlow: it is not whole within `LRD_BODY_SECONDS`.
     """
-    return await read_body(request, _settings(request).max_body_bytes)
+    return await read_body(request, settings.max_body_bytes, settings.body_seconds)
 
 
 BodyDep = Annotated[bytes, Depends(body)]
@@ -118,11 +123,13 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str | None, Query(max_length=500)]
 
 
-def page_of(items: list[dict[str, Any]], size: int, key: str = "id") -> dict[str, Any]:
+def page_of(items: list[dict[str, Any]], size: int, key: str = "id") -> JSONResponse:
     """A page of rows that go by `key`; `items` holds one more than asked for if there are more."""
     more = len(items) > size
     items = items[:size]
-    return {"items": items, "next_page_token": encode_token([items[-1][key]]) if more else None}
+    token = encode_token([items[-1][key]]) if more else None
+    # Encoded at once: FastAPI would walk through all of it first.
+    return JSONResponse({"items": items, "next_page_token": token})
 
 
 class Tagged(APIRoute):

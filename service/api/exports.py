@@ -62,7 +62,7 @@ async def import_bundle(
     """Take in a bundle that another service made; the body is the zip."""
     if request.headers.get("content-type", "").split(";")[0] != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
-    content = await read_body(request, settings.max_bundle_bytes)
+    content = await read_body(request, settings.max_bundle_bytes, settings.body_seconds)
     once = Once(request, database, content, idempotency_key)
 
     def unpack(session: Session) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Once:
         return JSONResponse(made.body, made.status, headers)
 
 
-def _once(
+async def _once(
     request: Request,
     database: DatabaseDep,
     content: BodyDep,

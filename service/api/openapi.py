@@ -71,7 +71,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def declared(
+async def declared(
     lrd_version: Annotated[
         str | None,
         Header(

@@ -94,16 +94,14 @@ def index(
 def read(
     sweep_id: SweepId,
     request: Request,
-    response: Response,
     database: DatabaseDep,
-) -> Any:
+) -> Response:
     """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if request.headers.get("if-none-match") == etag_of(sweep):
             return unchanged(sweep)
-        response.headers["ETag"] = etag_of(sweep)
-        return sweep_view(sweep)
+        return JSONResponse(sweep_view(sweep), headers={"ETag": etag_of(sweep)})
 
 
 @router.patch("/{sweep_id}", **gives(Sweep), **takes(Changes))
@@ -178,7 +176,7 @@ def events(
     page_size: PageSize = 100,
     page_token: PageToken = None,
     newest_first: bool = False,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """What happened to the sweep and its trials, oldest first unless asked otherwise."""
     after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:
@@ -197,7 +195,7 @@ def trials(
     page_token: PageToken = None,
     state: TrialState | None = None,
     arm_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """The sweep's trials in order: all, or those in a state or of an arm."""
     after = decode_token(page_token, int)[0] if page_token else 0
     with database.read() as session:

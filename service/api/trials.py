@@ -62,7 +62,7 @@ def reports(
     after_epoch: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     page_size: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     page_token: PageToken = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """The trial's epochs after `after_epoch`, in order."""
     if page_token:
         (after_epoch,) = decode_token(page_token, int)
@@ -88,7 +88,7 @@ def events(
     page_size: PageSize = 100,
     page_token: PageToken = None,
     newest_first: bool = False,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """What happened to the trial, oldest first unless asked otherwise."""
     after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:

@@ -81,7 +81,7 @@ def deliveries(
     database: DatabaseDep,
     page_size: PageSize = 100,
     page_token: PageToken = None,
-) -> dict[str, Any]:
+) -> JSONResponse:
     """What it was told, or is to be, the newest first."""
     before = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:

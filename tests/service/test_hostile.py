@@ -13,7 +13,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.serve import server_config
+from service.serve import listen, server_config
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -162,7 +162,7 @@ def port(settings: Settings, database: Database) -> Iterator[int]:
     hasty = settings.model_copy(update={"body_seconds": 0.5})
     config = server_config(create_app(hasty, database))
     server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
     thread.start()
     number = int(listener.getsockname()[1])

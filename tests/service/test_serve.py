@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.serve import listen
 from tests.conftest import small_sweep
 
 LRD = [sys.executable, "-m", "service.cli"]
@@ -158,3 +160,11 @@ def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -
     log = (tmp_path / "serve.log").read_text()
     assert "drained" in log
     assert "Traceback" not in log
+
+
+def test_an_answer_does_not_wait_for_acknowledgements() -> None:
+    """Catches: Nagle's algorithm, which asyncio leaves on for a socket that it did not make."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
