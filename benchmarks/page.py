@@ -47,18 +47,17 @@ def screenshots() -> None:
             "name": "digits: five optimizers, with and without LRD"
         }
         document["base"]["epochs"], document["seeds"] = 12, 6
-        done = client.submit(json.dumps(document))["id"]
-        while client.sweep(done)["state"] != "succeeded":
-            time.sleep(1)
+        done = client.submit(document)
+        done.wait()
         document["base"]["epochs"], document["seeds"] = 60, 8
-        running = client.submit(json.dumps(document | {"name": "the same, for longer"}))["id"]
-        while client.sweep(running)["trials"]["succeeded"] < 3:
+        running = client.submit(document | {"name": "the same, for longer"})
+        while running.status()["trials"]["succeeded"] < 3:
             time.sleep(1)
         with _chromium() as browser:
             for name, path, scheme, width, height in (
-                ("sweep", f"/sweeps/{done}", "light", 1200, 1290),
-                ("sweep-dark", f"/sweeps/{done}", "dark", 1200, 1290),
-                ("sweep-narrow", f"/sweeps/{done}", "light", 390, 844),
+                ("sweep", f"/sweeps/{done.id}", "light", 1200, 1290),
+                ("sweep-dark", f"/sweeps/{done.id}", "dark", 1200, 1290),
+                ("sweep-narrow", f"/sweeps/{done.id}", "light", 390, 844),
                 ("sweeps", "/", "light", 1200, 480),
                 ("trial", "/trials/1", "light", 1200, 1100),
                 ("cluster", "/cluster", "dark", 1200, 620),

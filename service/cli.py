@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lrd_core.errors import InvalidSpec, LRDError
 from service import upkeep
-from service.client import Client
+from service.client import Client, SubmittedSweep
 
 app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
 for name, commands in (
@@ -26,6 +26,9 @@ app.command("audit")(upkeep.audit_log)
 console = Console()
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="LRD_TOKEN", help="Where the service asks for one.")
+]
 LOCAL = "http://127.0.0.1:8000"
 
 
@@ -74,30 +77,28 @@ def submit(
         bool, typer.Option(help="Follow it to its end, then print its table.")
     ] = False,
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """Submit the sweep in FILE, or a preset."""
     if (file is None) == (preset is None):
         raise LRDError("name a FILE or a --preset, one of the two")
     wanted = _assignments(changes or [])
-    with Client(url) as client:
-        if file is not None:
-            if wanted or seeds is not None:
-                raise LRDError("--set and --seeds change presets; in a FILE change the file")
-            answer = (client.plan if plan else client.submit)(file.read_text())
-        else:
-            ask = client.plan_preset if plan else client.submit_preset
-            answer = ask(str(preset), wanted, seeds)
+    with Client(url, token) as client:
+        if file is not None and (wanted or seeds is not None):
+            raise LRDError("--set and --seeds change presets; in a FILE change the file")
         if plan:
-            typer.echo(_plan(answer))
+            found = client.plan(file) if file else client.plan_preset(str(preset), wanted, seeds)
+            typer.echo(_plan(found))
             return
-        console.print(f"sweep {answer['id']}: {answer['trials_total']} trials")
+        sweep = client.submit(file) if file else client.submit_preset(str(preset), wanted, seeds)
+        console.print(f"sweep {sweep.id}: {sweep.trials_total} trials")
         if watch:
-            follow(client, answer["id"])
-            typer.echo(client.table(answer["id"]))
+            follow(sweep)
+            typer.echo(sweep.table_text())
 
 
 @app.command()
-def presets(name: Annotated[str | None, typer.Argument()] = None, url: Url = LOCAL) -> None:
+def presets(name: Annotated[str | None, typer.Argument()] = None) -> None:
     """The paper's tables and figures as sweeps; with NAME the sweep file."""
     from lrd_core import presets as files  # the very files that the service has
 
@@ -109,29 +110,30 @@ def presets(name: Annotated[str | None, typer.Argument()] = None, url: Url = LOC
 
 
 @app.command("ls")
-def list_sweeps(url: Url = LOCAL) -> None:
+def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
     """All sweeps, newest first."""
-    with Client(url) as client:
+    with Client(url, token) as client:
         for sweep in client.sweeps():
             _line(sweep)
 
 
 @app.command()
-def status(sweep_id: str, url: Url = LOCAL) -> None:
+def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """One sweep, and what went wrong in it."""
-    with Client(url) as client:
-        _line(client.sweep(sweep_id))
-        for trial in client.trials(sweep_id):
-            if trial["state"] == "failed":
-                typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
+    with Client(url, token) as client:
+        sweep = client.sweep(sweep_id)
+        _line(sweep.status())
+        for trial in sweep.failures():
+            typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
 
 
 @app.command()
-def watch(sweep_id: str, url: Url = LOCAL) -> None:
+def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Follow a sweep to its end, then print its table."""
-    with Client(url) as client:
-        follow(client, sweep_id)
-        typer.echo(client.table(sweep_id))
+    with Client(url, token) as client:
+        sweep = client.sweep(sweep_id)
+        follow(sweep)
+        typer.echo(sweep.table_text())
 
 
 Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
@@ -145,10 +147,11 @@ def table(
     metric: Metric = None,
     at: At = None,
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """A sweep's table."""
-    with Client(url) as client:
-        typer.echo(client.table(sweep_id, form, metric=metric, at=at))
+    with Client(url, token) as client:
+        typer.echo(client.sweep(sweep_id).table_text(form, metric=metric, at=at))
 
 
 @app.command()
@@ -158,10 +161,11 @@ def compare(
     at: At = None,
     baseline: Annotated[int | None, typer.Option(help="Id of an arm.")] = None,
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """Each arm against its baseline, paired by seed."""
-    with Client(url) as client:
-        for each in client.comparisons(sweep_id, metric=metric, at=at, baseline=baseline):
+    with Client(url, token) as client:
+        for each in client.sweep(sweep_id).compare(metric=metric, at=at, baseline=baseline):
             typer.echo(_comparison(each))
 
 
@@ -171,42 +175,43 @@ def export(
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
     of: Annotated[str, typer.Option(help="reports or trials.")] = "reports",
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """Write all that a sweep recorded to a file."""
     forms = {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"}
     if to.suffix not in forms:
         raise LRDError(f"{to} ends in none of {', '.join(forms)}")
-    with Client(url) as client:
-        to.write_bytes(client.export(sweep_id, forms[to.suffix], of))
+    with Client(url, token) as client:
+        to.write_bytes(client.sweep(sweep_id).export(forms[to.suffix], of))
     typer.echo(f"written to {to}")
 
 
 @app.command("import")
-def import_bundle(bundle: Path, url: Url = LOCAL) -> None:
+def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
     """Take in a bundle that another service exported."""
-    with Client(url) as client:
-        _line(client.import_bundle(bundle.read_bytes()))
+    with Client(url, token) as client:
+        _line(client.import_bundle(bundle.read_bytes()).status())
 
 
 @app.command()
-def pause(sweep_id: str, url: Url = LOCAL) -> None:
+def pause(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
-    with Client(url) as client:
-        _line(client.ask(sweep_id, "pause"))
+    with Client(url, token) as client:
+        _line(client.sweep(sweep_id).pause())
 
 
 @app.command()
-def resume(sweep_id: str, url: Url = LOCAL) -> None:
+def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Go on after a pause."""
-    with Client(url) as client:
-        _line(client.ask(sweep_id, "resume"))
+    with Client(url, token) as client:
+        _line(client.sweep(sweep_id).resume())
 
 
 @app.command()
-def cancel(sweep_id: str, url: Url = LOCAL) -> None:
+def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """End a sweep."""
-    with Client(url) as client:
-        _line(client.ask(sweep_id, "cancel"))
+    with Client(url, token) as client:
+        _line(client.sweep(sweep_id).cancel())
 
 
 @app.command()
@@ -214,10 +219,11 @@ def retry(
     sweep_id: str,
     cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """Run again what failed; diverged trials are findings and stay."""
-    with Client(url) as client:
-        _line(client.ask(sweep_id, "retry", cancelled=cancelled))
+    with Client(url, token) as client:
+        _line(client.sweep(sweep_id).retry(cancelled=cancelled))
 
 
 @app.command()
@@ -228,13 +234,14 @@ def extend(
         list[str] | None, typer.Option(help="PATH=[VALUES] of an axis, repeatable.")
     ] = None,
     url: Url = LOCAL,
+    token: Token = None,
 ) -> None:
     """More seeds, more values of an axis: only the missing trials run."""
     more: dict[str, Any] = {"grid": _assignments(grid or [])}
     if seeds is not None:
         more["seeds"] = seeds
-    with Client(url) as client:
-        _line(client.ask(sweep_id, "extend", more))
+    with Client(url, token) as client:
+        _line(client.sweep(sweep_id).extend(**more))
 
 
 @app.command()
@@ -246,17 +253,17 @@ def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> No
         typer.echo(_report_line(report, json))
 
 
-def follow(client: Client, sweep_id: str) -> dict[str, Any]:
+def follow(sweep: SubmittedSweep) -> dict[str, Any]:
     """Show a progress bar until the sweep has ended; the sweep then."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=None, words="")
-        for sweep in client.watch(sweep_id):
-            counts = sweep["trials"]
+        for view in sweep.watch():
+            counts = view["trials"]
             done = counts["succeeded"] + counts["failed"] + counts["cancelled"]
-            words = f"{done}/{sweep['trials_total']} done, {counts['running']} running"
-            progress.update(bar, total=sweep["trials_total"], completed=done, words=words)
-    return sweep
+            words = f"{done}/{view['trials_total']} done, {counts['running']} running"
+            progress.update(bar, total=view["trials_total"], completed=done, words=words)
+    return view
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:

@@ -1,36 +1,62 @@
-"""The Python client of the REST API; the CLI is written on it."""
+"""The Python client of the REST API; the CLI is written on it.
 
+    with Client("http://127.0.0.1:8000") as client:
+        sweep = client.submit(Path("sweep.yaml"))
+        sweep.wait()
+        print(sweep.table())
+
+Connections that break, and a service that is away for a moment, are waited for: a request is sent
+again under its Idempotency-Key, and done once (`service.connection`).
+"""
+
+import io
+import json
 import os
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
-from lrd_core.errors import Fault, InvalidSpec, LRDError
+from lrd_core.errors import LRDError
+from lrd_core.spec import SweepSpec
+from service.connection import Connection, NoAnswer, ServiceAnswered, given
 
-_YAML = {"Content-Type": "application/yaml"}
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Client", "NoAnswer", "ServiceAnswered", "SubmittedSweep"]
+
+_YAML, _JSON = {"Content-Type": "application/yaml"}, {"Content-Type": "application/json"}
 DONE = {"succeeded", "failed", "cancelled"}
 
-
-class ServiceAnswered(LRDError):
-    """The service refused or failed; the message is its own."""
+Written = str | Path | Mapping[str, Any] | SweepSpec
+"""A sweep as YAML or JSON text, in a file, as plain data, or parsed."""
 
 
 class Client:
-    """Speaks to one service, e.g. `Client("http://127.0.0.1:8000")`.
+    """Speaks to one service.
 
     Args:
         url: of the service.
         token: where it asks for one; by default what LRD_TOKEN holds.
+        patience: seconds for which a request is sent again while the service is away.
+        transport: another way to the service than the network.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        token: str | None = None,
+        *,
+        patience: float = 60,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
         token = token or os.environ.get("LRD_TOKEN")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=url, timeout=60, headers=headers)
+        self._service = Connection(url, token, patience, transport)
 
     def __enter__(self) -> Self:
         return self
@@ -41,150 +67,230 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self._service.close()
 
-    def submit(self, text: str) -> dict[str, Any]:
-        """Submit a sweep written in YAML or JSON; sent again, it is still one sweep.
+    # --- sweeps -----------------------------------------------------------------------------------
+
+    def submit(self, spec: Written) -> "SubmittedSweep":
+        """Store a sweep and queue its trials.
 
         Raises:
-            InvalidSpec: with each fault.
+            InvalidSpec: with each fault; nothing was stored.
         """
-        key = {"Idempotency-Key": str(uuid.uuid4())}
-        return self._json("POST", "/sweeps", content=text.encode(), headers=_YAML | key)
+        view = self._service.json("POST", "/sweeps", **_body(spec))
+        return SubmittedSweep(view["id"], view["trials_total"], self)
 
     def submit_preset(
-        self, name: str, changes: dict[str, Any] | None = None, seeds: Any = None
-    ) -> dict[str, Any]:
+        self, name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
+    ) -> "SubmittedSweep":
         """Submit a preset, some of it changed: dotted path -> value, e.g. `base.epochs`."""
-        return self._json(
-            "POST",
-            "/sweeps",
-            json=_preset(name, changes, seeds),
-            headers={"Idempotency-Key": str(uuid.uuid4())},
-        )
+        return self.submit(_preset(name, changes, seeds))
 
-    def plan(self, text: str) -> dict[str, Any]:
+    def plan(self, spec: Written) -> dict[str, Any]:
         """What a sweep would be; nothing is stored."""
         params = {"validate_only": "true"}
-        return self._json("POST", "/sweeps", params=params, content=text.encode(), headers=_YAML)
+        return self._service.json("POST", "/sweeps", params=params, **_body(spec))
 
     def plan_preset(
-        self, name: str, changes: dict[str, Any] | None = None, seeds: Any = None
+        self, name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
     ) -> dict[str, Any]:
         """What a preset would be."""
-        params = {"validate_only": "true"}
-        return self._json("POST", "/sweeps", params=params, json=_preset(name, changes, seeds))
+        return self.plan(_preset(name, changes, seeds))
+
+    def sweep(self, sweep_id: str) -> "SubmittedSweep":
+        """A sweep that was submitted before.
+
+        Raises:
+            ServiceAnswered: there is none with this id.
+        """
+        view = self._service.json("GET", f"/sweeps/{sweep_id}")
+        return SubmittedSweep(view["id"], view["trials_total"], self)
+
+    def sweeps(self, **filters: Any) -> list[dict[str, Any]]:
+        """All sweeps, newest first, or those of a `state` or with `search` in the name."""
+        return list(self._service.items("/sweeps", **filters))
+
+    def import_bundle(self, content: bytes) -> "SubmittedSweep":
+        """Take in a bundle that another service made."""
+        headers = {"Content-Type": "application/zip"}
+        view = self._service.json("POST", "/import", content=content, headers=headers)
+        return SubmittedSweep(view["id"], view["trials_total"], self)
+
+    # --- the rest ---------------------------------------------------------------------------------
 
     def presets(self) -> list[dict[str, Any]]:
         """The paper's tables and figures, ready to be submitted."""
-        return list(self._items("/presets"))
+        return list(self._service.items("/presets"))
 
-    def preset_text(self, name: str) -> str:
-        """A preset's sweep file."""
-        return self._ask("GET", f"/presets/{name}/text").text
+    def trial(self, trial_id: int) -> dict[str, Any]:
+        """One trial, with the provenance of its numbers."""
+        return self._service.json("GET", f"/trials/{trial_id}")
 
-    def sweep(self, sweep_id: str) -> dict[str, Any]:
-        """One sweep."""
-        return self._json("GET", f"/sweeps/{sweep_id}")
+    def cluster(self) -> dict[str, Any]:
+        """Who dispatches, what there is, what runs and what waits."""
+        return self._service.json("GET", "/cluster")
 
-    def sweeps(self) -> list[dict[str, Any]]:
-        """All sweeps, newest first."""
-        return list(self._items("/sweeps"))
 
-    def trials(self, sweep_id: str) -> list[dict[str, Any]]:
-        """The trials of a sweep."""
-        return list(self._items(f"/sweeps/{sweep_id}/trials"))
+@dataclass(frozen=True)
+class SubmittedSweep:
+    """A sweep of the service."""
 
-    def arms(self, sweep_id: str) -> list[dict[str, Any]]:
-        """The arms of a sweep."""
-        return list(self._items(f"/sweeps/{sweep_id}/arms"))
+    id: str
+    trials_total: int
+    """As it was when it was submitted or looked up."""
+    client: Client
 
-    def reports(self, trial_id: int) -> list[dict[str, Any]]:
-        """The epochs of a trial."""
-        return list(self._items(f"/trials/{trial_id}/reports"))
+    def status(self) -> dict[str, Any]:
+        """The sweep as the service shows it: `state`, `trials` by state, `spec`, times."""
+        return self._json("GET")
 
-    def comparisons(self, sweep_id: str, **question: Any) -> list[dict[str, Any]]:
-        """Each arm against its baseline; `question`: metric, at, baseline."""
-        params = _given(question)
-        return list(self._json("GET", f"/sweeps/{sweep_id}/comparisons", params=params)["items"])
-
-    def curves(self, sweep_id: str, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
-        """The mean of a metric at each epoch (or second) of each arm."""
-        params = {"metric": metric, "by": by}
-        return list(self._json("GET", f"/sweeps/{sweep_id}/curves", params=params)["items"])
-
-    def figure(self, sweep_id: str, name: str, kind: str = "svg", **question: Any) -> bytes:
-        """`learning-curves`, `keep-prob` or `forest` as svg, pdf or png."""
-        path = f"/sweeps/{sweep_id}/figures/{name}.{kind}"
-        return self._ask("GET", path, params=_given(question)).content
-
-    def ask(self, sweep_id: str, verb: str, body: Any = None, **params: Any) -> dict[str, Any]:
-        """`pause`, `resume`, `cancel`, `retry`, `extend` or `clone` a sweep."""
-        request: dict[str, Any] = {"params": _given(params)}
-        if body is not None:
-            request["json"] = body
-        return self._json("POST", f"/sweeps/{sweep_id}/{verb}", **request)
-
-    def change(self, sweep_id: str, **changes: Any) -> dict[str, Any]:
-        """Another `priority` or `max_concurrent`."""
-        return self._json("PATCH", f"/sweeps/{sweep_id}", json=changes)
-
-    def export(self, sweep_id: str, form: str = "csv", of: str = "reports") -> bytes:
-        """Everything of a sweep: `csv` or `parquet` of its `trials` or `reports`, or a `bundle`."""
-        params = {"format": form, "of": of}
-        return self._ask("GET", f"/sweeps/{sweep_id}/export", params=params).content
-
-    def import_bundle(self, content: bytes) -> dict[str, Any]:
-        """Take in a bundle that another service made."""
-        headers = {"Content-Type": "application/zip"}
-        return self._json("POST", "/import", content=content, headers=headers)
-
-    def table(self, sweep_id: str, form: str = "markdown", **question: Any) -> str:
-        """The table as `markdown`, `csv`, `latex` or `json`; `question`: metric, at, baseline."""
-        params = {"format": form, **_given(question)}
-        return self._ask("GET", f"/sweeps/{sweep_id}/table", params=params).text
-
-    def watch(self, sweep_id: str, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
-        """The sweep again and again, until it has ended."""
+    def watch(self, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
+        """`status` at once and whenever it has changed, until the sweep has ended."""
+        tag, service = "", self.client._service
         while True:
-            sweep = self.sweep(sweep_id)
-            yield sweep
-            if sweep["state"] in DONE:
-                return
+            answer = service.request("GET", self._path(), headers={"If-None-Match": tag})
+            if answer.status_code != 304:
+                view, tag = service.parsed(answer), answer.headers.get("ETag", "")
+                yield view
+                if view["state"] in DONE:
+                    return
             time.sleep(seconds)
 
-    def _items(self, path: str) -> Iterator[dict[str, Any]]:
-        token: str | None = None
+    def wait(self, timeout: float | None = None, seconds: float = 0.5) -> dict[str, Any]:
+        """Wait until all trials have ended; `status` then, also where trials have failed.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            seconds: between two looks.
+
+        Raises:
+            StillRunning: the sweep has not ended within `timeout`; it goes on.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            page = self._json("GET", path, params={"page_token": token} if token else None)
-            yield from page["items"]
-            token = page["next_page_token"]
-            if token is None:
-                return
+            view = self.status()
+            if view["state"] in DONE:
+                return view
+            if deadline is not None and time.monotonic() + seconds > deadline:
+                raise StillRunning(f"sweep {self.id} has not ended after {timeout:g} s")
+            time.sleep(seconds)
 
-    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        return self._ask(method, path, **request).json()  # type: ignore[no-any-return]
+    # --- results, as frames -----------------------------------------------------------------------
 
-    def _ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, "/api/v1" + path, **request)
-        except httpx2.TransportError as error:
-            raise ServiceAnswered(
-                f"no service answers at {self._http.base_url} ({error}); start one with `lrd serve`"
-            ) from None
-        if answer.is_success:
-            return answer
-        problem = answer.json()
-        if problem["errors"]:
-            raise InvalidSpec(
-                [Fault(each["pointer"], each["detail"]) for each in problem["errors"]]
-            )
-        raise ServiceAnswered(problem["detail"])
+    def table(self, **question: Any) -> "DataFrame":
+        """A row an arm: its configuration, its statistics, and its comparison with the baseline.
+
+        `question`: `metric`, `at` (last, best, epoch:N), `baseline` (id of an arm).
+        """
+        return _frame(self.table_text("csv", **question).encode())
+
+    def reports(self) -> "DataFrame":
+        """A row an epoch of every trial, nothing left out."""
+        return _frame(self.export("csv", "reports"))
+
+    def trials(self) -> "DataFrame":
+        """A row a trial, with its configuration."""
+        return _frame(self.export("csv", "trials"))
+
+    def comparisons(self, **question: Any) -> "DataFrame":
+        """A row an arm that has a baseline: difference, intervals, tests, effect."""
+        from pandas import DataFrame
+
+        return DataFrame(self.compare(**question))
+
+    # --- results, as the service writes them ------------------------------------------------------
+
+    def table_text(self, form: str = "markdown", **question: Any) -> str:
+        """The table as `markdown`, `csv`, `latex` or `json`."""
+        return self._get("table", format=form, **question).text
+
+    def compare(self, **question: Any) -> list[dict[str, Any]]:
+        """Each arm against its baseline; `question`: metric, at, baseline."""
+        return list(self._json("GET", "comparisons", params=given(question))["items"])
+
+    def arms(self, **question: Any) -> list[dict[str, Any]]:
+        """Each arm with every metric's statistics; `question`: at."""
+        return list(self._json("GET", "arms", params=given(question))["items"])
+
+    def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
+        """The mean of a metric at each epoch (or second) of each arm."""
+        return list(self._json("GET", "curves", params={"metric": metric, "by": by})["items"])
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The trials that have failed, each with its reason and message."""
+        return list(self.client._service.items(self._path("trials"), state="failed"))
+
+    def figure(self, name: str, kind: str = "svg", **question: Any) -> bytes:
+        """`learning-curves`, `keep-prob`, `forest` or `descent` as svg, pdf or png."""
+        return self._get(f"figures/{name}.{kind}", **question).content
+
+    def export(self, form: str = "csv", of: str = "reports") -> bytes:
+        """Everything: `csv` or `parquet` of the `trials` or `reports`, or a `bundle`."""
+        return self._get("export", format=form, of=of).content
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def pause(self) -> dict[str, Any]:
+        """Start no more trials; running ones save their state and wait."""
+        return self._json("POST", "pause")
+
+    def resume(self) -> dict[str, Any]:
+        """Go on after a pause."""
+        return self._json("POST", "resume")
+
+    def cancel(self) -> dict[str, Any]:
+        """End it."""
+        return self._json("POST", "cancel")
+
+    def retry(self, *, cancelled: bool = False) -> dict[str, Any]:
+        """Run again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
+        return self._json("POST", "retry", params={"cancelled": str(cancelled).lower()})
+
+    def extend(self, **more: Any) -> dict[str, Any]:
+        """More `seeds`, values of a `grid`'s axes, `arms`: only the missing trials run."""
+        return self._json("POST", "extend", json=more)
+
+    def clone(self, **changes: Any) -> "SubmittedSweep":
+        """A new sweep like this one, parts of its spec replaced."""
+        view = self._json("POST", "clone", json=changes)
+        return SubmittedSweep(view["id"], view["trials_total"], self.client)
+
+    def change(self, **changes: Any) -> dict[str, Any]:
+        """Another `priority` or `max_concurrent`."""
+        return self._json("PATCH", json=changes)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _path(self, below: str = "") -> str:
+        return f"/sweeps/{self.id}" + (f"/{below}" if below else "")
+
+    def _get(self, below: str, **question: Any) -> httpx2.Response:
+        return self.client._service.request("GET", self._path(below), params=given(question))
+
+    def _json(self, method: Any, below: str = "", **request: Any) -> dict[str, Any]:
+        return self.client._service.json(method, self._path(below), **request)
 
 
-def _preset(name: str, changes: dict[str, Any] | None, seeds: Any) -> dict[str, Any]:
-    return {"preset": name, "set": changes or {}} | ({} if seeds is None else {"seeds": seeds})
+class StillRunning(LRDError, TimeoutError):
+    """The sweep has not ended in time; it goes on."""
 
 
-def _given(question: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in question.items() if value is not None}
+def _body(spec: Written) -> dict[str, Any]:
+    """Sent as it was written, so that a fault is named at the place where it was made."""
+    if isinstance(spec, Path):
+        spec = spec.read_text()
+    if isinstance(spec, str):
+        return {"content": spec.encode(), "headers": _YAML}  # JSON is YAML, too
+    if isinstance(spec, SweepSpec):
+        spec = spec.model_dump(mode="json", exclude_unset=True)
+    return {"content": json.dumps(spec).encode(), "headers": _JSON}
+
+
+def _preset(name: str, changes: Mapping[str, Any] | None, seeds: Any) -> dict[str, Any]:
+    return {"preset": name, "set": dict(changes or {})} | given({"seeds": seeds})
+
+
+def _frame(csv: bytes) -> "DataFrame":
+    from pandas import read_csv  # a second that the command line does without
+
+    return read_csv(io.BytesIO(csv))

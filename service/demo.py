@@ -40,13 +40,13 @@ def main() -> int:
 
 def _run(client: Client, results: Path) -> int:
     sweep = client.submit(SWEEP.read_text())
-    state = follow(client, sweep["id"])["state"]
-    table = client.table(sweep["id"])
+    state = follow(sweep)["state"]
+    table = sweep.table_text()
     sys.stdout.write("\n" + table + "\n")
     (results / "table.md").write_text(table)
-    (results / "table.csv").write_text(client.table(sweep["id"], "csv"))
+    (results / "table.csv").write_text(sweep.table_text("csv"))
     for kind in ("png", "svg"):
-        figure = client.figure(sweep["id"], "learning-curves", kind)
+        figure = sweep.figure("learning-curves", kind)
         (results / f"curves.{kind}").write_bytes(figure)
     console.print("written to results/: table.md, table.csv, curves.png, curves.svg")
     return 0 if state == "succeeded" else 1

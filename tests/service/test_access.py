@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -210,11 +211,21 @@ def test_the_client_sends_its_token(
 ) -> None:
     _, headers = made(database, Role.viewer)
     with TestClient(create_app(settings, database), base_url="http://127.0.0.1") as http:
-        monkeypatch.setenv("LRD_TOKEN", headers["Authorization"].removeprefix("Bearer "))
-        client = Client("http://127.0.0.1")
-        http.headers = client._http.headers
-        client._http = http  # type: ignore[assignment]
-        assert client.sweeps() == []
-        del http.headers["Authorization"]
-        with pytest.raises(ServiceAnswered, match="LRD_TOKEN"):
+        wire = httpx2.MockTransport(
+            lambda request: httpx2.Response(
+                (answer := http.get(str(request.url), headers=request.headers)).status_code,
+                json=answer.json(),
+            )
+        )
+        secret = headers["Authorization"].removeprefix("Bearer ")
+        with Client("http://127.0.0.1", secret, transport=wire) as client:
+            assert client.sweeps() == []
+        monkeypatch.setenv("LRD_TOKEN", secret)
+        with Client("http://127.0.0.1", transport=wire) as client:
+            assert client.sweeps() == []
+        monkeypatch.delenv("LRD_TOKEN")
+        with (
+            Client("http://127.0.0.1", transport=wire) as client,
+            pytest.raises(ServiceAnswered, match="LRD_TOKEN"),
+        ):
             client.sweeps()

@@ -1,0 +1,187 @@
+"""How a request reaches the service: retries under one Idempotency-Key, and errors as sentences.
+
+LRDError
+├── NoAnswer           nobody answers there, or not in time
+└── ServiceAnswered    the service refused or failed; carries status, type and faults
+
+A sweep with faults is `InvalidSpec`, as everywhere.
+"""
+
+import random
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any, Literal
+
+import httpx2
+
+from lrd_core.errors import Fault, InvalidSpec, LRDError
+
+TRANSIENT = {429, 502, 503, 504}
+FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
+"""Seconds before the second try, doubled with each, up to the longest."""
+_LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+_ANSWERING = "is being answered"
+"""Of the 409 to a key whose first request is still at work."""
+
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+class NoAnswer(LRDError):
+    """Nobody answers at the address, or not in time."""
+
+
+class ServiceAnswered(LRDError):
+    """The service refused or failed; the message is its own."""
+
+    def __init__(
+        self, message: str, status: int, kind: str = "", faults: tuple[Fault, ...] = ()
+    ) -> None:
+        super().__init__("\n".join([message, *map(str, faults)]))
+        self.status = status
+        """Of HTTP."""
+        self.type = kind
+        """What the service's `/errors` calls it, e.g. `conflict`; empty where something else than
+        the service answered."""
+        self.faults = faults
+
+
+class Connection:
+    """Sends requests to one service, again if need be; closed by whoever opened it."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        patience: float,
+        transport: httpx2.BaseTransport | None,
+    ) -> None:
+        headers = {"LRD-Version": version("learning-rate-dropout")}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx2.Client(
+            base_url=url.rstrip("/") + "/api/v1", timeout=60, headers=headers, transport=transport
+        )
+        self._patience, self._answered = patience, False
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._http.close()
+
+    def json(self, method: Method, path: str, **request: Any) -> dict[str, Any]:
+        """What `request` answers, where that is an object."""
+        return self.parsed(self.request(method, path, **request))
+
+    def items(self, path: str, **question: Any) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page after page."""
+        token: str | None = None
+        while True:
+            page = self.json("GET", path, params=given(question | {"page_token": token}))
+            yield from page["items"]
+            token = page["next_page_token"]
+            if token is None:
+                return
+
+    def request(
+        self, method: Method, path: str, *, key: str | None = None, **request: Any
+    ) -> httpx2.Response:
+        """The answer, a 304 included; what is lost on the way is sent again, and done once.
+
+        Args:
+            method: all but GET carry an Idempotency-Key.
+            path: below `/api/v1`.
+            key: the Idempotency-Key; by default a new one.
+            request: as of `httpx2.Client.request`.
+
+        Raises:
+            InvalidSpec: the body is a sweep with faults.
+            NoAnswer: until patience ran out; or from the first, where there was no answer ever.
+            ServiceAnswered: the service refuses, or has failed until patience ran out.
+        """
+        if method != "GET":
+            headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+            request["headers"] = headers | request.get("headers", {})
+        deadline, wait = time.monotonic() + self._patience, FIRST_WAIT
+        while True:
+            error, pause = self._failure(method, path, request)
+            if isinstance(error, httpx2.Response):
+                return error
+            # Not all at once: those who lost the service together come back one by one.
+            pause = None if pause is None else max(pause, wait * random.uniform(0.5, 1))  # noqa: S311
+            if pause is None or time.monotonic() + pause > deadline:
+                raise error
+            time.sleep(pause)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _failure(
+        self, method: Method, path: str, request: dict[str, Any]
+    ) -> tuple[LRDError, float | None] | tuple[httpx2.Response, None]:
+        """Send once: the answer, or the error and the least seconds to wait; None: it is final."""
+        try:
+            answer = self._http.request(method, path, **request)
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            sentence = f"no service answers at {self._http.base_url} ({error}); is `lrd serve` up?"
+            # An address that never answered is a wrong one more often than a service restarting.
+            nobody = isinstance(error, httpx2.ConnectError) and not self._answered
+            final = nobody or not isinstance(error, _LOST)
+            return NoAnswer(sentence), None if final else 0.0
+        self._answered = True
+        if answer.is_success or answer.status_code == 304:
+            return answer, None
+        refusal = self._refusal(answer)
+        if answer.status_code == 409 and _ANSWERING in str(refusal):
+            return refusal, 0.0
+        return refusal, _pause(answer)
+
+    def _refusal(self, answer: httpx2.Response) -> LRDError:
+        try:
+            problem = answer.json()
+            faults = tuple(Fault(each["pointer"], each["detail"]) for each in problem["errors"])
+            kind, detail = problem["type"].rpartition("#")[2], problem["detail"]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return self._stranger(answer)
+        if kind == "invalid-spec":
+            return InvalidSpec(list(faults))
+        return ServiceAnswered(detail, answer.status_code, kind, faults)
+
+    def parsed(self, answer: httpx2.Response) -> dict[str, Any]:
+        """The object in the answer.
+
+        Raises:
+            ServiceAnswered: there is none: something else listens there.
+        """
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise self._stranger(answer)
+        return content
+
+    def _stranger(self, answer: httpx2.Response) -> ServiceAnswered:
+        kind = answer.headers.get("content-type", "no content type")
+        return ServiceAnswered(
+            f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase} with "
+            f"{kind}, which the service never does: is the address right, or does a proxy stand "
+            "between?",
+            answer.status_code,
+        )
+
+
+def given(question: dict[str, Any]) -> dict[str, Any]:
+    """`question` without what was not asked."""
+    return {name: value for name, value in question.items() if value is not None}
+
+
+def _pause(answer: httpx2.Response) -> float | None:
+    """The least seconds before the request may come again; None: waiting does not help."""
+    after = answer.headers.get("retry-after", "")
+    if re.fullmatch(r"\d{1,6}", after):
+        named = float(after)
+    elif answer.status_code == 429:
+        return None  # e.g. too many trials in the queue: it may take hours
+    else:
+        named = 0.0
+    return named if answer.status_code in TRANSIENT else None

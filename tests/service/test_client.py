@@ -1,0 +1,236 @@
+"""The Python client: what it sends, what it makes of answers, and what it sends again."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from lrd_core.errors import InvalidSpec
+from lrd_core.spec import SweepSpec
+from service import connection
+from service.client import Client, NoAnswer, ServiceAnswered, StillRunning, SubmittedSweep
+from service.dispatcher import Dispatcher
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
+
+
+class Wire:
+    """The way to the application, which loses or replaces answers as it is told."""
+
+    def __init__(self, api: TestClient) -> None:
+        self._api = api
+        self.faults: list[str] = []
+        self.asked: list[httpx2.Request] = []
+        self.waited: list[float] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "refused":
+            raise httpx2.ConnectError("connection refused")
+        if fault == "proxy":
+            return httpx2.Response(502, html="<h1>Bad gateway</h1>", request=request)
+        if fault.startswith("busy"):
+            headers = {"Retry-After": fault.partition(" ")[2]}
+            return httpx2.Response(503, headers=headers, request=request)
+        answer = self._api.request(
+            request.method, str(request.url), content=request.read(), headers=request.headers
+        )
+        if fault == "lost":
+            raise httpx2.ReadError("connection reset by peer")
+        kept = {name: value for name, value in answer.headers.items() if name != "content-length"}
+        return httpx2.Response(
+            answer.status_code, content=answer.content, headers=kept, request=request
+        )
+
+
+@pytest.fixture
+def wire(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """Waits take no time, and are noted."""
+    made = Wire(api)
+    monkeypatch.setattr(connection.time, "sleep", made.waited.append)
+    return made
+
+
+@pytest.fixture
+def client(wire: Wire) -> Iterator[Client]:
+    with Client("http://127.0.0.1", transport=httpx2.MockTransport(wire)) as made:
+        yield made
+
+
+def run(settings: Settings, database: Database) -> None:
+    dispatcher = Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
+    for _ in range(40):
+        dispatcher.step(0)
+
+
+@pytest.mark.parametrize("kind", ["text", "file", "data", "spec"])
+def test_a_sweep_is_submitted_however_it_is_written(
+    client: Client, tmp_path: Path, kind: str
+) -> None:
+    document = small_sweep()
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(document))
+    written = {
+        "text": path.read_text(), "file": path, "data": document,
+        "spec": SweepSpec.parse(document),
+    }[kind]  # fmt: skip
+    sweep = client.submit(written)
+    assert sweep.trials_total == client.plan(written)["trials_total"] == 4
+    assert sweep.status()["spec"]["grid"] == document["grid"]
+    assert [each["id"] for each in client.sweeps()] == [sweep.id]
+
+
+def test_faults_are_named_where_they_were_made(client: Client) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        client.submit(small_sweep(seeds=0))
+    assert [fault.pointer for fault in refused.value.faults] == ["/seeds"]
+
+
+def test_a_sweep_is_waited_for_and_read_as_frames(
+    client: Client, settings: Settings, database: Database
+) -> None:
+    sweep = client.submit(small_sweep())
+    with pytest.raises(StillRunning, match="has not ended after 0 s"):
+        sweep.wait(timeout=0)
+    run(settings, database)
+    assert sweep.wait()["state"] == "succeeded"
+    table = sweep.table()
+    assert list(table["is_baseline"]) == [True, False]
+    assert set(table["optimizer.keep_prob"]) == {1.0, 0.5}
+    arms = {arm["id"]: arm["metrics"]["test_accuracy"]["mean"] for arm in sweep.arms()}
+    assert dict(zip(table["arm_id"], table["mean"], strict=True)) == pytest.approx(arms)
+    reports = sweep.reports()
+    assert len(reports) == 8
+    last = reports[reports["epoch"] == 2].groupby("arm_id")["test_accuracy"].mean()
+    assert last.to_dict() == pytest.approx(arms)
+    assert list(sweep.trials()["state"]) == ["succeeded"] * 4
+    (compared,) = sweep.comparisons().to_dict("records")
+    assert compared["arm_id"] in arms
+    assert compared["difference"] == pytest.approx(
+        arms[compared["arm_id"]] - arms[compared["baseline_id"]]
+    )
+    assert "test accuracy" in sweep.table_text()
+    assert sweep.figure("forest", "svg").startswith(b"<?xml")
+
+
+def test_requests_and_what_follows_them(
+    client: Client, settings: Settings, database: Database
+) -> None:
+    sweep = client.submit_preset("digits", {"base.epochs": 1}, seeds=1)
+    assert sweep.pause()["state"] == "paused"
+    assert sweep.resume()["state"] == "queued"
+    assert sweep.change(priority=4)["priority"] == 4
+    assert sweep.extend(seeds=2)["trials_total"] == 20
+    clone = sweep.clone(seeds=1, name="again")
+    assert (clone.trials_total, clone.status()["name"]) == (10, "again")
+    assert sweep.cancel()["state"] == "cancelled"
+    assert sweep.retry(cancelled=True)["state"] == "queued"
+    assert [view["state"] for view in clone.watch() if clone.cancel()] == ["queued", "cancelled"]
+    assert client.sweep(clone.id) == clone
+    assert clone.failures() == []
+
+
+# --- what is sent again ---------------------------------------------------------------------------
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_the_sweep_is_one(
+    client: Client, wire: Wire
+) -> None:
+    """Catches: a new key for the second try."""
+    wire.faults = ["lost", "proxy", "busy 3"]
+    sweep = client.submit(small_sweep())
+    assert [each["id"] for each in client.sweeps()] == [sweep.id]
+    keys = {each.headers["Idempotency-Key"] for each in wire.asked[:4]}
+    assert len(keys) == 1
+    assert len(wire.waited) == 3
+    assert wire.waited[2] >= 3
+
+
+def test_what_was_done_is_not_done_again_when_asked_anew(client: Client, wire: Wire) -> None:
+    sweep = client.submit(small_sweep())
+    for _ in range(2):
+        sweep.clone()
+    assert len(client.sweeps()) == 3
+    keys = [each.headers.get("Idempotency-Key") for each in wire.asked if each.method == "POST"]
+    assert len(set(keys)) == 3
+
+
+def test_patience_ends(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(connection.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(
+        connection.time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause)
+    )
+    wire = Wire(api)
+    wire.faults = ["", *["refused"] * 100]
+    with Client("http://127.0.0.1", patience=30, transport=httpx2.MockTransport(wire)) as client:
+        client.sweeps()
+        with pytest.raises(NoAnswer, match="is `lrd serve` up"):
+            client.sweeps()
+    assert 20 < clock[0] <= 30
+    assert 5 < len(wire.asked) < 20
+
+
+def test_an_address_where_nobody_is_is_said_at_once(client: Client, wire: Wire) -> None:
+    wire.faults = ["refused"]
+    with pytest.raises(NoAnswer, match=r"no service answers at http://127\.0\.0\.1"):
+        client.sweeps()
+    assert wire.waited == []
+
+
+def test_refusals_are_final_and_say_their_kind(client: Client, wire: Wire) -> None:
+    with pytest.raises(ServiceAnswered, match="there is no sweep 'none'") as refused:
+        client.sweep("none")
+    assert (refused.value.status, refused.value.type) == (404, "not-found")
+    assert wire.waited == []
+
+
+def test_something_else_that_listens_there_is_said_in_words(client: Client, wire: Wire) -> None:
+    wire.faults = ["proxy"] * 1000
+    client._service._patience = 0
+    with pytest.raises(ServiceAnswered, match=r"502 Bad Gateway.* does a proxy stand between"):
+        client.sweeps()
+
+
+def test_it_says_its_version(client: Client, wire: Wire) -> None:
+    client.sweeps()
+    assert wire.asked[0].headers["LRD-Version"] == "0.1.0"
+    client._service._http.headers["LRD-Version"] = "0.0.1"
+    with pytest.raises(ServiceAnswered, match="too old for the service") as refused:
+        client.sweeps()
+    assert refused.value.type == "client-version"
+
+
+def test_the_command_line_needs_no_pandas() -> None:
+    """Catches: a second more for each `lrd ls`."""
+    code = "import service.cli, sys; print('pandas' in sys.modules, 'torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False"]
+
+
+def test_the_example_of_the_readme_runs(
+    client: Client,
+    settings: Settings,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = readme.split("<!-- client -->\n```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.yaml").write_text(yaml.safe_dump(small_sweep()))
+    monkeypatch.setattr("service.client.Client", lambda *_: client)
+    monkeypatch.setattr(SubmittedSweep, "wait", lambda _: run(settings, database))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(names["reports"]) == 8
+    assert len(names["table"]) == 2
