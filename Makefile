@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo serve test check bench chaos screenshots lock
+.PHONY: install demo serve test check docs audit bench chaos screenshots lock
 
 install: .venv/installed
 
@@ -23,6 +23,13 @@ test: install
 
 check: install
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: install  ## the documentation, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+audit: install  ## known vulnerabilities of what requirements.lock names
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps
 
 chaos: install  ## everything is killed and hung for a minute; then every promise is audited
 	$(BIN)/python -m tests.chaos

@@ -1,12 +1,28 @@
-"""Writes the pages that are made from the code: docs/errors.md. `--check` only compares."""
+"""Writes the pages that are made from the code: errors.md, api.md, cli.md.
+
+`--check` writes nothing, and says which pages are not as the code is.
+"""
 
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from service import problems
+import typer
+
+from service import cli, problems
+from service.app import create_app
+from service.settings import Settings
 
 HERE = Path(__file__).parent
+
+
+_API = """\
+Every route of the service. `/docs` of a running one has the same with all fields of what is sent and
+answered, and examples; `/openapi.json` is for machines. A list is `{"items": […], "next_page_token":
+…}`; the next page is asked for with `page_token`. Refusals: [errors](errors.md). Beside these:
+`/healthz`, `/readyz`, `/metrics` ([operations](operations.md))."""
 
 
 def errors() -> str:
@@ -26,19 +42,83 @@ def errors() -> str:
     return "\n\n".join(textwrap.fill(part, 120) for part in parts) + "\n"
 
 
-PAGES = {"errors.md": errors}
+def api() -> str:
+    """Every route, by its noun."""
+    document = create_app(Settings(), None).openapi()  # type: ignore[arg-type]
+    nouns: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            lines = [f"### `{method.upper()} {path}`", operation["description"]]
+            if rows := list(_parameters(operation)):
+                lines.append("\n".join(["| parameter | in | |", "|---|---|---|", *rows]))
+            nouns.setdefault(operation["tags"][0], []).append("\n\n".join(lines))
+    parts = ["# The REST API", _API]
+    for noun, routes in nouns.items():
+        parts += [f"## {noun.capitalize()}", *routes]
+    return "\n\n".join(parts) + "\n"
+
+
+def _parameters(operation: dict[str, Any]) -> Iterator[str]:
+    for each in operation.get("parameters", []):
+        if each["name"] == "LRD-Version" or each["in"] == "path":
+            continue
+        schema = each["schema"]
+        kinds = schema.get("anyOf", [schema])
+        values = [value for kind in kinds for value in kind.get("enum", [])]
+        words = each.get("description") or schema.get("description") or ""
+        if values:
+            words = f"{words} {', '.join(map(str, values))}".strip()
+        if schema.get("default") is not None:
+            words = f"{words} (default {schema['default']})".strip()
+        yield f"| `{each['name']}` | {each['in']} | {words} |"
+
+
+def commands() -> str:
+    """Every command with its options."""
+    root: Any = typer.main.get_command(cli.app)
+    parts = ["# The command line", "`lrd --help`, and `--help` of every command, say the same."]
+    for name, command in sorted(root.commands.items()):
+        if hasattr(command, "commands"):
+            for below, each in sorted(command.commands.items()):
+                parts += _command(f"{name} {below}", each)
+        else:
+            parts += _command(name, command)
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: Any) -> list[str]:
+    arguments, rows = [], []
+    for each in command.params:
+        if each.param_type_name == "argument":
+            shown = each.make_metavar(typer.Context(command)) if each.metavar else each.name.upper()
+            arguments.append(shown if each.required else f"[{shown}]")
+        elif each.name != "help":
+            env = f" (`{each.envvar}`)" if each.envvar else ""
+            rows.append(f"| `{', '.join(each.opts)}` | {each.help or ''}{env} |")
+    parts = [f"## `{' '.join(['lrd', name, *arguments])}`", str(command.help).strip()]
+    if rows:
+        parts.append("\n".join(["| option | |", "|---|---|", *rows]))
+    return parts
+
+
+PAGES = {"errors.md": errors, "api.md": api, "cli.md": commands}
 
 
 def main() -> int:
-    """Write the pages, or say which are not as the code says."""
-    stale = []
-    for name, make in PAGES.items():
-        path, text = HERE / name, make()
-        if not path.exists() or path.read_text() != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                path.write_text(text)
-    return int(bool(stale) and "--check" in sys.argv)
+    """Write the pages, or say which are not as the code is."""
+    stale = [name for name, make in PAGES.items() if _text(name) != make()]
+    if "--check" not in sys.argv:
+        for name in stale:
+            (HERE / name).write_text(PAGES[name]())
+        return 0
+    for name in stale:
+        print(f"docs/{name} is not as the code is: run `python docs/generate.py`", file=sys.stderr)
+    return int(bool(stale))
+
+
+def _text(name: str) -> str | None:
+    path = HERE / name
+    return path.read_text() if path.exists() else None
 
 
 if __name__ == "__main__":
