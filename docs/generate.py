@@ -19,10 +19,10 @@ HERE = Path(__file__).parent
 
 
 _API = """\
-Every route of the service. `/docs` of a running one has the same with all fields of what is sent and
-answered, and examples; `/openapi.json` is for machines. A list is `{"items": […], "next_page_token":
-…}`; the next page is asked for with `page_token`. Refusals: [errors](errors.md). Beside these:
-`/healthz`, `/readyz`, `/metrics` ([operations](operations.md))."""
+Every route of the service. `/docs` of a running one has the same with all fields of what is sent
+and answered, and examples; `/openapi.json` is for machines. A list is `{"items": […],
+"next_page_token": …}`; the next page is asked for with `page_token`. Refusals:
+[errors](errors.md). Beside these: `/healthz`, `/readyz`, `/metrics` ([operations](operations.md))."""
 
 
 def errors() -> str:

@@ -14,7 +14,7 @@ from lrd_core.errors import InvalidSpec, LRDError
 from service import upkeep
 from service.client import Client, SubmittedSweep
 
-app = typer.Typer(help="Learning Rate Dropout experiments.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 for name, commands in (
     ("db", upkeep.db),
     ("data", upkeep.data),
@@ -24,6 +24,24 @@ for name, commands in (
     app.add_typer(commands, name=name)
 app.command("audit")(upkeep.audit_log)
 console = Console()
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("learning-rate-dropout"))
+        raise typer.Exit
+
+
+@app.callback()
+def lrd(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say it.")
+    ] = False,
+) -> None:
+    """Learning Rate Dropout experiments."""
+
 
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
 Token = Annotated[

@@ -151,6 +151,8 @@ def complete(app: FastAPI) -> None:
                 if name in components:
                     components[name]["examples"] = [example]
             _without_unused(components)
+            made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["security"] = [{}, {"token": []}]  # {}: where no token was made, none is needed
             app.openapi_schema = made
         return app.openapi_schema
 

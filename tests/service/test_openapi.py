@@ -122,6 +122,8 @@ def test_every_answer_is_as_the_document_says(
                     case.path_parameters[name] = data.draw(st.sampled_from(ids[name]), label=name)
             if data.draw(st.integers(0, 9), label="version") and case.headers:
                 case.headers.pop(versions.HEADER, None)  # else most are refused for it alone
+            if case.headers:
+                case.headers.pop("Authorization", None)  # no token is made up that counts
             if valid and data.draw(st.booleans()):
                 case.body = data.draw(st.sampled_from(valid), label="body")
             answer = case.call(base_url="http://127.0.0.1")
