@@ -22,7 +22,8 @@ _API = """\
 Every route of the service. `/docs` of a running one has the same with all fields of what is sent
 and answered, and examples; `/openapi.json` is for machines. A list is `{"items": […],
 "next_page_token": …}`; the next page is asked for with `page_token`. Refusals:
-[errors](errors.md). Beside these: `/healthz`, `/readyz`, `/metrics` ([operations](operations.md))."""
+[errors](errors.md). Beside these: `/healthz`, `/readyz`, `/metrics`:
+[operations](operations.md)."""
 
 
 def errors() -> str:
