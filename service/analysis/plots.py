@@ -57,7 +57,7 @@ def learning_curves(
         for curve in curves:
             if not any(curve.n):
                 continue
-            place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": curve.arm_id}
+            place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": str(curve.arm_id)}
             band = _band(curve, metric.scale, looks[curve.arm_id].color)
             if band["x"]:
                 data.append(band | place)

@@ -182,7 +182,7 @@ function legend(plot, { table }) {
       arms.map((trace) => el("label", { "data-key": trace.legendgroup },
         el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
         el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
-        labels.get(trace.legendgroup) ?? trace.legendgroup)),
+        labels.get(Number(trace.legendgroup)) ?? trace.legendgroup)),
       arms.length > 3 && el("span", { class: "buttons" },
         el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
         el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None"))),
