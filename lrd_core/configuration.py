@@ -272,6 +272,9 @@ class Data(Spec):
     ] = None
     """Of `voc_segmentation`: the side in pixels of the square that is learned from; 473 if left
     out, as in PSPNet's paper. Eight times a number, and 1, fits the network's stride best."""
+    cutout: Annotated[Annotated[int, Field(ge=1, le=1024)] | None, Field(exclude_if=_absent)] = None
+    """Of a classification: the side in pixels of a square that is blotted out of each training
+    image, at a place drawn anew in each epoch; 16 is usual for CIFAR-10. The paper has none."""
 
 
 # --- the configuration ----------------------------------------------------------------------------
@@ -332,6 +335,8 @@ class Config(Spec):
             raise ValueError(f"surface does not go with dataset {dataset}")
         if dataset in TASK_OF and dataset != "voc_segmentation" and data.crop_size is not None:
             raise ValueError(f"crop_size does not go with dataset {dataset}")
+        if TASK_OF.get(dataset, "classification") != "classification" and data.cutout is not None:
+            raise ValueError(f"cutout does not go with dataset {dataset}")
         return data
 
     @field_validator("task")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -23,7 +23,7 @@ from lrd_core.report import EpochReport
 from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec, config_hash
-from lrd_core.tasks import Task, build_task
+from lrd_core.tasks import Metrics, Task, build_task
 
 
 @dataclass
@@ -115,14 +115,24 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
         started = time.perf_counter()
         lr = state.optimizer.param_groups[0]["lr"]
         epoch = state.epoch + 1
-        metrics = state.task.train_epoch(state.model, state.optimizer, epoch)
+        trained = state.task.train_epoch(state.model, state.optimizer, epoch)
         state.scheduler.step()
-        metrics |= state.task.evaluate(state.model)
+        metrics = _numbers({**trained, **state.task.evaluate(state.model)})
         state.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
         if not math.isfinite(metrics["train_loss"]):
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
+
+
+def _numbers(metrics: Metrics) -> dict[str, float]:
+    """Plain numbers; those on the device come over together: the epoch's one synchronisation."""
+    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
+    if not tensors:
+        return {name: float(value) for name, value in metrics.items()}
+    values = torch.stack([value.double() for value in tensors.values()]).tolist()
+    brought = dict(zip(tensors, values, strict=True))
+    return {name: float(brought.get(name, value)) for name, value in metrics.items()}
 
 
 def _compiles(spec: TrialSpec, task: Task, model: nn.Module) -> bool:

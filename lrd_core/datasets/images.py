@@ -42,7 +42,9 @@ class ImageData:
     training images, so that nobody takes it for the official test set."""
 
     def first(self, count: int | None) -> "ImageData":
-        """The first `count` examples of each part; all for None."""
+        """The first `count` examples of each part; all for None, and with them their sum."""
+        if count is None:
+            return self
         return replace(
             self,
             train_images=self.train_images[:count],

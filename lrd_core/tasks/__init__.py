@@ -1,14 +1,19 @@
 """What is learned: each task knows its loss, its metrics and how it is evaluated."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core import plugins
 from lrd_core.spec import TrialSpec
+
+Metrics = Mapping[str, float | Tensor]
+"""By name: numbers, or tensors of one number each that may still be on the device. The trainer
+brings all of an epoch over at once, so that the host waits for the device once an epoch."""
 
 
 class Task(Protocol):
@@ -23,11 +28,11 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """The network with its initial weights, on the device."""
 
-    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """One pass over the training data; metrics named `train_…`, `train_loss` among
         them: the trial has diverged where that is not finite."""
 
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """The metrics after an epoch: `test_…` on a test set, `val_…` on what is held out of the
         training data, or by a name of their own. What is absent was not measured."""
 

@@ -14,6 +14,7 @@ from lrd_core.models import build_model
 from lrd_core.regularizers import StandardDropout, noisy_labels
 from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec
+from lrd_core.tasks import Metrics
 
 
 class Classification:
@@ -24,8 +25,9 @@ class Classification:
         self.device = device
         self.data = load_images(spec.dataset, data_dir).first(spec.data.max_examples)
         self.data_sha256 = self.data.sha256
-        self.batches = Batches(self.data, device)
-        self.channels_last = spec.model != "fcnet" and spec.execution.channels_last != "off"
+        self.batches = Batches(self.data, device, spec.data.cutout)
+        last = spec.model != "fcnet" and spec.execution.channels_last != "off"
+        self.layout = torch.channels_last if last else torch.contiguous_format
         for regularizer in spec.regularizers:
             if isinstance(regularizer, NL):
                 seed = derive(spec.seed, "noisy labels")
@@ -50,16 +52,16 @@ class Classification:
             self.data.classes,
             seed=self.spec.seed,
             dropout=dropout if keep_probs else None,
-        ).to(self.device)
-        return model.to(memory_format=torch.channels_last) if self.channels_last else model
+        )
+        return model.to(self.device).to(memory_format=self.layout)
 
-    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """Mean loss and accuracy over the epoch, measured while training, as the paper plots."""
         model.train()
         with seeded(derive(self.spec.seed, "model", epoch), self.device):
             return self._train_epoch(model, optimizer, epoch)
 
-    def _train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def _train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.train(self.spec.batch_size, self.spec.seed, epoch):
             loss, logits = self._loss(model, images, labels)
@@ -67,26 +69,23 @@ class Classification:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             sums += _sums(loss.detach() * len(labels), logits.detach(), labels)
-        loss_sum, hits = sums.tolist()  # the epoch's one synchronisation
-        count = len(self.data.train_labels)
-        return {"train_loss": loss_sum / count, "train_accuracy": hits / count}
+        loss, accuracy = sums / len(self.data.train_labels)
+        return {"train_loss": loss, "train_accuracy": accuracy}
 
     @torch.inference_mode()
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """Mean loss and accuracy on the evaluation part, named after what it is."""
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.test():
             loss, logits = self._loss(model, images, labels)
             sums += _sums(loss * len(labels), logits, labels)
-        loss_sum, hits = sums.tolist()
-        count = len(self.data.test_labels)
+        loss, accuracy = sums / len(self.data.test_labels)
         part = self.data.evaluated
-        return {f"{part}_loss": loss_sum / count, f"{part}_accuracy": hits / count}
+        return {f"{part}_loss": loss, f"{part}_accuracy": accuracy}
 
     def _loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self.layout)
         half = self.spec.execution.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = model(images)

@@ -15,6 +15,7 @@ from lrd_core.optim import build_optimizer
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.surfaces import SURFACES, Point
+from lrd_core.tasks import Metrics
 
 STEPS_PER_EPOCH = 100
 
@@ -42,12 +43,12 @@ class Descent:
         """All runs at their starting points."""
         return Points(self.starts).to(self.device)
 
-    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """`STEPS_PER_EPOCH` steps of every run; the mean height over steps and runs."""
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for _ in range(STEPS_PER_EPOCH):
             total += self.step(model, optimizer).double().mean()
-        return {"train_loss": total.item() / STEPS_PER_EPOCH}
+        return {"train_loss": total / STEPS_PER_EPOCH}
 
     def step(self, model: nn.Module, optimizer: Optimizer) -> Tensor:
         """One step of every run; gives the heights `(n,)` before it."""
@@ -58,16 +59,16 @@ class Descent:
         return heights.detach()
 
     @torch.inference_mode()
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """Where the runs are now: their mean height and distance to the nearest optimum, and the
         share of them that has reached it. A run that left for infinity makes the means so too."""
         x, y = model()
         points = torch.stack([x, y], 1)  # (n, 2)
         distance = torch.cdist(points, self.optima).amin(1)
         return {
-            "final_loss": self.surface.height(x, y).double().mean().item(),
-            "optimum_distance": distance.double().mean().item(),
-            "reached_share": (distance <= self.surface.radius).double().mean().item(),
+            "final_loss": self.surface.height(x, y).double().mean(),
+            "optimum_distance": distance.double().mean(),
+            "reached_share": (distance <= self.surface.radius).double().mean(),
         }
 
 

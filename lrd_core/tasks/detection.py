@@ -15,6 +15,7 @@ from lrd_core.models import build_model
 from lrd_core.models.ssd import SIDE
 from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec
+from lrd_core.tasks import Metrics
 from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
 
 CLASSES = 1 + len(voc.CLASSES)
@@ -46,7 +47,7 @@ class Detection:
             pretrained=self.spec.pretrained,
         ).to(self.device)
 
-    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """Mean loss over the epoch."""
         model.train()
         self.epoch = epoch
@@ -66,10 +67,10 @@ class Detection:
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 total += loss.detach().double() * len(examples)
-        return {"train_loss": total.item() / len(self.split.train)}
+        return {"train_loss": total / len(self.split.train)}
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """`val_loss` over whole images, squeezed into SSD's square; after every tenth epoch and
         the last also `map_50`, the mean average precision at an overlap of one half."""
         last = self.epoch == self.spec.epochs
@@ -89,7 +90,7 @@ class Detection:
             if precise:
                 found += model.eval()(list(images))
                 truths += boxes
-        metrics = {"val_loss": total.item() / len(self.split.val)}
+        metrics = {"val_loss": total / len(self.split.val)}
         return metrics | ({"map_50": mean_average_precision(found, truths)} if precise else {})
 
     def _cut(self, examples: Sequence[Example], places: Sequence[windows.Window]) -> Tensor:

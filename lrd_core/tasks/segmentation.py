@@ -18,6 +18,7 @@ from lrd_core.models import build_model
 from lrd_core.models.pspnet import STRIDE
 from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec
+from lrd_core.tasks import Metrics
 from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
 
 CLASSES = 1 + len(voc.CLASSES)
@@ -55,7 +56,7 @@ class Segmentation:
         ).to(self.device)
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
 
-    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> dict[str, float]:
+    def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """Mean loss over the epoch; the auxiliary head's part of it is left out of the report."""
         model.train()
         draws = random.Random(derive(self.spec.seed, "augment", epoch))  # noqa: S311
@@ -70,10 +71,10 @@ class Segmentation:
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 total += losses[0].detach().double() * len(examples)
-        return {"train_loss": total.item() / len(self.split.train)}
+        return {"train_loss": total / len(self.split.train)}
 
     @torch.inference_mode()
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> Metrics:
         """On whole validation images at their own size: the mean of class-wise intersection over
         union, the share of pixels that are right, and the mean loss."""
         model.eval()
@@ -89,8 +90,8 @@ class Segmentation:
             metrics.update(logits.argmax(1), masks)
             total += _cross_entropy(logits, masks).double() * len(examples)
         return {
-            "val_loss": total.item() / len(self.split.val),
-            **{name: value.item() for name, value in metrics.compute().items()},
+            "val_loss": total / len(self.split.val),
+            **metrics.compute(),
         }
 
     def _augmented(self, examples: list[Example], draws: random.Random) -> tuple[Tensor, Tensor]:
