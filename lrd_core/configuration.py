@@ -335,7 +335,7 @@ class Config(Spec):
             raise ValueError(f"surface does not go with dataset {dataset}")
         if dataset in TASK_OF and dataset != "voc_segmentation" and data.crop_size is not None:
             raise ValueError(f"crop_size does not go with dataset {dataset}")
-        if TASK_OF.get(dataset, "classification") != "classification" and data.cutout is not None:
+        if dataset in TASK_OF and TASK_OF[dataset] != "classification" and data.cutout is not None:
             raise ValueError(f"cutout does not go with dataset {dataset}")
         return data
 

@@ -30,6 +30,7 @@ def spec(parts: dict[str, Any]) -> TrialSpec:
         (DIGITS | {"model": "resnet34"}, "", "resnet34 does not go with dataset digits; one of"),
         (DIGITS | {"data": {"surface": "toy"}}, "/data", "surface does not go with"),
         (DIGITS | {"data": {"crop_size": 65}}, "/data", "crop_size does not go with"),
+        (SURFACE | {"data": {"surface": "toy", "cutout": 4}}, "/data", "cutout does not go with"),
         (DIGITS | {"data": {"max_examples": 0}}, "/data/max_examples", "greater than"),
         (SURFACE | {"data": {}}, "/data", "needs data.surface: toy or saddle"),
         ({"dataset": "surface", "model": "point"}, "/data", "needs data.surface"),

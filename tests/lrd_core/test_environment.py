@@ -1,6 +1,7 @@
 """What a trial's numbers depend on is recorded: the commit of the code, the sum of the data."""
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,33 @@ import torch
 from lrd_core import environment
 from lrd_core.datasets import voc
 from lrd_core.datasets.images import load_images
+from lrd_core.spec import TrialSpec
 from tests.lrd_core.voc_tree import voc_tree
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    yield
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def pinned(precision: str, cpus: float) -> tuple[bool, bool, int]:
+    trial = {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "adam"}, "epochs": 1}
+    how = {"execution": {"precision": precision}, "resources": {"num_cpus": cpus}}
+    environment.pin(TrialSpec.parse(trial | how))
+    backends = torch.backends
+    tf32 = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+    assert (backends.cudnn.benchmark, backends.cudnn.deterministic) == (False, True)
+    return *tf32, torch.get_num_threads()
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_trial_leaves_nothing_pinned_for_the_next_in_its_process() -> None:
+    assert pinned("tf32", 2) == (True, True, 2)
+    assert pinned("fp32", 1) == (False, False, 1)
+    assert pinned("bf16", 0.5) == (False, False, 1)
 
 
 def git(folder: Path, *words: str) -> str:

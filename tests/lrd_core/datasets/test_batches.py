@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torchvision.transforms.v2.functional import crop, horizontal_flip, pad
 
-from lrd_core.datasets.batches import PADDING, Batches
+from lrd_core.datasets.batches import PADDING, Batches, _gathered, cut_out
 from lrd_core.datasets.images import ImageData
 
 SIDE = 8
@@ -18,8 +18,11 @@ def data(count: int, **changes: Any) -> ImageData:
     images = image.expand(count, 1, SIDE, SIDE).contiguous()
     labels = torch.arange(count)
     return ImageData(
-        images, labels, images, labels, classes=count,
-        **{"scale": 1, "mean": (0.0,), "std": (1.0,), "crop_and_flip": True} | changes,
+        **{
+            "train_images": images, "train_labels": labels, "test_images": images,
+            "test_labels": labels, "classes": count, "scale": 1, "mean": (0.0,), "std": (1.0,),
+            "crop_and_flip": True,
+        } | changes
     )  # fmt: skip
 
 
@@ -84,3 +87,60 @@ def test_pixels_are_scaled_then_normalised() -> None:
     batch, _ = next(iter(Batches(images, torch.device("cpu")).train(2, seed=0, epoch=1)))
     expected = (images.train_images[:2].float() / 2 - 3) / 4
     torch.testing.assert_close(batch, expected)
+
+
+def colours(count: int) -> ImageData:
+    """`count` random images in three channels, which differ in mean and deviation."""
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(1, 256, (count, 3, SIDE, SIDE), generator=draws, dtype=torch.uint8)
+    mean, std = (0.1, 0.2, 0.3), (1.0, 2.0, 4.0)
+    return data(count, scale=255, mean=mean, std=std, train_images=images, test_images=images)
+
+
+def test_channels_stay_channels_and_columns_columns() -> None:
+    images = colours(200)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (images.mean, images.std))
+    ((batch, labels),) = Batches(images, torch.device("cpu")).train(200, seed=0, epoch=1)
+    assert batch.is_contiguous(memory_format=torch.channels_last)  # convolutions copy nothing
+    for image, label in zip(batch, labels, strict=True):
+        # Exactly: that rows are normalised instead of pixels adds no rounding.
+        padded = pad(images.train_images[label], [PADDING] * 4)
+        crops = padded.unfold(1, SIDE, 1).unfold(2, SIDE, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
+        usual = (torch.cat([crops, crops.flip(3)]).float() / 255 - mean) / std
+        assert (usual == image).flatten(1).all(1).any()
+
+
+def test_gathering_by_numpy_and_by_torch_is_the_same() -> None:
+    # Only the second runs on a GPU.
+    windows = torch.arange(5 * 3 * 3 * 2 * 4).view(5, 3, 3, 2, 4)
+    places = torch.tensor([4, 0, 2]), torch.tensor([0, 2, 1]), torch.tensor([1, 1, 0])
+    assert torch.equal(_gathered(windows, *places), windows[places])
+
+
+def test_a_cut_out_square_is_clipped_at_the_border() -> None:
+    images = torch.ones(3, 2, 5, 6)
+    centres = torch.tensor([[0, 2, 4], [0, 3, 5]])  # rows, columns
+    cut = cut_out(images, centres, 3)
+    expected = torch.ones(3, 2, 5, 6)
+    expected[0, :, :2, :2] = 0
+    expected[1, :, 1:4, 2:5] = 0
+    expected[2, :, 3:, 4:] = 0
+    assert torch.equal(cut, expected)
+    assert not cut_out(images, centres, 11)[1].any()
+
+
+def test_cutout_moves_no_crop_and_no_order_and_is_drawn_anew_in_each_epoch() -> None:
+    images = colours(64)
+    plain, cut = Batches(images, torch.device("cpu")), Batches(images, torch.device("cpu"), 4)
+
+    def epoch(batches: Batches, number: int) -> torch.Tensor:
+        return torch.cat([each for each, _ in batches.train(20, seed=0, epoch=number)])
+
+    whole, holed = epoch(plain, 1), epoch(cut, 1)
+    holes = holed != whole
+    assert holes.any()
+    assert not holed[holes].any()
+    assert torch.equal(holed, epoch(cut, 1))
+    assert not torch.equal(holes, epoch(cut, 2) != epoch(plain, 2))
+    for (one, _), (other, _) in zip(plain.test(), cut.test(), strict=True):
+        assert torch.equal(one, other)
