@@ -29,16 +29,18 @@ class Times:
         return f"{self.median / base.median:.2f} ({low:.2f}–{high:.2f})"
 
 
-def interleaved(candidates: dict[str, Callable[[], None]], rounds: int) -> dict[str, Times]:
-    """Each candidate once a round, in random order, after two rounds that do not count."""
+def interleaved(
+    candidates: dict[str, Callable[[], None]], rounds: int, *, warm_up: int = 2
+) -> dict[str, Times]:
+    """Each candidate once a round, in random order, after rounds that do not count."""
     order, draws = list(candidates), random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for number in range(rounds + 2):
+    for number in range(rounds + warm_up):
         draws.shuffle(order)
         for name in order:
             started = time.perf_counter()
             candidates[name]()
-            if number >= 2:
+            if number >= warm_up:
                 seconds[name].append(time.perf_counter() - started)
     return {name: Times(each) for name, each in seconds.items()}
 
