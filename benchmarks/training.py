@@ -1,7 +1,7 @@
 """How fast trials train: beside the authors' recipe, and beside a shell loop of processes.
 
-`python -m benchmarks.training` prints the tables of docs/results/training.md. Real MNIST and CIFAR-10
-images are used where `LRD_DATA_DIR` has them, else random ones of the same shape.
+`python -m benchmarks.training` prints the tables of docs/results/training.md. The images of MNIST
+and CIFAR-10 are real where `LRD_DATA_DIR` has them, else random ones of the same shape.
 """
 
 import argparse

@@ -60,12 +60,12 @@ class Batches:
             here = slice(start, start + batch_size)
             chosen = order[here]
             if crops is None:
-                images = self._images(self._train.index_select(0, chosen))
+                rows = self._train.index_select(0, chosen)
             else:
-                images = self._cropped(chosen, *crops[:, here])
-            if centres is not None:
-                images = cut_out(images, centres[:, here], self._cutout or 0)
-            yield images, self._train_labels.index_select(0, chosen)
+                rows = self._normalised(self._cropped(chosen, *crops[:, here]))
+            if self._cutout is not None:
+                rows = cut_out(rows, centres[:, here], self._cutout, self._channels)
+            yield self._images(rows), self._train_labels.index_select(0, chosen)
 
     def test(self, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
         """All test examples once, in stored order."""
@@ -84,17 +84,15 @@ class Batches:
         flips = torch.rand(count, generator=draws) < 0.5
         return torch.cat([shifts, flips.unsqueeze(0)]).to(self.device)
 
-    def _draw_centres(self, count: int, seed: int, epoch: int) -> Tensor | None:
+    def _draw_centres(self, count: int, seed: int, epoch: int) -> Tensor:
         """Row and column of the middle of each square that is cut out, `(2, n)`."""
-        if self._cutout is None:
-            return None
         draws = generator(seed, "cutout", epoch)
         sides = self.data.image_shape[1:]
         drawn = [torch.randint(side, (count,), generator=draws) for side in sides]
         return torch.stack(drawn).to(self.device)
 
     def _cropped(self, chosen: Tensor, down: Tensor, right: Tensor, flips: Tensor) -> Tensor:
-        """Padded images, each cropped at its own place and maybe flipped."""
+        """Rows of padded images, each cropped at its own place and maybe flipped."""
         pixel = self._channels
         _, height, width = self.data.image_shape
         whole, row, _ = self._train.stride()
@@ -107,7 +105,7 @@ class Batches:
         mirrored = self._images(rows).flip(3).permute(0, 2, 3, 1).flatten(2)
         both = torch.cat([rows, mirrored])
         numbers = torch.arange(len(chosen), device=self.device)
-        return self._images(self._normalised(both.index_select(0, numbers + len(chosen) * flips)))
+        return both.index_select(0, numbers + len(chosen) * flips)
 
     def _normalised(self, rows: Tensor) -> Tensor:
         return rows.float().div_(self.data.scale).sub_(self._mean).div_(self._std)
@@ -119,18 +117,22 @@ class Batches:
         return pixels.permute(0, 3, 1, 2)
 
 
-def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+def cut_out(rows: Tensor, centres: Tensor, side: int, channels: int) -> Tensor:
     """Squares of `side` pixels around `centres`, `(2, n)`, set to zero, the mean colour after
-    normalising (DeVries and Taylor, arXiv 1708.04552). What sticks out of an image is cut off."""
-    first, height, width = centres - side // 2, *images.shape[2:]
+    normalising (DeVries and Taylor, arXiv 1708.04552). What sticks out of an image is cut off.
 
-    def covered(start: Tensor, length: int) -> Tensor:
-        offset = torch.arange(length, device=images.device) - start.unsqueeze(1)
-        return (offset >= 0) & (offset < side)  # (n, length)
+    `rows`: `(n, h, w c)` float32; they are changed.
+    """
+    _, height, width = rows.shape
+    down, right = centres - side // 2
 
-    rows, columns = covered(first[0], height), covered(first[1], width)
-    square = rows.unsqueeze(2) & columns.unsqueeze(1)  # (n, h, w)
-    return images.masked_fill(square.unsqueeze(1), 0)
+    def covered(start: Tensor, size: int, length: int) -> Tensor:
+        offset = torch.arange(length, device=rows.device) - start.unsqueeze(1)
+        return (offset >= 0) & (offset < size)  # (n, length)
+
+    lines = covered(down, side, height).unsqueeze(2)
+    columns = covered(right * channels, side * channels, width).unsqueeze(1)
+    return rows.masked_fill_(lines & columns, 0)
 
 
 def _rows(images: Tensor) -> Tensor:

@@ -117,16 +117,25 @@ def test_gathering_by_numpy_and_by_torch_is_the_same() -> None:
     assert torch.equal(_gathered(windows, *places), windows[places])
 
 
+def as_rows(images: torch.Tensor) -> torch.Tensor:
+    """`(n, c, h, w)` as `(n, h, w c)`."""
+    return images.movedim(1, 3).flatten(2).clone()
+
+
+def as_images(rows: torch.Tensor) -> torch.Tensor:
+    return rows.unflatten(2, (6, 2)).movedim(3, 1)
+
+
 def test_a_cut_out_square_is_clipped_at_the_border() -> None:
     images = torch.ones(3, 2, 5, 6)
     centres = torch.tensor([[0, 2, 4], [0, 3, 5]])  # rows, columns
-    cut = cut_out(images, centres, 3)
+    cut = as_images(cut_out(as_rows(images), centres, 3, 2))
     expected = torch.ones(3, 2, 5, 6)
     expected[0, :, :2, :2] = 0
     expected[1, :, 1:4, 2:5] = 0
     expected[2, :, 3:, 4:] = 0
     assert torch.equal(cut, expected)
-    assert not cut_out(images, centres, 11)[1].any()
+    assert not cut_out(as_rows(images), centres, 11, 2)[1].any()
 
 
 def test_cutout_moves_no_crop_and_no_order_and_is_drawn_anew_in_each_epoch() -> None:
