@@ -43,6 +43,31 @@ def db_check() -> None:
     typer.echo("the database is at the newest schema")
 
 
+@db.command("copy")
+def db_copy(
+    source: Annotated[str, typer.Argument(help="Its SQLAlchemy URL, or a SQLite file.")],
+) -> None:
+    """Copy all that the database SOURCE holds into the empty one of LRD_DATABASE_URL."""
+    from sqlalchemy import make_url
+
+    import migrations
+    from service.settings import Settings
+    from service.store import copying
+    from service.store.session import Database
+
+    url = source if "://" in source else f"sqlite:///{source}"
+    file = make_url(url).database if url.startswith("sqlite") else None
+    if file is not None and not Path(file).is_file():
+        raise LRDError(f"there is no database at {file}")
+    with contextlib.closing(Database(url)) as theirs, _database() as ours:
+        for each in (theirs, ours):
+            migrations.upgrade(each.engine)
+        counts = copying.copy(theirs, ours)
+    for table, count in counts.items():
+        typer.echo(f"{table:<15} {count:>12,}")
+    typer.echo(f"copied; the trials' folders lie in {Settings().trials} from now on", err=True)
+
+
 DataDir = Annotated[
     Path | None, typer.Option(help="Where they lie; by default LRD_DATA_DIR, or ~/.cache/lrd.")
 ]
@@ -192,11 +217,18 @@ def _who() -> str:
 
 @contextlib.contextmanager
 def _database() -> Iterator[Any]:
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
     from service.settings import Settings
     from service.store.session import Database
 
     database = Database(Settings().database)
     try:
         yield database
+    except (OperationalError, ProgrammingError) as error:
+        said = str(error.orig).splitlines()[0]
+        raise LRDError(
+            f"the database answers: {said}. If it is new or of another version, run `lrd db upgrade`"
+        ) from None
     finally:
         database.close()

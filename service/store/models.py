@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {
         float: Double,
-        dict[str, Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON,
     }
 

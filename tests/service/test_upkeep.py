@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lrd_core.errors import DataNotFound
+from lrd_core.errors import DataNotFound, LRDError
 from service.cli import app
 from tests.lrd_core.voc_tree import voc_tree
 
@@ -42,3 +42,13 @@ def test_a_name_that_is_none_is_an_error(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["data", "fetch", "nothing", "--data-dir", str(tmp_path)])
     assert isinstance(answer.exception, DataNotFound)
     assert "one of mnist, cifar10" in str(answer.exception)
+
+
+def test_a_database_without_its_tables_is_said_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    answer = CliRunner().invoke(app, ["token", "create", "me"])
+    assert isinstance(answer.exception, LRDError)
+    assert str(answer.exception).startswith("the database answers: no such table: tokens. ")
+    assert "`lrd db upgrade`" in str(answer.exception)

@@ -1,0 +1,68 @@
+"""A whole database copied into an empty one: a laptop's SQLite file moves up to PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Integer, Table, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from lrd_core.errors import LRDError
+from service.store import leases
+from service.store.models import Base, Lease
+from service.store.session import Database
+
+ROWS = 2000
+"""So many are in memory at a time."""
+
+
+def copy(source: Database, target: Database) -> dict[str, int]:
+    """Copy every row, and give each table's number of them. Both are at the newest schema.
+
+    All of it is one transaction of the target: an interrupted copy leaves it empty. Who leads is
+    not copied; ids stay, and with them addresses, cursors and the folders of the trials.
+
+    Raises:
+        LRDError: the target has rows; or a dispatcher works on the source, which would go on
+            changing it.
+    """
+    tables = [table for table in Base.metadata.sorted_tables if table.name != Lease.__tablename__]
+    with source.read() as reading, target.write() as writing:
+        leader = leases.current(reading)
+        if leader is not None:
+            raise LRDError(
+                f"process {leader.pid} on {leader.host} dispatches from the source: stop the "
+                "service there first, so that nothing is recorded that the copy would lack"
+            )
+        for table in tables:
+            if writing.execute(select(table).limit(1)).first() is not None:
+                raise LRDError(
+                    f"the target has rows in its table {table.name} already: a copy goes into an "
+                    "empty database (`lrd sweep export` and `import` move single sweeps)"
+                )
+        return {table.name: _copy(reading, writing, table) for table in tables}
+
+
+def _copy(reading: Session, writing: Session, table: Table) -> int:
+    count = 0
+    for rows in _chunks(reading, table):
+        writing.execute(insert(table), rows)
+        count += len(rows)
+    if count and writing.get_bind().dialect.name == "postgresql":
+        _continue_numbers(writing, table)
+    return count
+
+
+def _chunks(reading: Session, table: Table) -> Iterator[list[dict[str, Any]]]:
+    ordered = select(table).order_by(*table.primary_key)
+    for rows in reading.execute(ordered, execution_options={"yield_per": ROWS}).partitions():
+        yield [dict(row._mapping) for row in rows]
+
+
+def _continue_numbers(writing: Session, table: Table) -> None:
+    """Ids that came with their rows do not move the sequence that gives the next one."""
+    own = table.autoincrement_column
+    if own is None or not isinstance(own.type, Integer):
+        return
+    newest = writing.scalar(select(func.max(own)))
+    sequence = text("select setval(pg_get_serial_sequence(:table, :column), :newest)")
+    writing.execute(sequence, {"table": table.name, "column": own.name, "newest": newest})

