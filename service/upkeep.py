@@ -228,7 +228,7 @@ def _database() -> Iterator[Any]:
     except (OperationalError, ProgrammingError) as error:
         said = str(error.orig).splitlines()[0]
         raise LRDError(
-            f"the database answers: {said}. If it is new or of another version, run `lrd db upgrade`"
+            f"the database answers: {said}. If it is new or of an older version, `lrd db upgrade`"
         ) from None
     finally:
         database.close()

@@ -52,7 +52,7 @@ class Compose:
         """`stand_ins`: the commands of services that have none in the file, but in an image."""
         self._path = f"{Path(sys.executable).parent}:{_postgres()}:{os.environ['PATH']}"
         self._services: dict[str, Any] = yaml.safe_load(file.read_text())["services"]
-        self._folder, self._stand_ins = folder, stand_ins
+        self.folder, self._stand_ins = folder, stand_ins
         self._said = ""
         """By the last health check."""
         self._prefix = f"lrd-{os.getpid()}"
@@ -117,7 +117,7 @@ class Compose:
 
     def log(self, name: str) -> str:
         """What an instance has written."""
-        return (self._folder / f"{name}.log").read_text()
+        return (self.folder / f"{name}.log").read_text()
 
     def down(self) -> None:
         """End everything, and take the network away."""
@@ -163,20 +163,20 @@ class Compose:
 
     def _environment(self, service: str) -> dict[str, str]:
         """What the file says, with its volumes and secrets where they are here."""
-        inherited = {"PATH": self._path, "HOME": str(self._folder), "PGHOST": "127.0.0.1"}
+        inherited = {"PATH": self._path, "HOME": str(self.folder), "PGHOST": "127.0.0.1"}
         said = self._services[service].get("environment", {})
         return inherited | {name: self._here(str(value)) for name, value in said.items()}
 
     def _here(self, text: str) -> str:
         text = re.sub(r"^/run/secrets/", f"{self._secrets}/", text)
-        return re.sub(r"^/var/lrd", str(self._folder), text)
+        return re.sub(r"^/var/lrd", str(self.folder), text)
 
     def _start(self, container: Container) -> None:
         how = self._services[container.service]
         command = how.get("command") or self._stand_ins[container.service]
         # Each machine has a /tmp/ray of its own; its first process ends, and all others with it.
         inside = f"hostname {container.name}; mkdir -p /tmp/ray; mount -t tmpfs ray /tmp/ray; "
-        with (self._folder / f"{container.name}.log").open("ab") as log:
+        with (self.folder / f"{container.name}.log").open("ab") as log:
             container.process = subprocess.Popen(
                 ["ip", "netns", "exec", container.namespace, "unshare", "--mount", "--uts", "--pid",
                  "--fork", "--kill-child", "--mount-proc", "sh", "-c", f'{inside} "$@"; exit $?',
@@ -238,7 +238,8 @@ def postgres_stand_in(folder: Path, password: Path) -> list[str]:
     script = f"""
         set -e
         test -e {data}/PG_VERSION || {{
-          initdb --pgdata={data} --username=lrd --encoding=UTF8 --pwfile={password} --auth=scram-sha-256
+          initdb --pgdata={data} --username=lrd --pwfile={password} \\
+            --encoding=UTF8 --auth=scram-sha-256
           echo 'host all all all scram-sha-256' >> {data}/pg_hba.conf
           echo 'create database lrd' | postgres --single -D {data} postgres
         }}
