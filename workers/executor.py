@@ -5,6 +5,7 @@ out-of-memory never end. Tries are counted in the trials table.
 """
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,12 @@ from lrd_core.trial_folder import stop_name, trial_folder
 from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
+
+LINGER_SECONDS = 0.005
+"""How long a message waits for others; a commit takes about as long."""
+IDLE_WORKERS = 64
+"""Ray ends idle workers beyond this number after a second; by default, beyond that of the CPUs: where
+trials share one, each would find its worker gone and wait 3 s for the next to import torch."""
 
 Key = tuple[int, int]
 """(trial, attempt)"""
@@ -33,6 +40,7 @@ class RayExecutor:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
         ray.init(address, **options)
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
@@ -60,16 +68,19 @@ class RayExecutor:
         self._streams[stream] = (trial_id, attempt)
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
-        """What the trials have yielded, waiting up to `timeout` seconds for the first message."""
+        """What the trials have yielded, waiting up to `timeout` seconds for the first message, and
+        a moment for others: what is heard together costs one commit together."""
         messages: list[tuple[int, int, Message]] = []
+        until = time.monotonic() + timeout
         while self._streams:
             ready, _ = ray.wait(list(self._streams), num_returns=len(self._streams), timeout=0)
             if not ready:
-                if messages:
-                    break
-                ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=timeout)
+                left = max(0.0, until - time.monotonic())
+                ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=left)
                 if not ready:
                     break
+            if not messages:
+                until = time.monotonic() + LINGER_SECONDS
             for stream in ready:
                 trial_id, attempt = self._streams[stream]
                 message = self._next(stream)

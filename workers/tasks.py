@@ -46,7 +46,7 @@ def run_trial(
     import torch
 
     from lrd_core import checkpoint
-    from lrd_core.environment import fingerprint, pick_device, pin
+    from lrd_core.environment import fingerprint, pin
     from lrd_core.errors import TrialError
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
@@ -56,7 +56,7 @@ def run_trial(
     try:
         spec = TrialSpec.parse(document)
         pin(spec)
-        device = torch.device("cpu") if not spec.resources.num_gpus else pick_device()
+        device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(device)}
         log.write(f"attempt {attempt} starts: {environment}")
@@ -102,6 +102,30 @@ def run_trial(
     else:
         log.end(f"done; the weights' SHA-256 is {weights}")
         yield "ended", None, None, weights
+    finally:
+        # The process is kept, and others use the GPU now.
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
+
+
+def _gpu() -> Any:
+    """The GPU that Ray gave to this trial, or the CPU where there is none.
+
+    CUDA reads CUDA_VISIBLE_DEVICES once a process, and this one is kept for later trials, to which
+    Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number.
+    """
+    import torch
+
+    from lrd_core.environment import pick_device
+
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+    if first.isdigit():  # else the name of a part of a GPU, which has no number
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    device = pick_device()
+    if device.type == "cuda" and first.isdigit():
+        device = torch.device("cuda", int(first))
+        torch.cuda.set_device(device)
+    return device
 
 
 def _leave_paths(spec: Any, folder: TrialFolder) -> None:
