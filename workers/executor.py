@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 LINGER_SECONDS = 0.005
 """How long a message waits for others; a commit takes about as long."""
 IDLE_WORKERS = 64
-"""Ray ends idle workers beyond this number after a second; by default, beyond that of the CPUs: where
-trials share one, each would find its worker gone and wait 3 s for the next to import torch."""
+"""Ray ends idle workers beyond this number after a second; by default, beyond that of the CPUs.
+Where trials share a CPU, each would wait 3 s for a new worker to import torch."""
 
 Key = tuple[int, int]
 """(trial, attempt)"""
