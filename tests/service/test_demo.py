@@ -2,8 +2,10 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_demo_leaves_its_table_and_figures_and_nothing_running(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_the_demo_leaves_its_table_and_figures_and_nothing_running(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # Not in pytest's folder: Ray's sockets must have short names.
+    scratch = Path(tempfile.mkdtemp(prefix="lrd-test-"))
+    request.addfinalizer(lambda: shutil.rmtree(scratch, ignore_errors=True))
     done = subprocess.run(
         [sys.executable, "-m", "service.demo"], cwd=tmp_path, timeout=280,
         env=os.environ | {"TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
