@@ -76,6 +76,22 @@ def test_a_file_of_more_than_400_lines_has_a_reason() -> None:
     assert long - LONG.keys() == set()
 
 
+SLEEPS = {
+    "tests/chaos/faults.py": "the pauses between faults are what is drawn",
+    "tests/chaos/world.py": "how long a database stays down",
+}
+
+
+def test_no_test_sleeps() -> None:
+    """What another process does is waited for by `tests.waiting`, no longer than needed."""
+    found = {
+        str(path)
+        for path in TRACKED
+        if path.parts[0] == "tests" and re.search(r"\bsleep\(", (ROOT / path).read_text())
+    }
+    assert found - {"tests/test_tree.py"} == SLEEPS.keys()
+
+
 def test_the_sentence_is_the_same_wherever_it_stands() -> None:
     def sentence(path: str) -> str:
         text = (ROOT / path).read_text().replace("\n> ", " ").replace("\n", " ")
