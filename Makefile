@@ -26,7 +26,7 @@ check: install
 	$(BIN)/python docs/generate.py --check
 
 docs: install  ## the documentation, in site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 audit: install  ## known vulnerabilities of what requirements.lock names
 	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps
