@@ -29,7 +29,7 @@ coverage: install  ## which lines the tests leave out; the slow tests are not as
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 docs: install  ## the documentation, in site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: install  ## dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -208,7 +208,7 @@ def fresh(what: str, threads: int, *words: str, cache: str | None = None) -> str
     """The output of this module in a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     if cache is not None:
-        environment["TORCHINDUCTOR_CACHE_DIR"] = cache
+        environment["XDG_CACHE_HOME"] = cache
     command = [sys.executable, "-m", "benchmarks.optimizers", "--part", what, *words]
     command += ["--threads", str(threads)]
     result = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)

@@ -40,7 +40,7 @@ class Execution(Spec):
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: Literal["auto", "on", "off"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    """Whether learning-rate dropout is compiled: `auto`, where the trial is long enough to pay."""
+    """Whether learning-rate dropout has kernels: `auto`, on a CPU and in a GPU's long trials."""
 
 
 class TrialSpec(Config):

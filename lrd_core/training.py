@@ -58,7 +58,7 @@ class TrainState:
             spec.optimizer,
             model.parameters(),
             seed=derive(spec.seed, "learning rate dropout"),
-            compile=_compiles(spec, task, model),
+            compile=_compiles(spec, task, model, device),
         )
         apply_gradient_regularizers(
             optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
@@ -135,8 +135,8 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
     return {name: float(brought.get(name, value)) for name, value in metrics.items()}
 
 
-def _compiles(spec: TrialSpec, task: Task, model: nn.Module) -> bool:
+def _compiles(spec: TrialSpec, task: Task, model: nn.Module, device: torch.device) -> bool:
     if spec.execution.compile != "auto":
         return spec.execution.compile == "on"
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return worth_compiling(spec.epochs * task.steps_per_epoch, parameters)
+    return worth_compiling(spec.epochs * task.steps_per_epoch, parameters, device)

@@ -144,8 +144,10 @@ def warm_up() -> None:
     import torch
 
     import lrd_core.training  # noqa: F401
+    from lrd_core.optim import kernels
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
+    kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
 
 
 class _Log:

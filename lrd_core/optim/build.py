@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from lrd_core import configuration as specs
 from lrd_core import plugins
+from lrd_core.optim import kernels
 from lrd_core.optim.fused import (
     FusedAdam,
     FusedAMSGrad,
@@ -20,24 +21,24 @@ from lrd_core.optim.fused import (
     fits,
 )
 from lrd_core.optim.hooks import learning_rate_dropout, restores_by_kernel
-from lrd_core.optim.restore import cannot_compile
 
 Form = Literal["universal", "universal compiled", "fused"]
 
 log = logging.getLogger(__name__)
 
 WORTH_COMPILING = 10**10
-"""Steps × parameters from which on `auto` compiles. On the two cores where it was measured, the
-universal form takes 3 ns more for each, so 30 s in all; compiling takes 5 to 25 s."""
+"""Steps × parameters from which on `auto` compiles on a GPU; not measured. torch.compile takes 5 to
+25 s there, in each process that has not compiled before."""
 
 
-def worth_compiling(steps: int, parameters: int) -> bool:
+def worth_compiling(steps: int, parameters: int, device: torch.device) -> bool:
     """Whether a trial of so many steps is long enough for its compiled form to pay.
 
-    It asks for nothing that the arms of a comparison differ in: not for `keep_prob`, not for the
-    optimizer. So an arm and its baseline are computed alike.
+    On a CPU every trial is: its kernels are built once a machine, in a second or two. Nothing is
+    asked for that the arms of a comparison differ in: not `keep_prob`, not the optimizer. So an arm
+    and its baseline are computed alike.
     """
-    return steps * parameters >= WORTH_COMPILING
+    return device.type == "cpu" or steps * parameters >= WORTH_COMPILING
 
 
 def build_optimizer(
@@ -63,8 +64,7 @@ def build_optimizer(
     parameters = list(params)
     if compile:
         form = _fused_form(spec, parameters)
-        device, dtype = parameters[0].device, parameters[0].dtype
-        reason = form.cannot_run(device, dtype) if form else cannot_compile(device)
+        reason = kernels.cannot_run(parameters[0].device)
         if reason is not None:
             compile = False
             log.warning("learning-rate dropout is not compiled on this machine: %s", reason)

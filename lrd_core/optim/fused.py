@@ -1,4 +1,4 @@
-"""The fused form: the paper's five optimizers with the mask inside one compiled kernel a tensor.
+"""The fused form: the paper's five optimizers with the mask inside the kernel that makes the step.
 
 They are torch's own classes but for `step`: parameter groups, schedulers and state are the same, so
 that a state saved by this form goes on in the universal one, and the other way round. The masks are
@@ -15,6 +15,7 @@ from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
 from lrd_core.optim import kernels
+from lrd_core.optim.kernels import Move, Scalars
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.steps import refuse_sparse
 
@@ -29,7 +30,8 @@ class FusedOptimizer(Optimizer):
     `step()` raises RuntimeError, before anything has changed, for a sparse gradient.
     """
 
-    kernel: ClassVar[Callable[..., None]]
+    rule: ClassVar[str]
+    """Its name among the kernels."""
     moments: ClassVar[tuple[str, ...]]
     """Their names in torch's state."""
     unknown: ClassVar[tuple[str, ...]] = ()
@@ -44,13 +46,6 @@ class FusedOptimizer(Optimizer):
         for group in self.param_groups:
             for name in ("keep_prob", "lrd_seed", "lrd_step"):
                 group.setdefault(name, self.defaults[name])
-
-    @classmethod
-    def cannot_run(cls, device: torch.device, dtype: torch.dtype) -> str | None:
-        """None, or why it does not run here, e.g. for want of a compiler. Compiles the kernel."""
-        parameter = torch.zeros(2, dtype=dtype, device=device, requires_grad=True)
-        parameter.grad = torch.zeros_like(parameter)
-        return kernels.failure(cls([parameter], lr=1.0).step)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; the new parameters' positions come after all others'."""
@@ -72,26 +67,21 @@ class FusedOptimizer(Optimizer):
             Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
             for group in self.param_groups
         ]
-        kernel, position = kernels.compiled(type(self).kernel), 0
+        moves, position = [], 0
         for group, draw in zip(self.param_groups, draws, strict=True):
-            moving: dict[torch.device, list[tuple[int, Tensor]]] = {}
+            scalars: dict[int, Scalars] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    moving.setdefault(parameter.device, []).append((position, parameter))
-                position += parameter.numel()
-            for device, here in moving.items():
-                firsts, parameters = zip(*here, strict=True)
-                places = kernels.places_of(draw, list(firsts), device)
-                known: dict[Any, Tensor] = {}
-                for parameter, place in zip(parameters, places, strict=True):
                     moments, count = self._state(parameter)
-                    key = (count, parameter.dtype)
-                    if key not in known:
-                        scalars = torch.tensor(self.scalars(group, count), dtype=parameter.dtype)
-                        known[key] = scalars.to(device, non_blocking=True)
-                    tensors = kernels.loops(parameter, parameter, parameter.grad, *moments)
-                    kernel(*tensors, known[key], place)
-                increment_version(parameters)  # for autograd, which did not see the kernel
+                    if count not in scalars:
+                        scalars[count] = self.scalars(group, count)
+                    moves.append(
+                        Move(parameter, parameter.grad, moments, scalars[count], draw, position)
+                    )
+                position += parameter.numel()
+        kernels.step(self.rule, moves)
+        increment_version([move.tensor for move in moves])  # for autograd, which saw no kernel
+        for group in self.param_groups:
             group["lrd_step"] += 1
         return loss
 
@@ -122,56 +112,60 @@ class FusedOptimizer(Optimizer):
         state["step"] += 1
         return [state[name] for name in self.moments], int(state["step"])
 
-    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
-        """The numbers that a kernel needs, in the order of `kernels.RATE` and so on."""
+    def scalars(self, group: dict[str, Any], step: int) -> Scalars:
+        """What the rule needs in a parameter's step of this number."""
         raise NotImplementedError
 
 
 class FusedSGDM(FusedOptimizer, torch.optim.SGD):
     """SGD with momentum; no dampening, no Nesterov momentum."""
 
-    kernel = kernels.sgdm
+    rule = "sgdm"
     moments = ("momentum_buffer",)
     unknown = ("dampening", "nesterov")
 
-    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
-        return [group["lr"], group["weight_decay"], group["momentum"]]
+    def scalars(self, group: dict[str, Any], step: int) -> Scalars:
+        return Scalars(group["lr"], group["weight_decay"], first=group["momentum"])
 
 
 class FusedRMSprop(FusedOptimizer, torch.optim.RMSprop):
     """RMSprop without momentum, not centred."""
 
-    kernel = kernels.rmsprop
+    rule = "rmsprop"
     moments = ("square_avg",)
     unknown = ("momentum", "centered")
 
-    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+    def scalars(self, group: dict[str, Any], step: int) -> Scalars:
         alpha = group["alpha"]
-        return [group["lr"], group["weight_decay"], 0.0, 0.0, alpha, 1 - alpha, group["eps"]]
+        return Scalars(
+            group["lr"], group["weight_decay"],
+            second=alpha, second_rest=1 - alpha, eps=group["eps"],
+        )  # fmt: skip
 
 
 class _AdamLike(FusedOptimizer):
     moments: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
     unknown: ClassVar[tuple[str, ...]] = ("decoupled_weight_decay",)
 
-    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+    def scalars(self, group: dict[str, Any], step: int) -> Scalars:
         beta1, beta2 = group["betas"]
-        decays = beta1, 1 - beta1, beta2, 1 - beta2
-        unbias = 1 / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-        return [group["lr"], group["weight_decay"], *decays, group["eps"], *unbias, 0.0]
+        return Scalars(
+            group["lr"], group["weight_decay"], beta1, 1 - beta1, beta2, 1 - beta2, group["eps"],
+            unbias_first=1 / (1 - beta1**step), unbias_second=1 / math.sqrt(1 - beta2**step),
+        )  # fmt: skip
 
 
 class FusedAdam(_AdamLike, torch.optim.Adam):
     """Adam with coupled weight decay."""
 
-    kernel = kernels.adam
+    rule = "adam"
     unknown = ("amsgrad", "decoupled_weight_decay")
 
 
 class FusedAMSGrad(_AdamLike, torch.optim.Adam):
     """Adam with the running maximum of its second moment."""
 
-    kernel = kernels.amsgrad
+    rule = "amsgrad"
     moments = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(self, params: Any, **options: Any) -> None:
@@ -181,16 +175,17 @@ class FusedAMSGrad(_AdamLike, torch.optim.Adam):
 class FusedRAdam(_AdamLike, torch.optim.RAdam):
     """Rectified Adam."""
 
-    kernel = kernels.radam
+    rule = "radam"
 
-    def scalars(self, group: dict[str, Any], step: int) -> list[float]:
+    def scalars(self, group: dict[str, Any], step: int) -> Scalars:
         numbers, beta2 = super().scalars(group, step), group["betas"][1]
         limit = 2 / (1 - beta2) - 1
         length = limit - 2 * step * beta2**step / (1 - beta2**step)
         if length > 5:
-            numbers[kernels.RECTIFIER] = math.sqrt(
+            rectifier = math.sqrt(
                 (length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length)
             )
+            return numbers._replace(rectifier=rectifier)
         return numbers
 
 

@@ -19,14 +19,10 @@ Placed = tuple[int, tuple[Tensor, ...]]
 """The position of the first element, and tensors of one shape."""
 
 
-_WORTH_A_KERNEL = 8192
-"""Elements. A call of a compiled kernel costs as much as all of these in a shared window."""
-
-
 def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False) -> None:
     """Give each first tensor the second one's values where `draw` drops; the second is used up.
 
-    `compiled`: by a kernel that hashes and restores in one pass, where the layout allows it.
+    `compiled`: by a kernel that hashes and restores in one pass, where it knows the layout.
     """
     if draw.keeps_none:
         for _, (new, old) in new_and_old:
@@ -40,30 +36,18 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
             new.addcmul_(dropped, old.sub_(new))
 
 
-def cannot_compile(device: torch.device) -> str | None:
-    """None, or why `compiled` does not go here, e.g. for want of a compiler; compiles to know."""
-    new = torch.zeros(1, 1, 2, dtype=torch.int32, device=device)
-    (place,) = kernels.places_of(Draw.of(0, 1, 0.5), [0], device)
-    return kernels.failure(lambda: kernels.compiled(kernels.restore)(new, new.clone(), place))
-
-
 def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
-    """Restores the large tensors; the others are given back."""
+    """Restores what the kernels know; the rest is given back."""
+    known: list[kernels.Masked] = []
     others: list[Placed] = []
-    large: dict[torch.device, list[Placed]] = {}
     for placed in new_and_old:
-        new, old = placed[1]
+        position, (new, old) = placed
         alike = kernels.fits(new) and new.stride() == old.stride()
-        if alike and new.element_size() in _INTEGERS and new.numel() >= _WORTH_A_KERNEL:
-            large.setdefault(new.device, []).append(placed)
+        if alike and new.element_size() in _INTEGERS:
+            known.append(kernels.Masked(new, old, draw, position))
         else:
             others.append(placed)
-    kernel = kernels.compiled(kernels.restore)
-    for device, here in large.items():
-        places = kernels.places_of(draw, [first for first, _ in here], device)
-        for (_, (new, old)), place in zip(here, places, strict=True):
-            integers = _INTEGERS[new.element_size()]
-            kernel(*kernels.loops(new, new, old, dtype=integers), place)
+    kernels.restore(known)
     return others
 
 

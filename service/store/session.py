@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Double, Engine, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Double,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
@@ -22,6 +32,8 @@ POSTGRES_OPTIONS = (
     "-c idle_in_transaction_session_timeout=5s -c lock_timeout=15s -c statement_timeout=60s"
 )
 """A process that hangs in the middle of a transaction must not hold its locks for ever."""
+IDLE_IN_TRANSACTION = "25P03"
+"""SQLSTATE of a transaction that PostgreSQL ended for this."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as a SQL function
@@ -58,13 +70,7 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = _sqlite_engine(str(parsed))
         else:
-            self.engine = create_engine(
-                parsed,
-                pool_pre_ping=True,
-                pool_size=10,
-                max_overflow=10,
-                connect_args={"options": POSTGRES_OPTIONS, "connect_timeout": 10},
-            )
+            self.engine = _postgres_engine(parsed)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -96,6 +102,28 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _postgres_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=10,
+        connect_args={"options": POSTGRES_OPTIONS, "connect_timeout": 10},
+    )
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def ended(context: ExceptionContext) -> BaseException | None:
+        # The server ended a transaction that had hung. For psycopg that is an internal error; it is
+        # a connection that is gone, after which everybody here tries again.
+        error = context.original_exception
+        if getattr(error, "sqlstate", None) != IDLE_IN_TRANSACTION:
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, error, connection_invalidated=True)
+
+    return engine
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -1,53 +1,76 @@
-"""What torch.compile makes one pass over memory of: the mask's hash, and a whole step with it.
+"""The kernels of a GPU: what torch.compile makes one pass over memory of.
 
 Pure torch on what `loops` gives; moments and parameters are changed in place. Each kernel is
 compiled once for tensors of every size, in each of two layouts. What changes from step to step
 comes in small tensors, so that nothing is compiled anew: `place`, int32, says where the mask is
-(see `places_of`), and `scalars`, of the parameters' type, holds the numbers named below.
+(see `_places`), and `scalars`, of the parameters' type, holds `Scalars` in its order.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lrd_core.optim.kernels.moves import Masked, Move, Scalars, laid_out_like, shape_in_memory
 from lrd_core.optim.mask import Draw, signed32
 
 RATE, DECAY, FIRST, FIRST_REST, SECOND, SECOND_REST, EPS, UNBIAS_FIRST, UNBIAS_SECOND, RECTIFIER = (
-    range(10)
+    range(len(Scalars._fields))
 )
-"""Learning rate, weight decay, the decay of φ and 1 minus it, that of ψ and 1 minus it, ε, Adam's
-two corrections of bias as factors, and RAdam's rectifier (0: not yet)."""
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def step(rule: str, moves: Sequence[Move]) -> None:
+    """One step of all, a kernel a tensor."""
+    device, kernel = moves[0].tensor.device, compiled(RULES[rule])
+    known: dict[Any, Tensor] = {}
+    for move, place in zip(moves, _places(moves), strict=True):
+        like, key = move.tensor, (move.scalars, move.tensor.dtype)
+        if key not in known:
+            scalars = torch.tensor(move.scalars, dtype=like.dtype)
+            known[key] = scalars.to(device, non_blocking=True)
+        kernel(*loops(like, like, move.gradient, *move.moments), known[key], place)
+
+
+def restore(tensors: Sequence[Masked]) -> None:
+    """The old bits of all that is dropped, a kernel a tensor."""
+    kernel = compiled(put_back)
+    for masked, place in zip(tensors, _places(tensors), strict=True):
+        integers = _INTEGERS[masked.tensor.element_size()]
+        kernel(*loops(masked.tensor, masked.tensor, masked.old, dtype=integers), place)
+
+
+def prepare(device: torch.device) -> None:
+    """Compile something, or raise for want of a compiler."""
+    new = torch.zeros(2, dtype=torch.int32, device=device)
+    restore([Masked(new, new.clone(), Draw.of(0, 1, 0.5), 0)])
+
+
+# --- how they are compiled and called -------------------------------------------------------------
 
 
 @functools.cache
 def compiled(kernel: Callable[..., None]) -> Callable[..., None]:
     """`kernel` as one machine loop; it takes seconds when first called."""
-    # Otherwise the size of the first tensor decides whether threads are used, for good, and by way
-    # of the cache on disk for other processes too: a small one made later ones twice as slow.
-    options: dict[str, Any] = {"cpp.dynamic_threads": True}
-    result: Callable[..., None] = torch.compile(
-        kernel, fullgraph=True, dynamic=True, options=options
-    )
+    result: Callable[..., None] = torch.compile(kernel, fullgraph=True, dynamic=True)
     return result
 
 
-def places_of(draw: Draw, firsts: list[int], device: torch.device) -> list[Tensor]:
-    """For each first position `(5,)` int32: it, two keys, the greatest hash kept, whether any is.
+def _places(parts: Sequence[Move] | Sequence[Masked]) -> list[Tensor]:
+    """For each `(5,)` int32: its first position, two keys, the greatest hash kept, whether any is.
 
     All go to the device in one copy. They are no views of it (see `loops`).
     """
-    greatest = max(draw.threshold - 1, 0) - 2**31
-    words = [draw.key1, draw.key2, greatest, int(not draw.keeps_none)]
-    rows = torch.tensor([[signed32(first), *words] for first in firsts], dtype=torch.int32)
-    return [row.clone() for row in rows.to(device, non_blocking=True)]
-
-
-def fits(tensor: Tensor) -> bool:
-    """Whether `loops` takes it."""
-    return tensor.is_contiguous() or _is_channels_last(tensor)
+    rows = []
+    for part in parts:
+        draw = part.draw
+        greatest = max(draw.threshold - 1, 0) - 2**31
+        words = [draw.key1, draw.key2, greatest, int(not draw.keeps_none)]
+        rows.append([signed32(part.position), *words])
+    table = torch.tensor(rows, dtype=torch.int32).to(parts[0].tensor.device, non_blocking=True)
+    return [row.clone() for row in table]
 
 
 def loops(like: Tensor, *tensors: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
@@ -56,20 +79,19 @@ def loops(like: Tensor, *tensors: Tensor, dtype: torch.dtype | None = None) -> l
     A contiguous tensor is `(1, 1, elements)`. What is changed in them changes in the tensors, but
     for one that is not laid out like `like`. `dtype`, of the same width, reads the bits otherwise.
     """
-    if like.is_contiguous():
-        shape, memory_format = (1, 1, like.numel()), torch.contiguous_format
-    else:
-        outer, channels, *sides = like.shape
-        shape, memory_format = (outer, sides[0] * sides[1], channels), torch.channels_last
+    shape = shape_in_memory(like)
     strides = (shape[1] * shape[2], shape[2], 1)
     results = []
     for tensor in tensors:
-        ordered = tensor.contiguous(memory_format=memory_format)
+        ordered = laid_out_like(tensor, like)
         # Not a view: a kernel is compiled anew for each shape of what its arguments are views of.
         same = torch.empty(0, dtype=dtype or tensor.dtype, device=tensor.device)
         storage, start = ordered.untyped_storage(), ordered.storage_offset()
         results.append(same.set_(storage, start, shape, strides))
     return results
+
+
+# --- the kernels ----------------------------------------------------------------------------------
 
 
 def kept(like: Tensor, place: Tensor) -> Tensor:
@@ -93,7 +115,7 @@ def kept(like: Tensor, place: Tensor) -> Tensor:
     return (x <= place[3]) & (place[4] != 0)
 
 
-def restore(new: Tensor, old: Tensor, place: Tensor) -> None:
+def put_back(new: Tensor, old: Tensor, place: Tensor) -> None:
     """The old value where the mask is 0; both are given as integers, so that no bit changes."""
     new.copy_(torch.where(kept(new, place), new, old))
 
@@ -146,14 +168,10 @@ def _count(number: int, place: Tensor) -> Tensor:
     return torch.arange(number, dtype=torch.int32, device=place.device)
 
 
-def _is_channels_last(tensor: Tensor) -> bool:
-    return tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-
-
-def failure(action: Callable[[], Any]) -> str | None:
-    """Do `action`, which compiles; None, or in words why it cannot be done here."""
-    try:
-        action()
-    except Exception as error:  # there are many ways of having no compiler
-        return str(error).strip().partition("\n")[0] or type(error).__name__
-    return None
+RULES: dict[str, Callable[..., None]] = {
+    "sgdm": sgdm,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "amsgrad": amsgrad,
+    "radam": radam,
+}

@@ -1,0 +1,79 @@
+"""What a kernel is given: one tensor's part in a step."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrd_core.optim.mask import Draw
+
+
+class Scalars(NamedTuple):
+    """The numbers of a step, of which each rule knows some; the kernels rely on their order."""
+
+    rate: float
+    decay: float
+    """Weight decay, coupled."""
+    first: float = 0.0
+    """The decay of φ; for SGDM the momentum."""
+    first_rest: float = 0.0
+    """1 minus it."""
+    second: float = 0.0
+    """The decay of ψ."""
+    second_rest: float = 0.0
+    """1 minus it."""
+    eps: float = 0.0
+    unbias_first: float = 1.0
+    unbias_second: float = 1.0
+    """Adam's two corrections of bias, as factors of m and of √v."""
+    rectifier: float = 0.0
+    """RAdam's; 0: not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A parameter of float32 or float64 that `fits`, and what moves it."""
+
+    tensor: Tensor
+    gradient: Tensor
+    """Of any layout."""
+    moments: list[Tensor]
+    """Laid out as the parameter is."""
+    scalars: Scalars
+    draw: Draw
+    position: int
+    """Of the first element in the mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A tensor after a step, of 1 to 8 bytes an element, that `fits`."""
+
+    tensor: Tensor
+    old: Tensor
+    """Before the step, in the same layout."""
+    draw: Draw
+    position: int
+    """Of the first element in the mask."""
+
+
+def fits(tensor: Tensor) -> bool:
+    """Whether the kernels know its layout: contiguous or channels-last."""
+    return tensor.is_contiguous() or (
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def shape_in_memory(tensor: Tensor) -> tuple[int, int, int]:
+    """`(outer, places, channels)` in the order of memory; `(1, 1, elements)` where contiguous."""
+    if tensor.is_contiguous():
+        return 1, 1, tensor.numel()
+    outer, channels, height, width = tensor.shape
+    return outer, height * width, channels
+
+
+def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """`tensor`, or a copy of it in the layout of `like`."""
+    memory_format = torch.contiguous_format if like.is_contiguous() else torch.channels_last
+    return tensor.contiguous(memory_format=memory_format)

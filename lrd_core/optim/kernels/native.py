@@ -1,0 +1,158 @@
+"""The kernels of a CPU: `native.cpp`, built once a machine, one call for all tensors of a step.
+
+Written by hand, because torch.compile's loops take half as long again: its vectors of positions are
+built element by element, and it has one call a tensor (docs/decisions/forms-of-the-optimizer.md).
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrd_core.optim.kernels.moves import Masked, Move, laid_out_like, shape_in_memory
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC",
+    # Without these two a root or a choice between two values keeps a loop from being vectorised.
+    # Neither changes a value; -ffast-math would.
+    "-fno-math-errno", "-fno-trapping-math",
+)  # fmt: skip
+RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
+"""In the order of `STEPS` in the source."""
+
+
+def step(rule: str, moves: Sequence[Move]) -> None:
+    """One step of all, each type in one call."""
+    for dtype in (torch.float32, torch.float64):
+        here = [move for move in moves if move.tensor.dtype == dtype]
+        if not here:
+            continue
+        # Named, so that a copy made for its layout lives until the call is over.
+        gradients = [laid_out_like(move.gradient, move.tensor) for move in here]
+        tensors = [
+            (move.tensor, gradient, *move.moments)
+            for move, gradient in zip(here, gradients, strict=True)
+        ]
+        _library().lrd_step(
+            RULES.index(rule),
+            dtype == torch.float64,
+            len(here),
+            _addresses(tensors, 5),
+            _places(here),
+            np.array([move.scalars for move in here], np.float64),
+            torch.get_num_threads(),
+        )
+
+
+def restore(tensors: Sequence[Masked]) -> None:
+    """The old bits of all that is dropped, each width in one call."""
+    for log2_bytes in range(4):
+        here = [each for each in tensors if each.tensor.element_size() == 1 << log2_bytes]
+        if here:
+            _library().lrd_restore(
+                log2_bytes,
+                len(here),
+                _addresses([(each.tensor, each.old) for each in here], 2),
+                _places(here),
+                torch.get_num_threads(),
+            )
+
+
+def prepare(device: torch.device) -> None:
+    """Build and load them, or raise for want of a compiler."""
+    _library()
+
+
+def _addresses(tensors: Sequence[tuple[Tensor, ...]], width: int) -> Any:
+    """`(tensors, width)` int64; 0 for the moments that a rule has not."""
+    addresses = np.zeros((len(tensors), width), np.int64)
+    rows = [[tensor.data_ptr() for tensor in row] for row in tensors]
+    addresses[:, : len(rows[0])] = rows
+    return addresses
+
+
+def _places(parts: Sequence[Move] | Sequence[Masked]) -> Any:
+    """`(tensors, 8)` int64: the fields of `Place` in the source."""
+    rows = []
+    for part in parts:
+        outer, places, channels = shape_in_memory(part.tensor)
+        greatest = max(part.draw.threshold - 1, 0) - 2**31  # of the signed hashes that are kept
+        rows.append(
+            (outer * places * channels, channels, places, part.position, part.draw.key1,
+             part.draw.key2, greatest, not part.draw.keeps_none)
+        )  # fmt: skip
+    return np.array(rows, np.int64)
+
+
+# --- building -------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        raise RuntimeError("no C++ compiler was found; install g++, or name one in CXX")
+    version = _said_by([compiler, "--version"])
+    told = "\n".join([SOURCE.read_text(), compiler, *FLAGS, version, _processor()])
+    name = f"kernels-{hashlib.sha256(told.encode()).hexdigest()[:16]}.so"
+    try:
+        folder = _cache()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        if not path.exists():
+            _build(compiler, path)
+    except OSError:  # e.g. a home that cannot be written to: for this process alone
+        path = Path(tempfile.mkdtemp()) / name
+        _build(compiler, path)
+    library = ctypes.CDLL(str(path))
+    # An array is passed by its address, if it is of this type, and held until the call is over.
+    words = np.ctypeslib.ndpointer(np.int64, ndim=2, flags="C_CONTIGUOUS")
+    numbers = np.ctypeslib.ndpointer(np.float64, ndim=2, flags="C_CONTIGUOUS")
+    integer, count = ctypes.c_int, ctypes.c_int64
+    library.lrd_step.argtypes = [integer, integer, count, words, words, numbers, integer]
+    library.lrd_restore.argtypes = [integer, count, words, words, integer]
+    library.lrd_step.restype = library.lrd_restore.restype = None
+    return library
+
+
+def _build(compiler: str, path: Path) -> None:
+    """Under a name of its own first: other processes see the whole file or none."""
+    half = path.with_suffix(f".{os.getpid()}")
+    _said_by([compiler, *FLAGS, "-o", str(half), str(SOURCE)])
+    half.replace(path)
+
+
+def _said_by(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or [
+            "it says no more"
+        ]
+        raise RuntimeError(f"{command[0]} does not build the kernels: {lines[0]}")
+    return done.stdout
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "learning-rate-dropout"
+
+
+def _processor() -> str:
+    """What -march=native depends on: machines of different kinds may share a home."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    telling = ("model name", "flags", "Features", "CPU part")
+    known = sorted({line for line in lines if line.startswith(telling)})
+    return "\n".join([platform.machine(), platform.processor(), *known])
