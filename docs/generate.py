@@ -3,6 +3,7 @@
 `--check` writes nothing, and says which pages are not as the code is.
 """
 
+import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import typer
 
+from lrd_core.errors import LRDError, TrialError
 from service import cli, problems
 from service.app import create_app
 from service.settings import Settings
@@ -32,7 +34,7 @@ def errors() -> str:
         "# Errors",
         "Every refusal is `application/problem+json` (RFC 9457): `type`, `title`, `status`, "
         "`detail`, and `errors`, a list of `{pointer, detail}` where several places are wrong. "
-        "The service shows this page at `/errors`.",
+        "The service shows them at `/errors`.",
     ]
     for kind in problems.kinds():
         parts += [
@@ -40,7 +42,31 @@ def errors() -> str:
             f"`/errors#{kind.type}`",
             problems.explanation(kind),
         ]
-    return "\n\n".join(textwrap.fill(part, 120) for part in parts) + "\n"
+    pages = [textwrap.fill(part, 120) for part in parts]
+    pages += ["## In Python", _PYTHON_ERRORS, _error_table()]
+    return "\n\n".join(pages) + "\n"
+
+
+_PYTHON_ERRORS = """\
+The package raises these on purpose, and all of them are `lrd_core.errors.LRDError`; a trial that
+ends with one has its reason."""
+
+
+def _error_table() -> str:
+    rows = ["| error | is a | reason of the trial | |", "|---|---|---|---|"]
+    for each in _below(LRDError):
+        words = " ".join(str(inspect.getdoc(each)).split())
+        reason = f"`{each.reason}`" if issubclass(each, TrialError) else ""
+        bases = ", ".join(f"`{base.__name__}`" for base in each.__bases__)
+        name = f"{each.__module__}.{each.__name__}"
+        rows.append(f"| `{name}` | {bases} | {reason} | {words} |")
+    return "\n".join(rows)
+
+
+def _below(error: type[LRDError]) -> Iterator[type[LRDError]]:
+    for each in sorted(error.__subclasses__(), key=lambda found: found.__name__):
+        yield each
+        yield from _below(each)
 
 
 def api() -> str:

@@ -43,13 +43,3 @@ class EpochReport(BaseModel):
         """Flat and JSON-safe: `{"epoch": 1, "train_loss": 0.4, …, "lr": 0.1, "seconds": 2.5}`."""
         numbers = {name: encode_number(value) for name, value in self.metrics.items()}
         return {"epoch": self.epoch, **numbers, "lr": self.lr, "seconds": self.seconds}
-
-    @classmethod
-    def from_json(cls, flat: dict[str, Any]) -> "EpochReport":
-        """Inverse of `to_json`."""
-        metrics = {
-            name: decode_number(value)
-            for name, value in flat.items()
-            if name not in ("epoch", "lr", "seconds")
-        }
-        return cls(epoch=flat["epoch"], lr=flat["lr"], seconds=flat["seconds"], metrics=metrics)

@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TRAINING_IMAGES = 10_582
-"""Of VOC's training list and the extra masks together, validation images left out."""
-
 
 def fetch_segmentation(root: Path) -> None:
     """VOC 2012, and `SegmentationClassAug` with `ImageSets/Segmentation/trainaug.txt` in it."""

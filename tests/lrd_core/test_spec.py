@@ -63,6 +63,7 @@ def test_the_baseline_marks_the_arms_with_its_values() -> None:
         ("grid/optimizer.keep_prob", [1.0, 1.5], "/grid/optimizer.keep_prob/1"),
         ("grid/optimizer.keep_prob", [1.0, 1], "/grid"),
         ("grid/optimizer.nope", [1], "/grid/optimizer.nope"),
+        ("grid/model", ["fcnet", "resnet34"], "/grid/model/1"),
         ("grid/epochs.nope", [1], "/grid/epochs.nope"),
         ("seeds", 0, "/seeds"),
         ("seeds", [1, 1], "/seeds"),
