@@ -39,6 +39,7 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
         "waiting_for": sweep.waiting_for if sweep.queued else None,
         "code_version": sweep.code_version,
         "owner": sweep.owner,
+        "gpu_share": sweep.gpu_share,
     }
 
 
@@ -63,6 +64,7 @@ def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
         "not_before": rfc3339(trial.not_before),
         "cpus": trial.cpus,
         "gpus": trial.gpus,
+        "alone": trial.alone,
         "weights_sha256": trial.weights_sha256,
         "reused_from": trial.reused_from,
         "created_at": rfc3339(trial.created_at),
@@ -186,6 +188,7 @@ def running_view(running: Running) -> dict[str, Any]:
         "epochs_done": trial.epochs_done,
         "cpus": trial.cpus,
         "gpus": trial.gpus,
+        "alone": trial.alone,
         "node": environment.get("node"),
         "device": environment.get("device"),
         "since": rfc3339(running.since),

@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
+from service.placement import Node, Rooms
 from service.store import answers, claims, leases, recording, requests, sweeps
-from service.store.claims import Node
 from service.store.models import Answer, Event, Lease, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -151,7 +151,7 @@ class Store(RuleBasedStateMachine):
     def claim(self, holder: str, cpus: int) -> Any:
         before = self.states()
         with self.database.read() as session:
-            shares = claims.plan(session, Node(cpus, 0), has_gpus=False)
+            shares = claims.plan(session, Rooms([Node(cpus, 0)]))
         try:
             with self.db.write() as session:
                 taken = claims.claim(session, holder, shares)
