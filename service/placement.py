@@ -85,14 +85,14 @@ class Room:
         self.trials = 0
         self.again = False
         """A trial that was to run alone is on it."""
-        self.cpus, self._memory = _units(node.cpus), int(node.memory_gib * GIB)
+        self.cpus, self._memory = _units(node.cpus), _bytes(node.memory_gib)
         self._gpus = [UNIT] * int(node.gpus)
 
     def fits(self, need: Need) -> bool:
         """Whether there is room for one more such trial."""
         return (
             _units(need.cpus) <= self.cpus
-            and int(need.memory_gib * GIB) <= self._memory
+            and _bytes(need.memory_gib) <= self._memory
             and self._on(need) is not None
         )
 
@@ -122,7 +122,7 @@ class Room:
         self.trials += 1
         self.again = self.again or place.again
         self.cpus -= _units(place.cpus)
-        self._memory -= int(place.memory_gib * GIB)
+        self._memory -= _bytes(place.memory_gib)
         for gpu in place.on:
             if gpu < len(self._gpus):  # else the node came back with fewer
                 self._gpus[gpu] -= min(UNIT, _units(place.gpus))
@@ -249,7 +249,7 @@ def fit(need: Need, node: Node) -> int:
         return 0
     found = [_units(node.cpus) // _units(need.cpus)]
     if need.memory_gib:
-        found.append(int(node.memory_gib * GIB) // int(need.memory_gib * GIB))
+        found.append(_bytes(node.memory_gib) // _bytes(need.memory_gib))
     if need.gpus:
         of_one = UNIT // _units(need.gpus)
         found.append(int(node.gpus) * of_one if of_one else int(node.gpus / need.gpus))
@@ -259,3 +259,7 @@ def fit(need: Need, node: Node) -> int:
 def _units(amount: float) -> int:
     """In ten-thousandths, rounded as Ray does; what is more than nothing is at least one."""
     return max(int(amount > 0), int(amount * UNIT + 0.5))
+
+
+def _bytes(gib: float) -> int:
+    return max(int(gib > 0), int(gib * GIB))
