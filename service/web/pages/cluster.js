@@ -27,7 +27,7 @@ function resources({ cpus, gpus, nodes }) {
       el("span", {}, `${name}: ${count(held)} of ${count(total)} in use`),
       el("div", { class: "bar", role: "meter", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": held },
         el("span", { class: "running", style: { width: `${Math.min(100, (100 * held) / total)}%` } }))));
-  const shown = nodes.map(({ cpus, gpus, memory_gib, accelerator_type, labels }) => [
+  const shown = nodes.map(({ cpus, gpus, memory_gib, accelerator_type, labels = {} }) => [
     plural(cpus, "CPU"), gpus && plural(gpus, accelerator_type ? `${accelerator_type} GPU` : "GPU"), memory_gib && `${memory_gib.toFixed(0)} GiB`,
     ...Object.entries(labels).filter(([name]) => !name.startsWith("ray.io/")).map(([name, value]) => `${name}=${value}`),
   ].filter(Boolean).join(", "));
