@@ -200,7 +200,15 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     with database.write() as session:
         session.execute(update(Lease).values(expires_at=1.0))
     sweep_id = submit(api)
-    assert finish(api, Dispatcher(database, executor, 60), sweep_id)["state"] == "succeeded"
+    dispatcher = Dispatcher(database, executor, 60)
+    while not executor.running() or crowded:
+        dispatcher.step(0)
+    dispatcher.step(0)
+    (waits,) = api.get("/api/v1/cluster").json()["waiting"]
+    assert (
+        waits["why"] == "a node that empties: a trial of it ran out of memory, and is to run alone"
+    )
+    assert finish(api, dispatcher, sweep_id)["state"] == "succeeded"
     assert results(api, sweep_id) == results(api, undisturbed)
     trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
     assert sorted((t["attempt"], t["alone"], t["cpus"]) for t in trials) == [
