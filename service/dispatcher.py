@@ -17,8 +17,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason
+from service.placement import Node, Place, Rooms
 from service.store import claims, leases, recording
-from service.store.claims import Assignment, Node
+from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
@@ -40,8 +41,9 @@ WATCH_SECONDS = 1.0
 class Executor(Protocol):
     """Runs trials somewhere and tells what they yield."""
 
-    def nodes(self) -> list[Mapping[str, float]]:
-        """What each node has, free or not, e.g. `[{"CPU": 8.0, "GPU": 1.0}]`."""
+    def nodes(self) -> list[Mapping[str, Any]]:
+        """What each node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
+        `accelerator_type` and `labels`; what is left out it has not."""
 
     def start(
         self,
@@ -49,8 +51,13 @@ class Executor(Protocol):
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
+        place: Mapping[str, Any] | None = None,
     ) -> None:
-        """Start an attempt; what it yields comes from `poll`."""
+        """Start an attempt; what it yields comes from `poll`.
+
+        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`; None: what its
+        spec asks for, anywhere.
+        """
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
         """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
@@ -164,9 +171,7 @@ class Dispatcher:
     def _keep_lease(self) -> bool:
         if time.monotonic() < self._renew_at:
             return self._leads
-        self._nodes = [
-            Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in self._executor.nodes()
-        ]
+        self._nodes = [Node.seen(each) for each in self._executor.nodes()]
         with self._database.write() as session:
             leads = leases.take(
                 session,
@@ -191,9 +196,9 @@ class Dispatcher:
         return leads
 
     def _cluster(self) -> dict[str, Any]:
-        held = [each.assignment for each in self._held.values()]
+        held = self._places()
         return {
-            "nodes": [{"cpus": node.cpus, "gpus": node.gpus} for node in self._nodes],
+            "nodes": [asdict(node) for node in self._nodes],
             "cpus_held": sum(each.cpus for each in held),
             "gpus_held": sum(each.gpus for each in held),
             "trials": len(held),
@@ -203,29 +208,27 @@ class Dispatcher:
     # --- claim ------------------------------------------------------------------------------------
 
     def _claim(self) -> int:
-        held = [each.assignment for each in self._held.values()]
-        free = Node(
-            sum(node.cpus for node in self._nodes) - sum(each.cpus for each in held),
-            sum(node.gpus for node in self._nodes) - sum(each.gpus for each in held),
-        )
-        if free.cpus <= 0:
+        rooms = Rooms(self._nodes, self._places())
+        if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, free, has_gpus=self._has_gpus())
+            shares = claims.plan(session, rooms)
         if not shares:
             return 0
         with self._database.write() as session:
             assignments = claims.claim(session, self.id, shares)
         for each in assignments:
             self._held[each.trial_id, each.attempt] = _Held(each)
-            self._executor.start(each.trial_id, each.attempt, each.spec, each.checkpoints)
+            self._executor.start(
+                each.trial_id, each.attempt, each.spec, each.checkpoints, asdict(each.place)
+            )
             log.info(
                 "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
             )
         return len(assignments)
 
-    def _has_gpus(self) -> bool:
-        return any(node.gpus > 0 for node in self._nodes)
+    def _places(self) -> list[Place]:
+        return [each.assignment.place for each in self._held.values()]
 
     # --- watch ------------------------------------------------------------------------------------
 
@@ -237,7 +240,7 @@ class Dispatcher:
             ]
             asked = recording.asked_to_stop(session, self.id)
             stalled = recording.stalled(session, self.id, self._stall_seconds)
-            shortages = claims.note_shortages(session, self._nodes, has_gpus=self._has_gpus())
+            shortages = claims.note_shortages(session, self._nodes)
         for key in never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
                 recording.settle(session, *key, Reason.user, "claimed and not started")
@@ -313,11 +316,13 @@ class Dispatcher:
                                 "trial %d epoch %d was recomputed with other numbers; the first "
                                 "ones stay", trial_id, report["epoch"],
                             )  # fmt: skip
+                    case "memory", peak, total:
+                        recording.record_memory(session, trial_id, attempt, peak, total)
                     case "ended", reason, text, weights:
                         ended.add(key)
                         state = recording.settle(
                             session, trial_id, attempt, Reason(reason) if reason else None, text,
-                            weights,
+                            weights, alone=held.assignment.place.alone,
                         )  # fmt: skip
                         log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
             recording.touch(session, touched)
@@ -345,8 +350,8 @@ class Dispatcher:
                 seconds = float(message[1]["seconds"])
                 self._totals.reports += 1
                 self._totals.report_seconds += waited
-                self._totals.cpu_seconds += seconds * held.assignment.cpus
-                self._totals.gpu_seconds += seconds * held.assignment.gpus
+                self._totals.cpu_seconds += seconds * held.assignment.place.cpus
+                self._totals.gpu_seconds += seconds * held.assignment.place.gpus
 
     def _lock(self, session: Session, keys: list[Key]) -> None:
         lock_sweeps(

@@ -146,6 +146,9 @@ class Sweep(Answer):
     waiting_for: str | None = Field(description="why no trial of it can start")
     code_version: str
     owner: str | None = Field(description="name of the token that submitted it")
+    gpu_share: float | None = Field(
+        description="the part of a GPU whose memory a trial needs, as measured; null before"
+    )
 
 
 class SweepPage(Page[Sweep]):
@@ -225,6 +228,7 @@ class Trial(Answer):
     not_before: Time | None
     cpus: float
     gpus: float
+    alone: bool = Field(description="it ran out of memory, and has a node to itself when it runs")
     weights_sha256: str | None
     reused_from: int | None
     created_at: Time
@@ -575,6 +579,7 @@ class RunningTrial(Answer):
     epochs_done: int
     cpus: float
     gpus: float
+    alone: bool
     node: str | None
     device: str | None
     since: Time
@@ -592,11 +597,22 @@ class WaitingSweep(Answer):
     why: str
 
 
+class Node(Answer):
+    """A machine of the cluster: what it has, free or not."""
+
+    id: str
+    cpus: float
+    gpus: float
+    memory_gib: float = Field(description="what Ray gives out of it")
+    accelerator_type: str | None
+    labels: dict[str, str]
+
+
 class Cluster(Answer):
     """Who dispatches, what there is, what runs and what waits."""
 
     dispatcher: Leader | None
-    nodes: list[dict[str, Any]]
+    nodes: list[Node]
     cpus: InUse
     gpus: InUse
     trials_running: int

@@ -7,6 +7,7 @@ a statement that touches no row comes from a stale attempt, which must stop.
 import enum
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,9 +15,12 @@ from sqlalchemy import and_, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
-from service.store.models import Attempt, Report, Sweep, Trial
+from service.store.models import Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import switch
+
+ROOM = 1.15
+"""Between a trial's measured peak of memory and what it is given."""
 
 
 class Recorded(enum.Enum):
@@ -97,6 +101,42 @@ def record(
     return Recorded.new
 
 
+def share_of(peak_bytes: int, total_bytes: int) -> float:
+    """The part of a GPU that a trial with this peak takes: with 15 % of room, in sixteenths."""
+    return min(16, max(1, math.ceil(16 * ROOM * peak_bytes / total_bytes))) / 16
+
+
+def record_memory(
+    session: Session, trial_id: int, attempt: int, peak_bytes: int, total_bytes: int
+) -> None:
+    """What an attempt that still holds its trial has used of its GPU's memory, at its peak: the
+    largest of a sweep is what each of its trials needs."""
+    share = share_of(peak_bytes, total_bytes)
+    sweep_id = select(Trial.sweep_id).where(
+        Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running
+    )
+    raised = session.execute(
+        update(Sweep)
+        .where(
+            Sweep.id == sweep_id.scalar_subquery(),
+            or_(Sweep.gpu_share.is_(None), Sweep.gpu_share < share),
+        )
+        .values(gpu_share=share, version=Sweep.version + 1)
+        .returning(Sweep.id)
+    ).scalar()
+    if raised is not None:
+        used, total = peak_bytes / 2**30, total_bytes / 2**30
+        session.execute(
+            insert(Event).values(
+                sweep_id=raised,
+                at=select(db_now()).scalar_subquery(),
+                kind="memory",
+                message=f"trial {trial_id} used {used:.2f} of {total:.2f} GiB: "
+                f"a trial needs {16 * share:g}/16 of a GPU",
+            )
+        )
+
+
 def touch(session: Session, sweep_ids: Iterable[str]) -> None:
     """The sweeps' readers have something new to read."""
     session.execute(
@@ -133,6 +173,8 @@ def settle(
     reason: Reason | None,
     message: str | None = None,
     weights_sha256: str | None = None,
+    *,
+    alone: bool = False,
 ) -> TrialState | None:
     """End an attempt; the trial's state then, or None if the attempt was stale.
 
@@ -143,6 +185,7 @@ def settle(
         reason: None if the trial says that it is done; it succeeded only if all epochs are there.
         message: for the reader.
         weights_sha256: of the final weights, from a trial that is done.
+        alone: the attempt had its node to itself.
     """
     trial = session.get(Trial, trial_id, populate_existing=True)
     if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
@@ -164,6 +207,8 @@ def settle(
             "losses": trial.losses + 1,
             "not_before": db_now() + backoff_seconds(trial.losses + 1),
         }
+    elif reason is Reason.oom:
+        to, values, message = _out_of_memory(trial, message, alone=alone)
     elif reason is Reason.user:
         to, reason = TrialState.queued, None  # drained or paused: not the trial's fault
     else:
@@ -184,6 +229,15 @@ def settle(
         .values(ended_at=db_now(), outcome=reason or to, message=message)
     )
     return to
+
+
+def _out_of_memory(
+    trial: Trial, message: str | None, *, alone: bool
+) -> tuple[TrialState, dict[str, Any], str]:
+    said = (message or "out of memory").rstrip(".")
+    if not (alone or trial.alone):
+        return TrialState.queued, {"alone": True}, f"{said}; it runs once more, alone on a node"
+    return TrialState.failed, {}, f"{said}, though it was alone on its node: it needs a larger one"
 
 
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:

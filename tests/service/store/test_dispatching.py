@@ -1,6 +1,7 @@
 """The store under the dispatcher: claims, fences, reports once, ends, and counts that add up."""
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from sqlalchemy import select, update
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
+from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, sweeps
-from service.store.claims import Assignment, Node
+from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
 from service.store.recording import Recorded
 from service.store.session import Database
@@ -27,10 +29,17 @@ def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:
         return leases.take(session, holder, host="host", pid=1, seconds=seconds)
 
 
-def claim(database: Database, cpus: float = 1, gpus: float = 0) -> list[Assignment]:
+def claim(
+    database: Database,
+    cpus: float = 1,
+    gpus: float = 0,
+    *,
+    nodes: Sequence[Node] = (),
+    held: Iterable[Assignment] = (),
+) -> list[Assignment]:
     with database.write() as session:
-        shares = claims.plan(session, Node(cpus, gpus), has_gpus=gpus > 0)
-        return claims.claim(session, "d1", shares)
+        rooms = Rooms(nodes or [Node(cpus, gpus)], [each.place for each in held])
+        return claims.claim(session, "d1", claims.plan(session, rooms))
 
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
@@ -90,8 +99,8 @@ def test_claims_take_what_fits_and_each_trial_once(database: Database) -> None:
 
 def test_gpus_are_given_only_where_there_are_any(database: Database) -> None:
     submit(database)
-    assert claim(database, cpus=1)[0].gpus == 0
-    assert [each.gpus for each in claim(database, cpus=8, gpus=1)] == [1]
+    assert claim(database, cpus=1)[0].place.gpus == 0
+    assert [each.place.gpus for each in claim(database, cpus=8, gpus=1)] == [1]
 
 
 def test_a_sweep_of_higher_priority_goes_first_and_equals_share(database: Database) -> None:
@@ -168,7 +177,7 @@ def test_a_lost_trial_waits_longer_each_time_and_fails_in_the_end(database: Data
     assert settle(database, trial, Reason.lost) is TrialState.failed
 
 
-@pytest.mark.parametrize("reason", [Reason.diverged, Reason.error, Reason.oom])
+@pytest.mark.parametrize("reason", [Reason.diverged, Reason.error])
 def test_what_would_happen_again_is_not_tried_again(database: Database, reason: Reason) -> None:
     submit(database)
     (trial,) = claim(database)
