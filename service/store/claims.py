@@ -18,6 +18,10 @@ MAX_SWEEPS = 100
 """So many open sweeps are looked at in one round; the others' turn comes when these have none."""
 
 
+MAX_CLAIMS = 200
+"""So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
+
+
 @dataclass(frozen=True)
 class Node:
     """What one machine of the cluster has, free or not."""
@@ -66,7 +70,7 @@ def plan(session: Session, free: Node, *, has_gpus: bool) -> list[Share]:
     heapq.heapify(turns)
     cpus, gpus = free.cpus, free.gpus
     counts: dict[str, int] = {}
-    while turns:
+    while turns and sum(counts.values()) < MAX_CLAIMS:
         priority, running, created_at, sweep_id = heapq.heappop(turns)
         need = needs[sweep_id]
         if room[sweep_id] <= 0 or not _fits(need, cpus, gpus):
@@ -90,7 +94,10 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
             continue  # asked for since the plan
         spec = SweepSpec.model_validate(sweep.spec)
         taken = _take(session, holder, share)
-        assignments += [_assignment(session, spec, trial, share) for trial in taken]
+        configs = _configs(session, taken)
+        assignments += [
+            _assignment(session, spec, trial, configs[trial.arm_id], share) for trial in taken
+        ]
     return assignments
 
 
@@ -187,26 +194,33 @@ def _take(session: Session, holder: str, share: Share) -> list[Trial]:
         started_at=func.coalesce(Trial.started_at, db_now()),
         reported_at=db_now(),
     )
-    for trial in taken:
-        session.execute(
-            insert(Attempt).values(
-                trial_id=trial.id,
-                attempt=trial.attempt,
-                dispatcher_id=holder,
-                started_at=db_now(),
-            )
+    if taken:
+        session.connection().execute(
+            insert(Attempt.__table__).values(started_at=db_now()),  # type: ignore[arg-type]
+            [
+                {"trial_id": trial.id, "attempt": trial.attempt, "dispatcher_id": holder}
+                for trial in taken
+            ],
         )
     return sorted(taken, key=lambda trial: trial.id)
 
 
-def _assignment(session: Session, spec: SweepSpec, trial: Trial, share: Share) -> Assignment:
-    config = session.get_one(Arm, trial.arm_id).config
-    saved = session.execute(
-        select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
-        .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
-        .order_by(Report.epoch.desc())
-        .limit(2)
-    )
+def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
+    arms = select(Arm.id, Arm.config).where(Arm.id.in_({trial.arm_id for trial in trials}))
+    return dict(map(tuple, session.execute(arms)))
+
+
+def _assignment(
+    session: Session, spec: SweepSpec, trial: Trial, config: dict[str, Any], share: Share
+) -> Assignment:
+    saved: Sequence[Any] = []
+    if trial.attempt > 1:
+        saved = session.execute(
+            select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
+            .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
+            .order_by(Report.epoch.desc())
+            .limit(2)
+        ).all()
     resources = spec.resources.model_dump(mode="json")
     return Assignment(
         trial_id=trial.id,

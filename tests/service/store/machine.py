@@ -186,6 +186,28 @@ class Store(RuleBasedStateMachine):
         if self.owns(trial) and ahead == 0:
             self.recorded.setdefault((trial.trial_id, epoch), float(loss))
 
+    @rule(
+        one=attempts, which=WHICH, other=attempts, other_which=WHICH, losses=st.sampled_from([1, 2])
+    )
+    def report_together(
+        self, one: Try, which: int, other: Try, other_which: int, losses: int
+    ) -> None:
+        """All epochs of two attempts, the same one or stale ones among them, in one group."""
+        tries = [self.pick(one, which), self.pick(other, other_which)]
+        said = [
+            recording.Said(
+                each.trial_id, each.attempt,
+                {"epoch": epoch, "loss": float(losses), "seconds": 1.0}, None,
+            )
+            for each in tries
+            for epoch in range(1, EPOCHS + 1)
+        ]  # fmt: skip
+        self.again(lambda session: recording.record_all(session, said) and None)
+        for each in tries:
+            if self.owns(each):
+                for epoch in range(1, EPOCHS + 1):
+                    self.recorded.setdefault((each.trial_id, epoch), float(losses))
+
     @rule(trial=attempts, which=WHICH)
     def report_the_rest(self, trial: Try, which: int) -> None:
         trial = self.pick(trial, which)
