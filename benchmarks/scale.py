@@ -323,6 +323,7 @@ def fill(
                 "epochs": epochs, "now": session.scalar(select(db_now())),
             },
         )  # fmt: skip
+        session.execute(text(_ATTEMPTS), {"sweep": sweep_id})
         changed = {
             "queued": total - ended - running, "running": running, "succeeded": ended,
             "trials_total": total, "spec": spec.model_dump(mode="json", exclude_unset=True)
@@ -364,6 +365,12 @@ select :sweep, arm_id, seed,
     case when place < :running then report end,
     case when place < :running then 300.0 else 0.0 end, 1.0, 0.0, :now, :now
 from rows order by place
+"""
+
+
+_ATTEMPTS = """
+insert into attempts (trial_id, attempt, dispatcher_id, started_at)
+select id, 1, 'filled', created_at from trials where sweep_id = :sweep and state <> 'queued'
 """
 
 

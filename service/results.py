@@ -162,6 +162,7 @@ class Results:
                 if metric == self.headline or not view["planned"]:
                     view |= {name: flat[name] for name in _OF_THE_ARM}
                 view["metrics"][metric] = {name: flat[name] for name in _OF_A_METRIC}
+            self._observed.pop(metric, None)  # of a million trials they are half a gigabyte
         return list(views.values())
 
     # --- inside -----------------------------------------------------------------------------------

@@ -292,9 +292,13 @@ def trial_rows(session: Session, sweep_id: str) -> list[TrialRow]:
     """Every trial of the sweep, in order."""
     *columns, report = [Trial.__table__.c[name] for name in TrialRow._fields]
     query = select(*columns, cast(report, Text)).where(Trial.sweep_id == sweep_id)
-    rows = session.execute(query.order_by(Trial.id)).all()
-    reports = _decoded(row[-1] for row in rows)
-    return [TrialRow._make((*row[:-1], report)) for row, report in zip(rows, reports, strict=True)]
+    found: list[TrialRow] = []
+    for rows in session.execute(query.order_by(Trial.id)).partitions(10_000):
+        decoded = _decoded(row[-1] for row in rows)
+        found += (
+            TrialRow._make((*row[:-1], report)) for row, report in zip(rows, decoded, strict=True)
+        )
+    return found
 
 
 def reports_by_trial(session: Session, sweep_id: str) -> dict[int, list[dict[str, Any]]]:
