@@ -1,6 +1,7 @@
 """What one service bears: sweeps of a million trials, a million in the queue, ten thousand workers.
 
 python -m benchmarks.scale [--database URL] [--part accept,reads,claims,reports] [--seconds 60]
+                           [--figure FILE.svg]
 
 On SQLite in an empty folder and on PostgreSQL from a wheel, one after the other; or on what
 `--database` names. Trials are filled in by SQL; what is timed goes the way that it always goes:
@@ -22,12 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
 from sqlalchemy import NullPool, create_engine, delete, func, make_url, select, text, update
 
 import migrations
 from benchmarks.rest import api, megabytes
 from benchmarks.timing import machine, table
 from lrd_core.spec import SweepSpec, expand_arms
+from service.analysis.looks import PALETTE
 from service.dispatcher import Dispatcher
 from service.store import claims, recording, sweeps
 from service.store.claims import Node
@@ -49,6 +53,7 @@ def main() -> None:
     parser.add_argument("--part", default=",".join(PARTS))
     parser.add_argument("--seconds", type=float, default=60, help="of 1,000 reports a second")
     parser.add_argument("--largest", type=int, default=1_000_000, help="trials")
+    parser.add_argument("--figure", default="", help="of the reads, by size")
     options = parser.parse_args()
     os.environ |= {"LRD_MAX_TRIALS": "1000000"}
     parts = {"accept": accept, "reads": reads, "claims": claiming, "reports": reporting}
@@ -58,6 +63,8 @@ def main() -> None:
             with _database(kind) as (url, folder):
                 print(f"\n{part}, {url.split(':')[0].split('+')[0]}\n", flush=True)
                 print(parts[part](url, folder, options), flush=True)
+    if options.figure and _POINTS:
+        _draw(Path(options.figure))
 
 
 # --- accept ---------------------------------------------------------------------------------------
@@ -107,6 +114,9 @@ def reads(url: str, folder: str, options: argparse.Namespace) -> str:
                 first = f"{time.perf_counter() - started:.2f}"
                 cells += [first, reader.times(path, 50), reader.times(path, 30, changing=True)]
             memory = f"{before:.0f} → {megabytes(process.pid):.0f}"
+            for name, cell in zip(_READS, (cells[0], cells[1], cells[4], cells[7]), strict=True):
+                median = float(cell.split(",")[0])
+                _POINTS.append((database.engine.dialect.name, name, arms * seeds, median))
             rows.append([f"{arms * seeds:,}", f"{arms:,}", *cells, memory])
     database.close()
     head = [
@@ -127,8 +137,13 @@ class _Reader:
             self._running = list(session.scalars(running))
 
     def ask(self, path: str) -> None:
-        self._connection.request("GET", f"/api/v1/sweeps/{self._sweep_id}{path}")
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request("GET", f"/api/v1/sweeps/{self._sweep_id}{path}")
+            answer = self._connection.getresponse()
+        except (http.client.HTTPException, OSError):  # it was idle while a write waited
+            self._connection.close()
+            self._connection.request("GET", f"/api/v1/sweeps/{self._sweep_id}{path}")
+            answer = self._connection.getresponse()
         said = answer.read()
         assert answer.status == 200, said
 
@@ -372,6 +387,35 @@ _ATTEMPTS = """
 insert into attempts (trial_id, attempt, dispatcher_id, started_at)
 select id, 1, 'filled', created_at from trials where sweep_id = :sweep and state <> 'queued'
 """
+
+
+_READS = ("status", "trials, first page", "table, running", "arms, running")
+_POINTS: list[tuple[str, str, int, float]] = []
+"""(database, what is read, trials, median in ms)"""
+
+
+def _draw(file: Path) -> None:
+    """What a read takes by the size of the sweep."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    kinds = list(dict.fromkeys(kind for kind, *_ in _POINTS))
+    for axes, kind in zip(
+        figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], kinds, strict=True
+    ):
+        for name, color, marker in zip(_READS, PALETTE, "os^D", strict=False):
+            line = [
+                (trials, ms) for each, what, trials, ms in _POINTS if (each, what) == (kind, name)
+            ]
+            axes.plot(
+                *zip(*line, strict=True), color=color, marker=marker, ms=4, lw=1.2, label=name
+            )
+        axes.axhline(50, color="0.5", lw=0.8, ls=":")
+        axes.set(xscale="log", yscale="log", title=kind, xlabel="trials of the sweep")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(1, 1000)
+    figure.axes[0].set_ylabel("median, ms")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    mpl.rcParams["svg.hashsalt"] = "scale"
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def _document(arms: int, seeds: int) -> dict[str, Any]:

@@ -32,10 +32,14 @@ from service.store.session import Database
 
 log = logging.getLogger(__name__)
 
+SMALL = 2_000
+"""Trials: up to so many an answer takes some 50 ms, and is computed on the spot."""
 LARGE = 20_000
-"""Trials: a larger sweep's answers are made by a process of its own, and may be a picture old."""
+"""Trials: from so many on an answer takes a second, and a process of its own."""
 KEPT_BYTES = 128 << 20
 """Of all kept answers together; those not asked for the longest go first."""
+REST = 3
+"""The next picture of a sweep that runs is begun when so many times the last one's duration have passed."""
 MAKE_SECONDS = 600
 """A process that has not made its picture by then is ended."""
 
@@ -99,6 +103,7 @@ class Pictures:
         self._making: dict[Asked, threading.Lock] = {}
         self._turn = threading.Lock()
         """One process at a time."""
+        self._rest_until = 0.0
 
     def of(self, session: Session, sweep: Sweep, asked: Asked) -> Picture | None:
         """The sweep as it is; of a large one that runs, as it was when last looked at. None where
@@ -110,9 +115,10 @@ class Pictures:
         kept = self._known(asked)
         if kept is not None and kept.version == sweep.version:
             return kept
-        if sweep.trials_total < LARGE:
+        waits = kept is None or sweep.queued == sweep.running == 0
+        if sweep.trials_total < (LARGE if waits else SMALL):
             return self._keep(asked, make(session, sweep, asked))
-        if kept is None or sweep.queued == sweep.running == 0:
+        if kept is None or waits:
             return None
         self._refresh(asked)
         return kept
@@ -133,15 +139,18 @@ class Pictures:
 
     def _refresh(self, asked: Asked) -> None:
         """Have a newer one made, if nobody makes it already."""
-        if not self._turn.acquire(blocking=False):
+        if time.monotonic() < self._rest_until or not self._turn.acquire(blocking=False):
             return
 
         def work() -> None:
+            began = time.monotonic()
             try:
                 self._keep(asked, self._apart(asked))
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 log.warning("no newer picture of sweep %s: %s", asked.sweep_id, error)
             finally:
+                now = time.monotonic()
+                self._rest_until = now + REST * (now - began)
                 self._turn.release()
 
         threading.Thread(target=work, name="picture", daemon=True).start()
@@ -211,7 +220,7 @@ def _content(found: Results, asked: Asked) -> str:
         case "json":
             return _json(render.to_json(made) | {"metrics": found.metrics})
         case "latex":
-            return render.latex(made, found.provenance())
+            return render.latex(made, found.provenance)
         case "csv":
             return render.csv(made)
     return render.markdown(made)
@@ -229,16 +238,18 @@ def main() -> None:
     asked = Asked(*json.load(sys.stdin))
     database = Database(os.environ["LRD_DATABASE_URL"])
     with database.read() as session:
-        if not database.is_sqlite:  # it is idle while the numbers are crunched, and locks nothing
+        if not database.is_sqlite:  # it decodes for a while between two questions; it locks nothing
             session.execute(text("set idle_in_transaction_session_timeout = 0"))
+        sweep = store.get(session, asked.sweep_id)
         try:
-            picture = make(session, store.get(session, asked.sweep_id), asked)
+            found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
         except ValueError as error:
             if asked.baseline is None:
                 raise
             sys.stderr.write(str(error))
             sys.exit(NO_BASELINE)
-    sys.stdout.buffer.write(b"%d\n" % picture.version + picture.content)
+        found.read()
+    sys.stdout.buffer.write(b"%d\n%b" % (sweep.version, _content(found, asked).encode()))
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def test_nothing_is_computed_while_nothing_changes(
 
 @pytest.fixture
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "SMALL", 1)
     monkeypatch.setattr(pictures, "LARGE", 1)
 
 
@@ -176,6 +177,24 @@ def test_a_sweep_that_has_ended_is_shown_as_it_is(api: TestClient, database: Dat
     api.post(f"/api/v1/sweeps/{sweep_id}/cancel")
     arms = api.get(address).json()["items"]
     assert [arm["missing"] for arm in arms] == [{"cancelled": [0, 1]}] * 2
+
+
+def test_one_between_is_made_here_when_somebody_waits_and_apart_when_not(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "SMALL", 1)
+    refreshed: list[Asked] = []
+    monkeypatch.setattr(Pictures, "_refresh", lambda _, asked: refreshed.append(asked))
+    monkeypatch.setattr(Pictures, "_apart", None)
+    sweep_id = submit(database)
+    address = f"/api/v1/sweeps/{sweep_id}/arms"
+    api.get(address)
+    api.patch(f"/api/v1/sweeps/{sweep_id}", json={"priority": 3})
+    assert "age" in api.get(address).headers
+    assert len(refreshed) == 1
+    api.post(f"/api/v1/sweeps/{sweep_id}/cancel")
+    assert "cancelled" in api.get(address).text
+    assert len(refreshed) == 1
 
 
 def test_many_who_ask_for_the_same_wait_for_one(
