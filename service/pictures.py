@@ -39,7 +39,7 @@ LARGE = 20_000
 KEPT_BYTES = 128 << 20
 """Of all kept answers together; those not asked for the longest go first."""
 REST = 3
-"""The next picture of a sweep that runs is begun when so many times the last one's duration have passed."""
+"""Before the next picture of a sweep that runs is begun: so many times what the last one took."""
 MAKE_SECONDS = 600
 """A process that has not made its picture by then is ended."""
 

@@ -1,7 +1,7 @@
 """/sweeps/{id}/…: what comes out of a sweep: arms, comparisons, table, curves, speed, figures.
 
 All are read at one place of each trial (`at`), against one baseline, from one picture of the
-database; an answer's `ETag` changes whenever the sweep does.
+database; an answer's `ETag` says which version of the sweep it shows.
 """
 
 import contextlib
@@ -63,7 +63,10 @@ def arms(
     pictures: PicturesDep,
     at: At = None,
 ) -> Response:
-    """Each arm with n, failed and diverged, and every metric's statistics over its seeds."""
+    """Each arm with n, failed and diverged, and every metric's statistics over its seeds.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
     return _pictured(database, pictures, request, Asked(sweep_id, "arms", at=at))
 
 
@@ -77,7 +80,10 @@ def comparisons(
     at: At = None,
     baseline: Baseline = None,
 ) -> Response:
-    """Each arm against its baseline, paired by seed: differences, intervals, tests, effect."""
+    """Each arm against its baseline, paired by seed: differences, intervals, tests, effect.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
     return _pictured(
         database, pictures, request, Asked(sweep_id, "comparisons", metric, at, baseline)
     )
@@ -94,7 +100,10 @@ def table(
     at: At = None,
     baseline: Baseline = None,
 ) -> Response:
-    """The table of one metric, laid out as the spec asks."""
+    """The table of one metric, laid out as the spec asks.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
     return _pictured(
         database, pictures, request, Asked(sweep_id, "table", metric, at, baseline, format)
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     not_,
     select,
+    tuple_,
 )
 from sqlalchemy.orm import Session
 
@@ -227,11 +228,17 @@ def trials(
     arm_id: int | None = None,
 ) -> list[tuple[Trial, Arm]]:
     """The sweep's trials above id `after`, each with its arm; those in `state` or of `arm_id`."""
+    here = and_(Trial.sweep_id == sweep_id, Trial.id > after)
+    if session.get_bind().dialect.name == "postgresql":
+        # With an equation PostgreSQL may walk through the trials of all older sweeps by their ids,
+        # hoping to meet one of this sweep soon; in this form only the right index gives the order.
+        place = tuple_(Trial.sweep_id, Trial.id)
+        here = and_(place > tuple_(sweep_id, after), Trial.sweep_id <= sweep_id)
     query = (
         select(Trial, Arm)
         .join(Arm, Arm.id == Trial.arm_id)
-        .where(Trial.sweep_id == sweep_id, Trial.id > after)
-        .order_by(Trial.id)
+        .where(here)
+        .order_by(Trial.sweep_id, Trial.id)
         .limit(size)
     )
     if state is not None:
