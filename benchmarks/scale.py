@@ -14,6 +14,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -33,10 +34,12 @@ from benchmarks.timing import machine, table
 from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis.looks import PALETTE
 from service.dispatcher import Dispatcher
+from service.lifecycle import Reason
 from service.store import claims, recording, sweeps
 from service.store.claims import Node
 from service.store.models import Lease, Report, Sweep, Trial
 from service.store.session import Database, db_now
+from service.store.transitions import lock_sweeps
 
 PARTS = ("accept", "reads", "claims", "reports")
 SHAPES = ((100, 10), (100, 100), (100, 1_000), (1_000, 1_000))
@@ -173,7 +176,7 @@ class _Reader:
 def claiming(url: str, folder: str, options: argparse.Namespace) -> str:
     """The dispatcher's plan and claim, with a full queue."""
     database = Database(url)
-    rows = []
+    rows, ends = [], []
     for count in (1, 100):
         with database.write() as session:
             session.execute(delete(Sweep))
@@ -192,9 +195,27 @@ def claiming(url: str, folder: str, options: argparse.Namespace) -> str:
                 plans.append((planned - started) * 1e3)
                 takes.append((time.perf_counter() - started) * 1e3)
             rows.append([str(count), str(free), _spread(plans), _spread(takes)])
+        ends.append(f"{count} open: {_ends_a_second(database):,.0f}")
     database.close()
     head = ["open sweeps", "trials a claim", "plan: median, p99, ms", "plan and claim, ms"]
-    return f"{options.largest:,} queued\n\n" + table(head, rows)
+    said = f"{options.largest:,} queued; ends a second, 20 together, {', '.join(ends)}"
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def _ends_a_second(database: Database) -> float:
+    """How fast running trials are settled."""
+    running = select(Trial.id, Trial.attempt, Trial.sweep_id).where(Trial.state == "running")
+    with database.read() as session:
+        trials = session.execute(running.order_by(Trial.id).limit(1000)).all()
+    random.Random(0).shuffle(trials)
+    started = time.perf_counter()
+    for at in range(0, len(trials), 20):
+        with database.write() as session:
+            group = trials[at : at + 20]
+            lock_sweeps(session, {sweep_id for _, _, sweep_id in group})
+            for trial_id, attempt, _ in group:
+                recording.settle(session, trial_id, attempt, Reason.error, "filled")
+    return len(trials) / (time.perf_counter() - started)
 
 
 # --- reports --------------------------------------------------------------------------------------
