@@ -134,17 +134,21 @@ def add_trials(
 
 
 def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Queued trials; 100,000 rows go to PostgreSQL as a few arrays, which takes a third as long."""
-    if session.get_bind().dialect.name != "postgresql":
-        session.execute(insert(Trial), rows)
-        return
+    """Queued trials, by one statement over arrays: 100,000 rows one by one take three times as
+    long."""
     names = ("arm_id", "seed", "epochs")
-    arrays = [literal([row[name] for row in rows], ARRAY(BigInteger)) for name in names]
-    columns = func.unnest(*arrays).table_valued(*names, name="fresh").render_derived()
+    values: list[Any]
+    if session.get_bind().dialect.name == "postgresql":
+        arrays = [literal([row[name] for row in rows], ARRAY(BigInteger)) for name in names]
+        values = list(func.unnest(*arrays).table_valued(*names, name="fresh").render_derived().c)
+    else:
+        table = json.dumps([[row[name] for name in names] for row in rows])
+        row = func.json_each(table).table_valued("value").c.value
+        values = [func.json_extract(row, f"$[{at}]") for at in range(len(names))]
     shared = [literal(rows[0]["sweep_id"]), literal(rows[0]["created_at"], Double)]
     session.execute(
         insert(Trial.__table__).from_select(  # type: ignore[arg-type]
-            [*names, "sweep_id", "created_at"], select(*columns.c, *shared)
+            [*names, "sweep_id", "created_at"], select(*values, *shared)
         )
     )
 
