@@ -13,6 +13,7 @@ from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
 from service.front import Front
 from service.metrics import Metrics
+from service.pictures import Pictures
 from service.settings import Settings
 from service.store import answers, leases
 from service.store.session import Database
@@ -47,6 +48,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.metrics = access.Rates(), Metrics(database)
+    app.state.pictures = Pictures(database)
     nouns = (sweeps, results, exports, trials, presets, cluster, webhooks, audit)
     for noun in nouns:
         app.include_router(

@@ -298,33 +298,39 @@ class Dispatcher:
         touched: set[str] = set()
         with self._database.write() as session:
             self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
+            epochs: list[recording.Said] = []
+            ends: list[tuple[int, int, Message]] = []
             for trial_id, attempt, message in self._heard:
-                key = (trial_id, attempt)
-                held = self._held.get(key)
-                if held is None:
+                if (trial_id, attempt) not in self._held:
                     continue  # given up before: its words no longer count
                 match message:
                     case "started", environment:
                         recording.record_environment(session, trial_id, attempt, environment)
                     case "epoch", report, checkpoint:
-                        outcome = recording.record(session, trial_id, attempt, report, checkpoint)
-                        touched.add(held.assignment.sweep_id)
-                        if outcome in (Recorded.stale, Recorded.gap):
-                            stale.add(key)
-                        elif outcome is Recorded.different:
-                            log.error(
-                                "trial %d epoch %d was recomputed with other numbers; the first "
-                                "ones stay", trial_id, report["epoch"],
-                            )  # fmt: skip
+                        epochs.append(recording.Said(trial_id, attempt, report, checkpoint))
                     case "memory", peak, total:
                         recording.record_memory(session, trial_id, attempt, peak, total)
-                    case "ended", reason, text, weights:
-                        ended.add(key)
-                        state = recording.settle(
-                            session, trial_id, attempt, Reason(reason) if reason else None, text,
-                            weights, alone=held.assignment.place.alone,
-                        )  # fmt: skip
-                        log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
+                    case _:
+                        ends.append((trial_id, attempt, message))
+            outcomes = recording.record_all(session, epochs)
+            for said, outcome in zip(epochs, outcomes, strict=True):
+                key = (said.trial_id, said.attempt)
+                touched.add(self._held[key].assignment.sweep_id)
+                if outcome in (Recorded.stale, Recorded.gap):
+                    stale.add(key)
+                elif outcome is Recorded.different:
+                    log.error(
+                        "trial %d epoch %d was recomputed with other numbers; the first ones stay",
+                        said.trial_id, said.report["epoch"],
+                    )  # fmt: skip
+            for trial_id, attempt, (_, reason, text, weights) in ends:  # after all of its epochs
+                key = (trial_id, attempt)
+                ended.add(key)
+                state = recording.settle(
+                    session, trial_id, attempt, Reason(reason) if reason else None, text, weights,
+                    alone=self._held[key].assignment.place.alone,
+                )  # fmt: skip
+                log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
             recording.touch(session, touched)
         self._count()
         self._heard.clear()

@@ -19,6 +19,10 @@ MAX_SWEEPS = 100
 """So many open sweeps are looked at in one round; the others' turn comes when these have none."""
 
 
+MAX_CLAIMS = 200
+"""So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
+
+
 @dataclass(frozen=True)
 class Share:
     """Where trials of one sweep start now."""
@@ -57,10 +61,12 @@ def plan(session: Session, rooms: Rooms) -> list[Share]:
             queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
     turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
     places: dict[tuple[str, bool], list[Place]] = {}
-    while turns:
+    claimed = 0
+    while turns and claimed < MAX_CLAIMS:
         priority, running, at = heapq.heappop(turns)
         taken = _next(session, queues[at], rooms)
         if taken is not None:
+            claimed += 1
             places.setdefault((queues[at].sweep_id, taken.again), []).append(taken)
             heapq.heappush(turns, (priority, running + 1, at))
     return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
@@ -75,9 +81,11 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
         if sweep is None or sweep.paused_at is not None or sweep.cancel_requested_at is not None:
             continue  # asked for since the plan
         spec = SweepSpec.model_validate(sweep.spec)
+        taken = _take(session, holder, share)
+        configs = _configs(session, [trial for trial, _ in taken])
         assignments += [
-            _assignment(session, spec, trial, place)
-            for trial, place in _take(session, holder, share)
+            _assignment(session, spec, trial, configs[trial.arm_id], place)
+            for trial, place in taken
         ]
     return assignments
 
@@ -223,14 +231,13 @@ def _take(session: Session, holder: str, share: Share) -> list[tuple[Trial, Plac
             reported_at=db_now(),
         )
         taken += [(trial, pairs[trial.id]) for trial in trials]
-    for trial, _ in taken:
-        session.execute(
-            insert(Attempt).values(
-                trial_id=trial.id,
-                attempt=trial.attempt,
-                dispatcher_id=holder,
-                started_at=db_now(),
-            )
+    if taken:
+        session.connection().execute(
+            insert(Attempt.__table__).values(started_at=db_now()),  # type: ignore[arg-type]
+            [
+                {"trial_id": trial.id, "attempt": trial.attempt, "dispatcher_id": holder}
+                for trial, _ in taken
+            ],
         )
     return sorted(taken, key=lambda pair: pair[0].id)
 
@@ -244,14 +251,22 @@ def _of_one_size(
     return found
 
 
-def _assignment(session: Session, spec: SweepSpec, trial: Trial, place: Place) -> Assignment:
-    config = session.get_one(Arm, trial.arm_id).config
-    saved = session.execute(
-        select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
-        .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
-        .order_by(Report.epoch.desc())
-        .limit(2)
-    )
+def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
+    arms = select(Arm.id, Arm.config).where(Arm.id.in_({trial.arm_id for trial in trials}))
+    return dict(map(tuple, session.execute(arms)))
+
+
+def _assignment(
+    session: Session, spec: SweepSpec, trial: Trial, config: dict[str, Any], place: Place
+) -> Assignment:
+    saved: Sequence[Any] = []
+    if trial.attempt > 1:
+        saved = session.execute(
+            select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
+            .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
+            .order_by(Report.epoch.desc())
+            .limit(2)
+        ).all()
     resources = spec.resources.model_dump(mode="json")
     return Assignment(
         trial_id=trial.id,

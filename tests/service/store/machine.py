@@ -188,6 +188,26 @@ class Store(RuleBasedStateMachine):
         if self.owns(trial) and ahead == 0:
             self.recorded.setdefault((trial.trial_id, epoch), float(loss))
 
+    @rule(one=attempts, which=WHICH, other=attempts, other_which=WHICH, again=st.booleans())
+    def report_together(
+        self, one: Try, which: int, other: Try, other_which: int, again: bool
+    ) -> None:
+        """The epochs that two attempts lack, or all of them, in one group."""
+        tries = [self.pick(one, which), self.pick(other, other_which)]
+        said = [
+            recording.Said(
+                each.trial_id, each.attempt, {"epoch": epoch, "loss": 1.0, "seconds": 1.0}, None
+            )
+            for each in tries
+            for epoch in range(
+                1 if again else self.row(each.trial_id).epochs_done + 1, EPOCHS + 1
+            )
+        ]  # fmt: skip
+        self.again(lambda session: recording.record_all(session, said) and None)
+        for trial_id, attempt, report, _ in said:
+            if self.owns(Try(trial_id, attempt)):
+                self.recorded.setdefault((trial_id, report["epoch"]), 1.0)
+
     @rule(trial=attempts, which=WHICH)
     def report_the_rest(self, trial: Try, which: int) -> None:
         trial = self.pick(trial, which)
@@ -265,6 +285,14 @@ class Store(RuleBasedStateMachine):
             if "queued" in self.states().values():
                 self.claim(HOLDERS[0], cpus=3)
         self.end(self.newest(trial), which=0, reason=Reason.oom)
+
+    @rule(trial=attempts)
+    def a_stale_attempt_speaks_among_others(self, trial: Try) -> None:
+        trial = self.pick(trial, 1)
+        self.end(trial, which=0, reason=Reason.user)
+        if "queued" in self.states().values():
+            self.claim(HOLDERS[0], cpus=3)
+        self.report_together(trial, 0, trial, 1, again=False)
 
     @rule(trial=attempts)
     def it_says_that_it_is_done_too_early(self, trial: Try) -> None:

@@ -1,6 +1,7 @@
 """The store under the dispatcher: claims, fences, reports once, ends, and counts that add up."""
 
 import itertools
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, sweeps
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
-from service.store.recording import Recorded
+from service.store.recording import Recorded, Said
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -129,6 +130,50 @@ def test_an_epoch_is_recorded_once(database: Database) -> None:
     assert record(database, trial, 1, loss=2.0) is Recorded.different
     assert row(database, trial).last_report == report(1)
     assert row(database, trial).seconds == 0.5
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_reports_recorded_together_are_as_if_recorded_in_turn(
+    database: Database, draw: int
+) -> None:
+    """Whatever is in the way of some, and wherever it stands."""
+    together, in_turn = (said_and_stored(database, draw, one_by_one=each) for each in (False, True))
+    assert together == in_turn
+
+
+def said_and_stored(database: Database, draw: int, *, one_by_one: bool) -> Any:
+    """What became of some groups of reports, and the trials and epochs after them."""
+    draws = random.Random(draw)
+    sweep_id = submit(database, base=small_sweep()["base"] | {"epochs": 4})
+    trials = claim(database, cpus=4)
+    settle(database, trials[3], Reason.error)
+    outcomes = []
+    for _ in range(4):
+        said = []
+        for trial in draws.choices(trials, weights=[5, 5, 5, draws.randrange(2)], k=4):
+            done = row(database, trial).epochs_done
+            epoch = max(1, done + 1 + draws.choice([-1, 0, 0, 0, 0, 1]))
+            loss = draws.choice([1.0, 1.0, 1.0, 2.0])
+            saved = draws.choice([None, (f"epoch-{epoch}", "0" * 64)])
+            said.append(Said(trial.trial_id, trial.attempt, report(epoch, loss), saved))
+        with database.write() as session:
+            if one_by_one:
+                outcomes += [recording.record(session, *each) for each in said]
+            else:
+                outcomes += recording.record_all(session, said)
+    first = trials[0].trial_id
+    with database.read() as session:
+        stored = [
+            (trial.id - first, trial.epochs_done, trial.last_report, trial.seconds, trial.losses)
+            for trial, _ in sweeps.trials(session, sweep_id)
+        ]
+        epochs = [
+            (trial.id - first, each.epoch, each.attempt, each.report, each.sha256,
+             each.checkpoint, each.checkpoint_sha256)
+            for trial, _ in sweeps.trials(session, sweep_id)
+            for each in sweeps.reports(session, trial.id)
+        ]  # fmt: skip
+    return outcomes, stored, epochs
 
 
 def test_an_epoch_may_not_be_skipped(database: Database) -> None:

@@ -60,6 +60,15 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
             )
         ],
     ),
+    "no fence on reports recorded together": (
+        recording,
+        [('Trial.attempt == bindparam("by")', 'Trial.attempt >= bindparam("by")')],
+    ),
+    "nobody counts what moved": (recording, [("if moved == len(said):", "if True:")]),
+    "what was tried together is not taken back": (
+        recording,
+        [("        point.rollback()\n", "        point.commit()\n")],
+    ),
     "no fence on ends": (
         recording,
         [
