@@ -30,6 +30,8 @@ Message = tuple[Any, ...]
 Key = tuple[int, int]
 """(trial, attempt)"""
 
+NODE_OOM = "node_oom"
+"""The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
 KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then hangs: its process is killed."""
 DRAIN_SECONDS = 8
@@ -326,10 +328,10 @@ class Dispatcher:
             for trial_id, attempt, (_, reason, text, weights) in ends:  # after all of its epochs
                 key = (trial_id, attempt)
                 ended.add(key)
+                why, alone = _understood(reason, self._held[key].assignment.place)
                 state = recording.settle(
-                    session, trial_id, attempt, Reason(reason) if reason else None, text, weights,
-                    alone=self._held[key].assignment.place.alone,
-                )  # fmt: skip
+                    session, trial_id, attempt, why, text, weights, alone=alone
+                )
                 log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
             recording.touch(session, touched)
         self._count()
@@ -363,6 +365,13 @@ class Dispatcher:
         lock_sweeps(
             session, {self._held[key].assignment.sweep_id for key in keys if key in self._held}
         )
+
+
+def _understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
+    """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
+    if reason == NODE_OOM:
+        return Reason.oom, place.alone
+    return Reason(reason) if reason else None, place.alone or place.gpus >= 1
 
 
 def _first_line(error: Exception) -> str:

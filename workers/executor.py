@@ -103,7 +103,7 @@ class RayExecutor:
         except TaskCancelledError:
             return "ended", "user", "cancelled", None
         except OutOfMemoryError:
-            return "ended", "oom", "the node ran out of memory", None
+            return "ended", "node_oom", "the node ran out of memory", None
         except RayError as error:
             cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
             reason = "user" if cancelled else "lost"

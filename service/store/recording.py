@@ -254,7 +254,7 @@ def settle(
         reason: None if the trial says that it is done; it succeeded only if all epochs are there.
         message: for the reader.
         weights_sha256: of the final weights, from a trial that is done.
-        alone: the attempt had its node to itself.
+        alone: nothing shared the memory that the attempt ran out of.
     """
     trial = session.get(Trial, trial_id, populate_existing=True)
     if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
@@ -306,7 +306,7 @@ def _out_of_memory(
     said = (message or "out of memory").rstrip(".")
     if not (alone or trial.alone):
         return TrialState.queued, {"alone": True}, f"{said}; it runs once more, alone on a node"
-    return TrialState.failed, {}, f"{said}, though it was alone on its node: it needs a larger one"
+    return TrialState.failed, {}, f"{said}, though nothing ran beside it: it needs more memory"
 
 
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:

@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from lrd_core import training
-from service.dispatcher import Dispatcher
+from service.dispatcher import Dispatcher, _understood
+from service.lifecycle import Reason
+from service.placement import Place
 from service.settings import Settings
 from service.store.models import Lease, Trial
 from service.store.session import Database
@@ -223,3 +225,20 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     attempts = api.get(f"/api/v1/trials/{again['id']}/attempts").json()["items"]
     assert [each["outcome"] for each in attempts] == ["oom", "succeeded"]
     assert attempts[0]["message"].endswith("2.00 GiB; it runs once more, alone on a node")
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "understood"),
+    [
+        ("oom", Place("n", 1, 0.25, 0), (Reason.oom, False)),
+        ("oom", Place("n", 1, 1, 0), (Reason.oom, True)),  # the whole GPU was its own
+        ("node_oom", Place("n", 1, 1, 0), (Reason.oom, False)),  # but not the node
+        ("node_oom", Place("n", 4, 1, 0, alone=True), (Reason.oom, True)),
+        ("lost", Place("n", 1, 0, 0), (Reason.lost, False)),
+        (None, Place("n", 1, 0, 0), (None, False)),
+    ],
+)
+def test_out_of_memory_is_final_where_nothing_shared_that_memory(
+    said: str | None, place: Place, understood: tuple[Reason | None, bool]
+) -> None:
+    assert _understood(said, place) == understood

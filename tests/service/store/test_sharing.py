@@ -123,7 +123,7 @@ def test_out_of_memory_it_runs_once_more_alone_and_then_fails(database: Database
     assert again.spec["resources"]["num_cpus"] == first.spec["resources"]["num_cpus"] == 1
     assert oom(database, again) is TrialState.failed
     assert row(database, again).message == (
-        "CUDA out of memory, though it was alone on its node: it needs a larger one"
+        "CUDA out of memory, though nothing ran beside it: it needs more memory"
     )
     assert counts(database, sweep_id) == {"failed": 4}
     with database.read() as session:
