@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo serve test check docs audit bench chaos screenshots lock
+.PHONY: install demo serve test check coverage docs wheel audit bench chaos screenshots lock
 
 install: .venv/installed
 
@@ -25,11 +25,17 @@ check: install
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
+coverage: install  ## which lines the tests leave out; the slow tests are not asked
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered
+
 docs: install  ## the documentation, in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-audit: install  ## known vulnerabilities of what requirements.lock names
-	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps
+wheel: install  ## dist/*.whl
+	$(BIN)/python -m hatchling build -t wheel
+
+audit: install  ## known vulnerabilities of what requirements.lock names; what nobody answers for is an error
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps --strict
 
 chaos: install  ## everything is killed and hung for a minute; then every promise is audited
 	$(BIN)/python -m tests.chaos

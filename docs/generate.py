@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: errors.md, api.md, cli.md.
+"""Writes the pages that are made from the code: errors.md, api.md, cli.md, settings.md.
 
 `--check` writes nothing, and says which pages are not as the code is.
 """
@@ -87,6 +87,25 @@ def commands() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_SETTINGS = """\
+Environment variables, read when `lrd serve`, `lrd api`, `lrd dispatch` or `lrd db` starts.
+
+Beside these: `LRD_DATA_DIR`, on each node the folder of its data sets (`~/.cache/lrd`); `LRD_URL`
+and `LRD_TOKEN`, read by the command line; Ray's own `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH`
+([a cluster](cluster.md))."""
+
+
+def settings() -> str:
+    """Every setting with its default."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in ("", None) else f"`{field.default}`"
+        words = " ".join((field.description or "").split())
+        rows.append(f"| `LRD_{name.upper()}` | {default} | {words} |")
+    table = "\n".join(["| variable | default | |", "|---|---|---|", *rows])
+    return "\n\n".join(["# Settings", _SETTINGS, table]) + "\n"
+
+
 def _command(name: str, command: Any) -> list[str]:
     arguments, rows = [], []
     for each in command.params:
@@ -102,7 +121,7 @@ def _command(name: str, command: Any) -> list[str]:
     return parts
 
 
-PAGES = {"errors.md": errors, "api.md": api, "cli.md": commands}
+PAGES = {"errors.md": errors, "api.md": api, "cli.md": commands, "settings.md": settings}
 
 
 def main() -> int:

@@ -226,6 +226,8 @@ MODELS_FOR: dict[str, tuple[str, ...]] = {
 }
 """The models of this package, by the data sets that they fit."""
 
+MODELS = frozenset(model for fitting in MODELS_FOR.values() for model in fitting)
+
 WITH_DROPOUT = ("fcnet", "resnet34", "densenet121")
 """The models that have places for standard dropout (SD). The paper drops units of no other."""
 
@@ -238,7 +240,7 @@ def _dataset(name: str) -> str:
 
 
 def _model(name: str) -> str:
-    return _known("model", name, sorted({m for fit in MODELS_FOR.values() for m in fit}))
+    return _known("model", name, sorted(MODELS))
 
 
 def _task(name: str) -> str:
@@ -362,8 +364,7 @@ class Config(Spec):
     def _regularizers_apply(cls, regularizers: list[Any], info: ValidationInfo) -> list[Any]:
         kinds = {regularizer.kind for regularizer in regularizers}
         model, dataset = info.data.get("model"), info.data.get("dataset", "")
-        models = {name for fit in MODELS_FOR.values() for name in fit}
-        if "SD" in kinds and model in models and model not in WITH_DROPOUT:
+        if "SD" in kinds and model in MODELS and model not in WITH_DROPOUT:
             raise ValueError(
                 f"SD does not go with model {model}, which has no hidden units to drop by a rule "
                 f"of the paper's; it goes with {', '.join(WITH_DROPOUT)}"
@@ -376,9 +377,8 @@ class Config(Spec):
     @model_validator(mode="after")
     def _model_fits_dataset(self) -> Self:
         fitting = MODELS_FOR.get(self.dataset)
-        models = {name for fit in MODELS_FOR.values() for name in fit}
         # What another package adds, it knows best itself.
-        if fitting and self.task_name in TASK_OF.values() and self.model in models - {*fitting}:
+        if fitting and self.task_name in TASK_OF.values() and self.model in MODELS - {*fitting}:
             raise ValueError(
                 f"model {self.model} does not go with dataset {self.dataset}; "
                 f"one of {', '.join(fitting)} does"

@@ -26,8 +26,8 @@ def path_in(loc: Sequence[str | int], document: Any) -> list[str | int]:
         try:
             document = document[part]
         except (KeyError, IndexError, TypeError):
-            missing_field = isinstance(document, dict) and depth == len(loc) - 1
-            if not missing_field:
+            last = isinstance(document, dict) and depth == len(loc) - 1
+            if not last or part in document.values():
                 continue  # the tag of a union, or a place inside a value of the wrong type
         path.append(part)
     return path

@@ -3,16 +3,25 @@
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from lrd_core.errors import InvalidSpec, LRDError
-from service import upkeep
-from service.client import Client, SubmittedSweep
+from service.lifecycle import TERMINAL
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from service import upkeep
+    from service.client import Client, SubmittedSweep
+except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
+    sys.exit(
+        f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
+        "extra `service`, and `compute` too where trials run"
+    )
 
 app = typer.Typer(no_args_is_help=True)
 for name, commands in (
@@ -77,6 +86,11 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
     from service.serve import serve as run_service
     from service.settings import Settings
 
+    if dispatch and find_spec("ray") is None:
+        raise LRDError(
+            "ray is not installed, so no trial can run here: install the extra `compute`, or start "
+            "`lrd api` here and `lrd dispatch` where it is"
+        )
     _log_to_stderr()
     settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
     run_service(settings, dispatch=dispatch)
@@ -277,9 +291,8 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         bar = progress.add_task("trials", total=None, words="")
         for view in sweep.watch():
-            counts = view["trials"]
-            done = counts["succeeded"] + counts["failed"] + counts["cancelled"]
-            words = f"{done}/{view['trials_total']} done, {counts['running']} running"
+            done = _finished(view)
+            words = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=words)
     return view
 
@@ -340,11 +353,12 @@ def _report_line(report: Any, as_json: bool) -> str:
 
 
 def _line(sweep: dict[str, Any]) -> None:
-    counts = sweep["trials"]
-    done = counts["succeeded"] + counts["failed"] + counts["cancelled"]
-    typer.echo(
-        f"{sweep['id']}  {sweep['state']:<9}  {done}/{sweep['trials_total']}  {sweep['name']}"
-    )
+    done = f"{_finished(sweep)}/{sweep['trials_total']}"
+    typer.echo(f"{sweep['id']}  {sweep['state']:<9}  {done}  {sweep['name']}")
+
+
+def _finished(sweep: dict[str, Any]) -> int:
+    return sum(int(sweep["trials"][state]) for state in TERMINAL)
 
 
 def _log_to_stderr() -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 from service.cli import console, follow
 from service.client import Client
 
-SWEEP = Path(__file__).parent.parent / "lrd_core" / "presets" / "digits.yaml"
-
 
 def main() -> int:
     """0 if every trial succeeded."""
@@ -39,7 +37,7 @@ def main() -> int:
 
 
 def _run(client: Client, results: Path) -> int:
-    sweep = client.submit(SWEEP.read_text())
+    sweep = client.submit_preset("digits")
     state = follow(sweep)["state"]
     table = sweep.table_text()
     sys.stdout.write("\n" + table + "\n")

@@ -9,9 +9,15 @@ from sqlalchemy import make_url
 
 
 class Settings(BaseSettings):
-    """What an installation may choose; each field is read from `LRD_<NAME>`."""
+    """What an installation may choose; each field is read from `LRD_<NAME>`.
 
-    model_config = SettingsConfigDict(env_prefix="LRD_", frozen=True, extra="ignore")
+    Their sentences are docs/settings.md. Where the data sets lie, `LRD_DATA_DIR`, is no field: each
+    node has its own, and `lrd_core.datasets.catalogue` reads it there.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LRD_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     database_url: str = ""
     """SQLAlchemy URL; empty for a SQLite file in the storage directory."""
@@ -22,11 +28,10 @@ class Settings(BaseSettings):
     trials_url: str = ""
     """Where the trials' checkpoints and logs lie instead of `<storage_dir>/trials`, as any fsspec
     URL that all nodes and the service reach, e.g. `s3://bucket/lrd` (extra `s3`)."""
-    data_dir: Path = Path("~/.cache/lrd")
-    """Where the data sets lie on each node."""
     ray_address: str = "local"
     """`local` starts a Ray of its own; else the address of a cluster (`auto`, `10.0.0.1:6379`)."""
     host: str = "127.0.0.1"
+    """Where to listen. Elsewhere than on this machine only once there is a token."""
     port: int = Field(8000, ge=0, le=65535)
     """0 takes any free port."""
     max_trials: int = Field(100_000, ge=1)

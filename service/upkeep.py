@@ -158,7 +158,7 @@ def token_revoke(token_id: int) -> None:
 def webhook_add(url: str) -> None:
     """Tell URL of every sweep that ends; show the secret that signs the messages, this once."""
     from service.api.context import valid
-    from service.api.schemas import WebhookRequest
+    from service.api.schemas.sent import WebhookRequest
     from service.store import audit, webhooks
 
     url = valid(WebhookRequest, {"url": url}).url

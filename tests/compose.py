@@ -12,7 +12,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 
 import psutil
 import yaml
+
+from tests.waiting import until
 
 NETWORK = ipaddress.ip_network("10.77.0.0/24")
 """Reached from these namespaces alone: nothing leads out of them."""
@@ -87,11 +88,13 @@ class Compose:
 
     def wait(self, service: str, condition: str = "service_healthy") -> None:
         """Until each instance of the service is so."""
-        deadline = time.monotonic() + 60
-        while not all(self._is(each, condition) for each in self._of(service)):
-            said = f"{self._said}\n{self.log(service)}"
-            assert time.monotonic() < deadline, f"{service}: not {condition}: {said}"
-            time.sleep(0.2)
+        try:
+            until(
+                lambda: all(self._is(each, condition) for each in self._of(service)),
+                f"{service} is not {condition}",
+            )
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {self._said}\n{self.log(service)}") from None
 
     def kill(self, service: str) -> None:
         """Power off its machine: everything in it is gone at once."""

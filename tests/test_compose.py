@@ -3,7 +3,6 @@
 import csv
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 
 from tests.compose import Compose, may_make_namespaces, postgres_stand_in
 from tests.conftest import small_sweep
+from tests.waiting import until
 
 FILE = Path(__file__).parents[1] / "docker-compose.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
@@ -59,10 +59,7 @@ def test_its_own_commands_make_a_table_though_machines_are_lost(
     said = compose.run("api", "lrd", "submit", str(file), *access)
     sweep_id = said.split()[1].rstrip(":")
 
-    deadline = time.monotonic() + 60
-    while not training(compose.folder):
-        assert time.monotonic() < deadline, "nothing trains"
-        time.sleep(0.1)
+    until(lambda: training(compose.folder), "nothing trains")
     compose.kill("ray-worker")
     watching = compose.begin("api", "lrd", "watch", sweep_id, *access)
     shown, complaint = watching.communicate(timeout=300)

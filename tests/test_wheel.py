@@ -1,36 +1,16 @@
-"""The wheel: it has all that the packages read, and works where the repository is not."""
+"""The wheel: it has all that the packages read, and works in an empty environment."""
 
-import os
+import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import httpx2
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lrd_core", "workers", "service", "migrations")
-
-CODE = """
-import sys
-from fastapi.testclient import TestClient
-import migrations, service
-from service.app import create_app
-from service.settings import Settings
-from service.store.session import Database
-
-assert service.__file__.startswith(sys.argv[1]), service.__file__
-database = Database(f"sqlite:///{sys.argv[1]}/lrd.db")
-migrations.upgrade(database.engine)
-migrations.check(database.engine)
-with TestClient(create_app(Settings(), database), base_url="http://127.0.0.1") as api:
-    for path in ("/", "/web/page.js", "/docs", "/api/v1/presets/digits", "/openapi.json"):
-        assert api.get(path).status_code == 200, path
-    body = {"preset": "digits"}
-    assert api.post("/api/v1/sweeps", json=body).json()["trials_total"] == 30
-database.close()
-print("works")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +31,64 @@ def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
     assert inside == set(listed)
 
 
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, its extras at the lock's versions, and nothing else."""
+    folder = tmp_path_factory.mktemp("empty") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    uv = Path(sys.executable).with_name("uv")
+    command = [
+        uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python",
+        "--constraint", ROOT / "requirements.lock", f"{wheel}[service,compute]",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.slow
-def test_it_works_away_from_the_repository(wheel: Path, tmp_path: Path) -> None:
-    """With the libraries of this environment; that these are all it needs, the lock says."""
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "LRD_STORAGE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, str(tmp_path)], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.split()[-1:] == ["works"], done.stderr[-2000:]
-    said = subprocess.run(
-        [sys.executable, "-m", "service.cli", "--version"], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert said.stdout.strip() in wheel.name
+@pytest.mark.ray
+def test_it_works_in_an_empty_environment(environment: Path, wheel: Path, tmp_path: Path) -> None:
+    """`lrd --version`, and `lrd serve` with its migrations, its page and its Ray."""
+    lrd = environment / "bin" / "lrd"
+
+    def run(*words: str, url: str = "") -> str:
+        done = subprocess.run(
+            [lrd, *words], cwd=tmp_path, env=outside | {"LRD_URL": url},
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    outside = {"HOME": str(tmp_path), "PATH": f"{lrd.parent}:/usr/bin:/bin"}
+    assert run("--version").strip() in wheel.name
+    with (tmp_path / "serve.log").open("w") as log:
+        service = subprocess.Popen(
+            [lrd, "serve", "--port", "0"], cwd=tmp_path, env=outside,
+            stdout=subprocess.PIPE, stderr=log, text=True,
+        )  # fmt: skip
+    assert service.stdout is not None
+    try:
+        url = service.stdout.readline().strip()
+        for path in ("/", "/web/page.js", "/docs", "/openapi.json", "/healthz"):
+            assert httpx2.get(url + path).status_code == 200, path
+        asked = ["--preset", "digits", "--set", "base.epochs=1", "--seeds", "1", "--watch"]
+        assert " (1)" in run("submit", *asked, url=url)
+        assert "newest schema" in run("db", "check")
+    finally:
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(60) == 0
+        service.stdout.close()
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("typer", "service"), ("ray", "compute")])
+def test_without_an_extra_the_command_says_which(missing: str, extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['lrd', 'serve']\n"
+        "from service.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert missing in done.stderr
+    assert f"`{extra}`" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 from service import access
 from service.api.context import DatabaseDep, PageSize, PageToken, Tagged, decode_token, page_of
 from service.api.openapi import gives
-from service.api.schemas import AuditPage
+from service.api.schemas.service import AuditPage
 from service.api.views import audit_view
 from service.store import audit as store
 

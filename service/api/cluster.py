@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from service.api.context import DatabaseDep, Tagged
 from service.api.openapi import gives
-from service.api.schemas import Cluster
+from service.api.schemas.service import Cluster
 from service.api.views import cluster_view, running_view, waiting_view
 from service.store import leases, queue
 

@@ -14,7 +14,7 @@ from service import bundles, exports
 from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
-from service.api.schemas import Sweep
+from service.api.schemas.sweeps import Sweep
 from service.api.views import sweep_view
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store

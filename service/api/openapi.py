@@ -17,17 +17,17 @@ from pydantic.json_schema import models_json_schema
 from lrd_core import presets
 from lrd_core.spec import Extension, SweepSpec
 from service import versions
-from service.api import schemas
-from service.api.schemas import Problem
+from service.api.schemas.parts import Problem
+from service.api.schemas.sent import Changes, Clone, FromPreset, WebhookRequest
 
 _COMPONENT = "#/components/schemas/{model}"
 _SENT: list[type[BaseModel]] = [
     SweepSpec,
     Extension,
-    schemas.FromPreset,
-    schemas.Changes,
-    schemas.Clone,
-    schemas.WebhookRequest,
+    FromPreset,
+    Changes,
+    Clone,
+    WebhookRequest,
 ]
 
 EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text()) | {

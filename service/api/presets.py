@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from lrd_core import presets
 from lrd_core.spec import SweepSpec
 from service.api.openapi import gives, gives_yaml
-from service.api.schemas import PresetDetail, PresetPage
+from service.api.schemas.service import PresetDetail, PresetPage
 from service.errors import NotFound
 
 router = APIRouter(prefix="/presets", tags=["presets"])

@@ -15,7 +15,7 @@ from service.analysis import plots
 from service.analysis.descents import grid_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.openapi import gives, gives_bytes
-from service.api.schemas import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
+from service.api.schemas.results import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
 from service.descents import descents_of
 from service.errors import NotFound
 from service.pictures import MEDIA_TYPES as TEXT_TYPES

@@ -27,16 +27,8 @@ from service.api.context import (
 )
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
-from service.api.schemas import (
-    Changes,
-    Clone,
-    EventPage,
-    FromPreset,
-    Sweep,
-    SweepPage,
-    SweepPlan,
-    TrialPage,
-)
+from service.api.schemas.sent import Changes, Clone, FromPreset
+from service.api.schemas.sweeps import EventPage, Sweep, SweepPage, SweepPlan, TrialPage
 from service.api.views import event_view, sweep_view, trial_view
 from service.errors import TooMany, Unprocessable
 from service.lifecycle import SweepState, TrialState

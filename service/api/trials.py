@@ -7,7 +7,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
-from service.api import schemas
 from service.api.context import (
     DatabaseDep,
     PageSize,
@@ -19,7 +18,7 @@ from service.api.context import (
 )
 from service.api.once import OnceDep
 from service.api.openapi import gives, gives_text
-from service.api.schemas import AttemptPage, EventPage, ReportPage, TrialDetail
+from service.api.schemas import sweeps as schemas
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
 from service.store import history, requests
@@ -32,7 +31,7 @@ router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tag
 TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
-@router.get("", **gives(TrialDetail))
+@router.get("", **gives(schemas.TrialDetail))
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """One trial, with the provenance of its numbers."""
     with database.read() as session:
@@ -55,7 +54,7 @@ def retry(trial_id: TrialId, once: OnceDep) -> JSONResponse:
     return once(lambda session: _view(session, requests.retry_trial(session, trial_id)))
 
 
-@router.get("/reports", **gives(ReportPage))
+@router.get("/reports", **gives(schemas.ReportPage))
 def reports(
     trial_id: TrialId,
     database: DatabaseDep,
@@ -72,7 +71,7 @@ def reports(
     return page_of([report_view(each) for each in found], page_size, key="epoch")
 
 
-@router.get("/attempts", **gives(AttemptPage))
+@router.get("/attempts", **gives(schemas.AttemptPage))
 def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     """The tries at the trial: when, where, on what, and how each ended."""
     with database.read() as session:
@@ -81,7 +80,7 @@ def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
     return {"items": [attempt_view(each) for each in found], "next_page_token": None}
 
 
-@router.get("/events", **gives(EventPage))
+@router.get("/events", **gives(schemas.EventPage))
 def events(
     trial_id: TrialId,
     database: DatabaseDep,

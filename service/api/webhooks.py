@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from lrd_core.errors import Fault
 from service import access
-from service.api import schemas
 from service.api.context import (
     DatabaseDep,
     DocumentDep,
@@ -22,6 +21,8 @@ from service.api.context import (
 )
 from service.api.once import OnceDep
 from service.api.openapi import gives, takes
+from service.api.schemas.sent import WebhookRequest
+from service.api.schemas.service import DeliveryPage, NewWebhook, Webhook, WebhookPage
 from service.api.views import delivery_view, webhook_view
 from service.errors import Unprocessable
 from service.store import webhooks as store
@@ -37,10 +38,10 @@ router = APIRouter(
 WebhookId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
-@router.post("", **gives(schemas.NewWebhook, 201), **takes(schemas.WebhookRequest))
+@router.post("", **gives(NewWebhook, 201), **takes(WebhookRequest))
 def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONResponse:
     """Tell `url` of every sweep that ends. The secret signs the messages; it is shown this once."""
-    url = str(valid(schemas.WebhookRequest, document).url)
+    url = str(valid(WebhookRequest, document).url)
     if not settings.webhook_private:
         try:
             refuse_private(url)
@@ -54,7 +55,7 @@ def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONR
     return once.create(add, "/api/v1/webhooks")
 
 
-@router.get("", **gives(schemas.WebhookPage))
+@router.get("", **gives(WebhookPage))
 def index(database: DatabaseDep) -> dict[str, Any]:
     """All webhooks."""
     with database.read() as session:
@@ -62,20 +63,20 @@ def index(database: DatabaseDep) -> dict[str, Any]:
     return {"items": items, "next_page_token": None}
 
 
-@router.get("/{webhook_id}", **gives(schemas.Webhook))
+@router.get("/{webhook_id}", **gives(Webhook))
 def read(webhook_id: WebhookId, database: DatabaseDep) -> dict[str, Any]:
     """One webhook."""
     with database.read() as session:
         return webhook_view(store.get(session, webhook_id))
 
 
-@router.delete("/{webhook_id}", **gives(schemas.Webhook))
+@router.delete("/{webhook_id}", **gives(Webhook))
 def remove(webhook_id: WebhookId, once: OnceDep) -> JSONResponse:
     """Tell it nothing more; what it was waiting for is dropped."""
     return once(lambda session: webhook_view(store.remove(session, webhook_id)))
 
 
-@router.get("/{webhook_id}/deliveries", **gives(schemas.DeliveryPage))
+@router.get("/{webhook_id}/deliveries", **gives(DeliveryPage))
 def deliveries(
     webhook_id: WebhookId,
     database: DatabaseDep,

@@ -21,6 +21,7 @@ import psutil
 
 import migrations
 from service.store.session import Database
+from tests.waiting import until
 
 LEASE_SECONDS = 6.0
 ADDRESS = "127.0.0.2"
@@ -189,13 +190,13 @@ class World:
 
 def wait_for(url: str, seconds: float = 60) -> None:
     """Until the API answers."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def answers() -> bool:
         with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{url}/healthz").is_success:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"nothing answers at {url}")
+            return httpx2.get(f"{url}/healthz").is_success
+        return False
+
+    until(answers, f"nothing answers at {url}", seconds)
 
 
 def fresh(folder: Path) -> Path:

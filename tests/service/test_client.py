@@ -142,6 +142,14 @@ def test_requests_and_what_follows_them(
 # --- what is sent again ---------------------------------------------------------------------------
 
 
+def test_what_is_no_sweep_is_read_too(client: Client) -> None:
+    sweep = client.submit(small_sweep())
+    assert "digits" in [preset["name"] for preset in client.presets()]
+    assert client.trial(1)["sweep_id"] == sweep.id
+    assert client.cluster()["waiting"][0]["name"] == "small"
+    assert [curve["mean"] for curve in sweep.curves("test_loss")] == [[], []]
+
+
 def test_an_answer_that_is_lost_is_asked_for_again_and_the_sweep_is_one(
     client: Client, wire: Wire
 ) -> None:

@@ -17,6 +17,7 @@ from service.serve import listen, server_config
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.waiting import until
 
 SWEEPS = "/api/v1/sweeps"
 PROBLEM = "application/problem+json"
@@ -166,8 +167,7 @@ def port(settings: Settings, database: Database) -> Iterator[int]:
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
     thread.start()
     number = int(listener.getsockname()[1])
-    while not server.started:
-        threading.Event().wait(0.01)
+    until(lambda: server.started, "the server does not start")
     yield number
     server.should_exit = server.force_exit = True
     thread.join(20)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import yaml
 
 from service.serve import listen
 from tests.conftest import small_sweep
+from tests.waiting import until
 
 LRD = [sys.executable, "-m", "service.cli"]
 
@@ -144,22 +144,17 @@ def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -
     with serving(tmp_path) as (process, url):
         lrd("submit", write(tmp_path, small_sweep()), url=url)
         before: set[int] = set()
-        deadline = time.monotonic() + 120
-        while "leads" not in (tmp_path / "serve.log").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        log = tmp_path / "serve.log"
+        until(lambda: "leads" in log.read_text(), "no dispatcher leads", 120)
         for _ in range(3):  # a child may be listed before its parent
             before |= {child for pid in before | {process.pid} for child in children(pid)}
         assert len(before) > 3
         process.send_signal(number)
         assert process.wait(60) == 0
-    deadline = time.monotonic() + 10
-    while left := [pid for pid in before if Path(f"/proc/{pid}").exists()]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-    log = (tmp_path / "serve.log").read_text()
-    assert "drained" in log
-    assert "Traceback" not in log
+    gone = lambda: not any(Path(f"/proc/{pid}").exists() for pid in before)  # noqa: E731
+    until(gone, "some of its processes are left", 10)
+    assert "drained" in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def test_an_answer_does_not_wait_for_acknowledgements() -> None:

@@ -1,0 +1,218 @@
+"""What the analysis makes of a sweep: arms, comparisons, the table, curves, figures."""
+
+from typing import Any, Literal
+
+from service.api.schemas.parts import Answer, Number, Page
+
+
+class Statistics(Answer):
+    """A metric over the seeds of an arm."""
+
+    n: int
+    mean: Number | None
+    std: Number | None
+    standard_error: Number | None
+    ci_low: Number | None
+    ci_high: Number | None
+    median: Number | None
+    iqm: Number | None
+    min: Number | None
+    max: Number | None
+    epoch: float | None
+
+
+class Arm(Answer):
+    """A configuration, what became of its seeds, and their statistics."""
+
+    id: int
+    label: str
+    config: dict[str, Any]
+    is_baseline: bool
+    n: int
+    planned: int
+    failed: int
+    diverged: int
+    status: str
+    missing: dict[str, Any]
+    metrics: dict[str, Statistics]
+    seconds: float
+    gpu_seconds: float
+    cpu_seconds: float
+
+
+class ArmPage(Page[Arm]):
+    """Arms in order."""
+
+
+class Comparison(Answer):
+    """An arm against its baseline, paired by seed."""
+
+    arm_id: int
+    arm: str
+    baseline_id: int
+    baseline: str
+    differs_in: list[str]
+    metric: str
+    higher_is_better: bool | None
+    n: int
+    left_out: dict[str, list[int]]
+    wins: int
+    ties: int
+    losses: int
+    diverged: int
+    baseline_diverged: int
+    difference: Number | None
+    ci_low: Number | None
+    ci_high: Number | None
+    t_low: Number | None
+    t_high: Number | None
+    std: Number | None
+    p_sign_flip: float | None
+    flips: int | None
+    p_holm: float | None
+    p_t: Number | None
+    p_welch: Number | None
+    d_z: Number | None
+    g_z: Number | None
+    correlation: Number | None
+    better: bool | None
+    significant: bool
+    survivors_only: bool
+
+
+class Comparisons(Page[Comparison]):
+    """Each arm against its baseline."""
+
+    metric: str
+    at: str
+
+
+class Difference(Answer):
+    """A cell against its baseline."""
+
+    baseline_id: int
+    n: int
+    difference: Number | None
+    ci_low: Number | None
+    ci_high: Number | None
+    t_low: Number | None
+    t_high: Number | None
+    p_sign_flip: float | None
+    p_holm: float | None
+
+
+class Cell(Answer):
+    """A cell of the table, as text and as numbers."""
+
+    text: str
+    best: bool
+    significant: bool
+    arm_id: int
+    label: str
+    planned: int
+    n: int
+    failed: int
+    diverged: int
+    mean: Number | None
+    std: Number | None
+    ci_low: Number | None
+    ci_high: Number | None
+    status: str
+    comparison: Difference | None
+
+
+class Row(Answer):
+    """A row of the table."""
+
+    titles: list[str]
+    cells: list[Cell | None]
+
+
+class Layout(Answer):
+    """Which paths stand where."""
+
+    rows: list[str]
+    columns: list[str]
+    pair: str | None
+
+
+class Table(Answer):
+    """The table of one metric."""
+
+    caption: str
+    metric: str
+    at: str
+    unit: str
+    higher_is_better: bool | None
+    layout: Layout
+    heads: list[str]
+    columns: list[list[str]]
+    rows: list[Row]
+    notes: list[str]
+    expected: list[dict[str, Any]]
+    source: str
+    metrics: list[str]
+
+
+class Curve(Answer):
+    """An arm's mean, epoch by epoch."""
+
+    arm_id: int
+    label: str
+    trials: int
+    epochs: list[int]
+    x: list[Number | None]
+    mean: list[Number | None]
+    std: list[Number | None]
+    n: list[int]
+    thinned_from: int | None
+
+
+class Curves(Page[Curve]):
+    """The curves of one metric."""
+
+    metric: str
+    by: Literal["epoch", "seconds"]
+
+
+class Reach(Answer):
+    """How soon an arm's trials reach a value."""
+
+    arm_id: int
+    label: str
+    trials: int
+    reached: int
+    never: list[int]
+    undecided: list[int]
+    epochs: Number | None
+    seconds: Number | None
+
+
+class Speed(Answer):
+    """That, against the baseline."""
+
+    arm_id: int
+    arm: str
+    baseline_id: int
+    baseline: str
+    n: int
+    faster: int
+    ties: int
+    slower: int
+    epoch_ratio: Number | None
+    second_ratio: Number | None
+
+
+class SpeedAnswer(Page[Reach]):
+    """How soon a metric reaches a value."""
+
+    metric: str
+    threshold: Number
+    comparisons: list[Speed]
+
+
+class Plot(Answer):
+    """A figure for Plotly."""
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]

@@ -1,0 +1,68 @@
+"""What is sent: the bodies of requests, beside the specs of `lrd_core`."""
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lrd_core.configuration import Text
+from lrd_core.spec import SweepSpec
+
+
+class FromPreset(BaseModel):
+    """A preset with changes, in place of a sweep."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"preset": "table-2", "set": {"base.epochs": 2}, "seeds": 1}]
+        },
+    )
+
+    preset: Text
+    set: dict[Text, Any] = Field({}, description="dotted path -> value")
+    seeds: Any = Field(None, description="as in a sweep; null leaves those of the preset")
+
+
+class Changes(BaseModel):
+    """What may change while a sweep runs."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"priority": 10}]}
+    )
+
+    priority: int = Field(0, ge=-1000, le=1000)
+    max_concurrent: int | None = Field(None, ge=1, le=1_000_000)
+
+
+def _plain_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address begins with https:// or http:// and names a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("no user and no password may stand in the address")
+    if any(not char.isascii() or char.isspace() or not char.isprintable() for char in text):
+        raise ValueError("an address has ASCII letters and signs alone, and no blank")
+    assert parts.port is None or parts.port > 0, "the port is 1 to 65535"
+    return text
+
+
+class WebhookRequest(BaseModel):
+    """An address to be told when a sweep has ended."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"url": "https://example.com/lrd"}]},
+    )
+
+    url: Annotated[str, Field(min_length=8, max_length=2000), AfterValidator(_plain_url)]
+
+
+class Clone(SweepSpec):
+    """Parts of a sweep that are to be others in the clone; all may be left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema.update(required=[], examples=[{"seeds": 5}])
+    )

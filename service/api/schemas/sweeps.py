@@ -1,0 +1,198 @@
+"""Sweeps with their plans, trials with their reports, attempts and events."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api.schemas.parts import Answer, Number, Page, Time
+from service.lifecycle import SweepState, TrialState
+
+
+class Counts(Answer):
+    """How many trials are in each state."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class Sweep(Answer):
+    """A sweep."""
+
+    id: str
+    name: str
+    state: SweepState
+    trials_total: int
+    trials: Counts
+    spec: dict[str, Any]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    paused_at: Time | None
+    cancel_requested_at: Time | None
+    priority: int
+    max_concurrent: int | None
+    waiting_for: str | None = Field(description="why no trial of it can start")
+    code_version: str
+    owner: str | None = Field(description="name of the token that submitted it")
+    gpu_share: float | None = Field(
+        description="the part of a GPU whose memory a trial needs, as measured; null before"
+    )
+
+
+class SweepPage(Page[Sweep]):
+    """Sweeps, newest first."""
+
+
+class PlannedArm(Answer):
+    """An arm of a plan."""
+
+    label: str
+    is_baseline: bool
+
+
+class PlannedTime(Answer):
+    """How long it would take, from what has run here before."""
+
+    trials: int
+    exact: int = Field(description="trials whose like has run here")
+    alike: int = Field(description="trials that are estimated from others of their kind")
+    unknown: int
+    trial_seconds: float | None
+    wall_seconds: float | None
+    slots: int = Field(description="trials at a time")
+
+
+class PlannedSeeds(Answer):
+    """What this many seeds can show."""
+
+    seeds: int
+    comparisons: int
+    alpha: float
+    smallest_p: float
+    smallest_p_holm: float
+    seeds_needed_alone: int
+    seeds_needed: int
+    detectable_effect: float | None
+    detectable_effect_holm: float | None
+    can_reject: bool
+    sentence: str
+
+
+class SweepPlan(Answer):
+    """What a sweep would be."""
+
+    name: str
+    arms_total: int
+    trials_total: int
+    arms: list[PlannedArm]
+    comparisons: int
+    present_elsewhere: int
+    reuse: bool
+    time: PlannedTime
+    seeds: PlannedSeeds
+
+
+class Trial(Answer):
+    """One training run."""
+
+    id: int
+    sweep_id: str
+    arm_id: int
+    label: str
+    seed: int
+    state: TrialState
+    reason: str | None
+    message: str | None
+    attempt: int
+    epochs: int
+    epochs_done: int
+    last_report: dict[str, Number] | None
+    seconds: float
+    config: dict[str, Any]
+    losses: int
+    not_before: Time | None
+    cpus: float
+    gpus: float
+    alone: bool = Field(description="it ran out of memory, and has a node to itself when it runs")
+    weights_sha256: str | None
+    reused_from: int | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    cancel_requested_at: Time | None
+
+
+class TrialPage(Page[Trial]):
+    """Trials in order."""
+
+
+class Provenance(Answer):
+    """All that a trial's numbers depend on."""
+
+    code_version: str
+    config_sha256: str
+    seed: int
+    reused_from: int | None
+    weights_sha256: str | None
+    environment: dict[str, Any] | None
+
+
+class TrialDetail(Trial):
+    """A trial with its provenance."""
+
+    provenance: Provenance
+
+
+class Report(BaseModel):
+    """One epoch; beside these its metrics, each a number."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number]
+
+    epoch: int
+    lr: float
+    seconds: float
+    attempt: int
+    recorded_at: Time
+
+
+class ReportPage(Page[Report]):
+    """Epochs in order."""
+
+
+class Attempt(Answer):
+    """One try at a trial."""
+
+    attempt: int
+    dispatcher_id: str
+    started_at: Time
+    ended_at: Time | None
+    outcome: str | None
+    message: str | None
+    environment: dict[str, Any] | None
+
+
+class AttemptPage(Page[Attempt]):
+    """Tries in order."""
+
+
+class Event(Answer):
+    """Something that happened."""
+
+    id: int
+    sweep_id: str
+    trial_id: int | None
+    attempt: int | None
+    at: Time
+    kind: str
+    from_state: str | None
+    to_state: str | None
+    reason: str | None
+    message: str | None
+
+
+class EventPage(Page[Event]):
+    """Events in order."""

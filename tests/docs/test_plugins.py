@@ -1,0 +1,75 @@
+"""docs/plugins.md: its package, installed as it stands, is trained by its sweep."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from lrd_core.spec import SweepSpec, TrialSpec, expand
+from lrd_core.training import TrainState, train
+from tests.docs.pages import block
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package as pip leaves it, and images where the guide looks for them."""
+    project = tomllib.loads(block("docs/plugins.md", "toml").text)["project"]
+    info = tmp_path / "my_lab-1.0.dist-info"
+    info.mkdir()
+    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(head)
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    (tmp_path / "my_lab.py").write_text(block("docs/plugins.md", "python").text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_lab", raising=False)
+    images = np.zeros((64, 1, 6, 6), dtype=np.uint8)
+    images[::2, :, ::2] = 255
+    part = {"images": images, "labels": np.arange(64) % 2}
+    np.savez(
+        tmp_path / "mine.npz",
+        **{f"{of}_{name}": array for of in ("train", "test") for name, array in part.items()},
+    )
+    return tmp_path
+
+
+def test_its_sweep_trains(lab: Path) -> None:
+    sweep = SweepSpec.parse(yaml.safe_load(block("docs/plugins.md", "yaml").text))
+    trials = expand(sweep)
+    assert len(trials) == 4
+    for trial in trials[::2]:  # one without, one with learning-rate dropout
+        state = TrainState.create(trial, data_dir=lab)
+        assert state.optimizer.param_groups[0]["momentum"] == 0.95
+        reports = list(train(trial, state))
+        assert reports[-1].metrics["test_accuracy"] == 1
+
+
+def test_its_network_has_room_for_standard_dropout(lab: Path) -> None:
+    import my_lab  # type: ignore[import-not-found]
+
+    asked: list[torch.nn.Module] = []
+
+    def dropout() -> torch.nn.Module:
+        asked.append(torch.nn.Identity())
+        return asked[-1]
+
+    net = my_lab.my_net((1, 6, 6), 2, dropout)
+    assert len(asked) == 1
+    assert asked[0] in list(net.modules())
+
+
+def test_its_task_learns(lab: Path) -> None:
+    trial = TrialSpec.parse(
+        {
+            "dataset": "my_images", "task": "my_task", "model": "my_net", "epochs": 40,
+            "optimizer": {"name": "adam", "lr": 0.05},
+        }
+    )  # fmt: skip
+    reports = list(train(trial, TrainState.create(trial, data_dir=lab)))
+    assert reports[-1].metrics["test_loss"] < 0.01

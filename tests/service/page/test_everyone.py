@@ -1,0 +1,94 @@
+"""The page for everyone: by keyboard, in a narrow window, in both colours, by axe's rules."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser, submit, table_2
+
+pytestmark = in_a_browser
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(
+    browser: Browser, url: str, database: Database, train: Callable[[int], None], scheme: Any
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    states = ("succeeded", "failed", "running", "queued", "cancelled", "succeeded", "succeeded")
+    sweep_id = seed(database, table_2(seeds=4), states=states)
+    done = submit(url)
+    train(40)
+    trial = httpx2.get(f"{url}/api/v1/sweeps/{done}/trials").json()["items"][0]["id"]
+    page = browser.new_page(color_scheme=scheme, bypass_csp=True)  # axe itself is injected
+    axe = Axe()
+    for path in ("/", f"/sweeps/{sweep_id}", f"/trials/{trial}", "/cluster", "/new?preset=digits"):
+        page.goto(url + path)
+        page.locator("h1").wait_for()
+        page.wait_for_load_state("networkidle")
+        if path.startswith("/sweeps"):
+            drawn(page, 3)
+            page.locator(".cell").nth(3).focus()
+        if path.startswith("/new"):
+            page.get_by_label("Sweep, as").fill("name: x\nseeds: 0\n")
+            page.get_by_role("list", name="Faults").get_by_role("listitem").first.wait_for()
+        found = axe.run(page)
+        assert found.response["violations"] == [], f"{path}\n{found.generate_report()}"
+    page.close()
+
+
+def test_the_page_works_by_keyboard_alone(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("[document.activeElement.tagName, document.activeElement.innerText]")
+        )
+    texts = [text.split("\n")[0] for _, text in reached if text]
+    for name in ("Sweeps", "New sweep", "Cluster", "Dark", "Pause", "Cancel", "Extend", "Clone"):
+        assert name in texts
+    assert len({text for tag, text in reached if tag == "BUTTON" and "±" in text}) == 2  # the cells
+    assert sum(tag == "INPUT" for tag, _ in reached) >= 2  # the arms of the legend
+    assert "Everything (bundle)" in texts
+    page.locator("button", has_text="Extend").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_narrow_window_scrolls_only_inside_its_tables(
+    browser: Browser, url: str, database: Database
+) -> None:
+    sweep_id = seed(database, table_2(), states=("succeeded", "running", "queued"))
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    for path in ("/", f"/sweeps/{sweep_id}", "/trials/1", "/cluster", "/new?preset=table-2"):
+        page.goto(url + path)
+        page.locator("h1").wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    page.close()
+
+
+def test_the_reader_chooses_the_colours(page: Page, url: str) -> None:
+    page.goto(url)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Use dark colours").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(paper) == dark
+    page.get_by_role("button", name="Use light colours").click()
+    assert page.evaluate(paper) == light

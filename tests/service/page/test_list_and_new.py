@@ -1,0 +1,117 @@
+"""The list of sweeps, and a new one: planned, refused at its lines, submitted, cloned."""
+
+import re
+
+import httpx2
+from playwright.sync_api import Page, expect
+
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import in_a_browser, submit
+
+pytestmark = in_a_browser
+
+
+def test_an_empty_page_shows_the_command_that_fills_it(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_text(f"lrd submit --preset digits --watch --url {url}")).to_be_visible()
+
+
+def test_the_list_is_filtered_searched_and_shared_by_its_address(
+    page: Page, url: str, database: Database
+) -> None:
+    for number in range(60):
+        submit(url, name=f"sweep number {number}", seeds=1)
+    seed(database, small_sweep(name="a finished one"))
+    page.goto(url)
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Next page").click()
+    expect(rows).to_have_count(11)
+    page.get_by_label("State").select_option("succeeded")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("4 of 4")
+    page.get_by_label("State").select_option("")
+    page.get_by_label("Search").fill("NUMBER 5")
+    expect(rows).to_have_count(11)
+    assert "search=NUMBER+5" in page.url
+    page.reload()
+    expect(rows).to_have_count(11)
+    expect(page.get_by_label("Search")).to_have_value("NUMBER 5")
+    page.get_by_label("Search").fill("nothing like it")
+    expect(page.get_by_text("No sweep is like that")).to_be_visible()
+
+
+def test_a_preset_is_planned_changed_refused_at_its_line_and_submitted(
+    page: Page, url: str
+) -> None:
+    page.goto(f"{url}/new")
+    page.get_by_label("Preset").select_option("digits")
+    expect(page.get_by_text("30: 10 arms × 3 seeds")).to_be_visible()
+    expect(page.get_by_text("3 pairs cannot reach p < 0.05")).to_be_visible()
+    spec = page.get_by_label("Sweep, as YAML or JSON")
+    text = spec.input_value()
+    assert text.startswith("# The demo")
+    wrong = text.replace("[1.0, 0.5]", "[1.0, 1.5]").replace("fcnet", "fcnett")
+    spec.fill(wrong)
+    faults = page.get_by_role("list", name="Faults").get_by_role("listitem")
+    expect(faults.first).to_contain_text("unknown model 'fcnett'")
+    expect(page.get_by_role("button", name="Submit")).to_be_disabled()
+    line = next(at for at, each in enumerate(wrong.splitlines(), 1) if "fcnett" in each)
+    expect(faults.first).to_contain_text(f"Line {line}:")
+    expect(page.locator(".gutter li").nth(line - 1)).to_have_class("faulty")
+    spec.fill(text.replace("[1.0, 0.5]", "[1.0, 1.5]"))
+    line = next(at for at, each in enumerate(text.splitlines(), 1) if "keep_prob: [" in each)
+    expect(faults.first).to_contain_text(f"Line {line}: /grid/optimizer.keep_prob/1")
+    spec.fill("name: [")
+    expect(faults.first).to_contain_text("not valid YAML")
+    spec.fill(text.replace("seeds: 3", "seeds: 2"))
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("0 of 20 trials done")).to_be_visible()
+
+
+POINTERS = [
+    ("/name", 0), ("/base/model", 2), ("/base/optimizer/lr", 3), ("/grid/optimizer.keep_prob/1", 5),
+    ("/arms/1/set/regularizers", 9), ("/arms/0", 7), ("/seeds", 10), ("/seeds/1", 12),
+    ("/base/missing", 1), ("", 0),
+]  # fmt: skip
+
+
+def test_a_pointer_is_found_at_its_line(page: Page, url: str) -> None:
+    text = """name: x
+base:
+  model: fcnet   # a comment: with a colon
+  optimizer: {name: adam, lr: 1}
+grid:
+  "optimizer.keep_prob": [1.0, 2.0]
+arms:
+  - label: plain
+  - label: SD
+    set: {regularizers: [SD]}
+seeds:
+- 1
+- 2
+"""
+    page.goto(url)
+    found = page.evaluate(
+        """async ([text, pointers]) => {
+            const { lineOf } = await import("/web/yaml.js");
+            return pointers.map((pointer) => lineOf(text, pointer));
+        }""",
+        [text, [pointer for pointer, _ in POINTERS]],
+    )
+    assert dict(zip([p for p, _ in POINTERS], found, strict=True)) == dict(POINTERS)
+
+
+def test_a_clone_starts_from_the_spec_of_the_other(page: Page, url: str) -> None:
+    arms = [{"label": "plain: yes", "set": {}}, {"label": "SD", "set": {"regularizers": ["SD"]}}]
+    sweep_id = submit(url, name='quotes " and: colons # too', arms=arms)
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    page.get_by_role("link", name="Clone").click()
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/sweeps/"))
+    clone = page.url.rsplit("/", 1)[1]
+    both = [httpx2.get(f"{url}/api/v1/sweeps/{each}").json() for each in (sweep_id, clone)]
+    assert both[0]["spec"] == both[1]["spec"]
+    assert both[0]["id"] != both[1]["id"]

@@ -1,0 +1,157 @@
+"""One sweep: it fills in, tells all of a cell, keeps its state in its address, and obeys."""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+from playwright.sync_api import Page, expect
+
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser, submit, table_2
+
+pytestmark = in_a_browser
+
+
+def test_a_sweep_fills_in_and_keeps_the_focus(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    sweep_id = submit(url, name="keep probability")
+    page.goto(url)
+    page.get_by_role("link", name="keep probability").click()
+    expect(page.get_by_text("0 of 4 trials done")).to_be_visible()
+    expect(page.locator(".partial")).to_have_count(2)
+    expect(page.get_by_text("No epoch reported yet").first).to_be_visible()
+    page.locator(".cell").first.focus()
+    train(40)
+    expect(page.get_by_text("4 of 4 trials done")).to_be_visible()
+    expect(page.locator(".cell").first).to_contain_text("±")
+    expect(page.locator(".cell").first).to_be_focused()
+    expect(page.locator(".partial")).to_have_count(0)
+    expect(page.locator("tbody .badge.succeeded")).to_have_count(4)
+    drawn(page, 3)
+    assert page.url == f"{url}/sweeps/{sweep_id}"
+
+
+def test_a_cell_tells_all_by_keyboard_and_mouse(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, table_2(seeds=6))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    cell = page.locator("tr", has_text="LRD (p = 0.1)").locator(".cell").first
+    expect(cell).to_contain_text("paper 93.32")
+    tip = page.locator(f"#{cell.get_attribute('aria-describedby')}")
+    expect(tip).to_be_hidden()
+    page.locator(".cell").first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(cell).to_be_focused()
+    expect(tip).to_be_visible()
+    for said in (
+        "against its baseline, over 6 pairs",
+        "after Holm",
+        "95 % interval",
+        "paper 93.32",
+    ):
+        expect(tip).to_contain_text(said)
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.mouse.move(0, 0)
+    cell.hover()
+    expect(tip).to_be_visible()
+    cell.click()
+    expect(page.locator("#trials tbody tr")).to_have_count(6)
+    assert "arm=" in page.url
+
+
+def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, table_2(), states=("succeeded", "succeeded", "failed"))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    page.get_by_label("Metric").select_option("test_loss")
+    page.get_by_label("Read at").select_option("best")
+    page.get_by_label("Over").select_option("seconds")
+    page.get_by_label("Scale").select_option("log")
+    page.get_by_role("group", name="Arms").get_by_label("LRD (p = 0.3), SGDM").uncheck()
+    page.locator("#trials").get_by_label("State").select_option("failed")
+    expect(page.locator("#trials tbody tr")).to_have_count(12)
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    drawn(page, 3)
+    expect(page.locator(".results caption")).to_contain_text("test loss, best epoch")
+    expect(page.get_by_role("group", name="Arms").locator("input:not(:checked)")).to_have_count(1)
+    expect(page.locator("#trials tbody tr")).to_have_count(12)
+    figure = page.evaluate(
+        """() => {
+            const figure = document.querySelector("[data-key=figure-learning-curves]");
+            const lines = figure.data.filter((trace) => trace.hoverinfo !== "skip");
+            return {
+                shown: lines.filter((trace) => trace.visible).length, all: lines.length,
+                scale: figure.layout.yaxis.type, over: figure.layout.xaxis.title.text,
+            };
+        }"""
+    )
+    assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
+
+
+def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:
+    document = small_sweep(seeds=1)
+    document["base"]["epochs"] = 500
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+
+
+def test_the_buttons_do_what_is_legal_and_say_why_not(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    sweep_id = submit(url)
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    button = lambda name: page.get_by_role("button", name=name, exact=True)  # noqa: E731
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("nothing of it starts")).to_be_visible()
+    button("Resume").click()
+    expect(button("Pause")).to_be_visible()
+    assert button("Retry").get_attribute("title") == "No trial failed or was cancelled."
+    button("Retry").click(force=True)
+    expect(page.locator("#status")).to_have_text("No trial failed or was cancelled.")
+
+    button("Cancel").click()
+    page.get_by_role("button", name="Keep it").click()
+    assert httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}").json()["state"] == "queued"
+    button("Cancel").click()
+    page.get_by_role("button", name="Cancel the sweep").click()
+    expect(page.locator(".head .badge")).to_have_text(re.compile("cancelled"))
+
+    button("Retry").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.locator(".head .badge")).to_have_text(re.compile("queued"))
+    button("Extend").click()
+    page.get_by_label("Seeds, counted from 0:").fill("3")
+    page.get_by_role("button", name="Extend").last.click()
+    expect(page.get_by_text("0 of 6 trials done")).to_be_visible()
+    train(60)
+    expect(page.get_by_text("6 of 6 trials done")).to_be_visible()
+    assert button("Cancel").get_attribute("aria-disabled") == "true"
+    assert "nothing to cancel" in (button("Cancel").get_attribute("title") or "")
+
+
+def test_everything_can_be_downloaded(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    found = {}
+    expect(page.locator(".downloads a")).to_have_count(9)
+    for link in page.locator(".downloads a").all():
+        with page.expect_download() as download:
+            link.click()
+        name = download.value.suggested_filename.removeprefix(sweep_id)
+        found[name] = Path(download.value.path()).read_bytes()
+    assert rb"\toprule" in found["-table.tex"]
+    assert found["-trials.csv"].count(b"\n") == 1 + 4
+    assert found["-reports.csv"].count(b"\n") == 1 + 4 * 2
+    assert found["-reports.parquet"].startswith(b"PAR1")
+    assert b"<svg" in found["-learning-curves.svg"]
+    assert b"<svg" in found["-forest.svg"]
+    assert "spec.yaml" in " ".join(zipfile.ZipFile(io.BytesIO(found[".zip"])).namelist())

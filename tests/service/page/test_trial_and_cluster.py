@@ -1,0 +1,60 @@
+"""One trial, and the cluster."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser, submit
+
+pytestmark = in_a_browser
+
+
+def test_a_trial_shows_its_curves_log_attempts_and_events(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    sweep_id = submit(url)
+    train(40)
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    page.locator("#trials tbody a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("seed 0")
+    drawn(page)
+    expect(page.locator("#log")).to_contain_text("done; the weights' SHA-256 is")
+    expect(page.get_by_role("region", name="Attempts")).to_contain_text("succeeded")
+    page.get_by_text("Environment of attempt 1").click()
+    expect(page.get_by_text("torch", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="Events, newest first")).to_contain_text(
+        "running → succ"
+    )
+    expect(page.get_by_text('dataset: "digits"')).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the log").click()
+    assert "attempt 1 starts" in Path(download.value.path()).read_text()
+
+
+def test_a_failed_trial_says_why_and_is_retried(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    page.get_by_role("link", name="2 failed").click()
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+    page.locator("#trials tbody a").first.click()
+    expect(page.get_by_text("RuntimeError: made up")).to_be_visible()
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".head .badge")).to_have_text(re.compile("queued"))
+
+
+def test_the_cluster_shows_what_runs_and_why_the_rest_waits(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    submit(url, name="two at once")
+    submit(url, name="too large", resources={"num_cpus": 64})
+    page.goto(f"{url}/cluster")
+    expect(page.get_by_text("No dispatcher leads, so")).to_be_visible()
+    train(2)
+    expect(page.get_by_role("meter", name="CPUs")).to_have_attribute("aria-valuenow", "2")
+    expect(page.get_by_role("region", name="Running trials").locator("tbody tr")).to_have_count(2)
+    expect(page.get_by_role("row", name="too large")).to_contain_text("largest node has 2")

@@ -1,0 +1,164 @@
+"""What the page keeps out, and what it asks for and when."""
+
+import re
+from pathlib import Path
+
+import httpx2
+from playwright.sync_api import Page, Route, expect
+
+from service.pages import CONTENT_SECURITY_POLICY
+from service.settings import Settings
+from service.store import tokens
+from service.store.session import Database
+from service.store.tokens import Role
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser, long_sweep, submit
+from tests.serving import serving
+
+pytestmark = in_a_browser
+
+HOSTILE = "<b>bold</b><img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def test_a_name_is_text_and_no_markup(page: Page, url: str, database: Database) -> None:
+    arms = [{"label": HOSTILE, "set": {}}, {"label": "b", "set": {"regularizers": ["SD"]}}]
+    sweep_id = seed(database, long_sweep(name=HOSTILE, arms=arms))
+    page.goto(url)
+    expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+    drawn(page, 3)
+    page.locator(".figure .nsewdrag").first.hover()  # the labels at the pointer are Plotly's too
+    expect(page.locator(".figure .hoverlayer text").first).to_be_visible()
+    ticks = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()
+    assert ticks[0] == f"{HOSTILE}, keep_prob=0.5"
+    assert HOSTILE in "".join(page.locator(".figure .hoverlayer").all_text_contents())
+    page.goto(f"{url}/new?from={sweep_id}")
+    expect(page.get_by_text("4 arms × 2 seeds")).to_be_visible()
+    for path in ("", f"/sweeps/{sweep_id}", f"/new?from={sweep_id}"):
+        page.goto(url + path)
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img, main script").count() == 0
+
+
+def test_the_policy_lets_the_figures_through_and_nothing_inline(
+    page: Page, url: str, database: Database
+) -> None:
+    sweep_id = seed(database, long_sweep())
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    answer = page.goto(f"{url}/sweeps/{sweep_id}")
+    assert answer is not None
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    drawn(page, 3)
+    page.locator(".figure .nsewdrag").first.hover()
+    expect(page.locator(".figure .hoverlayer text").first).to_be_visible()
+    # plotly.js brings the style of a map library, which no figure here uses.
+    assert {re.sub(r"'sha256-[^']*'", "", text)[:40] for text in refused} <= {
+        "Applying inline style violates the follo"
+    }
+    assert len(refused) <= 1
+    rules = (
+        "[...document.styleSheets].some((sheet) => [...sheet.cssRules]"
+        ".some((rule) => rule.selectorText?.includes('.js-plotly-plot')))"
+    )
+    assert page.evaluate(rules), "plotly.js could not write its own rules"
+    ran = page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "globalThis.ran = true";
+            document.body.append(script);
+            const made = document.createElement("div");
+            made.innerHTML = "<img src=x onerror='globalThis.ran = true'>";
+            document.body.append(made);
+            return new Promise((done) => setTimeout(() => done(globalThis.ran ?? false), 200));
+        }"""
+    )
+    assert ran is False
+
+
+def test_a_service_that_goes_away_and_comes_back(
+    page: Page, settings: Settings, database: Database
+) -> None:
+    with serving(settings, database) as url:
+        sweep_id = submit(url)
+        page.goto(f"{url}/sweeps/{sweep_id}")
+        expect(page.get_by_text("0 of 4 trials done")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(page.get_by_text("0 of 4 trials done")).to_be_visible()  # what is known stays
+    with serving(settings, database, int(url.rsplit(":", 1)[1])):
+        expect(page.locator("#banner")).to_be_empty(timeout=10_000)
+        expect(page.locator("#status")).to_contain_text("answers again")
+
+
+def test_what_is_not_there_is_said(page: Page, url: str) -> None:
+    page.goto(f"{url}/sweeps/nothing")
+    expect(page.get_by_text("There is no sweep 'nothing'")).to_be_visible()
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page.get_by_text("No sweep yet")).to_be_visible()
+
+
+def test_a_lost_answer_submits_no_second_sweep(page: Page, url: str) -> None:
+    page.goto(f"{url}/new?preset=digits")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/v1/sweeps", lose, times=1)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#status")).to_contain_text("does not answer")
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/sweeps/"))
+    assert len(httpx2.get(f"{url}/api/v1/sweeps").json()["items"]) == 1
+
+
+def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
+    page: Page, url: str, database: Database
+) -> None:
+    sweep_id = seed(database, small_sweep())
+    asked: list[tuple[str, int]] = []
+    page.on("response", lambda answer: asked.append((answer.url, answer.status)))
+    page.clock.install()
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    polls = lambda: [status for at, status in asked if at.endswith(sweep_id) and "/api/" in at]  # noqa: E731
+    for _ in range(30):
+        page.clock.run_for(1000)
+        page.wait_for_timeout(20)
+    assert 3 <= len(polls()) <= 12  # a poll a second would be 30
+    assert polls()[-1] == 304
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.clock.run_for(20_000)
+    page.wait_for_timeout(1500)  # a round that had begun comes to its end
+    before = len(asked)
+    page.clock.run_for(120_000)
+    page.wait_for_timeout(100)
+    assert len(asked) == before
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(200)
+    assert len(asked) > before
+
+
+def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "queued"))
+    with database.write() as session:
+        _, secret = tokens.create(session, "a reader", Role.viewer)
+    sent: list[dict[str, str]] = []
+    page.on("request", lambda request: sent.append(request.all_headers()))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    page.get_by_label("Token").fill(secret)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("2 of 4 trials done")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Trials (CSV)").click()
+    assert Path(download.value.path()).read_bytes().count(b"\n") == 1 + 4
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status")).to_contain_text("POST needs the role submitter")
+    stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
+    assert stored == [[secret], 0, ""]
+    assert not any("cookie" in headers for headers in sent)

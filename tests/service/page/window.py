@@ -1,0 +1,41 @@
+"""What the tests of the page do to a service and wait for in a window."""
+
+import shutil
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+
+from lrd_core import presets
+from tests.conftest import small_sweep
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+in_a_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+"""The marks of every module here."""
+
+
+def submit(url: str, **changes: Any) -> str:
+    answer = httpx2.post(f"{url}/api/v1/sweeps", json=small_sweep(**changes))
+    return str(answer.json()["id"])
+
+
+def long_sweep(**changes: Any) -> dict[str, Any]:
+    """With a point of its curves wherever the mouse may be."""
+    document = small_sweep(**changes)
+    document["base"]["epochs"] = 30
+    return document
+
+
+def table_2(**changes: Any) -> dict[str, Any]:
+    document = presets.load("table-2")
+    document["base"]["epochs"] = 4
+    return document | {"seeds": 3} | changes
+
+
+def drawn(page: Page, count: int = 1) -> None:
+    """Wait until the figures are there."""
+    expect(page.locator(".figure:has(.main-svg)")).to_have_count(count, timeout=30_000)

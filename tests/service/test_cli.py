@@ -1,0 +1,121 @@
+"""`lrd` in this process: what it refuses and what it says; test_serve has the rest."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from lrd_core.errors import LRDError
+from service import cli
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.serving import serving
+
+
+@pytest.fixture
+def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
+    """What differs between the databases is tested through the API: here one is enough."""
+    return sqlite(tmp_path / "storage")
+
+
+@pytest.fixture
+def url(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with serving(settings, database) as url:
+        monkeypatch.setenv("LRD_URL", url)
+        yield url
+
+
+def lrd(*words: str) -> str:
+    """What it says."""
+    done = CliRunner().invoke(cli.app, [*words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(small_sweep()))
+    return str(path)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert lrd("--version").strip() == version("learning-rate-dropout")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["submit"], "name a FILE or a --preset, one of the two"),
+        (["submit", "FILE", "--preset", "digits"], "one of the two"),
+        (["submit", "FILE", "--seeds", "2"], "in a FILE change the file"),
+        (["submit", "FILE", "--set", "base.epochs=2"], "in a FILE change the file"),
+        (["submit", "--preset", "digits", "--set", "base.epochs"], "'base.epochs' is not PATH="),
+        (["export", "SWEEP", "all.tar"], "all.tar ends in none of .csv, .parquet, .zip"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words: list[str], said: str, file: str) -> None:
+    with pytest.raises(LRDError, match=said):
+        lrd(*(file if word == "FILE" else word for word in words))
+
+
+def test_a_plan_tells_the_time_and_what_is_there_already(
+    url: str, file: str, database: Database
+) -> None:
+    assert "no trial like these has run here yet" in lrd("submit", file, "--plan")
+    seed(database, small_sweep())
+    known = lrd("submit", file, "--plan")
+    assert re.search(r"^about \d s with \d at a time \(\d s of training\)$", known, re.MULTILINE)
+    assert "4 have succeeded elsewhere and would run again; `reuse: true` takes" in known
+
+
+def test_status_names_what_failed(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
+    said = lrd("status", sweep_id).splitlines()
+    assert said[0].split() == [sweep_id, "failed", "4/4", "small"]
+    assert [line.split(None, 2)[2] for line in said[1:]] == [
+        "error: RuntimeError: made up (seeded.py:1)"
+    ] * 2
+
+
+def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep(), states=("queued",))
+    assert "no pair of seeds yet" in lrd("compare", sweep_id)
+
+
+def test_one_trial_is_told_in_words(tmp_path: Path) -> None:
+    trial = tmp_path / "trial.yaml"
+    trial.write_text(yaml.safe_dump(small_sweep()["base"] | {"epochs": 1}))
+    assert lrd("run", str(trial)).startswith("epoch 1  train_loss ")
+
+
+def test_a_database_is_upgraded_and_then_at_the_newest_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    old = CliRunner().invoke(cli.app, ["db", "check"])
+    assert old.exit_code == 1
+    assert "`lrd db upgrade`" in old.output
+    lrd("db", "upgrade")
+    assert "newest schema" in lrd("db", "check")
+
+
+def test_the_api_alone_and_the_dispatcher_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr("service.serve.serve", lambda *a, **k: started.append((a[0].port, k)))
+    monkeypatch.setattr(os, "execv", lambda *words: started.append(words))
+    lrd("api", "--port", "0")
+    lrd("dispatch")
+    assert started[0] == (0, {"dispatch": False})
+    assert started[1] == (sys.executable, [sys.executable, "-m", "service.dispatch"])

@@ -1,0 +1,83 @@
+"""What readers of a sweep's results ask the API: how soon, against what, and whether it is new."""
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+
+
+@pytest.fixture
+def sweep(api: TestClient, database: Database) -> str:
+    """The address of a sweep that has ended."""
+    document = small_sweep(seeds=3)
+    document["base"]["epochs"] = 10
+    return f"/api/v1/sweeps/{seed(database, document)}"
+
+
+def test_speed_is_the_epoch_at_which_a_value_is_reached(api: TestClient, sweep: str) -> None:
+    found = api.get(f"{sweep}/speed?threshold=0.7").json()
+    assert found["metric"] == "test_accuracy"
+    for arm in found["items"]:
+        assert arm["trials"] == arm["reached"] == 3
+        assert 4 <= arm["epochs"] <= 6  # 0.93 - 0.5 exp(-epoch / 6) = 0.7 at 4.7
+        assert arm["seconds"] == pytest.approx(0.5 * arm["epochs"])
+    (against,) = found["comparisons"]
+    assert against["n"] == against["faster"] + against["ties"] + against["slower"] == 3
+    never = api.get(f"{sweep}/speed?threshold=0.99").json()["items"]
+    assert [arm["never"] for arm in never] == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["table", "arms", "comparisons", "curves", "speed?threshold=0.7", "plots/learning-curves"],
+)
+def test_what_a_reader_has_is_not_sent_again(api: TestClient, sweep: str, path: str) -> None:
+    first = api.get(f"{sweep}/{path}")
+    assert first.status_code == 200
+    again = api.get(f"{sweep}/{path}", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    api.patch(sweep, json={"priority": 7})
+    changed = api.get(f"{sweep}/{path}", headers={"If-None-Match": first.headers["etag"]})
+    assert changed.status_code == 200
+
+
+def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
+    answer = api.get(f"{sweep}/comparisons?baseline=987654")
+    assert answer.status_code == 404
+    assert "has no arm 987654" in answer.json()["detail"]
+
+
+def test_a_cancelled_sweep_is_cloned_not_extended(api: TestClient, database: Database) -> None:
+    sweep = f"/api/v1/sweeps/{seed(database, small_sweep(), states=('running', 'queued'))}"
+    api.post(f"{sweep}/cancel")
+    for request, body, said in (
+        ("retry", None, "is being cancelled; retry when its trials have stopped"),
+        ("extend", {"seeds": 5}, "was cancelled; clone it instead"),
+    ):
+        answer = api.post(f"{sweep}/{request}", json=body)
+        assert answer.status_code == 409
+        assert said in answer.json()["detail"]
+    (queued,) = api.get(f"{sweep}/trials?state=cancelled&page_size=1").json()["items"]
+    answer = api.post(f"/api/v1/trials/{queued['id']}/retry")
+    assert "is being cancelled" in answer.json()["detail"]
+
+
+def test_a_bundle_is_a_zip(api: TestClient) -> None:
+    answer = api.post("/api/v1/import", json={"a": 1})
+    assert answer.status_code == 415
+    assert "application/zip" in answer.json()["detail"]
+
+
+def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss/word\n")
+    settings = Settings(
+        database_url="postgresql://lrd@postgres/lrd",
+        database_password_file=tmp_path / "password",
+    )
+    assert settings.database == "postgresql://lrd:p%40ss%2Fword@postgres/lrd"
+    assert "word" not in settings.environment()["LRD_DATABASE_URL"]

@@ -1,0 +1,102 @@
+"""Where a list has to stand twice (for a type checker, a browser, a reader), both are equal."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+
+from lrd_core import configuration
+from lrd_core.configuration import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
+from service import cli
+from service.analysis import configurations
+from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
+from service.store.models import Base
+from service.store.tokens import Role
+
+ROOT = Path(__file__).parents[1]
+WEB = ROOT / "service" / "web"
+
+
+def script(name: str, constant: str) -> Any:
+    """A constant of one of the page's modules."""
+    found = re.search(rf"\b{constant} = ([\[{{].*?[\]}}]);", (WEB / name).read_text())
+    assert found is not None
+    return json.loads(re.sub(r"(\w+):", r'"\1":', found[1]))
+
+
+def test_the_page_knows_the_states() -> None:
+    assert set(script("parts.js", "STATES")) == set(TrialState)
+    assert set(script("pages/sweeps.js", "STATES")) == set(SweepState)
+    assert script("format.js", "SIGNS").keys() == {*TrialState, *SweepState}
+    styles = (WEB / "page.css").read_text()
+    for state in {*TrialState, *SweepState}:
+        assert f".{state}" in styles, state
+
+
+def test_the_end_of_a_trial_is_where_only_a_user_leads_on() -> None:
+    assert {state for state, to in TRANSITIONS.items() if to <= {TrialState.queued}} == TERMINAL
+
+
+def test_a_sweeps_row_counts_every_state() -> None:
+    columns = Base.metadata.tables["sweeps"].columns.keys()
+    assert {*TrialState} <= {*columns}
+
+
+def test_the_roles_of_the_database_and_of_the_command_line() -> None:
+    (check,) = (
+        str(each.sqltext)  # type: ignore[attr-defined]
+        for each in Base.metadata.tables["tokens"].constraints
+        if getattr(each, "sqltext", None) is not None
+    )
+    assert re.findall(r"'(\w+)'", check) == [*Role]
+    assert words("token", "create", option="role") == [*Role]
+
+
+def words(*path: str, option: str) -> list[str]:
+    """The values that an option's help names: `markdown, csv or latex.`"""
+    command: Any = typer.main.get_command(cli.app)
+    for name in path:
+        command = command.commands[name]
+    (found,) = (each for each in command.params if f"--{option}" in each.opts)
+    return re.split(r", | or ", found.help.removesuffix("."))
+
+
+def test_the_forms_of_the_table() -> None:
+    from service.api import results
+
+    forms = get_args(results.table.__annotations__["format"])
+    assert {*words("table", option="format")} == {*forms} - {"json"}
+
+
+OPTIMIZERS = [
+    get_args(member)[1].tag
+    for member in get_args(get_args(configuration.OptimizerSpec)[0])
+    if get_args(member)[0] is not configuration.PluginOptimizer
+]
+
+
+def test_the_optimizers() -> None:
+    assert {*OPTIMIZERS} == configuration._BUILT_IN
+    assert {*OPTIMIZERS} <= configurations._PROPER.keys()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_tagged_by_its_own_name(name: str) -> None:
+    from pydantic import TypeAdapter
+
+    made: Any = TypeAdapter(configuration.OptimizerSpec).validate_python({"name": name})
+    assert get_args(type(made).model_fields["name"].annotation) == (name,)
+
+
+def test_the_models_and_data_sets() -> None:
+    from lrd_core.datasets import images
+    from lrd_core.models import build
+
+    assert build._BUILDERS.keys() == MODELS - {"point"}  # a descent makes its own
+    assert build._PRETRAINED.keys() == {*PRETRAINED}
+    assert {*WITH_DROPOUT} < MODELS
+    classified = {name for name, task in TASK_OF.items() if task == "classification"}
+    assert images._LOADERS.keys() == classified
