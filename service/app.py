@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from fastapi import Depends, FastAPI
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
@@ -74,8 +74,8 @@ async def _reap(database: Database, seconds: float) -> None:
         try:
             lost = await asyncio.to_thread(leases.reap, database)
             await asyncio.to_thread(_forget, database)
-        except (OperationalError, InterfaceError):
-            continue  # the requests say it
+        except DBAPIError:  # away, or its schema is just being changed; the requests say it
+            continue
         if lost:
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
 
@@ -84,7 +84,7 @@ async def _send(sender: Sender) -> None:
     """Webhooks are told within a second or two."""
     while True:
         await asyncio.sleep(1)
-        with contextlib.suppress(OperationalError, InterfaceError):
+        with contextlib.suppress(DBAPIError):
             await asyncio.to_thread(sender.step)
 
 
