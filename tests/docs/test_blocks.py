@@ -203,3 +203,12 @@ def test_every_link_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if not target.startswith(("http://", "https://")):
                 assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_path_that_is_named_is_there() -> None:
+    """Catches: a file that was moved, in the text."""
+    rooms = "lrd_core|workers|service|migrations|tests|benchmarks|docs"
+    for page in PAGES:
+        for name in re.findall(rf"`((?:{rooms})/[\w./-]+)`", page.read_text()):
+            if "NAME" not in name:
+                assert (ROOT / name).exists(), f"{page}: {name}"
