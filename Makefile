@@ -40,8 +40,9 @@ audit: install  ## known vulnerabilities of what requirements.lock names; what n
 chaos: install  ## everything is killed and hung for a minute; then every promise is audited
 	$(BIN)/python -m tests.chaos
 
-bench: install  ## what learning-rate dropout costs, beside none and beside the authors' loop
-	$(BIN)/python -m benchmarks.optimizers
+OF ?= optimizers
+bench: install  ## what learning-rate dropout costs, beside none and the authors' loop; OF=training|dispatch|scale|…
+	$(BIN)/python -m benchmarks.$(OF)
 
 screenshots: install  ## the page of a real sweep, as pictures in docs/screenshots/
 	$(BIN)/python -m benchmarks.page screenshots

@@ -64,7 +64,7 @@ def main() -> None:
         sweep_id = seed(database, small_sweep(name="polled", seeds=20), states=STATES)
         kind = database.engine.dialect.name
         database.close()
-        with _api(url, folder) as (address, process):
+        with api(url, folder) as (address, process):
             poll = f"/api/v1/sweeps/{sweep_id}"
             tag = _ask(http.client.HTTPConnection(address), "GET", poll)[1]
             body = json.dumps(small_sweep(seeds=3))
@@ -131,19 +131,21 @@ def _load(
     for each in workers:
         each.start()
     time.sleep(seconds / 6)
-    before = _megabytes(process)
+    before = megabytes(process.pid)
     for each in workers:
         each.join()
-    return Load(found, len(errors), (before, _megabytes(process)))
+    return Load(found, len(errors), (before, megabytes(process.pid)))
 
 
-def _megabytes(process: subprocess.Popen[str]) -> float:
-    status = Path(f"/proc/{process.pid}/status").read_text()
+def megabytes(pid: int) -> float:
+    """Of a process's memory, resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 @contextlib.contextmanager
-def _api(url: str, folder: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def api(url: str, folder: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`lrd api` over a migrated database: its host and port, and its process."""
     environment = os.environ | {"LRD_DATABASE_URL": url, "LRD_STORAGE_DIR": folder}
     command = [sys.executable, "-m", "service.cli", "api", "--port", "0"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

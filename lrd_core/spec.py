@@ -24,12 +24,36 @@ MAX_FAULTS = 100
 """No more faults than these are listed; the first few say enough."""
 
 
+def _whole_above_one(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"more than one GPU is a whole number of them, got {gpus:g}")
+    return gpus
+
+
+_NAME = r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
+_PART = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+LabelName = Annotated[str, Field(max_length=253, pattern=rf"^({_PART}(\.{_PART})*/)?{_NAME}$")]
+LabelValue = Annotated[str, Field(pattern=rf"^{_NAME}$")]
+"""Of Ray's node labels, which are written as those of Kubernetes are."""
+
+
 class Resources(Spec):
-    """What a trial occupies while it runs."""
+    """What a trial occupies while it runs, and of which nodes."""
 
     num_cpus: Annotated[float, Field(gt=0, le=1024)] = 1
-    num_gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=64)] = "auto"
-    """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed."""
+    num_gpus: (
+        Literal["auto", "shared"]
+        | Annotated[float, Field(ge=0, le=64), AfterValidator(_whole_above_one)]
+    ) = "auto"
+    """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed.
+    `shared`: as `auto` until the sweep's first trials have measured what memory they use, then the
+    part of a GPU that they need."""
+    memory_gib: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Of the node's own memory, in GiB; so much is counted, and none is kept from using more."""
+    accelerator_type: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
+    """Only nodes with this accelerator, in Ray's word for it, e.g. `H100`."""
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=20)] | None = None
+    """Only nodes with all of these Ray labels, e.g. `{zone: a}`."""
     timeout_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """An attempt that runs longer is stopped, and the trial fails with the reason `timeout`."""
 

@@ -7,12 +7,13 @@ import logging
 from collections.abc import AsyncIterator
 
 from fastapi import Depends, FastAPI
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
 from service.front import Front
 from service.metrics import Metrics
+from service.pictures import Pictures
 from service.settings import Settings
 from service.store import answers, leases
 from service.store.session import Database
@@ -47,6 +48,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     )
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.metrics = access.Rates(), Metrics(database)
+    app.state.pictures = Pictures(database)
     nouns = (sweeps, results, exports, trials, presets, cluster, webhooks, audit)
     for noun in nouns:
         app.include_router(
@@ -72,8 +74,8 @@ async def _reap(database: Database, seconds: float) -> None:
         try:
             lost = await asyncio.to_thread(leases.reap, database)
             await asyncio.to_thread(_forget, database)
-        except (OperationalError, InterfaceError):
-            continue  # the requests say it
+        except DBAPIError:  # away, or its schema is just being changed; the requests say it
+            continue
         if lost:
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
 
@@ -82,7 +84,7 @@ async def _send(sender: Sender) -> None:
     """Webhooks are told within a second or two."""
     while True:
         await asyncio.sleep(1)
-        with contextlib.suppress(OperationalError, InterfaceError):
+        with contextlib.suppress(DBAPIError):
             await asyncio.to_thread(sender.step)
 
 

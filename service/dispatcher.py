@@ -17,8 +17,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason
+from service.placement import Node, Place, Rooms
 from service.store import claims, leases, recording
-from service.store.claims import Assignment, Node
+from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
@@ -29,6 +30,8 @@ Message = tuple[Any, ...]
 Key = tuple[int, int]
 """(trial, attempt)"""
 
+NODE_OOM = "node_oom"
+"""The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
 KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then hangs: its process is killed."""
 DRAIN_SECONDS = 8
@@ -40,8 +43,9 @@ WATCH_SECONDS = 1.0
 class Executor(Protocol):
     """Runs trials somewhere and tells what they yield."""
 
-    def nodes(self) -> list[Mapping[str, float]]:
-        """What each node has, free or not, e.g. `[{"CPU": 8.0, "GPU": 1.0}]`."""
+    def nodes(self) -> list[Mapping[str, Any]]:
+        """What each node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
+        `accelerator_type` and `labels`; what is left out it has not."""
 
     def start(
         self,
@@ -49,8 +53,13 @@ class Executor(Protocol):
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
+        place: Mapping[str, Any] | None = None,
     ) -> None:
-        """Start an attempt; what it yields comes from `poll`."""
+        """Start an attempt; what it yields comes from `poll`.
+
+        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`; None: what its
+        spec asks for, anywhere.
+        """
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
         """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
@@ -164,9 +173,7 @@ class Dispatcher:
     def _keep_lease(self) -> bool:
         if time.monotonic() < self._renew_at:
             return self._leads
-        self._nodes = [
-            Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in self._executor.nodes()
-        ]
+        self._nodes = [Node.seen(each) for each in self._executor.nodes()]
         with self._database.write() as session:
             leads = leases.take(
                 session,
@@ -191,9 +198,9 @@ class Dispatcher:
         return leads
 
     def _cluster(self) -> dict[str, Any]:
-        held = [each.assignment for each in self._held.values()]
+        held = self._places()
         return {
-            "nodes": [{"cpus": node.cpus, "gpus": node.gpus} for node in self._nodes],
+            "nodes": [asdict(node) for node in self._nodes],
             "cpus_held": sum(each.cpus for each in held),
             "gpus_held": sum(each.gpus for each in held),
             "trials": len(held),
@@ -203,29 +210,27 @@ class Dispatcher:
     # --- claim ------------------------------------------------------------------------------------
 
     def _claim(self) -> int:
-        held = [each.assignment for each in self._held.values()]
-        free = Node(
-            sum(node.cpus for node in self._nodes) - sum(each.cpus for each in held),
-            sum(node.gpus for node in self._nodes) - sum(each.gpus for each in held),
-        )
-        if free.cpus <= 0:
+        rooms = Rooms(self._nodes, self._places())
+        if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, free, has_gpus=self._has_gpus())
+            shares = claims.plan(session, rooms)
         if not shares:
             return 0
         with self._database.write() as session:
             assignments = claims.claim(session, self.id, shares)
         for each in assignments:
             self._held[each.trial_id, each.attempt] = _Held(each)
-            self._executor.start(each.trial_id, each.attempt, each.spec, each.checkpoints)
+            self._executor.start(
+                each.trial_id, each.attempt, each.spec, each.checkpoints, asdict(each.place)
+            )
             log.info(
                 "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
             )
         return len(assignments)
 
-    def _has_gpus(self) -> bool:
-        return any(node.gpus > 0 for node in self._nodes)
+    def _places(self) -> list[Place]:
+        return [each.assignment.place for each in self._held.values()]
 
     # --- watch ------------------------------------------------------------------------------------
 
@@ -237,7 +242,7 @@ class Dispatcher:
             ]
             asked = recording.asked_to_stop(session, self.id)
             stalled = recording.stalled(session, self.id, self._stall_seconds)
-            shortages = claims.note_shortages(session, self._nodes, has_gpus=self._has_gpus())
+            shortages = claims.note_shortages(session, self._nodes)
         for key in never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
                 recording.settle(session, *key, Reason.user, "claimed and not started")
@@ -295,31 +300,39 @@ class Dispatcher:
         touched: set[str] = set()
         with self._database.write() as session:
             self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
+            epochs: list[recording.Said] = []
+            ends: list[tuple[int, int, Message]] = []
             for trial_id, attempt, message in self._heard:
-                key = (trial_id, attempt)
-                held = self._held.get(key)
-                if held is None:
+                if (trial_id, attempt) not in self._held:
                     continue  # given up before: its words no longer count
                 match message:
                     case "started", environment:
                         recording.record_environment(session, trial_id, attempt, environment)
                     case "epoch", report, checkpoint:
-                        outcome = recording.record(session, trial_id, attempt, report, checkpoint)
-                        touched.add(held.assignment.sweep_id)
-                        if outcome in (Recorded.stale, Recorded.gap):
-                            stale.add(key)
-                        elif outcome is Recorded.different:
-                            log.error(
-                                "trial %d epoch %d was recomputed with other numbers; the first "
-                                "ones stay", trial_id, report["epoch"],
-                            )  # fmt: skip
-                    case "ended", reason, text, weights:
-                        ended.add(key)
-                        state = recording.settle(
-                            session, trial_id, attempt, Reason(reason) if reason else None, text,
-                            weights,
-                        )  # fmt: skip
-                        log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
+                        epochs.append(recording.Said(trial_id, attempt, report, checkpoint))
+                    case "memory", peak, total:
+                        recording.record_memory(session, trial_id, attempt, peak, total)
+                    case _:
+                        ends.append((trial_id, attempt, message))
+            outcomes = recording.record_all(session, epochs)
+            for said, outcome in zip(epochs, outcomes, strict=True):
+                key = (said.trial_id, said.attempt)
+                touched.add(self._held[key].assignment.sweep_id)
+                if outcome in (Recorded.stale, Recorded.gap):
+                    stale.add(key)
+                elif outcome is Recorded.different:
+                    log.error(
+                        "trial %d epoch %d was recomputed with other numbers; the first ones stay",
+                        said.trial_id, said.report["epoch"],
+                    )  # fmt: skip
+            for trial_id, attempt, (_, reason, text, weights) in ends:  # after all of its epochs
+                key = (trial_id, attempt)
+                ended.add(key)
+                why, alone = _understood(reason, self._held[key].assignment.place)
+                state = recording.settle(
+                    session, trial_id, attempt, why, text, weights, alone=alone
+                )
+                log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
             recording.touch(session, touched)
         self._count()
         self._heard.clear()
@@ -345,13 +358,20 @@ class Dispatcher:
                 seconds = float(message[1]["seconds"])
                 self._totals.reports += 1
                 self._totals.report_seconds += waited
-                self._totals.cpu_seconds += seconds * held.assignment.cpus
-                self._totals.gpu_seconds += seconds * held.assignment.gpus
+                self._totals.cpu_seconds += seconds * held.assignment.place.cpus
+                self._totals.gpu_seconds += seconds * held.assignment.place.gpus
 
     def _lock(self, session: Session, keys: list[Key]) -> None:
         lock_sweeps(
             session, {self._held[key].assignment.sweep_id for key in keys if key in self._held}
         )
+
+
+def _understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
+    """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
+    if reason == NODE_OOM:
+        return Reason.oom, place.alone
+    return Reason(reason) if reason else None, place.alone or place.gpus >= 1
 
 
 def _first_line(error: Exception) -> str:

@@ -24,9 +24,9 @@ BATCH = 5_000
 """Rows held in memory at a time."""
 
 _TRIAL = (
-    "id", "sweep_id", "arm_id", "seed", "state", "reason", "message", "attempt", "losses", "epochs",
-    "epochs_done", "seconds", "cpus", "gpus", "weights_sha256", "reused_from", "created_at",
-    "started_at", "finished_at",
+    "id", "sweep_id", "arm_id", "seed", "state", "reason", "message", "attempt", "losses", "alone",
+    "epochs", "epochs_done", "seconds", "cpus", "gpus", "weights_sha256", "reused_from",
+    "created_at", "started_at", "finished_at",
 )  # fmt: skip
 
 

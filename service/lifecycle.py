@@ -1,8 +1,8 @@
 """States, reasons and legal transitions of a trial; a sweep's state is derived. Pure.
 
     queued ──claim──▶ running ──finish──▶ succeeded
-      │  ◀──lost, stopped──┤
-      │                    ├──error, diverged, oom, …──▶ failed
+      │  ◀─lost, stopped,──┤
+      │    oom (once)      ├──error, diverged, oom, …──▶ failed
       └──────cancel────────┴──────────▶ cancelled
     failed, cancelled ──retry by the user──▶ queued
 
@@ -28,7 +28,7 @@ class Reason(StrEnum):
     diverged = "diverged"
     """The loss is not finite: a finding, counted and shown, never retried."""
     oom = "oom"
-    """Out of memory; not retried with the same resources."""
+    """Out of memory: once it is queued again, to run alone; then it fails."""
     error = "error"
     """The trial raised; the same code would raise again."""
     stalled = "stalled"

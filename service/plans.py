@@ -9,7 +9,9 @@ from service.analysis.baselines import default_baseline, pair_with_baselines, wi
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
 from service.analysis.planning import plan
+from service.placement import Node, fit
 from service.store import history, leases, reuse
+from service.store.claims import need
 
 
 def plan_sweep(session: Session, spec: SweepSpec, arms: list[Arm]) -> dict[str, Any]:
@@ -53,17 +55,8 @@ def _comparisons(spec: SweepSpec, arms: list[Arm], configs: list[dict[str, Any]]
 def _slots(session: Session, spec: SweepSpec) -> int:
     """How many trials the cluster runs at once, as its dispatcher last saw it; at least 1."""
     lease = leases.current(session)
-    nodes = ((lease.cluster or {}) if lease else {}).get("nodes", [])
-    gpus = spec.resources.num_gpus
-    if gpus == "auto":
-        gpus = 1.0 if any(node["gpus"] for node in nodes) else 0.0
-    slots = sum(
-        int(
-            min(
-                node["cpus"] / spec.resources.num_cpus,
-                node["gpus"] / gpus if gpus else float("inf"),
-            )
-        )
-        for node in nodes
-    )
+    seen = ((lease.cluster or {}) if lease else {}).get("nodes", [])
+    nodes = [Node(**each) for each in seen]
+    trial = need(spec.resources, nodes)
+    slots = sum(fit(trial, node) for node in nodes)
     return max(1, min(slots, spec.max_concurrent or slots))

@@ -54,6 +54,13 @@ class Results:
         self.arms = with_baseline(arms, chosen) if chosen else arms
         self._baseline_paths = [] if baseline else list(overrides)
 
+    def read(self) -> None:
+        """Read all that the numbers are made of, so that the transaction may end before they are:
+        SQLite's writers wait for it."""
+        _ = self.trials, self.provenance
+        if self.at != "last":
+            _ = self._reports
+
     @cached_property
     def trials(self) -> list[store.TrialRow]:
         """What the statistics need of each trial."""
@@ -80,6 +87,7 @@ class Results:
         paper = ("train_loss", "train_accuracy", "test_accuracy", "val_accuracy")
         return [name for name in paper if name in self.metrics] or self.metrics[:3]
 
+    @cached_property
     def provenance(self) -> dict[str, str]:
         """What made these numbers, for a comment in a paper's source."""
         sweep = self._sweep
@@ -162,6 +170,7 @@ class Results:
                 if metric == self.headline or not view["planned"]:
                     view |= {name: flat[name] for name in _OF_THE_ARM}
                 view["metrics"][metric] = {name: flat[name] for name in _OF_A_METRIC}
+            self._observed.pop(metric, None)  # of a million trials they are half a gigabyte
         return list(views.values())
 
     # --- inside -----------------------------------------------------------------------------------

@@ -13,13 +13,21 @@ Key = tuple[int, int]
 
 
 class InlineExecutor:
-    def __init__(self, trials: str, cpus: float = 2, gpus: float = 0) -> None:
+    def __init__(
+        self,
+        trials: str,
+        cpus: float = 2,
+        gpus: float = 0,
+        nodes: list[dict[str, Any]] | None = None,
+    ) -> None:
         self._trials = trials
-        self._nodes = [{"CPU": cpus, "GPU": gpus}]
+        self._nodes = nodes or [{"CPU": cpus, "GPU": gpus}]
+        self.places: dict[Key, Mapping[str, Any]] = {}
+        """Where each attempt was started."""
         self._running: dict[Key, Iterator[Message]] = {}
         self._cancelled: list[Key] = []
 
-    def nodes(self) -> list[Mapping[str, float]]:
+    def nodes(self) -> list[Mapping[str, Any]]:
         return list(self._nodes)
 
     def start(
@@ -28,7 +36,9 @@ class InlineExecutor:
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
+        place: Mapping[str, Any] | None = None,
     ) -> None:
+        self.places[trial_id, attempt] = place or {}
         self._running[trial_id, attempt] = run_trial(
             spec, self._trials, trial_id, attempt, checkpoints, 0
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name, trial_folder
 from workers.tasks import Message, run_trial, warm_up
@@ -47,10 +48,11 @@ class RayExecutor:
         for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
             warm.remote()
 
-    def nodes(self) -> list[Mapping[str, float]]:
-        """What each living node has, free or not, e.g. `[{"CPU": 8.0, "GPU": 1.0}]`."""
+    def nodes(self) -> list[Mapping[str, Any]]:
+        """What each living node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
+        `accelerator_type` and `labels`; what is left out it has not."""
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        return [node["Resources"] for node in nodes if node["Alive"]]
+        return [_told(node) for node in nodes if node["Alive"]]
 
     def start(
         self,
@@ -58,10 +60,11 @@ class RayExecutor:
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
+        place: Mapping[str, Any] | None = None,
     ) -> None:
-        """Start an attempt with the resources that its spec asks for."""
-        needs = spec["resources"]
-        task = self._task.options(num_cpus=needs["num_cpus"], num_gpus=needs["num_gpus"])
+        """Start an attempt on the node of `place` with what it holds there; without one, with the
+        resources that its spec asks for, on any node that has them."""
+        task = self._task.options(**_options(spec["resources"], place))
         stream = task.remote(
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
         )
@@ -100,7 +103,7 @@ class RayExecutor:
         except TaskCancelledError:
             return "ended", "user", "cancelled", None
         except OutOfMemoryError:
-            return "ended", "oom", "the node ran out of memory", None
+            return "ended", "node_oom", "the node ran out of memory", None
         except RayError as error:
             cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
             reason = "user" if cancelled else "lost"
@@ -123,3 +126,37 @@ class RayExecutor:
     def close(self) -> None:
         """Stop everything and leave the cluster."""
         ray.shutdown()
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _told(node: dict[str, Any]) -> dict[str, Any]:
+    has = node["Resources"]
+    kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND)]
+    return {
+        "id": node["NodeID"],
+        **{name: has[name] for name in ("CPU", "GPU", "memory") if name in has},
+        "accelerator_type": kinds[0] if kinds else None,
+        "labels": dict(node["Labels"]),
+    }
+
+
+_KIND = "accelerator_type:"
+"""So begins the resource by which Ray says what a node's accelerators are."""
+
+
+def _options(needs: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What Ray is told of a trial. The node is chosen by the dispatcher, which counts what is on
+    each; one that is gone meanwhile ends the attempt at once, as lost."""
+    memory_gib = needs.get("memory_gib") or 0
+    options = {
+        "num_cpus": needs["num_cpus"] if place is None else place["cpus"],
+        "num_gpus": needs["num_gpus"] if place is None else place["gpus"],
+        "memory": int(memory_gib * 2**30) or None,
+        "accelerator_type": needs.get("accelerator_type"),
+        "label_selector": needs.get("labels") or None,
+    }
+    if place is not None:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(place["node"], soft=False)
+    return options

@@ -1,8 +1,9 @@
 """The remote function: restore, train, checkpoint, yield.
 
 A worker has no database, no URL and no password: what it has to say, it yields. Messages are
-`("started", environment)`, `("epoch", report, (checkpoint, sha256) or None)`, and last
-`("ended", reason or None, message, sha256 of the final weights or None)`.
+`("started", environment)`, `("epoch", report, (checkpoint, sha256) or None)`,
+`("memory", peak, total)` in bytes where it runs on a GPU, after its first epoch and at its end if
+that has grown, and last `("ended", reason or None, message, sha256 of the final weights or None)`.
 """
 
 import json
@@ -21,6 +22,9 @@ from lrd_core.trial_folder import PATHS, TrialFolder, log_name, stop_name, trial
 
 Message = tuple[Any, ...]
 
+CONTEXT_BYTES = 600 * 2**20
+"""What CUDA itself keeps of a GPU's memory for each process on it, beside what torch reserves: by
+the driver about 300 to 550 MiB. Nothing in the process can be asked for it."""
 PATH_POINTS = 500
 """Of each path that a figure shows."""
 
@@ -53,10 +57,12 @@ def run_trial(
 
     folder = trial_folder(trials, trial_id)
     log = _Log(folder, attempt)
+    state = memory = None
     try:
         spec = TrialSpec.parse(document)
         pin(spec)
         device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
+        memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(device)}
         log.write(f"attempt {attempt} starts: {environment}")
@@ -70,6 +76,7 @@ def run_trial(
         if newest is not None:
             state.load_state_dict(newest[1])
             log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
+            newest = None  # it holds the weights a second time
         elif known:
             log.write("no recorded checkpoint is whole any more: from the start again")
         saved_at = time.monotonic()
@@ -81,6 +88,8 @@ def run_trial(
                 saved, saved_at = (written.name, written.sha256), time.monotonic()
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
+            if not memory.told:
+                yield from memory.grown()
             if stop and state.epoch < spec.epochs:
                 log.end("stops here: asked to")
                 yield "ended", "user", "stopped", None
@@ -88,11 +97,14 @@ def run_trial(
         if spec.task_name == "descent":
             _leave_paths(spec, folder)
         weights = checkpoint.weights_sha256(state.model)
+        yield from memory.grown()
     except TrialError as error:
         log.end(f"ends: {error}")
         yield "ended", error.reason, str(error), None
     except torch.OutOfMemoryError as error:
         log.end(traceback.format_exc())
+        if memory is not None:
+            yield from memory.grown()  # it needs at least so much
         yield "ended", "oom", str(error).splitlines()[0], None
     except Exception as error:
         log.end(traceback.format_exc())
@@ -104,6 +116,7 @@ def run_trial(
         yield "ended", None, None, weights
     finally:
         # The process is kept, and others use the GPU now.
+        del state
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
 
@@ -126,6 +139,34 @@ def _gpu() -> Any:
         device = torch.device("cuda", int(first))
         torch.cuda.set_device(device)
     return device
+
+
+class _Memory:
+    """The most of its GPU's memory that a trial has used, told when that has grown."""
+
+    def __init__(self, device: Any) -> None:
+        self._device, self.told = device, 0
+        if device.type == "cuda":
+            import torch
+
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+            torch.cuda.reset_peak_memory_stats(device)  # the process may have had other trials
+
+    def grown(self) -> Iterator[Message]:
+        used = _used(self._device)
+        if used is not None and used[0] > self.told:
+            self.told = used[0]
+            yield "memory", *used
+
+
+def _used(device: Any) -> tuple[int, int] | None:
+    """(peak, total) in bytes, of this process since its trial began; None without a GPU."""
+    import torch
+
+    if device.type != "cuda":
+        return None
+    total = torch.cuda.get_device_properties(device).total_memory
+    return min(total, torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES), total
 
 
 def _leave_paths(spec: Any, folder: TrialFolder) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 RAN_AWAY = frozenset({"diverged", "not finite"})
@@ -25,7 +24,7 @@ class ArmInfo:
     is_baseline: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One trial seen through one metric at one place (last, best or a given epoch)."""
 
@@ -47,7 +46,7 @@ class Observation:
     """What the trial occupied while it ran; a share such as 0.25 is possible."""
     cpus: float = 1.0
 
-    @cached_property
+    @property
     def missing(self) -> str | None:
         """Why this trial gives no number, in a word or two; None if it gives one.
 

@@ -26,5 +26,5 @@ def read(database: DatabaseDep) -> dict[str, Any]:
     leads = view["dispatcher"] is not None
     return view | {
         "running": [running_view(each) for each in running],
-        "waiting": [waiting_view(sweep, free, leads=leads) for sweep in waiting],
+        "waiting": [waiting_view(each, free, leads=leads) for each in waiting],
     }

@@ -1,7 +1,7 @@
 """/sweeps/{id}/…: what comes out of a sweep: arms, comparisons, table, curves, speed, figures.
 
 All are read at one place of each trial (`at`), against one baseline, from one picture of the
-database; an answer's `ETag` changes whenever the sweep does.
+database; an answer's `ETag` says which version of the sweep it shows.
 """
 
 import contextlib
@@ -9,15 +9,17 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.analysis import plots, render
+from service.analysis import plots
 from service.analysis.descents import grid_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.openapi import gives, gives_bytes
 from service.api.schemas.results import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
 from service.descents import descents_of
 from service.errors import NotFound
+from service.pictures import MEDIA_TYPES as TEXT_TYPES
+from service.pictures import Asked, Pictures
 from service.results import Results, json_safe
 from service.settings import Settings
 from service.store import sweeps as store
@@ -25,6 +27,13 @@ from service.store.models import Sweep
 from service.store.session import Database
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
+
+
+async def _pictures(request: Request) -> Pictures:
+    return request.app.state.pictures  # type: ignore[no-any-return]
+
+
+PicturesDep = Annotated[Pictures, Depends(_pictures)]
 
 At = Annotated[
     str | None,
@@ -39,10 +48,7 @@ By = Annotated[Literal["epoch", "seconds"], Query(description="what the curves r
 FigureName = Literal["learning-curves", "keep-prob", "forest", "descent"]
 Points = Annotated[int, Query(ge=2, le=100_000, description="at most so many a curve")]
 
-MEDIA_TYPES = {
-    "markdown": "text/markdown; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "latex": "application/x-latex; charset=utf-8",
+MEDIA_TYPES = TEXT_TYPES | {
     "svg": "image/svg+xml",
     "pdf": "application/pdf",
     "png": "image/png",
@@ -50,12 +56,18 @@ MEDIA_TYPES = {
 
 
 @router.get("/arms", **gives(ArmPage))
-def arms(sweep_id: SweepId, request: Request, database: DatabaseDep, at: At = None) -> Response:
-    """Each arm with n, failed and diverged, and every metric's statistics over its seeds."""
-    with _results(database, sweep_id, request, at) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        return _json(sweep, {"items": found.arm_views(), "next_page_token": None})
+def arms(
+    sweep_id: SweepId,
+    request: Request,
+    database: DatabaseDep,
+    pictures: PicturesDep,
+    at: At = None,
+) -> Response:
+    """Each arm with n, failed and diverged, and every metric's statistics over its seeds.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
+    return _pictured(database, pictures, request, Asked(sweep_id, "arms", at=at))
 
 
 @router.get("/comparisons", **gives(Comparisons))
@@ -63,20 +75,18 @@ def comparisons(
     sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
+    pictures: PicturesDep,
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
 ) -> Response:
-    """Each arm against its baseline, paired by seed: differences, intervals, tests, effect."""
-    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        name = metric or found.headline
-        against = found.comparisons(name, found.summaries(name))
-        items = [comparison.to_json() for comparison in against]
-        return _json(
-            sweep, {"metric": name, "at": found.at, "items": items, "next_page_token": None}
-        )
+    """Each arm against its baseline, paired by seed: differences, intervals, tests, effect.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
+    return _pictured(
+        database, pictures, request, Asked(sweep_id, "comparisons", metric, at, baseline)
+    )
 
 
 @router.get("/table", **gives(Table, also=("text/markdown", "text/csv", "application/x-latex")))
@@ -84,23 +94,19 @@ def table(
     sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
+    pictures: PicturesDep,
     format: Literal["json", "markdown", "csv", "latex"] = "json",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
 ) -> Response:
-    """The table of one metric, laid out as the spec asks."""
-    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        made = found.table(metric)
-        if format == "json":
-            return _json(sweep, render.to_json(made) | {"metrics": found.metrics})
-        if format == "latex":
-            text = render.latex(made, found.provenance())
-        else:
-            text = {"markdown": render.markdown, "csv": render.csv}[format](made)
-    return Response(text, media_type=MEDIA_TYPES[format], headers={"ETag": etag_of(sweep)})
+    """The table of one metric, laid out as the spec asks.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
+    return _pictured(
+        database, pictures, request, Asked(sweep_id, "table", metric, at, baseline, format)
+    )
 
 
 @router.get("/curves", **gives(Curves))
@@ -218,6 +224,36 @@ def _drawn(
         case _:
             ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grid_of(ways.surface), ways.without, ways.with_lrd)
+
+
+def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:
+    """The answer, from the kept ones where nothing has changed."""
+    known = request.headers.get("if-none-match")
+    with database.read() as session:
+        sweep = store.get(session, asked.sweep_id)
+        if known == etag_of(sweep):
+            return unchanged(sweep)
+        with _baseline_known(asked):
+            picture = pictures.of(session, sweep, asked)
+    if picture is None:
+        with _baseline_known(asked):
+            picture = pictures.wait(asked, sweep.version)
+    headers = {"ETag": picture.etag}
+    if picture.version < sweep.version:
+        headers["Age"] = str(picture.age)
+    if known == picture.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(picture.content, media_type=MEDIA_TYPES[asked.format], headers=headers)
+
+
+@contextlib.contextmanager
+def _baseline_known(asked: Asked) -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        raise NotFound(
+            f"sweep {asked.sweep_id} has no arm {asked.baseline} to be the baseline"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from service.store.models import (
     Trial,
     Webhook,
 )
-from service.store.queue import Held, Running
+from service.store.queue import Held, Running, Waiting
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
@@ -39,6 +39,7 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
         "waiting_for": sweep.waiting_for if sweep.queued else None,
         "code_version": sweep.code_version,
         "owner": sweep.owner,
+        "gpu_share": sweep.gpu_share,
     }
 
 
@@ -63,6 +64,7 @@ def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
         "not_before": rfc3339(trial.not_before),
         "cpus": trial.cpus,
         "gpus": trial.gpus,
+        "alone": trial.alone,
         "weights_sha256": trial.weights_sha256,
         "reused_from": trial.reused_from,
         "created_at": rfc3339(trial.created_at),
@@ -186,14 +188,16 @@ def running_view(running: Running) -> dict[str, Any]:
         "epochs_done": trial.epochs_done,
         "cpus": trial.cpus,
         "gpus": trial.gpus,
+        "alone": trial.alone,
         "node": environment.get("node"),
         "device": environment.get("device"),
         "since": rfc3339(running.since),
     }
 
 
-def waiting_view(sweep: Sweep, free: dict[str, float], *, leads: bool) -> dict[str, Any]:
+def waiting_view(waiting: Waiting, free: dict[str, float], *, leads: bool) -> dict[str, Any]:
     """A sweep with queued trials, and what they wait for."""
+    sweep = waiting.sweep
     return {
         "sweep_id": sweep.id,
         "name": sweep.name,
@@ -201,11 +205,12 @@ def waiting_view(sweep: Sweep, free: dict[str, float], *, leads: bool) -> dict[s
         "running": sweep.running,
         "priority": sweep.priority,
         "max_concurrent": sweep.max_concurrent,
-        "why": _why(sweep, free, leads=leads),
+        "why": _why(waiting, free, leads=leads),
     }
 
 
-def _why(sweep: Sweep, free: dict[str, float], *, leads: bool) -> str:
+def _why(waiting: Waiting, free: dict[str, float], *, leads: bool) -> str:
+    sweep = waiting.sweep
     if sweep.paused_at is not None:
         return "it is paused"
     if not leads:
@@ -214,6 +219,8 @@ def _why(sweep: Sweep, free: dict[str, float], *, leads: bool) -> str:
         return sweep.waiting_for
     if sweep.max_concurrent is not None and sweep.running >= sweep.max_concurrent:
         return f"its limit of {sweep.max_concurrent} trials at once is reached"
+    if waiting.alone:
+        return "a node that empties: a trial of it ran out of memory, and is to run alone"
     return (
         f"its turn: {free['cpus']:g} CPUs and {free['gpus']:g} GPUs are free, given out by "
         "priority and in equal parts"

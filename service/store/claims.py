@@ -1,15 +1,16 @@
 """Claims: which queued trials start now, and why the others cannot."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, func, insert, or_, select, update
+from sqlalchemy import Select, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Resources, SweepSpec
 from service.lifecycle import TrialState
+from service.placement import Need, Node, Place, Rooms, shortage
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import lock_sweeps, switch
@@ -18,22 +19,19 @@ MAX_SWEEPS = 100
 """So many open sweeps are looked at in one round; the others' turn comes when these have none."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """What one machine of the cluster has, free or not."""
-
-    cpus: float
-    gpus: float
+MAX_CLAIMS = 200
+"""So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many trials of one sweep start now, and what each occupies."""
+    """Where trials of one sweep start now."""
 
     sweep_id: str
-    count: int
-    cpus: float
-    gpus: float
+    places: tuple[Place, ...]
+    """Of one size, unless the trials are to run alone."""
+    alone: bool = False
+    """Those that are to run alone."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +43,33 @@ class Assignment:
     attempt: int
     spec: dict[str, Any]
     """A TrialSpec as plain data."""
-    cpus: float
-    gpus: float
+    place: Place
     timeout_seconds: float | None
     checkpoints: list[tuple[int, str, str]]
     """(epoch, name, sha256) of the newest recorded checkpoints, newest first."""
 
 
-def plan(session: Session, free: Node, *, has_gpus: bool) -> list[Share]:
-    """What fits the free resources now: by priority, and in equal parts where that is equal."""
-    turns: list[tuple[int, int, float, str]] = []
-    room: dict[str, int] = {}
-    needs: dict[str, tuple[float, float]] = {}
-    for sweep in _open_sweeps(session):
-        needs[sweep.id] = _needs(sweep, has_gpus)
-        room[sweep.id] = sweep.queued
-        if sweep.max_concurrent is not None:
-            room[sweep.id] = min(sweep.queued, sweep.max_concurrent - sweep.running)
-        turns.append((-sweep.priority, sweep.running, sweep.created_at, sweep.id))
-    heapq.heapify(turns)
-    cpus, gpus = free.cpus, free.gpus
-    counts: dict[str, int] = {}
-    while turns:
-        priority, running, created_at, sweep_id = heapq.heappop(turns)
-        need = needs[sweep_id]
-        if room[sweep_id] <= 0 or not _fits(need, cpus, gpus):
-            continue
-        if sweep_id not in counts and not _any_ready(session, sweep_id):
-            continue
-        counts[sweep_id] = counts.get(sweep_id, 0) + 1
-        room[sweep_id] -= 1
-        cpus, gpus = cpus - need[0], gpus - need[1]
-        heapq.heappush(turns, (priority, running + 1, created_at, sweep_id))
-    return [Share(sweep_id, count, *needs[sweep_id]) for sweep_id, count in counts.items()]
+def plan(session: Session, rooms: Rooms) -> list[Share]:
+    """What fits now, and where: by priority, and in equal parts where that is equal.
+
+    A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
+    time is kept for such trials, so that others do not take each CPU that becomes free.
+    """
+    queues = [_queue(session, *each, rooms.nodes) for each in _open_sweeps(session)]
+    for queue in queues:
+        if queue.alone and queue.room > 0:
+            queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
+    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    places: dict[tuple[str, bool], list[Place]] = {}
+    claimed = 0
+    while turns and claimed < MAX_CLAIMS:
+        priority, running, at = heapq.heappop(turns)
+        taken = _next(session, queues[at], rooms)
+        if taken is not None:
+            claimed += 1
+            places.setdefault((queues[at].sweep_id, taken.again), []).append(taken)
+            heapq.heappush(turns, (priority, running + 1, at))
+    return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
 
 
 def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assignment]:
@@ -90,19 +82,21 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
             continue  # asked for since the plan
         spec = SweepSpec.model_validate(sweep.spec)
         taken = _take(session, holder, share)
-        assignments += [_assignment(session, spec, trial, share) for trial in taken]
+        configs = _configs(session, [trial for trial, _ in taken])
+        assignments += [
+            _assignment(session, spec, trial, configs[trial.arm_id], place)
+            for trial, place in taken
+        ]
     return assignments
 
 
-def note_shortages(
-    session: Session, nodes: Sequence[Node], *, has_gpus: bool
-) -> dict[str, str | None]:
+def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:
     """Sweep id -> why none of its trials can ever start here, where that has changed."""
     changed = {}
-    for sweep in _open_sweeps(session):
-        shortage = _shortage(_needs(sweep, has_gpus), nodes)
-        if shortage != sweep.waiting_for:
-            changed[sweep.id] = shortage
+    for sweep, _ in _open_sweeps(session):
+        why = shortage(need_of(sweep, nodes), nodes)
+        if why != sweep.waiting_for:
+            changed[sweep.id] = why
     return changed
 
 
@@ -118,41 +112,83 @@ def write_shortages(session: Session, shortages: dict[str, str | None]) -> None:
 
 # --- inside ---------------------------------------------------------------------------------------
 
-_ROUNDING = 1e-9
-"""Shares such as 0.1 do not add up to 1 in floats."""
+
+@dataclass
+class _Queue:
+    """What an open sweep may still start in this round."""
+
+    sweep_id: str
+    priority: int
+    running: int
+    need: Need
+    room: int
+    alone: int
+    """So many trials are ready that are to run alone; no more are counted than there are nodes."""
+    kept: bool = False
+    """A node is kept for one of them."""
+    others: int | None = None
+    """So many other trials are ready; None until that is asked."""
 
 
-def _open_sweeps(session: Session) -> Sequence[Sweep]:
-    return session.scalars(
-        select(Sweep)
-        .where(Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None))
-        .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at)
-        .limit(MAX_SWEEPS)
-    ).all()
+def _queue(session: Session, sweep: Sweep, lonely: bool, nodes: Sequence[Node]) -> _Queue:
+    room = sweep.queued
+    if sweep.max_concurrent is not None:
+        room = min(room, sweep.max_concurrent - sweep.running)
+    alone = _count_ready(session, sweep.id, len(nodes), alone=True) if lonely else 0
+    return _Queue(sweep.id, sweep.priority, sweep.running, need_of(sweep, nodes), room, alone)
 
 
-def _needs(sweep: Sweep, has_gpus: bool) -> tuple[float, float]:
-    resources = Resources.model_validate(sweep.spec.get("resources", {}))
-    gpus = resources.num_gpus
-    return resources.num_cpus, float(has_gpus) if gpus == "auto" else gpus
-
-
-def _fits(need: tuple[float, float], cpus: float, gpus: float) -> bool:
-    return need[0] <= cpus + _ROUNDING and need[1] <= gpus + _ROUNDING
-
-
-def _shortage(need: tuple[float, float], nodes: Sequence[Node]) -> str | None:
-    if any(_fits(need, node.cpus, node.gpus) for node in nodes):
+def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
+    """Room for the sweep's next trial; None if there is none, or no trial."""
+    if queue.room <= 0:
         return None
-    if not nodes:
-        return "the cluster has no node at present"
-    cpus, gpus = need
-    most_cpus, most_gpus = (max(getattr(n, name) for n in nodes) for name in ("cpus", "gpus"))
-    if cpus > most_cpus:
-        return f"a trial needs {cpus:g} CPUs on one node; the largest node has {most_cpus:g}"
-    if gpus > most_gpus:
-        return f"a trial needs {gpus:g} GPUs on one node; the largest node has {most_gpus:g}"
-    return f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs together; no single node has both"
+    place = None
+    if queue.alone:
+        place = rooms.take_alone(queue.need, queue.priority, queue.sweep_id)
+    if place is not None:
+        queue.alone, queue.kept = queue.alone - 1, False
+    elif queue.room > queue.kept:  # the kept node is for one of those that may run
+        if queue.others is None:
+            most = min(queue.room, rooms.most(queue.need))
+            queue.others = _count_ready(session, queue.sweep_id, most, alone=False)
+        if queue.others:
+            place = rooms.take(queue.need, queue.priority)
+            queue.others -= 1
+    queue.room -= 1
+    return place
+
+
+def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
+    """The sweeps in the order of their turns, and whether any of their trials is to run alone."""
+    lonely = exists().where(Trial.sweep_id == Sweep.id, _ready(), Trial.alone.is_(True))
+    query = (
+        select(Sweep, lonely)
+        .where(Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None))
+        .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
+        .limit(MAX_SWEEPS)
+    )
+    return [(sweep, found) for sweep, found in session.execute(query)]
+
+
+def need_of(sweep: Sweep, nodes: Sequence[Node]) -> Need:
+    """What each trial of the sweep takes on this cluster, as far as is known by now."""
+    asked = Resources.model_validate(sweep.spec.get("resources", {}))
+    return need(asked, nodes, sweep.gpu_share)
+
+
+def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None) -> Need:
+    """What a trial takes on this cluster; `gpu_share`: as it was measured, if it was."""
+    gpus = asked.num_gpus
+    if gpus in ("auto", "shared"):
+        part = gpu_share if gpus == "shared" and gpu_share is not None else 1.0
+        gpus = part if any(node.gpus > 0 for node in nodes) else 0.0
+    return Need(
+        asked.num_cpus,
+        float(gpus),
+        asked.memory_gib or 0.0,
+        asked.accelerator_type,
+        asked.labels or {},
+    )
 
 
 def _ready() -> Any:
@@ -160,53 +196,77 @@ def _ready() -> Any:
     return (Trial.state == TrialState.queued) & due
 
 
-def _any_ready(session: Session, sweep_id: str) -> bool:
-    found = session.scalar(select(exists().where(Trial.sweep_id == sweep_id, _ready())))
-    return bool(found)
+def _next_ready(sweep_id: str, limit: int, *, alone: bool) -> Select[int]:
+    return (
+        select(Trial.id)
+        .where(Trial.sweep_id == sweep_id, Trial.alone.is_(alone), _ready())
+        .order_by(Trial.id)
+        .limit(limit)
+    )
 
 
-def _take(session: Session, holder: str, share: Share) -> list[Trial]:
+def _count_ready(session: Session, sweep_id: str, most: int, *, alone: bool) -> int:
+    found = _next_ready(sweep_id, most, alone=alone).subquery()
+    return session.scalar(select(func.count()).select_from(found)) or 0
+
+
+def _take(session: Session, holder: str, share: Share) -> list[tuple[Trial, Place]]:
+    """The next trials, each with its place."""
     # A statement of its own: within the update, PostgreSQL may evaluate the limited and locking
     # query more than once, and claims more than asked for.
-    ready = session.scalars(
-        select(Trial.id)
-        .where(Trial.sweep_id == share.sweep_id, _ready())
-        .order_by(Trial.id)
-        .limit(share.count)
-        .with_for_update(skip_locked=True)
-    ).all()
-    taken = switch(
-        session,
-        TrialState.queued,
-        TrialState.running,
-        Trial.id.in_(ready),
-        attempt=Trial.attempt + 1,
-        dispatcher_id=holder,
-        cpus=share.cpus,
-        gpus=share.gpus,
-        started_at=func.coalesce(Trial.started_at, db_now()),
-        reported_at=db_now(),
-    )
-    for trial in taken:
-        session.execute(
-            insert(Attempt).values(
-                trial_id=trial.id,
-                attempt=trial.attempt,
-                dispatcher_id=holder,
-                started_at=db_now(),
-            )
+    next_ones = _next_ready(share.sweep_id, len(share.places), alone=share.alone)
+    ready = session.scalars(next_ones.with_for_update(skip_locked=True)).all()
+    taken: list[tuple[Trial, Place]] = []
+    for (cpus, gpus), pairs in _of_one_size(zip(ready, share.places, strict=False)).items():
+        trials = switch(
+            session,
+            TrialState.queued,
+            TrialState.running,
+            Trial.id.in_(list(pairs)),
+            attempt=Trial.attempt + 1,
+            dispatcher_id=holder,
+            cpus=cpus,
+            gpus=gpus,
+            started_at=func.coalesce(Trial.started_at, db_now()),
+            reported_at=db_now(),
         )
-    return sorted(taken, key=lambda trial: trial.id)
+        taken += [(trial, pairs[trial.id]) for trial in trials]
+    if taken:
+        session.connection().execute(
+            insert(Attempt.__table__).values(started_at=db_now()),  # type: ignore[arg-type]
+            [
+                {"trial_id": trial.id, "attempt": trial.attempt, "dispatcher_id": holder}
+                for trial, _ in taken
+            ],
+        )
+    return sorted(taken, key=lambda pair: pair[0].id)
 
 
-def _assignment(session: Session, spec: SweepSpec, trial: Trial, share: Share) -> Assignment:
-    config = session.get_one(Arm, trial.arm_id).config
-    saved = session.execute(
-        select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
-        .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
-        .order_by(Report.epoch.desc())
-        .limit(2)
-    )
+def _of_one_size(
+    pairs: Iterable[tuple[int, Place]],
+) -> dict[tuple[float, float], dict[int, Place]]:
+    found: dict[tuple[float, float], dict[int, Place]] = {}
+    for trial_id, place in pairs:
+        found.setdefault((place.cpus, place.gpus), {})[trial_id] = place
+    return found
+
+
+def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
+    arms = select(Arm.id, Arm.config).where(Arm.id.in_({trial.arm_id for trial in trials}))
+    return dict(map(tuple, session.execute(arms)))
+
+
+def _assignment(
+    session: Session, spec: SweepSpec, trial: Trial, config: dict[str, Any], place: Place
+) -> Assignment:
+    saved: Sequence[Any] = []
+    if trial.attempt > 1:
+        saved = session.execute(
+            select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
+            .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
+            .order_by(Report.epoch.desc())
+            .limit(2)
+        ).all()
     resources = spec.resources.model_dump(mode="json")
     return Assignment(
         trial_id=trial.id,
@@ -216,10 +276,10 @@ def _assignment(session: Session, spec: SweepSpec, trial: Trial, share: Share) -
             **config,
             "seed": trial.seed,
             "execution": spec.execution.model_dump(mode="json"),
-            "resources": resources | {"num_cpus": share.cpus, "num_gpus": share.gpus},
+            # Its threads stay as many when it has a node to itself: numbers depend on them.
+            "resources": resources | {"num_gpus": place.gpus},
         },
-        cpus=share.cpus,
-        gpus=share.gpus,
+        place=place,
         timeout_seconds=spec.resources.timeout_seconds,
         checkpoints=[(epoch, str(name), str(sha)) for epoch, name, sha in saved],
     )

@@ -75,6 +75,9 @@ class Sweep(Base):
     """Rises with every change that a reader can see; the ETag."""
     owner: Mapped[str | None] = mapped_column(String(100))
     """Name of the token that submitted it; None where there was none."""
+    gpu_share: Mapped[float | None]
+    """The part of a GPU whose memory a trial of it needs, by the largest that was measured; None
+    before. With `num_gpus: shared` a trial takes this part."""
 
     __table_args__ = (
         CheckConstraint(
@@ -130,6 +133,8 @@ class Trial(Base):
     losses: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float | None]
     """A lost trial waits until then."""
+    alone: Mapped[bool] = mapped_column(default=False)
+    """It ran out of memory beside others: its next attempt has a node to itself."""
     dispatcher_id: Mapped[str | None] = mapped_column(String(36))
     epochs: Mapped[int]
     epochs_done: Mapped[int] = mapped_column(default=0)
@@ -162,6 +167,14 @@ class Trial(Base):
         Index(
             "ix_trials_queued",
             "sweep_id",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+            sqlite_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_trials_ready",  # the next of either kind, however many of the other there are
+            "sweep_id",
+            "alone",
             "id",
             postgresql_where=text("state = 'queued'"),
             sqlite_where=text("state = 'queued'"),

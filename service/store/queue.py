@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TrialState
@@ -18,6 +18,14 @@ class Running(NamedTuple):
     label: str
     since: float
     environment: dict[str, Any] | None
+
+
+class Waiting(NamedTuple):
+    """A sweep with queued trials."""
+
+    sweep: Sweep
+    alone: bool
+    """One of them is to run alone."""
 
 
 class Held(NamedTuple):
@@ -63,12 +71,13 @@ def running(session: Session, limit: int = 1000) -> list[Running]:
     return [Running(*row) for row in session.execute(query)]
 
 
-def waiting(session: Session, limit: int = 200) -> list[Sweep]:
+def waiting(session: Session, limit: int = 200) -> list[Waiting]:
     """The sweeps with queued trials, in the order in which they are served."""
+    alone = exists().where(Trial.sweep_id == Sweep.id, Trial.state == "queued", Trial.alone)
     query = (
-        select(Sweep)
+        select(Sweep, alone)
         .where(Sweep.queued > 0)
         .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at)
         .limit(limit)
     )
-    return list(session.scalars(query))
+    return [Waiting(*row) for row in session.execute(query)]

@@ -7,16 +7,20 @@ a statement that touches no row comes from a stale attempt, which must stop.
 import enum
 import hashlib
 import json
-from collections.abc import Iterable
-from typing import Any
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
-from service.store.models import Attempt, Report, Sweep, Trial
+from service.store.models import Attempt, Event, Report, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import switch
+
+ROOM = 1.15
+"""Between a trial's measured peak of memory and what it is given."""
 
 
 class Recorded(enum.Enum):
@@ -30,6 +34,16 @@ class Recorded(enum.Enum):
     """The epoch before it was never reported."""
     different = "different"
     """Recorded before with other numbers; the first ones stay."""
+
+
+class Said(NamedTuple):
+    """An epoch report, and who says it."""
+
+    trial_id: int
+    attempt: int
+    report: dict[str, Any]
+    checkpoint: tuple[str, str] | None
+    """Name and hash of the state after this epoch, where it was saved."""
 
 
 def record_environment(
@@ -59,9 +73,7 @@ def record(
 
     The caller then tells the sweep's readers (`touch`), once for all that it records.
     """
-    epoch = report["epoch"]
-    numbers = {name: value for name, value in report.items() if name != "seconds"}
-    sha256 = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+    epoch, sha256 = report["epoch"], _sum(report)
     advanced = session.execute(
         update(Trial)
         .where(
@@ -97,11 +109,108 @@ def record(
     return Recorded.new
 
 
+def record_all(session: Session, said: Sequence[Said]) -> list[Recorded]:
+    """As `record` of each in turn, in two round trips where nothing is in the way of any.
+
+    Each report moves its trial on by a statement of its own, fence included; they are sent
+    together, and the database tells how many trials have moved. Fewer than were to: that is taken
+    back, and each is recorded alone.
+    """
+    if len(said) > 1:
+        point = session.begin_nested()
+        connection = session.connection()  # now: with this the savepoint is set
+        moved = connection.execute(_ADVANCE, [_advance(each) for each in said]).rowcount
+        if moved == len(said):
+            connection.execute(_REPORTED, [_reported(each) for each in said])
+            point.commit()
+            return [Recorded.new] * len(said)
+        point.rollback()
+    return [record(session, *each) for each in said]
+
+
+def share_of(peak_bytes: int, total_bytes: int) -> float:
+    """The part of a GPU that a trial with this peak takes: with 15 % of room, in sixteenths."""
+    return min(16, max(1, math.ceil(16 * ROOM * peak_bytes / total_bytes))) / 16
+
+
+def record_memory(
+    session: Session, trial_id: int, attempt: int, peak_bytes: int, total_bytes: int
+) -> None:
+    """What an attempt that still holds its trial has used of its GPU's memory, at its peak: the
+    largest of a sweep is what each of its trials needs."""
+    share = share_of(peak_bytes, total_bytes)
+    sweep_id = select(Trial.sweep_id).where(
+        Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running
+    )
+    raised = session.execute(
+        update(Sweep)
+        .where(
+            Sweep.id == sweep_id.scalar_subquery(),
+            or_(Sweep.gpu_share.is_(None), Sweep.gpu_share < share),
+        )
+        .values(gpu_share=share, version=Sweep.version + 1)
+        .returning(Sweep.id)
+    ).scalar()
+    if raised is not None:
+        used, total = peak_bytes / 2**30, total_bytes / 2**30
+        session.execute(
+            insert(Event).values(
+                sweep_id=raised,
+                at=select(db_now()).scalar_subquery(),
+                kind="memory",
+                message=f"trial {trial_id} used {used:.2f} of {total:.2f} GiB: "
+                f"a trial needs {16 * share:g}/16 of a GPU",
+            )
+        )
+
+
 def touch(session: Session, sweep_ids: Iterable[str]) -> None:
     """The sweeps' readers have something new to read."""
     session.execute(
         update(Sweep).where(Sweep.id.in_(sorted(sweep_ids))).values(version=Sweep.version + 1)
     )
+
+
+def _sum(report: dict[str, Any]) -> str:
+    numbers = {name: value for name, value in report.items() if name != "seconds"}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
+_ADVANCE = (
+    update(Trial.__table__)  # type: ignore[arg-type]
+    .where(
+        Trial.id == bindparam("of"),
+        Trial.attempt == bindparam("by"),
+        Trial.state == TrialState.running,
+        Trial.epochs_done == bindparam("before"),
+    )
+    .values(
+        epochs_done=bindparam("epoch"),
+        last_report=bindparam("report"),
+        seconds=Trial.seconds + bindparam("lasted"),
+        reported_at=db_now(),
+        losses=0,
+    )
+)
+"""What `record` does to a trial, for many."""
+_REPORTED = insert(Report.__table__).values(recorded_at=db_now())  # type: ignore[arg-type]
+
+
+def _advance(said: Said) -> dict[str, Any]:
+    report = said.report
+    return {
+        "of": said.trial_id, "by": said.attempt, "before": report["epoch"] - 1,
+        "epoch": report["epoch"], "report": report, "lasted": report["seconds"],
+    }  # fmt: skip
+
+
+def _reported(said: Said) -> dict[str, Any]:
+    name, sha256 = said.checkpoint or (None, None)
+    return {
+        "trial_id": said.trial_id, "epoch": said.report["epoch"], "attempt": said.attempt,
+        "report": said.report, "sha256": _sum(said.report), "checkpoint": name,
+        "checkpoint_sha256": sha256,
+    }  # fmt: skip
 
 
 def _refused(
@@ -133,6 +242,8 @@ def settle(
     reason: Reason | None,
     message: str | None = None,
     weights_sha256: str | None = None,
+    *,
+    alone: bool = False,
 ) -> TrialState | None:
     """End an attempt; the trial's state then, or None if the attempt was stale.
 
@@ -143,6 +254,7 @@ def settle(
         reason: None if the trial says that it is done; it succeeded only if all epochs are there.
         message: for the reader.
         weights_sha256: of the final weights, from a trial that is done.
+        alone: nothing shared the memory that the attempt ran out of.
     """
     trial = session.get(Trial, trial_id, populate_existing=True)
     if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
@@ -164,6 +276,8 @@ def settle(
             "losses": trial.losses + 1,
             "not_before": db_now() + backoff_seconds(trial.losses + 1),
         }
+    elif reason is Reason.oom:
+        to, values, message = _out_of_memory(trial, message, alone=alone)
     elif reason is Reason.user:
         to, reason = TrialState.queued, None  # drained or paused: not the trial's fault
     else:
@@ -184,6 +298,15 @@ def settle(
         .values(ended_at=db_now(), outcome=reason or to, message=message)
     )
     return to
+
+
+def _out_of_memory(
+    trial: Trial, message: str | None, *, alone: bool
+) -> tuple[TrialState, dict[str, Any], str]:
+    said = (message or "out of memory").rstrip(".")
+    if not (alone or trial.alone):
+        return TrialState.queued, {"alone": True}, f"{said}; it runs once more, alone on a node"
+    return TrialState.failed, {}, f"{said}, though nothing ran beside it: it needs more memory"
 
 
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:

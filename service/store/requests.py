@@ -211,6 +211,7 @@ def _requeue(
         *conditions,
         or_(Trial.reason.is_(None), Trial.reason != Reason.diverged),
         losses=0,
+        alone=False,
         not_before=None,
         cancel_requested_at=None,
         finished_at=None,

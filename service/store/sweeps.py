@@ -5,7 +5,21 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, and_, cast, func, insert, not_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Double,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    literal,
+    not_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm as SpecArm
@@ -111,12 +125,32 @@ def add_trials(
                 fresh.append(row)
             else:
                 reused.append(row | reuse.results_of(donor, now))
-    for part in (fresh, reused):  # of one shape each
-        if part:
-            session.execute(insert(Trial), part)
+    if fresh:
+        _insert_fresh(session, fresh)
     if reused:
+        session.execute(insert(Trial), reused)
         reuse.copy_reports(session, sweep.id)
     return len(fresh) + len(reused), len(reused)
+
+
+def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Queued trials, by one statement over arrays: 100,000 rows one by one take three times as
+    long."""
+    names = ("arm_id", "seed", "epochs")
+    values: list[Any]
+    if session.get_bind().dialect.name == "postgresql":
+        arrays = [literal([row[name] for row in rows], ARRAY(BigInteger)) for name in names]
+        values = list(func.unnest(*arrays).table_valued(*names, name="fresh").render_derived().c)
+    else:
+        table = json.dumps([[row[name] for name in names] for row in rows])
+        row = func.json_each(table).table_valued("value").c.value
+        values = [func.json_extract(row, f"$[{at}]") for at in range(len(names))]
+    shared = [literal(rows[0]["sweep_id"]), literal(rows[0]["created_at"], Double)]
+    session.execute(
+        insert(Trial.__table__).from_select(  # type: ignore[arg-type]
+            [*names, "sweep_id", "created_at"], select(*values, *shared)
+        )
+    )
 
 
 def get(session: Session, sweep_id: str) -> Sweep:
@@ -198,11 +232,17 @@ def trials(
     arm_id: int | None = None,
 ) -> list[tuple[Trial, Arm]]:
     """The sweep's trials above id `after`, each with its arm; those in `state` or of `arm_id`."""
+    here = and_(Trial.sweep_id == sweep_id, Trial.id > after)
+    if session.get_bind().dialect.name == "postgresql":
+        # With an equation PostgreSQL may walk through the trials of all older sweeps by their ids,
+        # hoping to meet one of this sweep soon; in this form only the right index gives the order.
+        place = tuple_(Trial.sweep_id, Trial.id)
+        here = and_(place > tuple_(sweep_id, after), Trial.sweep_id <= sweep_id)
     query = (
         select(Trial, Arm)
         .join(Arm, Arm.id == Trial.arm_id)
-        .where(Trial.sweep_id == sweep_id, Trial.id > after)
-        .order_by(Trial.id)
+        .where(here)
+        .order_by(Trial.sweep_id, Trial.id)
         .limit(size)
     )
     if state is not None:
@@ -263,9 +303,13 @@ def trial_rows(session: Session, sweep_id: str) -> list[TrialRow]:
     """Every trial of the sweep, in order."""
     *columns, report = [Trial.__table__.c[name] for name in TrialRow._fields]
     query = select(*columns, cast(report, Text)).where(Trial.sweep_id == sweep_id)
-    rows = session.execute(query.order_by(Trial.id)).all()
-    reports = _decoded(row[-1] for row in rows)
-    return [TrialRow._make((*row[:-1], report)) for row, report in zip(rows, reports, strict=True)]
+    found: list[TrialRow] = []
+    for rows in session.execute(query.order_by(Trial.id)).partitions(10_000):
+        decoded = _decoded(row[-1] for row in rows)
+        found += (
+            TrialRow._make((*row[:-1], report)) for row, report in zip(rows, decoded, strict=True)
+        )
+    return found
 
 
 def reports_by_trial(session: Session, sweep_id: str) -> dict[int, list[dict[str, Any]]]:

@@ -1,17 +1,24 @@
 """The dispatcher over a real database and real training, one process, one epoch at a time."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from service.dispatcher import Dispatcher
+from lrd_core import training
+from service.dispatcher import Dispatcher, _understood
+from service.lifecycle import Reason
+from service.placement import Place
 from service.settings import Settings
 from service.store.models import Lease, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
+from workers import tasks
 
 
 @pytest.fixture
@@ -158,3 +165,80 @@ def test_a_diverged_trial_is_a_finding(api: TestClient, dispatcher: Dispatcher) 
     assert "diverged" in api.get(f"/api/v1/sweeps/{sweep_id}/table?format=markdown").text
     assert api.get(f"/api/v1/sweeps/{sweep_id}/arms").status_code == 200
     assert api.get(f"/api/v1/sweeps/{sweep_id}/curves").status_code == 200
+
+
+def test_trials_share_a_gpu_once_their_memory_is_known(
+    api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = itertools.cycle([10 * 2**30, 12 * 2**30])
+    monkeypatch.setattr(tasks, "_used", lambda device: (next(peaks), 80 * 2**30))
+    executor = InlineExecutor(settings.trials, cpus=8, gpus=1)
+    sweep_id = submit(api, seeds=4, resources={"num_gpus": "shared"})
+    sweep = finish(api, Dispatcher(database, executor, 60), sweep_id)
+    assert (sweep["state"], sweep["gpu_share"]) == ("succeeded", 3 / 16)
+    assert [place["gpus"] for place in executor.places.values()] == [1] + [3 / 16] * 7
+    assert [place["on"] for place in executor.places.values()] == [(0,)] * 8
+
+
+def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
+    api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = submit(api)
+    finish(api, Dispatcher(database, InlineExecutor(settings.trials), 60), undisturbed)
+    crowded = {0}
+    seen: list[tuple[int, int]] = []
+    train = training.train
+
+    def full(spec: Any, state: Any) -> Iterator[Any]:
+        seen.append((spec.seed, torch.get_num_threads()))
+        for report in train(spec, state):
+            yield report
+            if spec.seed in crowded:
+                crowded.discard(spec.seed)
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(training, "train", full)
+    executor = InlineExecutor(settings.trials, cpus=3)
+    with database.write() as session:
+        session.execute(update(Lease).values(expires_at=1.0))
+    sweep_id = submit(api)
+    dispatcher = Dispatcher(database, executor, 60)
+    while not executor.running() or crowded:
+        dispatcher.step(0)
+    dispatcher.step(0)
+    (waits,) = api.get("/api/v1/cluster").json()["waiting"]
+    assert (
+        waits["why"] == "a node that empties: a trial of it ran out of memory, and is to run alone"
+    )
+    assert finish(api, dispatcher, sweep_id)["state"] == "succeeded"
+    assert results(api, sweep_id) == results(api, undisturbed)
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert sorted((t["attempt"], t["alone"], t["cpus"]) for t in trials) == [
+        (1, False, 1), (1, False, 1), (1, False, 1), (2, True, 3),
+    ]  # fmt: skip
+    assert {threads for _, threads in seen} == {1}
+    again = next(t for t in trials if t["alone"])
+    events = api.get(f"/api/v1/trials/{again['id']}/events").json()["items"]
+    assert ("running", "queued", "oom") in {
+        (event["from_state"], event["to_state"], event["reason"]) for event in events
+    }
+    attempts = api.get(f"/api/v1/trials/{again['id']}/attempts").json()["items"]
+    assert [each["outcome"] for each in attempts] == ["oom", "succeeded"]
+    assert attempts[0]["message"].endswith("2.00 GiB; it runs once more, alone on a node")
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "understood"),
+    [
+        ("oom", Place("n", 1, 0.25, 0), (Reason.oom, False)),
+        ("oom", Place("n", 1, 1, 0), (Reason.oom, True)),  # the whole GPU was its own
+        ("node_oom", Place("n", 1, 1, 0), (Reason.oom, False)),  # but not the node
+        ("node_oom", Place("n", 4, 1, 0, alone=True), (Reason.oom, True)),
+        ("lost", Place("n", 1, 0, 0), (Reason.lost, False)),
+        (None, Place("n", 1, 0, 0), (None, False)),
+    ],
+)
+def test_out_of_memory_is_final_where_nothing_shared_that_memory(
+    said: str | None, place: Place, understood: tuple[Reason | None, bool]
+) -> None:
+    assert _understood(said, place) == understood

@@ -57,6 +57,7 @@ class RunningTrial(Answer):
     epochs_done: int
     cpus: float
     gpus: float
+    alone: bool
     node: str | None
     device: str | None
     since: Time
@@ -74,11 +75,22 @@ class WaitingSweep(Answer):
     why: str
 
 
+class Node(Answer):
+    """A machine of the cluster: what it has, free or not."""
+
+    id: str
+    cpus: float
+    gpus: float
+    memory_gib: float = Field(description="what Ray gives out of it")
+    accelerator_type: str | None
+    labels: dict[str, str]
+
+
 class Cluster(Answer):
     """Who dispatches, what there is, what runs and what waits."""
 
     dispatcher: Leader | None
-    nodes: list[dict[str, Any]]
+    nodes: list[Node]
     cpus: InUse
     gpus: InUse
     trials_running: int

@@ -37,6 +37,9 @@ class Sweep(Answer):
     waiting_for: str | None = Field(description="why no trial of it can start")
     code_version: str
     owner: str | None = Field(description="name of the token that submitted it")
+    gpu_share: float | None = Field(
+        description="the part of a GPU whose memory a trial needs, as measured; null before"
+    )
 
 
 class SweepPage(Page[Sweep]):
@@ -113,6 +116,7 @@ class Trial(Answer):
     not_before: Time | None
     cpus: float
     gpus: float
+    alone: bool = Field(description="it ran out of memory, and has a node to itself when it runs")
     weights_sha256: str | None
     reused_from: int | None
     created_at: Time

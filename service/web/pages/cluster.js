@@ -27,7 +27,10 @@ function resources({ cpus, gpus, nodes }) {
       el("span", {}, `${name}: ${count(held)} of ${count(total)} in use`),
       el("div", { class: "bar", role: "meter", "aria-label": name, "aria-valuemin": 0, "aria-valuemax": total, "aria-valuenow": held },
         el("span", { class: "running", style: { width: `${Math.min(100, (100 * held) / total)}%` } }))));
-  const shown = nodes.map(({ cpus, gpus }) => `${plural(cpus, "CPU")}${gpus ? ` and ${plural(gpus, "GPU")}` : ""}`);
+  const shown = nodes.map(({ cpus, gpus, memory_gib, accelerator_type, labels = {} }) => [
+    plural(cpus, "CPU"), gpus && plural(gpus, accelerator_type ? `${accelerator_type} GPU` : "GPU"), memory_gib && `${memory_gib.toFixed(0)} GiB`,
+    ...Object.entries(labels).filter(([name]) => !name.startsWith("ray.io/")).map(([name, value]) => `${name}=${value}`),
+  ].filter(Boolean).join(", "));
   return [
     ...meters,
     shown.length > 0 && el("p", { class: "quiet" }, `${plural(nodes.length, "node")}: ${shown.join("; ")}.`),
@@ -41,7 +44,7 @@ function running(trials) {
     el("a", { href: `/trials/${trial.trial_id}` }, `${trial.label}, seed ${trial.seed}`),
     el("a", { href: `/sweeps/${trial.sweep_id}` }, trial.sweep),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
-    `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}`,
+    `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}${trial.alone ? ", alone" : ""}`,
     ago(trial.since)));
   return [el("h2", {}, "Running"), grid("Running trials", ["Node", "Trial", "Sweep", "Epochs", "Holds", "Started"], rows)];
 }

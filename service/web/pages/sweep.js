@@ -89,7 +89,8 @@ function overview(sweep) {
     sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
       && notice("It is paused: ", sweep.trials.running ? "running trials save their state after their epoch." : "nothing of it starts."),
     facts([["Owner", sweep.owner], ["Submitted", ago(sweep.created_at)], ["Finished", sweep.finished_at && ago(sweep.finished_at)],
-      ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
+      ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent],
+      ["GPU a trial needs", sweep.gpu_share && `${16 * sweep.gpu_share}/16, as measured`], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
   ];
 }
 

@@ -59,6 +59,7 @@ export function open({ id, draw, title, refresh }) {
       trial.message && el("p", { class: "notice" }, trial.message),
       facts([["Trial", String(trial.id)], ["Epochs", `${count(trial.epochs_done)} of ${count(trial.epochs)}`], ["Trained for", duration(trial.seconds || null)],
         ["Attempt", String(trial.attempt)], ["Lost", trial.losses || null], ["Holds", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
+        ["Alone", trial.alone ? "it ran out of memory beside others" : null],
         ["Started", trial.started_at && ago(trial.started_at)], ["Finished", trial.finished_at && ago(trial.finished_at)],
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
         ["Weights", trial.weights_sha256 && el("code", { title: trial.weights_sha256 }, trial.weights_sha256.slice(0, 12))]]),

@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
+from service.placement import Node, Rooms
 from service.store import answers, claims, leases, recording, requests, sweeps
-from service.store.claims import Node
 from service.store.models import Answer, Event, Lease, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -151,7 +151,7 @@ class Store(RuleBasedStateMachine):
     def claim(self, holder: str, cpus: int) -> Any:
         before = self.states()
         with self.database.read() as session:
-            shares = claims.plan(session, Node(cpus, 0), has_gpus=False)
+            shares = claims.plan(session, Rooms([Node(cpus, 0)]))
         try:
             with self.db.write() as session:
                 taken = claims.claim(session, holder, shares)
@@ -160,6 +160,8 @@ class Store(RuleBasedStateMachine):
         assert len(taken) <= cpus
         for each in taken:
             assert before[each.trial_id] == "queued"
+            if self.row(each.trial_id).alone:
+                assert (each.place.cpus, len(taken)) == (cpus, 1)
             self.owner[each.trial_id] = (holder, each.attempt)
         for trial_id, state in self.states().items():  # those whose claim broke after its commit
             if state == "running" and trial_id not in self.owner:
@@ -186,6 +188,26 @@ class Store(RuleBasedStateMachine):
         if self.owns(trial) and ahead == 0:
             self.recorded.setdefault((trial.trial_id, epoch), float(loss))
 
+    @rule(one=attempts, which=WHICH, other=attempts, other_which=WHICH, again=st.booleans())
+    def report_together(
+        self, one: Try, which: int, other: Try, other_which: int, again: bool
+    ) -> None:
+        """The epochs that two attempts lack, or all of them, in one group."""
+        tries = [self.pick(one, which), self.pick(other, other_which)]
+        said = [
+            recording.Said(
+                each.trial_id, each.attempt, {"epoch": epoch, "loss": 1.0, "seconds": 1.0}, None
+            )
+            for each in tries
+            for epoch in range(
+                1 if again else self.row(each.trial_id).epochs_done + 1, EPOCHS + 1
+            )
+        ]  # fmt: skip
+        self.again(lambda session: recording.record_all(session, said) and None)
+        for trial_id, attempt, report, _ in said:
+            if self.owns(Try(trial_id, attempt)):
+                self.recorded.setdefault((trial_id, report["epoch"]), 1.0)
+
     @rule(trial=attempts, which=WHICH)
     def report_the_rest(self, trial: Try, which: int) -> None:
         trial = self.pick(trial, which)
@@ -206,6 +228,11 @@ class Store(RuleBasedStateMachine):
         assert after.state != TrialState.running
         if before.cancel_requested_at is not None:
             assert after.state == TrialState.cancelled
+        elif reason is Reason.oom:
+            again = (TrialState.queued, True, before.losses)
+            assert (after.state, after.alone, after.losses) == (
+                (TrialState.failed, *again[1:]) if before.alone else again
+            )
 
     @rule(
         key=st.sampled_from(["a", "b"]),
@@ -249,6 +276,23 @@ class Store(RuleBasedStateMachine):
         if "queued" in self.states().values():
             self.claim(HOLDERS[0], cpus=3)
         self.end(trial, which=0, reason=reason)
+
+    @rule(trial=attempts)
+    def it_runs_out_of_memory_and_so_it_does_alone(self, trial: Try) -> None:
+        trial = self.pick(trial, 1)
+        self.end(trial, which=0, reason=Reason.oom)
+        for _ in range(2):  # the first may be another's turn
+            if "queued" in self.states().values():
+                self.claim(HOLDERS[0], cpus=3)
+        self.end(self.newest(trial), which=0, reason=Reason.oom)
+
+    @rule(trial=attempts)
+    def a_stale_attempt_speaks_among_others(self, trial: Try) -> None:
+        trial = self.pick(trial, 1)
+        self.end(trial, which=0, reason=Reason.user)
+        if "queued" in self.states().values():
+            self.claim(HOLDERS[0], cpus=3)
+        self.report_together(trial, 0, trial, 1, again=False)
 
     @rule(trial=attempts)
     def it_says_that_it_is_done_too_early(self, trial: Try) -> None:
@@ -350,6 +394,9 @@ class Store(RuleBasedStateMachine):
             return trial
         trial_id = running[which % len(running)]
         return Try(trial_id, self.owner[trial_id][1])
+
+    def newest(self, trial: Try) -> Try:
+        return Try(trial.trial_id, self.row(trial.trial_id).attempt)
 
     def owns(self, trial: Try) -> bool:
         holder_attempt = self.owner.get(trial.trial_id)

@@ -1,6 +1,8 @@
 """The store under the dispatcher: claims, fences, reports once, ends, and counts that add up."""
 
 import itertools
+import random
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -8,10 +10,11 @@ from sqlalchemy import select, update
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
+from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, sweeps
-from service.store.claims import Assignment, Node
+from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
-from service.store.recording import Recorded
+from service.store.recording import Recorded, Said
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -27,10 +30,17 @@ def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:
         return leases.take(session, holder, host="host", pid=1, seconds=seconds)
 
 
-def claim(database: Database, cpus: float = 1, gpus: float = 0) -> list[Assignment]:
+def claim(
+    database: Database,
+    cpus: float = 1,
+    gpus: float = 0,
+    *,
+    nodes: Sequence[Node] = (),
+    held: Iterable[Assignment] = (),
+) -> list[Assignment]:
     with database.write() as session:
-        shares = claims.plan(session, Node(cpus, gpus), has_gpus=gpus > 0)
-        return claims.claim(session, "d1", shares)
+        rooms = Rooms(nodes or [Node(cpus, gpus)], [each.place for each in held])
+        return claims.claim(session, "d1", claims.plan(session, rooms))
 
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
@@ -90,8 +100,8 @@ def test_claims_take_what_fits_and_each_trial_once(database: Database) -> None:
 
 def test_gpus_are_given_only_where_there_are_any(database: Database) -> None:
     submit(database)
-    assert claim(database, cpus=1)[0].gpus == 0
-    assert [each.gpus for each in claim(database, cpus=8, gpus=1)] == [1]
+    assert claim(database, cpus=1)[0].place.gpus == 0
+    assert [each.place.gpus for each in claim(database, cpus=8, gpus=1)] == [1]
 
 
 def test_a_sweep_of_higher_priority_goes_first_and_equals_share(database: Database) -> None:
@@ -120,6 +130,50 @@ def test_an_epoch_is_recorded_once(database: Database) -> None:
     assert record(database, trial, 1, loss=2.0) is Recorded.different
     assert row(database, trial).last_report == report(1)
     assert row(database, trial).seconds == 0.5
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_reports_recorded_together_are_as_if_recorded_in_turn(
+    database: Database, draw: int
+) -> None:
+    """Whatever is in the way of some, and wherever it stands."""
+    together, in_turn = (said_and_stored(database, draw, one_by_one=each) for each in (False, True))
+    assert together == in_turn
+
+
+def said_and_stored(database: Database, draw: int, *, one_by_one: bool) -> Any:
+    """What became of some groups of reports, and the trials and epochs after them."""
+    draws = random.Random(draw)
+    sweep_id = submit(database, base=small_sweep()["base"] | {"epochs": 4})
+    trials = claim(database, cpus=4)
+    settle(database, trials[3], Reason.error)
+    outcomes = []
+    for _ in range(4):
+        said = []
+        for trial in draws.choices(trials, weights=[5, 5, 5, draws.randrange(2)], k=4):
+            done = row(database, trial).epochs_done
+            epoch = max(1, done + 1 + draws.choice([-1, 0, 0, 0, 0, 1]))
+            loss = draws.choice([1.0, 1.0, 1.0, 2.0])
+            saved = draws.choice([None, (f"epoch-{epoch}", "0" * 64)])
+            said.append(Said(trial.trial_id, trial.attempt, report(epoch, loss), saved))
+        with database.write() as session:
+            if one_by_one:
+                outcomes += [recording.record(session, *each) for each in said]
+            else:
+                outcomes += recording.record_all(session, said)
+    first = trials[0].trial_id
+    with database.read() as session:
+        stored = [
+            (trial.id - first, trial.epochs_done, trial.last_report, trial.seconds, trial.losses)
+            for trial, _ in sweeps.trials(session, sweep_id)
+        ]
+        epochs = [
+            (trial.id - first, each.epoch, each.attempt, each.report, each.sha256,
+             each.checkpoint, each.checkpoint_sha256)
+            for trial, _ in sweeps.trials(session, sweep_id)
+            for each in sweeps.reports(session, trial.id)
+        ]  # fmt: skip
+    return outcomes, stored, epochs
 
 
 def test_an_epoch_may_not_be_skipped(database: Database) -> None:
@@ -168,7 +222,7 @@ def test_a_lost_trial_waits_longer_each_time_and_fails_in_the_end(database: Data
     assert settle(database, trial, Reason.lost) is TrialState.failed
 
 
-@pytest.mark.parametrize("reason", [Reason.diverged, Reason.error, Reason.oom])
+@pytest.mark.parametrize("reason", [Reason.diverged, Reason.error])
 def test_what_would_happen_again_is_not_tried_again(database: Database, reason: Reason) -> None:
     submit(database)
     (trial,) = claim(database)

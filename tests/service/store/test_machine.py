@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.exc import IntegrityError
 
+from service import placement
 from service.store import (
     answers,
     claims,
@@ -22,7 +23,7 @@ from service.store import (
 from service.store.session import Database
 from tests.service.store.machine import Store
 
-ORDER = [webhooks, transitions, recording, claims, leases, sweeps, requests, answers]
+ORDER = [placement, webhooks, transitions, recording, claims, leases, sweeps, requests, answers]
 """Each imports only from those before it."""
 
 
@@ -58,6 +59,15 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
                 "            Trial.epochs_done == epoch - 1,",
             )
         ],
+    ),
+    "no fence on reports recorded together": (
+        recording,
+        [('Trial.attempt == bindparam("by")', 'Trial.attempt >= bindparam("by")')],
+    ),
+    "nobody counts what moved": (recording, [("if moved == len(said):", "if True:")]),
+    "what was tried together is not taken back": (
+        recording,
+        [("        point.rollback()\n", "        point.commit()\n")],
     ),
     "no fence on ends": (
         recording,
@@ -125,7 +135,18 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
             )
         ],
     ),
-    "more is claimed than fits": (claims, [(".limit(share.count)", ".limit(share.count + 1)")]),
+    "more is claimed than fits": (
+        placement,
+        [("        self.cpus -= _units(place.cpus)\n", "")],
+    ),
+    "out of memory is tried for ever": (
+        recording,
+        [("if not (alone or trial.alone):", "if True:")],
+    ),
+    "out of memory counts as a loss": (
+        recording,
+        [('{"alone": True}', '{"alone": True, "losses": trial.losses + 1}')],
+    ),
     "a move does not look where it comes from": (
         transitions,
         [(".where(Trial.state == from_state, *conditions)", ".where(*conditions)")],

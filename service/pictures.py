@@ -1,0 +1,256 @@
+"""A sweep's table, arms and comparisons as answers, kept for who asks next.
+
+An answer is a function of the sweep at one version, so it is kept under its version: asked again,
+nothing is computed until something has changed. Of a large sweep that is still running something
+always has: there the last picture is shown while a process of its own (python -m service.pictures)
+makes the next one. A sweep that has ended is shown as it is, always.
+
+What is kept is a cache: each API has its own, and one that starts has none.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from service.analysis import render
+from service.results import Results, json_safe
+from service.store import sweeps as store
+from service.store.models import Sweep
+from service.store.session import Database
+
+log = logging.getLogger(__name__)
+
+SMALL = 2_000
+"""Trials: up to so many an answer takes some 50 ms, and is computed on the spot."""
+LARGE = 20_000
+"""Trials: from so many on an answer takes a second, and a process of its own."""
+KEPT_BYTES = 128 << 20
+"""Of all kept answers together; those not asked for the longest go first."""
+REST = 3
+"""Before the next picture of a sweep that runs is begun: so many times what the last one took."""
+MAKE_SECONDS = 600
+"""A process that has not made its picture by then is ended."""
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "markdown": "text/markdown; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "latex": "application/x-latex; charset=utf-8",
+}
+
+
+class Asked(NamedTuple):
+    """What is to be seen of a sweep."""
+
+    sweep_id: str
+    what: str
+    """`arms`, `comparisons` or `table`."""
+    metric: str | None = None
+    at: str | None = None
+    baseline: int | None = None
+    format: str = "json"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An answer, and the version of the sweep that it shows."""
+
+    version: int
+    content: bytes
+    made_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def etag(self) -> str:
+        """As `etag_of` the sweep at that version."""
+        return f'"{self.version}"'
+
+    @property
+    def age(self) -> int:
+        """Seconds since it was made."""
+        return int(time.monotonic() - self.made_at)
+
+
+def make(session: Session, sweep: Sweep, asked: Asked) -> Picture:
+    """From the rows.
+
+    Raises:
+        ValueError: no arm of the sweep has the id `baseline`.
+    """
+    found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
+    return Picture(sweep.version, _content(found, asked).encode())
+
+
+class Pictures:
+    """The kept answers of one API."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: OrderedDict[Asked, Picture] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._making: dict[Asked, threading.Lock] = {}
+        self._turn = threading.Lock()
+        """One process at a time."""
+        self._rest_until = 0.0
+
+    def of(self, session: Session, sweep: Sweep, asked: Asked) -> Picture | None:
+        """The sweep as it is; of a large one that runs, as it was when last looked at. None where
+        it takes a while: `wait` for it, without a transaction.
+
+        Raises:
+            ValueError: no arm of the sweep has the id `baseline`.
+        """
+        kept = self._known(asked)
+        if kept is not None and kept.version == sweep.version:
+            return kept
+        waits = kept is None or sweep.queued == sweep.running == 0
+        if sweep.trials_total < (LARGE if waits else SMALL):
+            return self._keep(asked, make(session, sweep, asked))
+        if kept is None or waits:
+            return None
+        self._refresh(asked)
+        return kept
+
+    def wait(self, asked: Asked, version: int) -> Picture:
+        """A picture of this version or a newer one; who asks for the same meanwhile waits for the
+        same.
+
+        Raises:
+            ValueError: no arm of the sweep has the id `baseline`.
+        """
+        with self._alone(asked):
+            kept = self._known(asked)
+            if kept is not None and kept.version >= version:
+                return kept
+            with self._turn:
+                return self._keep(asked, self._apart(asked))
+
+    def _refresh(self, asked: Asked) -> None:
+        """Have a newer one made, if nobody makes it already."""
+        if time.monotonic() < self._rest_until or not self._turn.acquire(blocking=False):
+            return
+
+        def work() -> None:
+            began = time.monotonic()
+            try:
+                self._keep(asked, self._apart(asked))
+            except (OSError, subprocess.SubprocessError, ValueError) as error:
+                log.warning("no newer picture of sweep %s: %s", asked.sweep_id, error)
+            finally:
+                now = time.monotonic()
+                self._rest_until = now + REST * (now - began)
+                self._turn.release()
+
+        threading.Thread(target=work, name="picture", daemon=True).start()
+
+    def _apart(self, asked: Asked) -> Picture:
+        url = self._database.engine.url.render_as_string(hide_password=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "service.pictures"],
+            input=json.dumps(asked).encode(),
+            env=os.environ | {"LRD_DATABASE_URL": url, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            timeout=MAKE_SECONDS,
+            check=False,
+        )
+        if done.returncode == NO_BASELINE:
+            raise ValueError(f"no arm {asked.baseline}")
+        if done.returncode:
+            raise subprocess.SubprocessError(done.stderr.decode(errors="replace")[-2000:])
+        version, _, content = done.stdout.partition(b"\n")
+        return Picture(int(version), content)
+
+    def _known(self, asked: Asked) -> Picture | None:
+        with self._lock:
+            if asked in self._kept:
+                self._kept.move_to_end(asked)
+            return self._kept.get(asked)
+
+    def _keep(self, asked: Asked, picture: Picture) -> Picture:
+        with self._lock:
+            before = self._kept.get(asked)
+            if before is not None and before.version > picture.version:
+                return picture
+            self._bytes += len(picture.content) - (len(before.content) if before else 0)
+            self._kept[asked] = picture
+            self._kept.move_to_end(asked)
+            while self._bytes > KEPT_BYTES and self._kept:
+                self._bytes -= len(self._kept.popitem(last=False)[1].content)
+        return picture
+
+    @contextlib.contextmanager
+    def _alone(self, asked: Asked) -> Iterator[None]:
+        with self._lock:
+            mine = self._making.setdefault(asked, threading.Lock())
+        with mine:
+            yield
+        with self._lock:
+            self._making.pop(asked, None)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+NO_BASELINE = 3
+"""The process's exit status where the sweep has no such arm."""
+
+
+def _content(found: Results, asked: Asked) -> str:
+    match asked.what:
+        case "arms":
+            return _json({"items": found.arm_views(), "next_page_token": None})
+        case "comparisons":
+            name = asked.metric or found.headline
+            against = found.comparisons(name, found.summaries(name))
+            items = [comparison.to_json() for comparison in against]
+            return _json({"metric": name, "at": found.at, "items": items, "next_page_token": None})
+    made = found.table(asked.metric)
+    match asked.format:
+        case "json":
+            return _json(render.to_json(made) | {"metrics": found.metrics})
+        case "latex":
+            return render.latex(made, found.provenance)
+        case "csv":
+            return render.csv(made)
+    return render.markdown(made)
+
+
+def _json(content: Any) -> str:
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # NaN is spelled out, which costs a walk through all of it
+        return json.dumps(json_safe(content), ensure_ascii=False, separators=(",", ":"))
+
+
+def main() -> None:
+    """Make the picture that stdin asks for: its version in a line, and its content."""
+    asked = Asked(*json.load(sys.stdin))
+    database = Database(os.environ["LRD_DATABASE_URL"])
+    with database.read() as session:
+        if not database.is_sqlite:  # it decodes for a while between two questions; it locks nothing
+            session.execute(text("set idle_in_transaction_session_timeout = 0"))
+        sweep = store.get(session, asked.sweep_id)
+        try:
+            found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
+        except ValueError as error:
+            if asked.baseline is None:
+                raise
+            sys.stderr.write(str(error))
+            sys.exit(NO_BASELINE)
+        found.read()
+    sys.stdout.buffer.write(b"%d\n%b" % (sweep.version, _content(found, asked).encode()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Which node a trial goes to: what each node has and what is free of it, GPU by GPU. Pure.
+
+The dispatcher chooses the node and Ray holds the trial to it, so that what is counted here is so.
+It counts as Ray does: in ten-thousandths, a part of a GPU from the fullest one with room for it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+UNIT = 10_000
+"""Of a CPU or a GPU; whole numbers add up, shares such as 0.1 do not."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster has, free or not."""
+
+    cpus: float
+    gpus: float
+    memory_gib: float = 0.0
+    accelerator_type: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+
+    @classmethod
+    def seen(cls, told: Mapping[str, Any]) -> Self:
+        """As an executor tells of it."""
+        return cls(
+            told.get("CPU", 0.0),
+            told.get("GPU", 0.0),
+            told.get("memory", 0.0) / GIB,
+            told.get("accelerator_type"),
+            told.get("labels", {}),
+            told.get("id", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one trial takes, and of which nodes."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory_gib: float = 0.0
+    accelerator_type: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def may_use(self, node: Node) -> bool:
+        """Whether it is one of those nodes, and large enough when nothing else is on it."""
+        return self.is_meant(node) and Room(node).fits(self)
+
+    def is_meant(self, node: Node) -> bool:
+        """Whether the node is of the kind that is asked for, whatever its size."""
+        kind = self.accelerator_type in (None, node.accelerator_type)
+        return kind and self.labels.items() <= node.labels.items()
+
+    def alone_on(self, node: Node) -> "Need":
+        """All CPUs of the node, so that nothing else starts there; whole GPUs, if any."""
+        return replace(self, cpus=node.cpus, gpus=max(1.0, self.gpus) if self.gpus else 0.0)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a trial holds, and where."""
+
+    node: str
+    cpus: float
+    gpus: float
+    memory_gib: float
+    on: tuple[int, ...] = ()
+    """Which GPUs of the node, by this count."""
+    alone: bool = False
+    """Nothing else is on the node, nor can be."""
+    again: bool = False
+    """It was to run alone, since it ran out of memory beside others."""
+
+
+class Room:
+    """What is free of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.trials = 0
+        self.again = False
+        """A trial that was to run alone is on it."""
+        self.cpus, self._memory = _units(node.cpus), _bytes(node.memory_gib)
+        self._gpus = [UNIT] * int(node.gpus)
+
+    def fits(self, need: Need) -> bool:
+        """Whether there is room for one more such trial."""
+        return (
+            _units(need.cpus) <= self.cpus
+            and _bytes(need.memory_gib) <= self._memory
+            and self._on(need) is not None
+        )
+
+    def held(self) -> int:
+        """How many CPUs are taken, in units."""
+        return _units(self.node.cpus) - self.cpus
+
+    def take(self, need: Need, *, again: bool = False) -> Place:
+        """Hold what a trial takes that fits."""
+        on = self._on(need)
+        assert on is not None, "it does not fit"
+        fills = not self.trials and _units(need.cpus) == self.cpus
+        place = Place(
+            self.node.id,
+            _units(need.cpus) / UNIT,
+            _units(need.gpus) / UNIT if need.gpus else 0.0,
+            need.memory_gib,
+            on,
+            alone=fills and int(need.gpus) == need.gpus,
+            again=again,
+        )
+        self.hold(place)
+        return place
+
+    def hold(self, place: Place) -> None:
+        """Count a trial that is there."""
+        self.trials += 1
+        self.again = self.again or place.again
+        self.cpus -= _units(place.cpus)
+        self._memory -= _bytes(place.memory_gib)
+        for gpu in place.on:
+            if gpu < len(self._gpus):  # else the node came back with fewer
+                self._gpus[gpu] -= min(UNIT, _units(place.gpus))
+
+    def tightness(self, need: Need) -> int:
+        """How much is free of the GPU of which it would get a part; the less, the better."""
+        on = self._on(need)
+        return self._gpus[on[0]] if on else UNIT
+
+    def _on(self, need: Need) -> tuple[int, ...] | None:
+        if not need.gpus:
+            return ()
+        units = _units(need.gpus)
+        if units >= UNIT:
+            count, part = divmod(units, UNIT)
+            idle = [gpu for gpu, free in enumerate(self._gpus) if free == UNIT]
+            return None if part or len(idle) < count else tuple(idle[:count])
+        enough = [gpu for gpu, free in enumerate(self._gpus) if free >= units]
+        return (min(enough, key=self._gpus.__getitem__),) if enough else None
+
+
+class Rooms:
+    """What is free of the cluster."""
+
+    def __init__(self, nodes: Sequence[Node], held: Iterable[Place] = ()) -> None:
+        self.nodes = nodes
+        self._rooms = {node.id: Room(node) for node in nodes}
+        self._kept: dict[str, tuple[int, str]] = {}
+        """Node -> the (priority, sweep) whose trial is to have it alone when it is empty."""
+        for place in held:
+            if place.node in self._rooms:  # else the node is gone, and the trial soon too
+                self._rooms[place.node].hold(place)
+
+    def __bool__(self) -> bool:
+        """Whether any CPU is free."""
+        return any(room.cpus > 0 for room in self._rooms.values())
+
+    def most(self, need: Need) -> int:
+        """No more such trials than this fit now."""
+        return sum(
+            max(0, room.cpus) // _units(need.cpus)
+            for room in self._rooms.values()
+            if room.fits(need)
+        )
+
+    def keep(self, need: Need, priority: int, sweep_id: str) -> bool:
+        """Let a node become empty for a trial that is to run alone: sweeps of no higher priority
+        start nothing there. One at a time of the nodes that it may use; whether it is one.
+
+        The node with the least on it is taken. As nothing is started there, it stays that one, or
+        one with as little: so it will be empty.
+        """
+        usable = [room for room in self._rooms.values() if need.may_use(room.node)]
+        if not usable or any(room.again or room.node.id in self._kept for room in usable):
+            return False
+        self._kept[min(usable, key=Room.held).node.id] = (priority, sweep_id)
+        return True
+
+    def take(self, need: Need, priority: int) -> Place | None:
+        """Room for one more such trial, taken; None if there is none."""
+        fitting = [
+            room
+            for room in self._rooms.values()
+            if self._open(room, priority) and need.is_meant(room.node) and room.fits(need)
+        ]
+        if not fitting:
+            return None
+        # Nodes with GPUs are left to those who need them; else the load is spread.
+        return min(
+            fitting,
+            key=lambda room: (
+                bool(room.node.gpus and not need.gpus), room.tightness(need), -room.cpus,
+            ),
+        ).take(need)  # fmt: skip
+
+    def take_alone(self, need: Need, priority: int, sweep_id: str) -> Place | None:
+        """An empty node, taken as a whole; None if there is none."""
+        for room in self._rooms.values():
+            mine = self._kept.get(room.node.id) == (priority, sweep_id)
+            if not room.trials and (mine or self._open(room, priority)) and need.may_use(room.node):
+                return room.take(need.alone_on(room.node), again=True)
+        return None
+
+    def _open(self, room: Room, priority: int) -> bool:
+        kept = self._kept.get(room.node.id)
+        return kept is None or kept[0] < priority
+
+
+def shortage(need: Need, nodes: Sequence[Node]) -> str | None:
+    """Why no such trial can ever start on these nodes; None if it can."""
+    if any(need.may_use(node) for node in nodes):
+        return None
+    if not nodes:
+        return "the cluster has no node at present"
+    kinds = sorted({node.accelerator_type for node in nodes if node.accelerator_type})
+    if need.accelerator_type not in (None, *kinds):
+        has = ", ".join(kinds) or "none"
+        return (
+            f"a trial needs an accelerator of type {need.accelerator_type}; the cluster has {has}"
+        )
+    meant = [node for node in nodes if need.is_meant(node)]
+    if not meant:
+        asked = [f"{name}={value}" for name, value in need.labels.items()]
+        kind = f" and an accelerator {need.accelerator_type}" if need.accelerator_type else ""
+        return f"a trial needs a node with the labels {', '.join(asked)}{kind}; no node has them"
+    which = "node" if len(meant) == len(nodes) else "such node"
+    parts = []
+    for name, unit in (("cpus", "CPUs"), ("gpus", "GPUs"), ("memory_gib", "GiB of memory")):
+        asked_for, most = getattr(need, name), max(getattr(node, name) for node in meant)
+        if asked_for > most:
+            return (
+                f"a trial needs {asked_for:g} {unit} on one node; the largest {which} has {most:g}"
+            )
+        if asked_for:
+            parts.append(f"{asked_for:g} {unit}")
+    together = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+    both = "both" if len(parts) == 2 else "all of it"
+    return f"a trial needs {together} together; no single {which} has {both}"
+
+
+def fit(need: Need, node: Node) -> int:
+    """How many such trials an empty node takes at once."""
+    if not need.may_use(node):
+        return 0
+    found = [_units(node.cpus) // _units(need.cpus)]
+    if need.memory_gib:
+        found.append(_bytes(node.memory_gib) // _bytes(need.memory_gib))
+    if need.gpus:
+        of_one = UNIT // _units(need.gpus)
+        found.append(int(node.gpus) * of_one if of_one else int(node.gpus / need.gpus))
+    return min(found)
+
+
+def _units(amount: float) -> int:
+    """In ten-thousandths, rounded as Ray does; what is more than nothing is at least one."""
+    return max(int(amount > 0), int(amount * UNIT + 0.5))
+
+
+def _bytes(gib: float) -> int:
+    return max(int(gib > 0), int(gib * GIB))

@@ -1,0 +1,245 @@
+"""Kept answers: what is read of them equals what is computed afresh, whatever has happened."""
+
+import json
+import random
+import threading
+import time
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lrd_core.spec import SweepSpec, expand_arms
+from service import pictures
+from service.errors import Conflict
+from service.lifecycle import Reason
+from service.pictures import Asked, Picture, Pictures
+from service.placement import Node, Rooms
+from service.store import claims, leases, recording, requests, sweeps
+from service.store.claims import Assignment
+from service.store.session import Database
+from tests.conftest import small_sweep
+
+ADDRESSES = ("arms", "comparisons", "table", "table?format=csv", "table?metric=train_loss&at=best")
+
+
+def submit(database: Database, **changes: Any) -> str:
+    spec = SweepSpec.parse(small_sweep(**changes))
+    with database.write() as session:
+        return sweeps.create(session, spec, expand_arms(spec), code_version="1").id
+
+
+class History:
+    """Something happens to a sweep, then something else."""
+
+    def __init__(self, database: Database, sweep_id: str, seed: int) -> None:
+        self._database, self._sweep_id = database, sweep_id
+        self._draws = random.Random(seed)
+        self._running: list[Assignment] = []
+        self._done: dict[int, int] = {}
+
+    def go_on(self) -> None:
+        event = self._draws.choice(["claim", "epoch", "epoch", "epoch", "end", "ask"])
+        with self._database.write() as session:
+            if event == "claim" or not self._running:
+                leases.take(session, "d", host="", pid=1, seconds=1000)
+                shares = claims.plan(session, Rooms([Node(3, 0)]))
+                self._running += claims.claim(session, "d", shares)
+            elif event == "ask":
+                verb = self._draws.choice(["extend", "retry", "pause", "resume"])
+                self._ask(session, verb)
+            else:
+                trial = self._draws.choice(self._running)
+                done = sweeps.get_trial(session, trial.trial_id).epochs_done
+                if event == "epoch" and done < 2:
+                    recording.record(
+                        session, trial.trial_id, trial.attempt, self._report(done + 1), None
+                    )
+                    recording.touch(session, [self._sweep_id])
+                else:
+                    reason = None if done == 2 else self._draws.choice([*Reason])
+                    recording.settle(session, trial.trial_id, trial.attempt, reason)
+                    self._running.remove(trial)
+
+    def _ask(self, session: Any, verb: str) -> None:
+        sweep = sweeps.get(session, self._sweep_id)
+        match verb:
+            case "extend":
+                more = SweepSpec.model_validate(sweep.spec | {"seeds": len(_seeds(sweep)) + 1})
+                requests.extend(session, sweep.id, more)
+            case "retry":
+                try:
+                    requests.retry_sweep(session, sweep.id)
+                except Conflict:
+                    return
+            case "pause" if sweep.queued or sweep.running:
+                requests.pause(session, sweep.id)
+            case _:
+                requests.resume(session, sweep.id)
+
+    def _report(self, epoch: int) -> dict[str, Any]:
+        value = self._draws.choice([self._draws.random(), self._draws.random(), "NaN"])
+        return {
+            "epoch": epoch, "train_loss": self._draws.random(), "test_accuracy": value,
+            "lr": 0.1, "seconds": self._draws.random(),
+        }  # fmt: skip
+
+
+def _seeds(sweep: Any) -> list[int]:
+    return SweepSpec.model_validate(sweep.spec).seeds
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kept_answers_equal_those_computed_afresh(
+    api: TestClient, database: Database, seed: int
+) -> None:
+    sweep_id = submit(database, seeds=3)
+    history = History(database, sweep_id, seed)
+    draws = random.Random(seed)
+    kept = api.app.state.pictures  # type: ignore[attr-defined]
+    for _ in range(40):
+        for _ in range(draws.randrange(3)):
+            history.go_on()
+        address = f"/api/v1/sweeps/{sweep_id}/{draws.choice(ADDRESSES)}"
+        answer = api.get(address)
+        kept._kept.clear()
+        afresh = api.get(address)
+        assert answer.status_code == afresh.status_code == 200
+        assert answer.content == afresh.content
+        assert answer.headers["etag"] == afresh.headers["etag"]
+
+
+def test_nothing_is_computed_while_nothing_changes(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = submit(database)
+    made: list[Asked] = []
+    make = pictures.make
+    monkeypatch.setattr(pictures, "make", lambda *given: (made.append(given[-1]), make(*given))[1])
+    for _ in range(3):
+        api.get(f"/api/v1/sweeps/{sweep_id}/table")
+    assert len(made) == 1
+    api.post(f"/api/v1/sweeps/{sweep_id}/pause")
+    api.get(f"/api/v1/sweeps/{sweep_id}/table")
+    assert len(made) == 2
+
+
+@pytest.fixture
+def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "SMALL", 1)
+    monkeypatch.setattr(pictures, "LARGE", 1)
+
+
+@pytest.mark.usefixtures("all_are_large")
+def test_a_picture_made_apart_equals_one_made_here(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = submit(database)
+    history = History(database, sweep_id, 1)
+    for _ in range(30):
+        history.go_on()
+    for address in ADDRESSES:
+        apart = api.get(f"/api/v1/sweeps/{sweep_id}/{address}")
+        api.app.state.pictures._kept.clear()  # type: ignore[attr-defined]
+        monkeypatch.setattr(pictures, "LARGE", 1000)
+        here = api.get(f"/api/v1/sweeps/{sweep_id}/{address}")
+        monkeypatch.setattr(pictures, "LARGE", 1)
+        api.app.state.pictures._kept.clear()  # type: ignore[attr-defined]
+        assert apart.content == here.content
+        assert apart.headers["etag"] == here.headers["etag"]
+    missing = api.get(f"/api/v1/sweeps/{sweep_id}/table?baseline=999999")
+    assert missing.status_code == 404
+
+
+@pytest.mark.usefixtures("all_are_large")
+def test_a_large_sweep_that_runs_shows_its_last_picture_and_has_the_next_one_made(
+    api: TestClient, database: Database
+) -> None:
+    sweep_id = submit(database)
+    address = f"/api/v1/sweeps/{sweep_id}/table"
+    first = api.get(address)
+    api.patch(f"/api/v1/sweeps/{sweep_id}", json={"priority": 3})
+    old = api.get(address)
+    assert old.headers["etag"] == first.headers["etag"]
+    assert "age" in old.headers
+    assert old.content == first.content
+    version = api.get(f"/api/v1/sweeps/{sweep_id}").headers["etag"]
+    until(lambda: api.get(address).headers["etag"] == version)
+    assert "age" not in api.get(address).headers
+    again = api.get(address, headers={"If-None-Match": version})
+    assert again.status_code == 304
+
+
+@pytest.mark.usefixtures("all_are_large")
+def test_a_sweep_that_has_ended_is_shown_as_it_is(api: TestClient, database: Database) -> None:
+    sweep_id = submit(database)
+    address = f"/api/v1/sweeps/{sweep_id}/arms"
+    api.get(address)
+    api.post(f"/api/v1/sweeps/{sweep_id}/cancel")
+    arms = api.get(address).json()["items"]
+    assert [arm["missing"] for arm in arms] == [{"cancelled": [0, 1]}] * 2
+
+
+def test_one_between_is_made_here_when_somebody_waits_and_apart_when_not(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "SMALL", 1)
+    refreshed: list[Asked] = []
+    monkeypatch.setattr(Pictures, "_refresh", lambda _, asked: refreshed.append(asked))
+    monkeypatch.setattr(Pictures, "_apart", None)
+    sweep_id = submit(database)
+    address = f"/api/v1/sweeps/{sweep_id}/arms"
+    api.get(address)
+    api.patch(f"/api/v1/sweeps/{sweep_id}", json={"priority": 3})
+    assert "age" in api.get(address).headers
+    assert len(refreshed) == 1
+    api.post(f"/api/v1/sweeps/{sweep_id}/cancel")
+    assert "cancelled" in api.get(address).text
+    assert len(refreshed) == 1
+
+
+def test_many_who_ask_for_the_same_wait_for_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, asked = Pictures(database), Asked("x", "table")
+    made: list[Asked] = []
+
+    def slow(_: Pictures, asked: Asked) -> Picture:
+        made.append(asked)
+        time.sleep(0.2)
+        return Picture(7, b"{}")
+
+    monkeypatch.setattr(Pictures, "_apart", slow)
+    threads = [threading.Thread(target=kept.wait, args=(asked, 7)) for _ in range(5)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(made) == 1
+
+
+def test_what_is_kept_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "KEPT_BYTES", 250)
+    kept = Pictures(database)
+    for number in range(5):
+        kept._keep(Asked(str(number), "arms"), Picture(1, b"x" * 100))
+    assert [asked.sweep_id for asked in kept._kept] == ["3", "4"]
+    kept._keep(Asked("4", "arms"), Picture(2, b"x" * 10))
+    assert kept._bytes == 110
+    older = kept._keep(Asked("4", "arms"), Picture(1, b"x" * 99))
+    assert older.version == 1
+    assert kept._kept[Asked("4", "arms")].version == 2
+
+
+def until(true: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_numbers_that_are_none_are_spelled_out() -> None:
+    said = pictures._json({"a": float("nan"), "b": (1.5, float("inf"))})
+    assert json.loads(said)["b"][0] == 1.5
+    assert "NaN" in said
+    assert '"NaN"' in said
