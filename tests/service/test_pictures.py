@@ -3,7 +3,6 @@
 import json
 import random
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from service.store import claims, leases, recording, requests, sweeps
 from service.store.claims import Assignment
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.waiting import until
 
 ADDRESSES = ("arms", "comparisons", "table", "table?format=csv", "table?metric=train_loss&at=best")
 
@@ -164,7 +164,7 @@ def test_a_large_sweep_that_runs_shows_its_last_picture_and_has_the_next_one_mad
     assert "age" in old.headers
     assert old.content == first.content
     version = api.get(f"/api/v1/sweeps/{sweep_id}").headers["etag"]
-    until(lambda: api.get(address).headers["etag"] == version)
+    until(lambda: api.get(address).headers["etag"] == version, "no newer picture")
     assert "age" not in api.get(address).headers
     again = api.get(address, headers={"If-None-Match": version})
     assert again.status_code == 304
@@ -203,14 +203,19 @@ def test_many_who_ask_for_the_same_wait_for_one(
 ) -> None:
     kept, asked = Pictures(database), Asked("x", "table")
     made: list[Asked] = []
+    asking: list[int] = []
 
     def slow(_: Pictures, asked: Asked) -> Picture:
         made.append(asked)
-        time.sleep(0.2)
+        until(lambda: len(asking) == 5, "not all have asked")
         return Picture(7, b"{}")
 
+    def ask(number: int) -> None:
+        asking.append(number)
+        kept.wait(asked, 7)
+
     monkeypatch.setattr(Pictures, "_apart", slow)
-    threads = [threading.Thread(target=kept.wait, args=(asked, 7)) for _ in range(5)]
+    threads = [threading.Thread(target=ask, args=[number]) for number in range(5)]
     for each in threads:
         each.start()
     for each in threads:
@@ -229,13 +234,6 @@ def test_what_is_kept_is_bounded(database: Database, monkeypatch: pytest.MonkeyP
     older = kept._keep(Asked("4", "arms"), Picture(1, b"x" * 99))
     assert older.version == 1
     assert kept._kept[Asked("4", "arms")].version == 2
-
-
-def until(true: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_numbers_that_are_none_are_spelled_out() -> None:
