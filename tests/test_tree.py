@@ -24,7 +24,7 @@ LONG = {
     "requirements.lock": "written by `make lock`",
     "service/api/examples.json": "written by `python -m tests.examples`",
     "benchmarks/scale.py": "the parts of one measurement, over one world",
-    "tests/service/store/machine.py": "one state machine: Hypothesis takes its rules from one class",
+    "tests/service/store/machine.py": "one state machine: its rules stand in one class",
     "tests/lrd_core/optim/test_fused.py": "one fused form, held to every law of the universal one",
 }
 """The text files of more than 400 lines, each with its reason."""
