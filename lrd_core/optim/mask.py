@@ -7,6 +7,7 @@ steps. It is a source of masks, no general random number generator.
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,6 +39,12 @@ class Draw:
             raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob}")
         word = mixed(seed, step, stream)
         return cls(signed32(word), signed32(word >> 32), round(keep_prob * 2**32))
+
+    @cached_property
+    def words(self) -> tuple[int, int, int, int]:
+        """For a kernel: both keys, the greatest signed hash that is kept, and whether any is."""
+        greatest = max(self.threshold - 1, 0) - 2**31
+        return self.key1, self.key2, greatest, int(not self.keeps_none)
 
     @property
     def keeps_all(self) -> bool:

@@ -63,12 +63,7 @@ def _places(parts: Sequence[Move] | Sequence[Masked]) -> list[Tensor]:
 
     All go to the device in one copy. They are no views of it (see `loops`).
     """
-    rows = []
-    for part in parts:
-        draw = part.draw
-        greatest = max(draw.threshold - 1, 0) - 2**31
-        words = [draw.key1, draw.key2, greatest, int(not draw.keeps_none)]
-        rows.append([signed32(part.position), *words])
+    rows = [[signed32(part.position), *part.draw.words] for part in parts]
     table = torch.tensor(rows, dtype=torch.int32).to(parts[0].tensor.device, non_blocking=True)
     return [row.clone() for row in table]
 

@@ -12,15 +12,17 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lrd_core.optim.kernels.moves import Masked, Move, laid_out_like, shape_in_memory
+
+T = TypeVar("T")
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = (
@@ -35,16 +37,10 @@ RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
 
 def step(rule: str, moves: Sequence[Move]) -> None:
     """One step of all, each type in one call."""
-    for dtype in (torch.float32, torch.float64):
-        here = [move for move in moves if move.tensor.dtype == dtype]
-        if not here:
-            continue
-        # Named, so that a copy made for its layout lives until the call is over.
-        gradients = [laid_out_like(move.gradient, move.tensor) for move in here]
+    for dtype, here in _apart(moves, lambda move: move.tensor.dtype):
         tensors = [
-            (move.tensor, gradient, *move.moments)
-            for move, gradient in zip(here, gradients, strict=True)
-        ]
+            (move.tensor, laid_out_like(move.gradient, move.tensor), *move.moments) for move in here
+        ]  # kept until the call is over: a gradient may be a copy made for its layout
         _library().lrd_step(
             RULES.index(rule),
             dtype == torch.float64,
@@ -58,21 +54,26 @@ def step(rule: str, moves: Sequence[Move]) -> None:
 
 def restore(tensors: Sequence[Masked]) -> None:
     """The old bits of all that is dropped, each width in one call."""
-    for log2_bytes in range(4):
-        here = [each for each in tensors if each.tensor.element_size() == 1 << log2_bytes]
-        if here:
-            _library().lrd_restore(
-                log2_bytes,
-                len(here),
-                _addresses([(each.tensor, each.old) for each in here], 2),
-                _places(here),
-                torch.get_num_threads(),
-            )
+    for width, here in _apart(tensors, lambda masked: masked.tensor.element_size()):
+        _library().lrd_restore(
+            width.bit_length() - 1,
+            len(here),
+            _addresses([(masked.tensor, masked.old) for masked in here], 2),
+            _places(here),
+            torch.get_num_threads(),
+        )
 
 
 def prepare(device: torch.device) -> None:
     """Build and load them, or raise for want of a compiler."""
     _library()
+
+
+def _apart(parts: Sequence[T], kind: Callable[[T], Any]) -> Iterable[tuple[Any, list[T]]]:
+    kinds: dict[Any, list[T]] = {}
+    for part in parts:
+        kinds.setdefault(kind(part), []).append(part)
+    return kinds.items()
 
 
 def _addresses(tensors: Sequence[tuple[Tensor, ...]], width: int) -> Any:
@@ -88,11 +89,8 @@ def _places(parts: Sequence[Move] | Sequence[Masked]) -> Any:
     rows = []
     for part in parts:
         outer, places, channels = shape_in_memory(part.tensor)
-        greatest = max(part.draw.threshold - 1, 0) - 2**31  # of the signed hashes that are kept
-        rows.append(
-            (outer * places * channels, channels, places, part.position, part.draw.key1,
-             part.draw.key2, greatest, not part.draw.keeps_none)
-        )  # fmt: skip
+        elements = outer * places * channels
+        rows.append((elements, channels, places, part.position, *part.draw.words))
     return np.array(rows, np.int64)
 
 
