@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20
 """How long the dispatcher may take to drain before it is killed."""
+GIVE_UP_AFTER, SETTLED_SECONDS = 5, 30
+"""A dispatcher that so many times in a row ends so soon does so for a reason that stays."""
 
 
 def serve(settings: Settings, *, dispatch: bool = True) -> None:
@@ -62,7 +65,7 @@ def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     server = uvicorn.Server(server_config(create_app(settings, database)))
-    supervisor = _Supervisor(settings) if dispatch else None
+    supervisor = _Supervisor(settings, server) if dispatch else None
     # uvicorn raises the signal again once it has stopped: SIGTERM must not end this process there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -72,6 +75,11 @@ def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     finally:
         if supervisor is not None:
             supervisor.stop()
+    if supervisor is not None and supervisor.gave_up:
+        raise LRDError(
+            f"the dispatcher ended {GIVE_UP_AFTER} times within {SETTLED_SECONDS} s of its start; "
+            "the lines above say why"
+        )
 
 
 def _refuse_to_be_open(settings: Settings, database: Database) -> None:
@@ -88,23 +96,31 @@ def _refuse_to_be_open(settings: Settings, database: Database) -> None:
 
 
 class _Supervisor:
-    """Keeps one dispatcher running."""
+    """Keeps one dispatcher running; one that does not stay ends the server, which says so."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, server: uvicorn.Server) -> None:
         self._environment = {**os.environ, **settings.environment(), "LRD_WITH_PARENT": "1"}
+        self._server = server
         self._stopping = threading.Event()
+        self.gave_up = False
         self._child = self._start()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "service.dispatch"]
+        self._started = time.monotonic()
         return subprocess.Popen(command, env=self._environment, start_new_session=True)  # noqa: S603
 
     def _watch(self) -> None:
+        early = 0
         while True:
             code = self._child.wait()
+            early = early + 1 if time.monotonic() - self._started < SETTLED_SECONDS else 0
             if self._stopping.wait(1):
+                return
+            if early == GIVE_UP_AFTER:
+                self.gave_up = self._server.should_exit = True
                 return
             log.error("the dispatcher ended with code %d; starting it again", code)
             self._child = self._start()

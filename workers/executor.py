@@ -38,6 +38,8 @@ class RayExecutor:
         """
         self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
         self._streams: dict[Any, Key] = {}
+        self._cancelled: set[Key] = set()
+        """Asked to end; under load Ray may tell of that as of a loss."""
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -85,10 +87,13 @@ class RayExecutor:
             if not messages:
                 until = time.monotonic() + LINGER_SECONDS
             for stream in ready:
-                trial_id, attempt = self._streams[stream]
+                trial_id, attempt = key = self._streams[stream]
                 message = self._next(stream)
                 if message is None or message[0] == "ended":
                     del self._streams[stream]
+                    if message is not None and message[1] == "lost" and key in self._cancelled:
+                        message = "ended", "user", "cancelled", None
+                    self._cancelled.discard(key)
                 if message is not None:
                     messages.append((trial_id, attempt, message))
             if len(messages) >= 256:
@@ -117,6 +122,7 @@ class RayExecutor:
         """End an attempt now; with `force` even one that hangs, by killing its process."""
         for stream, key in self._streams.items():
             if key == (trial_id, attempt):
+                self._cancelled.add(key)
                 ray.cancel(stream, force=force)
 
     def running(self) -> list[Key]:

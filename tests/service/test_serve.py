@@ -163,3 +163,16 @@ def test_an_answer_does_not_wait_for_acknowledgements() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.slow
+def test_a_dispatcher_that_cannot_start_ends_the_service_with_its_reason(folder: Path) -> None:
+    # Catches: a service that answers for ever, and starts a dispatcher each second that cannot be.
+    done = subprocess.run(
+        [*LRD, "serve", "--port", "0"],
+        env={**os.environ, "LRD_STORAGE_DIR": str(folder / "no-ray"), "LRD_RAY_ADDRESS": "ray://x"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "streams do not pass through a Ray client" in done.stderr
+    assert "the dispatcher ended 5 times within 30 s of its start" in done.stderr + done.stdout
