@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from service.lifecycle import Reason
+from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.store import claims, leases, recording
 from service.store.claims import Assignment
@@ -300,20 +300,22 @@ class Dispatcher:
         touched: set[str] = set()
         with self._database.write() as session:
             self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
+            environments: dict[Key, dict[str, Any]] = {}
             epochs: list[recording.Said] = []
-            ends: list[tuple[int, int, Message]] = []
+            ends: list[tuple[Key, Message]] = []
             for trial_id, attempt, message in self._heard:
                 if (trial_id, attempt) not in self._held:
                     continue  # given up before: its words no longer count
                 match message:
                     case "started", environment:
-                        recording.record_environment(session, trial_id, attempt, environment)
+                        environments[trial_id, attempt] = environment
                     case "epoch", report, checkpoint:
                         epochs.append(recording.Said(trial_id, attempt, report, checkpoint))
                     case "memory", peak, total:
                         recording.record_memory(session, trial_id, attempt, peak, total)
                     case _:
-                        ends.append((trial_id, attempt, message))
+                        ends.append(((trial_id, attempt), message))
+            recording.record_environments(session, environments)
             outcomes = recording.record_all(session, epochs)
             for said, outcome in zip(epochs, outcomes, strict=True):
                 key = (said.trial_id, said.attempt)
@@ -325,14 +327,17 @@ class Dispatcher:
                         "trial %d epoch %d was recomputed with other numbers; the first ones stay",
                         said.trial_id, said.report["epoch"],
                     )  # fmt: skip
-            for trial_id, attempt, (_, reason, text, weights) in ends:  # after all of its epochs
-                key = (trial_id, attempt)
+            # After all of their epochs; those that are done together, the others one by one.
+            finished = recording.finish_all(
+                session, {key: weights for key, (_, reason, _, weights) in ends if reason is None}
+            )
+            for key, (_, reason, text, weights) in ends:
                 ended.add(key)
-                why, alone = _understood(reason, self._held[key].assignment.place)
-                state = recording.settle(
-                    session, trial_id, attempt, why, text, weights, alone=alone
-                )
-                log.info("trial %d attempt %d: %s %s", trial_id, attempt, state, text or "")
+                state: TrialState | None = TrialState.succeeded
+                if key not in finished:
+                    why, alone = _understood(reason, self._held[key].assignment.place)
+                    state = recording.settle(session, *key, why, text, weights, alone=alone)
+                log.info("trial %d attempt %d: %s %s", *key, state, text or "")
             recording.touch(session, touched)
         self._count()
         self._heard.clear()

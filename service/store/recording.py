@@ -8,10 +8,10 @@ import enum
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
@@ -46,19 +46,31 @@ class Said(NamedTuple):
     """Name and hash of the state after this epoch, where it was saved."""
 
 
-def record_environment(
-    session: Session, trial_id: int, attempt: int, environment: dict[str, Any]
+def record_environments(
+    session: Session, environments: Mapping[tuple[int, int], dict[str, Any]]
 ) -> None:
-    """What the attempt runs on."""
-    session.execute(
-        update(Attempt)
-        .where(Attempt.trial_id == trial_id, Attempt.attempt == attempt)
-        .values(environment=environment)
+    """What attempts run on, by (trial, attempt)."""
+    if not environments:
+        return
+    connection = session.connection()
+    connection.execute(
+        update(Attempt.__table__)  # type: ignore[arg-type]
+        .where(Attempt.trial_id == bindparam("of"), Attempt.attempt == bindparam("by"))
+        .values(environment=bindparam("environment")),
+        [
+            {"of": trial_id, "by": attempt, "environment": environment}
+            for (trial_id, attempt), environment in environments.items()
+        ],
     )
-    session.execute(
-        update(Trial)
-        .where(Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running)
-        .values(reported_at=db_now())
+    connection.execute(
+        update(Trial.__table__)  # type: ignore[arg-type]
+        .where(
+            Trial.id == bindparam("of"),
+            Trial.attempt == bindparam("by"),
+            Trial.state == TrialState.running,
+        )
+        .values(reported_at=db_now()),
+        [{"of": trial_id, "by": attempt} for trial_id, attempt in environments],
     )
 
 
@@ -298,6 +310,51 @@ def settle(
         .values(ended_at=db_now(), outcome=reason or to, message=message)
     )
     return to
+
+
+def finish_all(
+    session: Session, done: Mapping[tuple[int, int], str | None]
+) -> set[tuple[int, int]]:
+    """Settle attempts that say they are done, in a few statements for all.
+
+    Args:
+        session: a writing transaction.
+        done: (trial, attempt) -> the sum of the final weights.
+
+    Returns:
+        Those whose trials have succeeded. The others are stale, cancelled or short of epochs: they
+        are untouched, and `settle` says what becomes of each.
+    """
+    if not done:
+        return set()
+    recorded = (
+        select(func.count()).select_from(Report).where(Report.trial_id == Trial.id)
+    ).scalar_subquery()
+    moved = switch(
+        session,
+        TrialState.running,
+        TrialState.succeeded,
+        tuple_(Trial.id, Trial.attempt).in_(list(done)),
+        Trial.cancel_requested_at.is_(None),
+        Trial.epochs_done == Trial.epochs,
+        Trial.epochs == recorded,
+    )
+    finished = {(trial.id, trial.attempt) for trial in moved}
+    if finished:
+        connection = session.connection()
+        connection.execute(
+            update(Trial.__table__)  # type: ignore[arg-type]
+            .where(Trial.id == bindparam("of"))
+            .values(weights_sha256=bindparam("weights")),
+            [{"of": key[0], "weights": done[key]} for key in finished],
+        )
+        connection.execute(
+            update(Attempt.__table__)  # type: ignore[arg-type]
+            .where(Attempt.trial_id == bindparam("of"), Attempt.attempt == bindparam("by"))
+            .values(ended_at=db_now(), outcome=TrialState.succeeded, message=None),
+            [{"of": trial_id, "by": attempt} for trial_id, attempt in finished],
+        )
+    return finished
 
 
 def _out_of_memory(

@@ -294,6 +294,28 @@ class Store(RuleBasedStateMachine):
             self.claim(HOLDERS[0], cpus=3)
         self.report_together(trial, 0, trial, 1, again=False)
 
+    @rule(one=attempts, other=attempts, which=WHICH, other_which=WHICH, rest=st.booleans())
+    def two_say_together_that_they_are_done(
+        self, one: Try, other: Try, which: int, other_which: int, rest: bool
+    ) -> None:
+        tries = [self.pick(one, which), self.pick(other, other_which)]
+        if rest:
+            for each in tries:
+                self.report_the_rest(each, which=0)
+        said = {(each.trial_id, each.attempt): "sum" for each in tries}
+        rows = [(each, self.owns(each), self.row(each.trial_id)) for each in tries]
+        self.again(lambda session: recording.finish_all(session, said) and None)
+        for each, owned, before in rows:
+            after = self.row(each.trial_id)
+            may = owned and before.cancel_requested_at is None and before.epochs_done == EPOCHS
+            assert (after.state == TrialState.succeeded) == (
+                may or before.state == TrialState.succeeded
+            )
+            if may:
+                self.owner.pop(each.trial_id, None)
+            else:
+                assert (after.state, after.attempt) == (before.state, before.attempt)
+
     @rule(trial=attempts)
     def it_says_that_it_is_done_too_early(self, trial: Try) -> None:
         self.end(self.pick(trial, 1), which=0, reason=None)

@@ -266,3 +266,45 @@ def test_the_trials_of_a_lapsed_lease_are_queued_again(database: Database) -> No
     with database.read() as session:
         attempt = session.get_one(Attempt, (trial.trial_id, 1))
     assert (attempt.outcome, attempt.message) == ("lost", "its dispatcher vanished")
+
+
+def test_attempts_that_are_done_together_are_as_if_settled_in_turn(database: Database) -> None:
+    submit(database)
+    lead(database)
+    trials = claim(database, cpus=4)
+    done, other, cancelled, short = trials
+    for trial in trials:
+        for epoch in range(1, 3 if trial is not short else 2):
+            assert record(database, trial, epoch) is Recorded.new
+    with database.write() as session:
+        requests.cancel_trial(session, cancelled.trial_id)
+    stale = (other.trial_id, other.attempt + 1)
+    with database.write() as session:
+        said = {(each.trial_id, each.attempt): f"sum {each.trial_id}" for each in trials}
+        del said[other.trial_id, other.attempt]
+        assert recording.finish_all(session, said | {stale: None}) == {
+            (done.trial_id, done.attempt)
+        }
+    assert [row(database, each).state for each in trials] == [
+        "succeeded", "running", "running", "running",
+    ]  # fmt: skip
+    trial = row(database, done)
+    assert (trial.weights_sha256, trial.reason, trial.dispatcher_id) == (
+        f"sum {done.trial_id}",
+        None,
+        None,
+    )
+    assert trial.finished_at is not None
+    assert settle(database, other, None) is TrialState.succeeded
+    with database.read() as session:
+        one, two = (session.get_one(Attempt, (each.trial_id, 1)) for each in (done, other))
+        kinds = [
+            (event.from_state, event.to_state, event.attempt, event.reason)
+            for each in (done, other)
+            for event in session.scalars(select(Event).where(Event.trial_id == each.trial_id))
+        ]
+    assert (one.outcome, one.message) == (two.outcome, two.message) == ("succeeded", None)
+    assert one.ended_at is not None
+    assert kinds[: len(kinds) // 2] == kinds[len(kinds) // 2 :]
+    assert settle(database, cancelled, None) is TrialState.cancelled
+    assert settle(database, short, None) is TrialState.failed

@@ -62,7 +62,12 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     ),
     "no fence on reports recorded together": (
         recording,
-        [('Trial.attempt == bindparam("by")', 'Trial.attempt >= bindparam("by")')],
+        [
+            (
+                '        Trial.id == bindparam("of"),\n        Trial.attempt == bindparam("by"),\n',
+                '        Trial.id == bindparam("of"),\n        Trial.attempt >= bindparam("by"),\n',
+            )
+        ],
     ),
     "nobody counts what moved": (recording, [("if moved == len(said):", "if True:")]),
     "what was tried together is not taken back": (
@@ -156,6 +161,24 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         [("            from_state: getattr(Sweep, from_state) - count,\n", "")],
     ),
     "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
+    "no fence on ends together": (
+        recording,
+        [
+            (
+                "tuple_(Trial.id, Trial.attempt).in_(list(done))",
+                "Trial.id.in_([trial_id for trial_id, _ in done])",
+            )
+        ],
+    ),
+    "ends together forget who cancelled": (
+        recording,
+        [
+            (
+                "        Trial.cancel_requested_at.is_(None),\n        Trial.epochs_done",
+                "        Trial.epochs_done",
+            )
+        ],
+    ),
 }
 
 
