@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
-from service.store import claims, leases, recording
+from service.store import claims, leases, memory, recording
 from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
@@ -312,7 +312,7 @@ class Dispatcher:
                     case "epoch", report, checkpoint:
                         epochs.append(recording.Said(trial_id, attempt, report, checkpoint))
                     case "memory", peak, total:
-                        recording.record_memory(session, trial_id, attempt, peak, total)
+                        memory.record_memory(session, trial_id, attempt, peak, total)
                     case _:
                         ends.append(((trial_id, attempt), message))
             recording.record_environments(session, environments)

@@ -7,7 +7,6 @@ a statement that touches no row comes from a stale attempt, which must stop.
 import enum
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +14,9 @@ from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_,
 from sqlalchemy.orm import Session
 
 from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
-from service.store.models import Attempt, Event, Report, Sweep, Trial
+from service.store.models import Attempt, Report, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import switch
-
-ROOM = 1.15
-"""Between a trial's measured peak of memory and what it is given."""
 
 
 class Recorded(enum.Enum):
@@ -138,42 +134,6 @@ def record_all(session: Session, said: Sequence[Said]) -> list[Recorded]:
             return [Recorded.new] * len(said)
         point.rollback()
     return [record(session, *each) for each in said]
-
-
-def share_of(peak_bytes: int, total_bytes: int) -> float:
-    """The part of a GPU that a trial with this peak takes: with 15 % of room, in sixteenths."""
-    return min(16, max(1, math.ceil(16 * ROOM * peak_bytes / total_bytes))) / 16
-
-
-def record_memory(
-    session: Session, trial_id: int, attempt: int, peak_bytes: int, total_bytes: int
-) -> None:
-    """What an attempt that still holds its trial has used of its GPU's memory, at its peak: the
-    largest of a sweep is what each of its trials needs."""
-    share = share_of(peak_bytes, total_bytes)
-    sweep_id = select(Trial.sweep_id).where(
-        Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running
-    )
-    raised = session.execute(
-        update(Sweep)
-        .where(
-            Sweep.id == sweep_id.scalar_subquery(),
-            or_(Sweep.gpu_share.is_(None), Sweep.gpu_share < share),
-        )
-        .values(gpu_share=share, version=Sweep.version + 1)
-        .returning(Sweep.id)
-    ).scalar()
-    if raised is not None:
-        used, total = peak_bytes / 2**30, total_bytes / 2**30
-        session.execute(
-            insert(Event).values(
-                sweep_id=raised,
-                at=select(db_now()).scalar_subquery(),
-                kind="memory",
-                message=f"trial {trial_id} used {used:.2f} of {total:.2f} GiB: "
-                f"a trial needs {16 * share:g}/16 of a GPU",
-            )
-        )
 
 
 def touch(session: Session, sweep_ids: Iterable[str]) -> None:

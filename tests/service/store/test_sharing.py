@@ -7,7 +7,7 @@ from sqlalchemy import event, select, text, update
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, recording, requests
+from service.store import claims, memory, recording, requests
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.session import Database
@@ -19,7 +19,7 @@ SHARED = {"num_gpus": "shared"}
 
 def measure(database: Database, trial: Assignment, peak: float, total: float = 80) -> float | None:
     with database.write() as session:
-        recording.record_memory(
+        memory.record_memory(
             session, trial.trial_id, trial.attempt, int(peak * GIB), int(total * GIB)
         )
     with database.read() as session:
@@ -39,7 +39,7 @@ def oom(database: Database, trial: Assignment) -> TrialState | None:
     [(0.001, 1 / 16), (4.3, 1 / 16), (4.4, 2 / 16), (34, 8 / 16), (70, 1), (80, 1), (90, 1)],
 )
 def test_a_share_has_15_percent_of_room_and_is_in_sixteenths(peak: float, share: float) -> None:
-    assert recording.share_of(int(peak * GIB), 80 * GIB) == share
+    assert memory.share_of(int(peak * GIB), 80 * GIB) == share
 
 
 def test_the_first_take_a_whole_gpu_and_the_others_the_largest_share_seen(
