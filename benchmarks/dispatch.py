@@ -73,18 +73,20 @@ def main() -> None:
                     for name, (kind, count) in PEERS.items()
                 }
             times = interleaved(candidates, options.rounds)
-        delays = waits(url)
+        delays = {count: waits(url, count) for count in IN_FLIGHT}
     base = times[f"this service, {IN_FLIGHT[-1]} in flight"]
     rows = [
         [name, f"{1 / each.median:,.1f}", f"{each.median * 1e3:.1f}", each.ratio(base)]
         for name, each in times.items()
     ]
-    cuts = statistics.quantiles(delays, n=100)
     kind = url.split(":")[0].split("+")[0]
     print(f"{kind}, {options.rounds} rounds of {TRIALS} trials of {EPOCHS} epochs; {machine()}\n")
     print(table(["side", "trials a second", "ms a trial", "times ours"], rows))
-    print(f"\nFrom an epoch's end to its record: median {cuts[49] * 1e3:.1f} ms, ", end="")
-    print(f"p99 {cuts[98] * 1e3:.1f} ms (n = {len(delays):,}).")
+    print("\nFrom an epoch's end to its record:")
+    for count, each in delays.items():
+        cuts = statistics.quantiles(each, n=100)
+        print(f"{count} in flight: median {cuts[49] * 1e3:.1f} ms, ", end="")
+        print(f"p99 {cuts[98] * 1e3:.1f} ms (n = {len(each):,})")
 
 
 def interleaved(candidates: dict[str, Callable[[], float]], rounds: int) -> dict[str, Times]:
@@ -120,13 +122,20 @@ def theirs(python: str, kind: str, count: int) -> float:
     return float(said.stdout.split()[-1]) / count
 
 
-def waits(url: str) -> list[float]:
-    """Of each epoch, from its end in the worker to its row in the database, in seconds."""
+def waits(url: str, in_flight: int) -> list[float]:
+    """Of each epoch, from its end in the worker to its row in the database, in seconds; of the
+    sweeps with so many trials in flight, but the first."""
+    query = (
+        select(Trial.sweep_id, Report.recorded_at, Report.report)
+        .join(Trial, Trial.id == Report.trial_id)
+        .where(Trial.cpus == (os.cpu_count() or 1) / in_flight)
+        .order_by(Trial.id)
+    )
+    by_sweep: dict[str, list[float]] = {}
     with contextlib.closing(Database(url)) as database, database.read() as session:
-        found = session.execute(
-            select(Report.recorded_at, Report.report).join(Trial, Trial.id == Report.trial_id)
-        )
-        return [at - report["ended_at"] for at, report in found]
+        for sweep_id, at, report in session.execute(query):
+            by_sweep.setdefault(sweep_id, []).append(at - report["ended_at"])
+    return [wait for waited in list(by_sweep.values())[1:] for wait in waited]
 
 
 @contextlib.contextmanager

@@ -83,6 +83,7 @@ def _cpu() -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
+@functools.cache
 def _lrd_version() -> str:
     try:
         return version("learning-rate-dropout")

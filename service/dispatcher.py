@@ -237,15 +237,19 @@ class Dispatcher:
     def _watch(self) -> None:
         """What nobody reports: requests, trials that hang or take too long, sweeps that wait."""
         with self._database.read() as session:
-            never_started = [
-                key for key in recording.held_by(session, self.id) if key not in self._held
-            ]
+            never_started = {
+                key: sweep_id
+                for key, sweep_id in recording.held_by(session, self.id).items()
+                if key not in self._held
+            }
             asked = recording.asked_to_stop(session, self.id)
             stalled = recording.stalled(session, self.id, self._stall_seconds)
             shortages = claims.note_shortages(session, self._nodes)
-        for key in never_started:  # claimed, but the connection broke before the answer came
+        if never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
-                recording.settle(session, *key, Reason.user, "claimed and not started")
+                lock_sweeps(session, set(never_started.values()))
+                for key in never_started:
+                    recording.settle(session, *key, Reason.user, "claimed and not started")
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
         for key in stalled:

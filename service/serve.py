@@ -5,6 +5,7 @@ stops the child in order. A child that dies is started again.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -65,6 +66,7 @@ def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     server = uvicorn.Server(server_config(create_app(settings, database)))
+    gc.freeze()  # what was imported stays; Python would walk all of it in the middle of requests
     supervisor = _Supervisor(settings, server) if dispatch else None
     # uvicorn raises the signal again once it has stopped: SIGTERM must not end this process there.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

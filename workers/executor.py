@@ -96,7 +96,7 @@ class RayExecutor:
                     self._cancelled.discard(key)
                 if message is not None:
                     messages.append((trial_id, attempt, message))
-            if len(messages) >= 256:
+            if time.monotonic() > until or len(messages) >= 256:
                 break
         return messages
 

@@ -1,19 +1,20 @@
 """Claims: which queued trials start now, and why the others cannot."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import Select, exists, func, insert, or_, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from lrd_core.spec import Resources, SweepSpec
+from lrd_core.spec import Execution, Resources
 from service.lifecycle import TrialState
 from service.placement import Need, Node, Place, Rooms, shortage
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
+from service.store.ready import Wanted, count_of_each, is_ready, next_of_each
 from service.store.session import db_now
-from service.store.transitions import lock_sweeps, switch
+from service.store.transitions import switch
 
 MAX_SWEEPS = 100
 """So many open sweeps are looked at in one round; the others' turn comes when these have none."""
@@ -55,11 +56,12 @@ def plan(session: Session, rooms: Rooms) -> list[Share]:
     A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
     time is kept for such trials, so that others do not take each CPU that becomes free.
     """
-    queues = [_queue(session, *each, rooms.nodes) for each in _open_sweeps(session)]
+    queues = _queues(session, rooms)
     for queue in queues:
         if queue.alone and queue.room > 0:
             queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
     turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
     places: dict[tuple[str, bool], list[Place]] = {}
     claimed = 0
     while turns and claimed < MAX_CLAIMS:
@@ -73,21 +75,19 @@ def plan(session: Session, rooms: Rooms) -> list[Share]:
 
 
 def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assignment]:
-    """Claim the planned trials, as far as they are still to be had."""
-    lock_sweeps(session, {share.sweep_id for share in shares})
-    assignments: list[Assignment] = []
-    for share in shares:
-        sweep = session.get(Sweep, share.sweep_id, populate_existing=True)
-        if sweep is None or sweep.paused_at is not None or sweep.cancel_requested_at is not None:
-            continue  # asked for since the plan
-        spec = SweepSpec.model_validate(sweep.spec)
-        taken = _take(session, holder, share)
-        configs = _configs(session, [trial for trial, _ in taken])
-        assignments += [
-            _assignment(session, spec, trial, configs[trial.arm_id], place)
-            for trial, place in taken
-        ]
-    return assignments
+    """Claim the planned trials, as far as they are still to be had, in a few statements for all.
+
+    A sweep that another transaction holds is left for the next round: a request that hangs in the
+    middle of one sweep does not keep the others waiting.
+    """
+    sweeps = _lock_free(session, {share.sweep_id for share in shares})
+    specs = {sweep.id: _Spec.of(sweep) for sweep in sweeps}
+    taken = _take(session, holder, [share for share in shares if share.sweep_id in specs])
+    configs = _configs(session, [trial for trial, _ in taken])
+    return [
+        _assignment(session, specs[trial.sweep_id], trial, configs[trial.arm_id], place)
+        for trial, place in taken
+    ]
 
 
 def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:
@@ -130,12 +130,18 @@ class _Queue:
     """So many other trials are ready; None until that is asked."""
 
 
-def _queue(session: Session, sweep: Sweep, lonely: bool, nodes: Sequence[Node]) -> _Queue:
-    room = sweep.queued
-    if sweep.max_concurrent is not None:
-        room = min(room, sweep.max_concurrent - sweep.running)
-    alone = _count_ready(session, sweep.id, len(nodes), alone=True) if lonely else 0
-    return _Queue(sweep.id, sweep.priority, sweep.running, need_of(sweep, nodes), room, alone)
+def _queues(session: Session, rooms: Rooms) -> list[_Queue]:
+    """Of each open sweep."""
+    found = _open_sweeps(session)
+    lonely = [Wanted(sweep.id, lonely * len(rooms.nodes), alone=True) for sweep, lonely in found]
+    queues = []
+    for (sweep, _), alone in zip(found, count_of_each(session, lonely), strict=True):
+        room = sweep.queued
+        if sweep.max_concurrent is not None:
+            room = min(room, sweep.max_concurrent - sweep.running)
+        need = need_of(sweep, rooms.nodes)
+        queues.append(_Queue(sweep.id, sweep.priority, sweep.running, need, room, alone))
+    return queues
 
 
 def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
@@ -149,8 +155,7 @@ def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
         queue.alone, queue.kept = queue.alone - 1, False
     elif queue.room > queue.kept:  # the kept node is for one of those that may run
         if queue.others is None:
-            most = min(queue.room, rooms.most(queue.need))
-            queue.others = _count_ready(session, queue.sweep_id, most, alone=False)
+            _count_others(session, [queue], rooms)
         if queue.others:
             place = rooms.take(queue.need, queue.priority)
             queue.others -= 1
@@ -158,14 +163,31 @@ def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
     return place
 
 
+def _look_ahead(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> None:
+    """Count at once for all whose turn is sure to come what each may start, in order of turns."""
+    able = [queue for queue in queues if queue.room > queue.kept]
+    turns = max((rooms.most(queue.need) for queue in able), default=0)
+    _count_others(session, able[: min(turns, MAX_CLAIMS)], rooms)
+
+
+def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> None:
+    wanted = [
+        Wanted(queue.sweep_id, min(queue.room, rooms.most(queue.need), MAX_CLAIMS))
+        for queue in queues
+    ]
+    for queue, count in zip(queues, count_of_each(session, wanted), strict=True):
+        queue.others = count
+
+
 def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
     """The sweeps in the order of their turns, and whether any of their trials is to run alone."""
-    lonely = exists().where(Trial.sweep_id == Sweep.id, _ready(), Trial.alone.is_(True))
+    lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
     query = (
         select(Sweep, lonely)
         .where(Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None))
         .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
         .limit(MAX_SWEEPS)
+        .execution_options(populate_existing=True)
     )
     return [(sweep, found) for sweep, found in session.execute(query)]
 
@@ -191,38 +213,40 @@ def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None
     )
 
 
-def _ready() -> Any:
-    due = or_(Trial.not_before.is_(None), Trial.not_before <= db_now())
-    return (Trial.state == TrialState.queued) & due
-
-
-def _next_ready(sweep_id: str, limit: int, *, alone: bool) -> Select[int]:
-    return (
-        select(Trial.id)
-        .where(Trial.sweep_id == sweep_id, Trial.alone.is_(alone), _ready())
-        .order_by(Trial.id)
-        .limit(limit)
+def _lock_free(session: Session, sweep_ids: Collection[str]) -> list[Sweep]:
+    """Hold these sweeps, but those that others hold, or have paused or cancelled since the plan."""
+    query = (
+        select(Sweep)
+        .where(
+            Sweep.id.in_(sorted(sweep_ids)),
+            Sweep.paused_at.is_(None),
+            Sweep.cancel_requested_at.is_(None),
+        )
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
     )
+    return list(session.scalars(query))
 
 
-def _count_ready(session: Session, sweep_id: str, most: int, *, alone: bool) -> int:
-    found = _next_ready(sweep_id, most, alone=alone).subquery()
-    return session.scalar(select(func.count()).select_from(found)) or 0
-
-
-def _take(session: Session, holder: str, share: Share) -> list[tuple[Trial, Place]]:
-    """The next trials, each with its place."""
-    # A statement of its own: within the update, PostgreSQL may evaluate the limited and locking
-    # query more than once, and claims more than asked for.
-    next_ones = _next_ready(share.sweep_id, len(share.places), alone=share.alone)
-    ready = session.scalars(next_ones.with_for_update(skip_locked=True)).all()
+def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[Trial, Place]]:
+    """The next trials, each with its place; the sweeps are held, so nobody else moves any."""
+    if not shares:
+        return []
+    # A statement of its own: within the update, PostgreSQL may evaluate the limited query more than
+    # once, and claims more than asked for.
+    wanted = [Wanted(share.sweep_id, len(share.places), share.alone) for share in shares]
+    pairs = [
+        pair
+        for share, found in zip(shares, next_of_each(session, wanted), strict=True)
+        for pair in zip(found, share.places, strict=False)
+    ]
     taken: list[tuple[Trial, Place]] = []
-    for (cpus, gpus), pairs in _of_one_size(zip(ready, share.places, strict=False)).items():
+    for (cpus, gpus), of_one_size in _by_size(pairs).items():
         trials = switch(
             session,
             TrialState.queued,
             TrialState.running,
-            Trial.id.in_(list(pairs)),
+            Trial.id.in_(list(of_one_size)),
             attempt=Trial.attempt + 1,
             dispatcher_id=holder,
             cpus=cpus,
@@ -230,7 +254,7 @@ def _take(session: Session, holder: str, share: Share) -> list[tuple[Trial, Plac
             started_at=func.coalesce(Trial.started_at, db_now()),
             reported_at=db_now(),
         )
-        taken += [(trial, pairs[trial.id]) for trial in trials]
+        taken += [(trial, of_one_size[trial.id]) for trial in trials]
     if taken:
         session.connection().execute(
             insert(Attempt.__table__).values(started_at=db_now()),  # type: ignore[arg-type]
@@ -242,7 +266,7 @@ def _take(session: Session, holder: str, share: Share) -> list[tuple[Trial, Plac
     return sorted(taken, key=lambda pair: pair[0].id)
 
 
-def _of_one_size(
+def _by_size(
     pairs: Iterable[tuple[int, Place]],
 ) -> dict[tuple[float, float], dict[int, Place]]:
     found: dict[tuple[float, float], dict[int, Place]] = {}
@@ -256,8 +280,22 @@ def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, A
     return dict(map(tuple, session.execute(arms)))
 
 
+class _Spec(NamedTuple):
+    """What a sweep's spec says of how its trials run; its arms, thousands maybe, are not read."""
+
+    resources: Resources
+    execution: Execution
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Self:
+        return cls(
+            Resources.model_validate(sweep.spec.get("resources", {})),
+            Execution.model_validate(sweep.spec.get("execution", {})),
+        )
+
+
 def _assignment(
-    session: Session, spec: SweepSpec, trial: Trial, config: dict[str, Any], place: Place
+    session: Session, spec: _Spec, trial: Trial, config: dict[str, Any], place: Place
 ) -> Assignment:
     saved: Sequence[Any] = []
     if trial.attempt > 1:

@@ -342,12 +342,12 @@ def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:
     return [(trial_id, attempt, bool(final)) for trial_id, attempt, final in session.execute(query)]
 
 
-def held_by(session: Session, holder: str) -> list[tuple[int, int]]:
-    """(trial, attempt) of what this dispatcher runs, by the database's word."""
-    query = select(Trial.id, Trial.attempt).where(
+def held_by(session: Session, holder: str) -> dict[tuple[int, int], str]:
+    """(trial, attempt) -> sweep of what this dispatcher runs, by the database's word."""
+    query = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
         Trial.dispatcher_id == holder, Trial.state == TrialState.running
     )
-    return [(trial_id, attempt) for trial_id, attempt in session.execute(query)]
+    return {(trial_id, attempt): of for trial_id, attempt, of in session.execute(query)}
 
 
 def stalled(session: Session, holder: str, seconds: float) -> list[tuple[int, int]]:

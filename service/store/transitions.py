@@ -6,10 +6,10 @@ transactions wait for each other.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
@@ -46,19 +46,11 @@ def switch(
             .execution_options(synchronize_session=False, populate_existing=True)
         )
     )
-    for sweep_id, count in Counter(trial.sweep_id for trial in moved).items():
-        counts: dict[str, Any] = {
-            from_state: getattr(Sweep, from_state) - count,
-            to: getattr(Sweep, to) + count,
-            "version": Sweep.version + 1,
-        }
-        if to is TrialState.running:
-            counts["started_at"] = func.coalesce(Sweep.started_at, db_now())
-        if to in TERMINAL:
-            counts["finished_at"] = db_now()
-        session.execute(update(Sweep).where(Sweep.id == sweep_id).values(counts))
+    counts = Counter(trial.sweep_id for trial in moved)
+    if counts:
+        _move_counts(session, from_state, to, counts)
     if to in TERMINAL:
-        webhooks.announce(session, {trial.sweep_id for trial in moved})
+        webhooks.announce(session, set(counts))
     if moved:
         now = session.scalar(select(db_now()))
         session.execute(
@@ -79,6 +71,30 @@ def switch(
             ],
         )
     return moved
+
+
+def _move_counts(
+    session: Session, from_state: TrialState, to: TrialState, counts: Mapping[str, int]
+) -> None:
+    """So many trials of each sweep have moved; one round trip for all."""
+    moved = bindparam("moved", type_=Integer)
+    values: dict[str, Any] = {
+        from_state: getattr(Sweep, from_state) - moved,
+        to: getattr(Sweep, to) + moved,
+        "version": Sweep.version + 1,
+    }
+    if to is TrialState.running:
+        values["started_at"] = func.coalesce(Sweep.started_at, db_now())
+    if to in TERMINAL:
+        values["finished_at"] = db_now()
+    table = Sweep.__table__
+    session.connection().execute(
+        update(table).where(table.c.id == bindparam("of")).values(values),  # type: ignore[arg-type]
+        [{"of": sweep_id, "moved": count} for sweep_id, count in sorted(counts.items())],
+    )
+    for sweep in session.identity_map.values():  # the session does not know of that
+        if isinstance(sweep, Sweep) and sweep.id in counts:
+            session.expire(sweep)
 
 
 def lock_sweeps(session: Session, sweep_ids: Iterable[str]) -> None:

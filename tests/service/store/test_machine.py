@@ -158,7 +158,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     ),
     "counts are not moved": (
         transitions,
-        [("            from_state: getattr(Sweep, from_state) - count,\n", "")],
+        [("        from_state: getattr(Sweep, from_state) - moved,\n", "")],
     ),
     "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
     "no fence on ends together": (

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, select, text, update
+from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, memory, recording, requests
+from service.store import claims, memory, ready, recording, requests
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
+from service.store.ready import Wanted
 from service.store.session import Database
 from tests.service.store.test_dispatching import claim, counts, row, settle, submit
 
@@ -222,21 +224,54 @@ def test_the_next_trial_is_found_by_an_index(database: Database, alone: bool) ->
         last = Trial.id > 3990
         session.execute(update(Trial).values(alone=last if alone else ~last))
         session.execute(text("analyze"))
-        compiled = claims._next_ready(sweep_id, 1, alone=alone).compile(
-            session.get_bind(), compile_kwargs={"literal_binds": True}
-        )
+        asked = watched(session)
+        ready.next_of_each(session, [Wanted(sweep_id, 1, alone)])
+        ((statement, parameters),) = asked
         sqlite = session.get_bind().dialect.name == "sqlite"
         explain = "explain query plan" if sqlite else "explain"
-        found: list[Any] = list(session.execute(text(f"{explain} {compiled}")))
+        cursor = session.connection().connection.cursor()
+        cursor.execute(f"{explain} {statement}", parameters)
+        found = cursor.fetchall()
     assert "ix_trials_ready" in str(found), found
 
 
 def test_a_round_asks_no_trial_by_trial_question(database: Database) -> None:
     """Rounds come twenty times a second, with a million trials as with four."""
     submit(database, seeds=500)
-    asked: list[str] = []
     with database.write() as session:
-        bind = session.connection()
-        event.listen(bind, "before_cursor_execute", lambda *args: asked.append(args[2]))
+        asked = watched(session)
         claims.plan(session, Rooms([Node(64, 0)]))
     assert len(asked) == 2, asked
+
+
+def test_a_round_asks_no_sweep_by_sweep_question(database: Database) -> None:
+    sweeps = [submit(database) for _ in range(ready.TOGETHER)]
+    statements = []
+    for _ in range(2):
+        with database.write() as session:
+            asked = watched(session)
+            shares = claims.plan(session, Rooms([Node(len(sweeps), 0)]))
+            taken = claims.claim(session, "d1", shares)
+        assert sorted(each.sweep_id for each in taken) == sorted(sweeps)
+        statements.append(len(asked))
+    assert statements == [10, 10], asked
+
+
+def test_a_sweep_that_a_request_holds_keeps_no_other_waiting(database: Database) -> None:
+    held, free = submit(database), submit(database)
+    if database.is_sqlite:
+        pytest.skip("SQLite has one lock for all")
+    with database.write() as request:
+        requests.pause(request, held)
+        assert {each.sweep_id for each in claim(database, cpus=8)} == {free}
+    with database.write() as session:
+        requests.resume(session, held)
+    assert {each.sweep_id for each in claim(database, cpus=8)} == {held}
+
+
+def watched(session: Session) -> list[tuple[str, Any]]:
+    """The statements of this session from now on, with their parameters."""
+    asked: list[tuple[str, Any]] = []
+    bind = session.connection()
+    event.listen(bind, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
+    return asked
