@@ -44,7 +44,7 @@ from service.store.transitions import lock_sweeps
 PARTS = ("accept", "reads", "claims", "reports")
 SHAPES = ((100, 10), (100, 100), (100, 1_000), (1_000, 1_000))
 """Arms × seeds of the sweeps that are read."""
-RATES = (2_000, 3_000, 4_000, 6_000, 8_000, 12_000)
+RATES = (2_000, 4_000, 8_000, 12_000, 16_000, 24_000, 36_000)
 """Reports a second, tried in turn until one is too much."""
 WORKERS, EPOCH_SECONDS = 10_000, 10.0
 
@@ -261,7 +261,7 @@ class Workers:
 
     def nodes(self) -> list[Mapping[str, Any]]:
         """A hundred nodes."""
-        return [{"CPU": self.count / 100}] * 100
+        return [{"id": str(number), "CPU": self.count / 100} for number in range(100)]
 
     def start(self, trial_id: int, attempt: int, *_: Any) -> None:
         """Another one works."""

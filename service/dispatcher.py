@@ -36,6 +36,9 @@ KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then hangs: its process is killed."""
 DRAIN_SECONDS = 8
 """How long a drain waits for the present epochs to end; Docker kills after 10."""
+PLAN_SECONDS = 0.1
+"""How often new work is looked for while nothing ends: with 10,000 trials running, that takes 10 ms
+each time."""
 WATCH_SECONDS = 1.0
 """How often requests, stalled trials and shortages are looked for."""
 
@@ -115,7 +118,7 @@ class Dispatcher:
         self._database, self._executor = database, executor
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
         self._leads = False
-        self._renew_at = self._watch_at = 0.0
+        self._renew_at = self._watch_at = self._plan_at = 0.0
         self._nodes: list[Node] = []
         self._held: dict[Key, _Held] = {}
         """Ray's own count of what is free lags behind: what is held is counted here."""
@@ -210,6 +213,10 @@ class Dispatcher:
     # --- claim ------------------------------------------------------------------------------------
 
     def _claim(self) -> int:
+        """Start what fits; how much that was."""
+        if time.monotonic() < self._plan_at:
+            return 0
+        self._plan_at = time.monotonic() + PLAN_SECONDS
         rooms = Rooms(self._nodes, self._places())
         if not rooms:
             return 0
@@ -227,6 +234,8 @@ class Dispatcher:
             log.info(
                 "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
             )
+        if assignments:
+            self._plan_at = 0.0  # there may be more
         return len(assignments)
 
     def _places(self) -> list[Place]:
@@ -283,7 +292,7 @@ class Dispatcher:
             self._lock(session, [key])
             state = recording.settle(session, *key, reason, message)
         log.warning("trial %d attempt %d: %s; it is %s now", *key, message, state)
-        self._held.pop(key, None)
+        self._let_go(key)
         self._executor.cancel(*key, force=True)
 
     # --- follow and settle ------------------------------------------------------------------------
@@ -346,10 +355,10 @@ class Dispatcher:
         self._count()
         self._heard.clear()
         for key in ended:
-            self._held.pop(key, None)
+            self._let_go(key)
         for key in stale - ended:
             log.warning("trial %d attempt %d is stale; stopping it", *key)
-            self._held.pop(key, None)
+            self._let_go(key)
             self._executor.cancel(*key, force=True)
 
     def _count(self) -> None:
@@ -369,6 +378,10 @@ class Dispatcher:
                 self._totals.report_seconds += waited
                 self._totals.cpu_seconds += seconds * held.assignment.place.cpus
                 self._totals.gpu_seconds += seconds * held.assignment.place.gpus
+
+    def _let_go(self, key: Key) -> None:
+        self._held.pop(key, None)
+        self._plan_at = 0.0  # its room is for others, at once
 
     def _lock(self, session: Session, keys: list[Key]) -> None:
         lock_sweeps(
