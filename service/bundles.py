@@ -31,8 +31,6 @@ from service.store.models import Arm, Attempt, Base, Event, Report, Sweep, Trial
 from service.store.session import db_now
 
 VERSION = 2
-_GONE = ("idempotency_key", "body_sha256")
-"""Columns of sweeps in bundles of version 1."""
 MAX_UNPACKED = 2 << 30
 """A bundle that unpacks to more bytes is refused."""
 _TABLES: dict[str, type[Base]] = {
@@ -71,6 +69,7 @@ def unpack(session: Session, content: bytes) -> Sweep:
     if session.get(Sweep, head["id"]) is not None:
         raise Conflict(f"sweep {head['id']} is here already")
     now = session.execute(select(db_now())).scalar_one()
+    head["gpu_share"] = None  # as it was measured on the GPUs of the service that it comes from
     session.execute(insert(Sweep), [head])
     for row in rows["trials"]:
         row["reused_from"] = None  # an id of the service that it comes from
@@ -166,17 +165,12 @@ def _verified_rows(content: bytes) -> dict[str, list[dict[str, Any]]]:
                     raise Unprocessable(f"rows/{name} is not what the bundle was made with")
                 texts[name] = data.decode()
         version = json.loads(texts["version.json"])["version"]
-        if version not in (1, VERSION):
-            raise Unprocessable(f"this service reads bundles of versions 1 and {VERSION}")
+        if version != VERSION:
+            raise Unprocessable(f"this service reads bundles of version {VERSION}")
         rows = {
             table: [json.loads(line) for line in texts[f"{table}.jsonl"].splitlines()]
             for table in _TABLES
         }
-        if version == 1:
-            rows["sweep"] = [
-                {"owner": None} | {name: row[name] for name in row if name not in _GONE}
-                for row in rows["sweep"]
-            ]
         for table, model in _TABLES.items():
             known = {column.key for column in model.__table__.columns}
             if any(row.keys() != known for row in rows[table]):

@@ -37,8 +37,7 @@ KILL_AFTER_SECONDS = 10
 DRAIN_SECONDS = 8
 """How long a drain waits for the present epochs to end; Docker kills after 10."""
 PLAN_SECONDS = 0.1
-"""How often new work is looked for while nothing ends: with 10,000 trials running, that takes 10 ms
-each time."""
+"""How often more work is looked for while none ends; beside 10,000 running ones it takes 10 ms."""
 WATCH_SECONDS = 1.0
 """How often requests, stalled trials and shortages are looked for."""
 
@@ -216,7 +215,8 @@ class Dispatcher:
         """Start what fits; how much that was."""
         if time.monotonic() < self._plan_at:
             return 0
-        self._plan_at = time.monotonic() + PLAN_SECONDS
+        if self._held:
+            self._plan_at = time.monotonic() + PLAN_SECONDS
         rooms = Rooms(self._nodes, self._places())
         if not rooms:
             return 0

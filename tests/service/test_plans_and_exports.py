@@ -11,11 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from lrd_core.surfaces import SURFACES
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.settings import Settings
+from service.store.models import Sweep
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
@@ -166,9 +168,16 @@ class TestExport:
             ]
 
     def test_a_bundle_comes_back_whole_elsewhere(
-        self, api: TestClient, dispatcher: Dispatcher, tmp_path: Path, sqlite: Any
+        self,
+        api: TestClient,
+        dispatcher: Dispatcher,
+        database: Database,
+        tmp_path: Path,
+        sqlite: Any,
     ) -> None:
         sweep_id = finished(api, dispatcher)
+        with database.write() as session:
+            session.execute(update(Sweep).values(gpu_share=0.25))
         bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
         with zipfile.ZipFile(io.BytesIO(bundle)) as files:
             names = set(files.namelist())
@@ -185,14 +194,16 @@ class TestExport:
         elsewhere = Settings(
             storage_dir=tmp_path / "elsewhere", database_url=sqlite(tmp_path / "elsewhere")
         )
-        database = Database(elsewhere.database)
-        with TestClient(create_app(elsewhere, database), base_url="http://127.0.0.1") as other:
+        there = Database(elsewhere.database)
+        with TestClient(create_app(elsewhere, there), base_url="http://127.0.0.1") as other:
             headers = {"Content-Type": "application/zip"}
             answer = other.post("/api/v1/import", content=bundle, headers=headers)
             assert answer.status_code == 201, answer.text
             for part in ("/table", "/comparisons", "/curves"):
                 path = f"/api/v1/sweeps/{sweep_id}{part}"
                 assert without_ids(other.get(path).json()) == without_ids(api.get(path).json())
+            with there.read() as session:
+                assert session.get_one(Sweep, sweep_id).gpu_share is None  # other GPUs are here
             again = other.post("/api/v1/import", content=bundle, headers=headers)
             assert again.status_code == 409
             torn = other.post("/api/v1/import", content=bundle[:-50], headers=headers)
@@ -201,7 +212,7 @@ class TestExport:
             answer = other.post("/api/v1/import", content=changed, headers=headers)
             assert answer.status_code == 422
             assert "rows/reports.jsonl" in answer.json()["detail"]
-        database.close()
+        there.close()
 
     def test_a_bundle_of_a_running_sweep_is_refused(self, api: TestClient) -> None:
         sweep_id = submit(api)["id"]

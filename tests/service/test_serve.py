@@ -139,7 +139,9 @@ def children(pid: int) -> set[int]:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as (process, url):
         lrd("submit", write(tmp_path, small_sweep()), url=url)

@@ -15,6 +15,7 @@ from tests.service.page.window import drawn, in_a_browser
 pytestmark = in_a_browser
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_submit_watch_cancel_and_retry_with_ray(page: Page, tmp_path: Path) -> None:
     environment = {**os.environ, "LRD_STORAGE_DIR": str(tmp_path), "LRD_PORT": "0"}

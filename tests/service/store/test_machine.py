@@ -207,6 +207,7 @@ def test_reloading_alone_breaks_nothing(sqlite: object, tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", MUTANTS, indirect=True)
 def test_a_planted_bug_is_seen(planted: None, sqlite: object, tmp_path: Path) -> None:
     database = Database(sqlite(tmp_path))  # type: ignore[operator]
