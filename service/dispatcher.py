@@ -37,7 +37,7 @@ KILL_AFTER_SECONDS = 10
 DRAIN_SECONDS = 8
 """How long a drain waits for the present epochs to end; Docker kills after 10."""
 PLAN_SECONDS = 0.1
-"""How often more work is looked for while none ends; beside 10,000 running ones it takes 10 ms."""
+"""How often more work is looked for while none ends; beside 10,000 running ones it takes 5 ms."""
 WATCH_SECONDS = 1.0
 """How often requests, stalled trials and shortages are looked for."""
 

@@ -103,6 +103,13 @@ def test_a_trial_that_vanished_ends_with_the_numbers_it_would_have_had(
     assert attempts == {2}
 
 
+def test_an_end_makes_room_at_once_though_plans_are_rare(
+    api: TestClient, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.dispatcher.PLAN_SECONDS", 1e9)
+    assert finish(api, dispatcher, submit(api, seeds=4))["state"] == "succeeded"
+
+
 def test_a_drained_dispatcher_costs_no_trial_a_loss(
     api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
 ) -> None:
