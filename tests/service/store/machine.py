@@ -42,6 +42,9 @@ class Try(NamedTuple):
     attempt: int
 
 
+NEVER = 1e12
+"""A time that no test lives to see."""
+
 WHICH = st.integers(0, 4)
 """0: any attempt there ever was; else one of those that run."""
 
@@ -117,7 +120,11 @@ class Store(RuleBasedStateMachine):
         kept = answers.Key(0, key, "")
         made, _ = self.again(lambda session: answers.once(session, kept, create))
         sweep_id = made.body["id"]
-        assert self.keys.setdefault(key, sweep_id) == sweep_id
+        if key not in self.keys:
+            self.keys[key] = sweep_id
+            with self.database.write() as session:
+                session.get_one(Sweep, sweep_id).created_at = float(len(self.keys))
+        assert self.keys[key] == sweep_id
 
     @rule(holder=st.sampled_from(HOLDERS))
     def lead(self, holder: str) -> None:
@@ -149,6 +156,7 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: "queued" in self.states().values())
     @rule(target=attempts, holder=st.sampled_from(HOLDERS), cpus=st.integers(1, 3))
     def claim(self, holder: str, cpus: int) -> Any:
+        self.no_pause_ends()
         before = self.states()
         with self.database.read() as session:
             shares = claims.plan(session, Rooms([Node(cpus, 0)]))
@@ -399,6 +407,12 @@ class Store(RuleBasedStateMachine):
             assert state == last.get(trial_id, "queued")
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def no_pause_ends(self) -> None:
+        """However long the machine has taken since the loss."""
+        with self.database.write() as session:
+            pausing = update(Trial).where(Trial.not_before.is_not(None))
+            session.execute(pausing.values(not_before=NEVER))
 
     def again(self, work: Any) -> Any:
         """Do it; if the connection breaks, do it once more, as every caller does."""
