@@ -167,7 +167,7 @@ class NL(Spec):
 
 
 class NG(Spec):
-    """Noisy gradient: N(0, eta / (1 + t)^gamma) is added to every element at step t."""
+    """Noisy gradient: N(0, eta / (1 + t)^gamma) is added to every element at step t = 1, 2, …"""
 
     kind: Literal["NG"]
     eta: Annotated[float, Field(ge=0, le=1e6)] = 0.1
