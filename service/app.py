@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from fastapi import Depends, FastAPI
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
@@ -74,7 +74,8 @@ async def _reap(database: Database, seconds: float) -> None:
         try:
             lost = await asyncio.to_thread(leases.reap, database)
             await asyncio.to_thread(_forget, database)
-        except DBAPIError:  # away, or its schema is just being changed; the requests say it
+        except SQLAlchemyError as error:  # away, or its schema is just being changed
+            log.warning("lost trials wait: %s", str(error).splitlines()[0])
             continue
         if lost:
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
@@ -84,8 +85,10 @@ async def _send(sender: Sender) -> None:
     """Webhooks are told within a second or two."""
     while True:
         await asyncio.sleep(1)
-        with contextlib.suppress(DBAPIError):
+        try:
             await asyncio.to_thread(sender.step)
+        except SQLAlchemyError as error:
+            log.warning("webhooks wait: %s", str(error).splitlines()[0])
 
 
 def _forget(database: Database) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from service.executor import Executor, Key, Message
+from service.executor import Executor, Key, Message, understood
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.retention import Retention
@@ -28,8 +28,8 @@ from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
 
-NODE_OOM = "node_oom"
-"""The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
+AWAY = (OperationalError, InterfaceError)
+"""So SQLAlchemy says that the database does not answer: then all is kept, and tried again."""
 KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then hangs: its process is killed."""
 DRAIN_SECONDS = 8
@@ -98,7 +98,7 @@ class Dispatcher:
             try:
                 busy = self.step()
                 pause = 0.1
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 log.warning("the database does not answer (%s); trying again", _first_line(error))
                 pause = min(5.0, 2 * pause)
                 busy = False
@@ -130,7 +130,7 @@ class Dispatcher:
                 for trial_id, attempt in self._held:
                     recording.settle(session, trial_id, attempt, Reason.user, "drained")
                 leases.drop(session, self.id)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             log.warning("the database does not answer (%s); the lease lapses", _first_line(error))
         log.info("drained; %d trials were in the middle of an epoch", len(self._held))
         self._held.clear()
@@ -269,8 +269,32 @@ class Dispatcher:
         if count and self._heard_since is None:
             self._heard_since = time.monotonic()
         if count:
-            self._record()
+            try:
+                self._record()
+            except AWAY:
+                raise
+            except Exception:
+                log.exception("what the trials say cannot be recorded together")
+                self._record_apart()
         return count
+
+    def _record_apart(self) -> None:
+        """Each trial's words alone; one whose words no database takes ends, and no other does."""
+        left: dict[Key, list[tuple[int, int, Message]]] = {}
+        for said in self._heard:
+            left.setdefault(said[:2], []).append(said)
+        try:
+            for key in list(left):
+                self._heard = left[key].copy()
+                try:
+                    self._record()
+                except AWAY:
+                    raise
+                except Exception as error:
+                    self._end(key, Reason.error, f"what it said cannot be recorded: {error}")
+                del left[key]
+        finally:
+            self._heard = [said for words in left.values() for said in words]
 
     def _record(self) -> None:
         stale: set[Key] = set()
@@ -313,7 +337,7 @@ class Dispatcher:
                 ended.add(key)
                 state: TrialState | None = TrialState.succeeded
                 if key not in finished:
-                    why, alone = _understood(reason, self._held[key].assignment.place)
+                    why, alone = understood(reason, self._held[key].assignment.place)
                     state = recording.settle(session, *key, why, text, weights, alone=alone)
                 log.info("trial %d attempt %d: %s %s", *key, state, text or "")
             recording.touch(session, touched)
@@ -363,16 +387,8 @@ class Dispatcher:
         self._plan_at = 0.0  # its room is for others, at once
 
     def _lock(self, session: Session, keys: list[Key]) -> None:
-        lock_sweeps(
-            session, {self._held[key].assignment.sweep_id for key in keys if key in self._held}
-        )
-
-
-def _understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
-    """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
-    if reason == NODE_OOM:
-        return Reason.oom, place.alone
-    return Reason(reason) if reason else None, place.alone or place.gpus >= 1
+        held = [self._held[key] for key in keys if key in self._held]
+        lock_sweeps(session, {each.assignment.sweep_id for each in held})
 
 
 def _first_line(error: Exception) -> str:

@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from service.lifecycle import Reason
+from service.placement import Place
+
 Message = tuple[Any, ...]
 """As `workers.tasks` lists them."""
 Key = tuple[int, int]
 """(trial, attempt)"""
+NODE_OOM = "node_oom"
+"""The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
 
 
 class Executor(Protocol):
@@ -37,7 +42,8 @@ class Executor(Protocol):
         """Delete these checkpoints of a trial: soon, and again for as long as that fails."""
 
     def stop(self, trial_id: int, attempt: int) -> None:
-        """Ask an attempt to save its state after the present epoch, and end."""
+        """Ask an attempt to save its state after the present epoch, and end: soon, and again for as
+        long as that fails."""
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
         """End an attempt now; its end comes as a message."""
@@ -47,3 +53,10 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Stop everything."""
+
+
+def understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
+    """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
+    if reason == NODE_OOM:
+        return Reason.oom, place.alone
+    return Reason(reason) if reason else None, place.alone or place.gpus >= 1

@@ -4,6 +4,7 @@ A name is resolved once, every address that it has is looked at, and the connect
 these very addresses: an answer that changes between the look and the connection changes nothing.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -27,8 +28,13 @@ log = logging.getLogger(__name__)
 TRIES = 8
 FIRST_PAUSE = 10.0
 """Seconds; each pause is four times the last: the eighth try comes 15 hours after the first."""
-TIMEOUT = 5.0
-"""Seconds to connect, and to answer."""
+AT_ONCE = 10
+"""Then whoever runs the sender may end it."""
+TIMEOUT = 10.0
+"""Seconds for the whole of a message, from its connection to the head of the answer."""
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 addresses as a network of IPv6 alone writes them (RFC 6052)."""
+GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class NotAllowed(Exception):
@@ -43,20 +49,28 @@ class Sender:
         self._database, self._private = database, private
 
     def step(self) -> int:
-        """Send what is due; how much that was."""
-        with self._database.read() as session:
-            if not webhooks.any_due(session):
-                return 0
-        with self._database.write() as session:
-            claimed = webhooks.claim(session)
-        for due in claimed:
+        """Send what is due, `AT_ONCE` of it; how much that was.
+
+        One after the other is claimed, so that a receiver that takes its time holds up no message
+        that another sender could send meanwhile.
+        """
+        sent = 0
+        while sent < AT_ONCE and (due := self._next()) is not None:
             error = self._send(due)
             with self._database.write() as session:
                 if error is None:
                     webhooks.delivered(session, due)
                 else:
                     webhooks.failed(session, due, error, pause_after(due.tries))
-        return len(claimed)
+            sent += 1
+        return sent
+
+    def _next(self) -> Due | None:
+        with self._database.read() as session:
+            if not webhooks.any_due(session):
+                return None
+        with self._database.write() as session:
+            return webhooks.claim(session)
 
     def _send(self, due: Due) -> str | None:
         """None, or why it did not arrive."""
@@ -112,14 +126,24 @@ def post(url: str, body: bytes, headers: dict[str, str], *, private: bool) -> No
     pinned = httpx2.URL(url).copy_with(host=address)
     headers = headers | {"Host": parts.netloc}
     extensions = {"sni_hostname": host}  # the certificate is that of the name, not of the address
-    with (
-        httpx2.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
-        client.stream(
-            "POST", pinned, content=body, headers=headers, extensions=extensions
-        ) as answer,
-    ):
-        if not answer.is_success:
-            raise NotAllowed(f"{host} answers {answer.status_code}")
+
+    async def status() -> int:
+        # Asynchronous for its one deadline: httpx's own are for each byte that trickles in.
+        async with (
+            asyncio.timeout(TIMEOUT),
+            httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
+            client.stream(
+                "POST", pinned, content=body, headers=headers, extensions=extensions
+            ) as answer,
+        ):
+            return int(answer.status_code)
+
+    try:
+        found = asyncio.run(status())
+    except TimeoutError:
+        raise NotAllowed(f"{host} has not answered within {TIMEOUT:g} s") from None
+    if not 200 <= found < 300:
+        raise NotAllowed(f"{host} answers {found}")
 
 
 def refuse_private(url: str) -> None:
@@ -150,8 +174,14 @@ def _allowed(host: str, port: int, private: bool) -> str:
 
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped
+        if parsed in NAT64:
+            inner = ipaddress.IPv4Address(parsed.packed[-4:])
+        if inner is None:
+            tunnel = parsed.sixtofour or parsed.teredo  # to an IPv4 address, which may be any
+            return parsed in GLOBAL_UNICAST and parsed.is_global and not tunnel
+        parsed = inner
     return parsed.is_global and not parsed.is_multicast
 
 

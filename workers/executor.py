@@ -13,8 +13,8 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lrd_core.trial_folder import stop_name, trial_folder
-from workers.discarding import Discarding
+from lrd_core.trial_folder import stop_name
+from workers.errands import Errands
 from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class RayExecutor:
         `trials`: path or fsspec URL of the trials' folders, shared by all nodes.
         """
         self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
-        self._discarding = Discarding(trials)
+        self._errands = Errands(trials)
         self._streams: dict[Any, Key] = {}
         self._cancelled: set[Key] = set()
         """Asked to end; under load Ray may tell of that as of a loss."""
@@ -118,11 +118,12 @@ class RayExecutor:
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
         """Delete these checkpoints of a trial: soon, and again for as long as that fails."""
-        self._discarding.add(trial_id, checkpoints)
+        for name in checkpoints:
+            self._errands.add(trial_id, lambda folder, name=name: folder.delete(name))  # type: ignore[misc]
 
     def stop(self, trial_id: int, attempt: int) -> None:
         """Ask an attempt to save its state after the present epoch, and end."""
-        trial_folder(self._trials, trial_id).write(stop_name(attempt), b"")
+        self._errands.add(trial_id, lambda folder: folder.write(stop_name(attempt), b""))
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
         """End an attempt now; with `force` even one that hangs, by killing its process."""
@@ -137,7 +138,7 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop everything and leave the cluster."""
-        self._discarding.close()
+        self._errands.close()
         ray.shutdown()
 
 

@@ -137,7 +137,7 @@ def extend(
     more, caller = Extension.parse(document), caller_of(request)
 
     def add(session: Session) -> dict[str, Any]:
-        sweep = store.get(session, sweep_id)
+        sweep = requests.locked(session, sweep_id)
         spec = _limit(extended(SweepSpec.model_validate(sweep.spec), more), caller)
         _room(session, caller, spec.trials_total() - sweep.trials_total)
         return sweep_view(requests.extend(session, sweep_id, spec))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Execution, Resources
@@ -17,7 +17,8 @@ from service.store.session import db_now
 from service.store.transitions import switch
 
 MAX_SWEEPS = 100
-"""So many open sweeps are looked at in one round; the others' turn comes when these have none."""
+"""So many open sweeps are looked at in one round; the others' turn comes when these have none.
+Those that could start nothing, whatever is free, do not count."""
 
 
 MAX_CLAIMS = 200
@@ -91,9 +92,18 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
 
 
 def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:
-    """Sweep id -> why none of its trials can ever start here, where that has changed."""
+    """Sweep id -> why none of its trials can ever start here, where that has changed.
+
+    Of those whose turn is next, and of some of those that wait for another cluster.
+    """
     changed = {}
-    for sweep, _ in _open_sweeps(session):
+    some = (
+        select(Sweep)
+        .where(Sweep.waiting_for.is_not(None), *_is_open())
+        .order_by(func.random())
+        .limit(MAX_SWEEPS)
+    )
+    for sweep in {*session.scalars(some), *(sweep for sweep, _ in _open_sweeps(session))}:
         why = shortage(need_of(sweep, nodes), nodes)
         if why != sweep.waiting_for:
             changed[sweep.id] = why
@@ -180,16 +190,25 @@ def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> N
 
 
 def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
-    """The sweeps in the order of their turns, and whether any of their trials is to run alone."""
+    """The sweeps in the order of their turns, and whether any of their trials is to run alone.
+
+    Last come those that wait for another cluster: it may have come since that was noted.
+    """
     lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
+    has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
+    waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
     query = (
         select(Sweep, lonely)
-        .where(Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None))
-        .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
+        .where(*_is_open(), has_room)
+        .order_by(waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
         .limit(MAX_SWEEPS)
         .execution_options(populate_existing=True)
     )
     return [(sweep, found) for sweep, found in session.execute(query)]
+
+
+def _is_open() -> list[ColumnElement[bool]]:
+    return [Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None)]
 
 
 def need_of(sweep: Sweep, nodes: Sequence[Node]) -> Need:

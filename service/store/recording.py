@@ -18,6 +18,8 @@ from service.store.models import Attempt, Report, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import switch
 
+MESSAGE_LENGTH = 2000
+
 
 class Recorded(enum.Enum):
     """What became of an epoch report."""
@@ -224,7 +226,7 @@ def settle(
         trial_id: the trial.
         attempt: the attempt that ended.
         reason: None if the trial says that it is done; it succeeded only if all epochs are there.
-        message: for the reader.
+        message: for the reader; at most `MESSAGE_LENGTH` of it, and nothing that no database takes.
         weights_sha256: of the final weights, from a trial that is done.
         alone: nothing shared the memory that the attempt ran out of.
     """
@@ -232,6 +234,7 @@ def settle(
     if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
         return None
     values: dict[str, Any] = {}
+    message = _printable(message)
     if trial.cancel_requested_at is not None:
         to, reason = TrialState.cancelled, Reason.user
     elif reason is None:
@@ -315,6 +318,14 @@ def finish_all(
             [{"of": trial_id, "by": attempt} for trial_id, attempt in finished],
         )
     return finished
+
+
+def _printable(message: str | None) -> str | None:
+    """An error's text may hold anything: a NUL, or the half of a pair that stands for a byte of a
+    file's name."""
+    if message is None:
+        return None
+    return message[:MESSAGE_LENGTH].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _out_of_memory(

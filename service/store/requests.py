@@ -21,13 +21,25 @@ from service.store.transitions import lock_sweeps, switch
 # --- sweeps ---------------------------------------------------------------------------------------
 
 
+def locked(session: Session, sweep_id: str) -> Sweep:
+    """The sweep as it is now, and as it stays until the transaction ends.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    lock_sweeps(session, [sweep_id])
+    sweep = sweeps.get(session, sweep_id)
+    session.refresh(sweep)  # it may have been read before, when others could still change it
+    return sweep
+
+
 def cancel_sweep(session: Session, sweep_id: str) -> Sweep:
     """End a sweep: queued trials now, running ones as soon as they have stopped.
 
     Raises:
         Conflict: it has ended with other results.
     """
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None:
         return sweep
     if _ended(sweep):
@@ -48,7 +60,7 @@ def pause(session: Session, sweep_id: str) -> Sweep:
     Raises:
         Conflict: it has ended, or is being cancelled.
     """
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     if sweep.paused_at is not None:
         return sweep
     if _ended(sweep) or sweep.cancel_requested_at is not None:
@@ -62,7 +74,7 @@ def resume(session: Session, sweep_id: str) -> Sweep:
     Raises:
         Conflict: it was cancelled meanwhile.
     """
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; retry its cancelled trials instead")
     if sweep.paused_at is None:
@@ -78,7 +90,7 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
     Raises:
         Conflict: it has ended and no such trial is there; or it is still being cancelled.
     """
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None and sweep.running:
         raise Conflict(f"sweep {sweep_id} is being cancelled; retry when its trials have stopped")
     if sweep.cancel_requested_at is not None and not cancelled:
@@ -100,13 +112,13 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
 def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     """Make the sweep what `spec` says, which has all of its arms and seeds and more of them.
 
-    Only the missing trials are added and run.
+    Only the missing trials are added and run. The spec is made of that of the `locked` sweep.
 
     Raises:
         Conflict: it was cancelled.
         InvalidSpec: the extended sweep is not valid.
     """
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
     now = session.execute(select(db_now())).scalar_one()
@@ -126,7 +138,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
 
 def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:
     """Another `priority` or `max_concurrent`; in force from the next claim on."""
-    sweep = _locked(session, sweep_id)
+    sweep = locked(session, sweep_id)
     wanted = {name: value for name, value in changes.items() if getattr(sweep, name) != value}
     if not wanted:
         return sweep
@@ -170,7 +182,7 @@ def retry_trial(session: Session, trial_id: int) -> Trial:
     if trial.state == TrialState.succeeded or trial.reason == Reason.diverged:
         ended = "diverged" if trial.reason == Reason.diverged else "succeeded"
         raise Conflict(f"trial {trial_id} {ended}: that is its result, and a retry would repeat it")
-    sweep = sweeps.get(session, trial.sweep_id)
+    sweep = locked(session, trial.sweep_id)
     if sweep.cancel_requested_at is not None:
         if sweep.running:
             raise Conflict(f"sweep {sweep.id} is being cancelled; retry when its trials stopped")
@@ -181,11 +193,6 @@ def retry_trial(session: Session, trial_id: int) -> Trial:
 
 
 # --- inside ---------------------------------------------------------------------------------------
-
-
-def _locked(session: Session, sweep_id: str) -> Sweep:
-    lock_sweeps(session, [sweep_id])
-    return sweeps.get(session, sweep_id)
 
 
 def _locked_trial(session: Session, trial_id: int) -> Trial:

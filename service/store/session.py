@@ -136,6 +136,13 @@ def _sqlite_engine(url: str) -> Engine:
         connection.execute("pragma synchronous = FULL")
         connection.execute("pragma foreign_keys = ON")
 
+    @event.listens_for(engine, "checkin")
+    def leave_nothing_open(connection: sqlite3.Connection | None, _: Any) -> None:
+        # A commit that was refused (readers in the way for too long) leaves its transaction open,
+        # and with it a lock that keeps everybody out, in every process.
+        if connection is not None and connection.in_transaction:
+            connection.rollback()
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later would fail with SQLITE_BUSY under load

@@ -116,36 +116,35 @@ def any_due(session: Session) -> bool:
     return session.scalar(due) is not None
 
 
-def claim(session: Session, limit: int = 10) -> list[Due]:
-    """Messages that are due, now the claimer's for `CLAIM_SECONDS`."""
+def claim(session: Session) -> Due | None:
+    """The message that is due for longest, now the claimer's for `CLAIM_SECONDS`."""
     found = session.execute(
         select(Delivery, Webhook, Sweep)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
         .join(Sweep, Sweep.id == Delivery.sweep_id)
         .where(Delivery.next_at <= db_now())
         .order_by(Delivery.next_at)
-        .limit(limit)
+        .limit(1)
         .with_for_update(of=Delivery, skip_locked=True)
-    ).all()
-    mine = [delivery.id for delivery, _, _ in found]
+    ).first()
+    if found is None:
+        return None
+    delivery, webhook, sweep = found
     session.execute(
         update(Delivery)
-        .where(Delivery.id.in_(mine))
+        .where(Delivery.id == delivery.id)
         .values(tries=Delivery.tries + 1, next_at=db_now() + CLAIM_SECONDS)
         .execution_options(synchronize_session=False)
     )
-    return [
-        Due(
-            delivery.id,
-            delivery.event,
-            webhook.url,
-            webhook.secret,
-            delivery.tries + 1,
-            delivery.created_at,
-            sweep,
-        )
-        for delivery, webhook, sweep in found
-    ]
+    return Due(
+        delivery.id,
+        delivery.event,
+        webhook.url,
+        webhook.secret,
+        delivery.tries + 1,
+        delivery.created_at,
+        sweep,
+    )
 
 
 def delivered(session: Session, due: Due) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from lrd_core import training
 from lrd_core.trial_folder import trial_folder
-from service.dispatcher import Dispatcher, _understood
+from service.dispatcher import Dispatcher
+from service.executor import understood
 from service.lifecycle import Reason
 from service.placement import Place
 from service.settings import Settings
@@ -144,6 +145,48 @@ def test_a_dispatcher_that_dies_in_an_outage_costs_no_recorded_epoch(
 
 def broken() -> None:
     raise OperationalError("begin", None, Exception("no route to host"))
+
+
+def test_words_that_no_database_takes_end_their_trial_and_no_other(
+    api: TestClient, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    # Catches: a dispatcher that dies of one trial's words, and of the same again when it is back.
+    sweep_id = submit(api, seeds=1)
+    dispatcher.step(0)
+    poisoned, _ = executor.running()[0]
+    real = executor.poll
+
+    def poll(timeout: float) -> list[tuple[int, int, Any]]:
+        return [
+            (trial, attempt, (kind, {**rest[0], "epoch": object()}, *rest[1:]))
+            if (trial, kind) == (poisoned, "epoch") else (trial, attempt, (kind, *rest))
+            for trial, attempt, (kind, *rest) in real(timeout)
+        ]  # fmt: skip
+
+    executor.poll = poll  # type: ignore[method-assign]
+    finish(api, dispatcher, sweep_id)
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert {each["id"]: each["state"] for each in trials if each["id"] != poisoned} == {
+        each["id"]: "succeeded" for each in trials if each["id"] != poisoned
+    }
+    (ended,) = [each for each in trials if each["id"] == poisoned]
+    assert (ended["state"], ended["reason"]) == ("failed", "error")
+    assert "cannot be recorded" in ended["message"]
+
+
+def test_an_error_s_text_may_hold_anything(
+    api: TestClient, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    sweep_id = submit(api, seeds=1, grid={})
+    dispatcher.step(0)
+    text = "no such file: '/data/\udcff.png' \0 " + 10_000 * "x"
+    ended = ("ended", "error", text, None)
+    executor.poll = lambda _: [(*key, ended) for key in executor.running()]  # type: ignore[method-assign]
+    dispatcher.step(0)
+    (trial,) = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert trial["state"] == "failed"
+    assert trial["message"].startswith("no such file: '/data/?.png' \ufffd xxx")
+    assert len(trial["message"]) == 2000
 
 
 def test_an_end_makes_room_at_once_though_plans_are_rare(
@@ -278,7 +321,7 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
 
 
 @pytest.mark.parametrize(
-    ("said", "place", "understood"),
+    ("said", "place", "meant"),
     [
         ("oom", Place("n", 1, 0.25, 0), (Reason.oom, False)),
         ("oom", Place("n", 1, 1, 0), (Reason.oom, True)),  # the whole GPU was its own
@@ -289,6 +332,6 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     ],
 )
 def test_out_of_memory_is_final_where_nothing_shared_that_memory(
-    said: str | None, place: Place, understood: tuple[Reason | None, bool]
+    said: str | None, place: Place, meant: tuple[Reason | None, bool]
 ) -> None:
-    assert _understood(said, place) == understood
+    assert understood(said, place) == meant

@@ -244,7 +244,7 @@ def test_a_message_that_its_sender_left_behind_is_sent_by_another(
     hook(api, receiver.url)
     ended(api)
     with database.write() as session:
-        (claimed,) = webhooks.claim(session)  # and its process is killed here
+        claimed = webhooks.claim(session)  # and its process is killed here
     second = Sender(database, private=True)
     assert second.step() == 0
     due_now(database)  # the claim has lapsed
@@ -274,6 +274,7 @@ def test_two_senders_send_each_message_once(
 PRIVATE = [
     "127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "0.0.0.0",
     "100.64.0.1", "224.0.0.1", "[::1]", "[fe80::1]", "[fd00::1]", "[::ffff:127.0.0.1]", "[::]",
+    "[64:ff9b::a9fe:a9fe]", "[2002:7f00:1::]", "[::127.0.0.1]", "[fec0::1]", "[2001:0:7f00:1::]",
 ]  # fmt: skip
 
 

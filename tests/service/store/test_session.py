@@ -1,11 +1,14 @@
 """What a database's connections do when they fail."""
 
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from service.store import session as module
 from service.store.session import Database
 
 
@@ -23,4 +26,25 @@ def test_a_transaction_that_hung_is_a_lost_connection(postgres: Callable[[], str
         session.rollback()
     with database.write() as session:
         assert session.scalar(text("select 1")) == 1
+    database.close()
+
+
+def test_a_commit_that_readers_were_in_the_way_of_leaves_no_lock_behind(
+    sqlite: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Catches: the connection back in the pool, its transaction open: nobody could read or write.
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(module, "_journal_mode", lambda: "truncate")  # as where WAL has its bug
+    database = Database(sqlite(tmp_path))
+    reader = sqlite3.connect(tmp_path / "lrd.db", isolation_level=None, timeout=0)
+    reader.execute("begin")
+    reader.execute("select * from sweeps").fetchall()
+    with pytest.raises(OperationalError, match="locked"), database.write() as session:
+        session.execute(text("delete from leases"))
+    reader.execute("commit")
+    reader.execute("begin immediate")
+    reader.execute("rollback")
+    with database.write() as session:
+        assert session.scalar(text("select count(*) from leases")) == 0
+    reader.close()
     database.close()

@@ -1,0 +1,51 @@
+"""Whose turn it is: sweeps that can start nothing keep nobody waiting."""
+
+import pytest
+
+from service.placement import Node
+from service.store import claims
+from service.store.session import Database
+from tests.service.store.test_dispatching import claim, submit
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three sweeps are looked at in a round, not a hundred."""
+    monkeypatch.setattr(claims, "MAX_SWEEPS", 3)
+
+
+def note(database: Database, *nodes: Node) -> None:
+    with database.write() as session:
+        claims.write_shortages(session, claims.note_shortages(session, nodes))
+
+
+def test_sweeps_that_fit_on_no_node_keep_no_other_waiting(database: Database) -> None:
+    # Catches: a hundred sweeps for GPUs, and idle CPUs for ever.
+    for _ in range(7):
+        submit(database, resources={"num_gpus": 1}, priority=9)
+    able = submit(database)
+    for _ in range(3):  # a few are noted each time
+        note(database, Node(4, 0))
+    assert {each.sweep_id for each in claim(database, cpus=4)} == {able}
+
+
+def test_they_start_once_the_cluster_has_what_they_need(database: Database) -> None:
+    sweeps = {submit(database, resources={"num_gpus": 1}) for _ in range(5)}
+    for _ in range(2):
+        note(database, Node(4, 0))
+    assert {each.sweep_id for each in claim(database, cpus=5, gpus=5)} < sweeps
+    for _ in range(50):  # of the others, three drawn by lot are looked at each time
+        note(database, Node(64, 64))
+    assert {each.sweep_id for each in claim(database, cpus=64, gpus=64)} <= sweeps
+    with database.read() as session:
+        assert not claims.note_shortages(session, [Node(64, 64)])
+
+
+def test_sweeps_that_run_as_many_as_they_may_keep_no_other_waiting(database: Database) -> None:
+    for _ in range(4):
+        submit(database, max_concurrent=1, priority=9)
+    able = submit(database)
+    first = {each.sweep_id for each in claim(database, cpus=8)}
+    assert len(first) == 3
+    assert able not in first
+    assert able in {each.sweep_id for each in claim(database, cpus=8)}

@@ -1,0 +1,60 @@
+"""Requests that meet: each is answered by what the sweep is when its turn has come."""
+
+import threading
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from lrd_core.spec import Extension, SweepSpec, extended
+from service.errors import Conflict
+from service.store import requests, sweeps
+from service.store.session import Database
+from tests.conftest import small_sweep
+
+
+@pytest.fixture
+def sweep_id(api: TestClient, database: Database) -> str:
+    if database.is_sqlite:
+        pytest.skip("SQLite has one writer: what it has read nobody changes")
+    return str(api.post("/api/v1/sweeps", json=small_sweep(seeds=2)).json()["id"])
+
+
+def test_a_sweep_that_was_cancelled_meanwhile_is_not_extended(
+    database: Database, sweep_id: str
+) -> None:
+    # Catches: trials that are queued for ever in a sweep that has been cancelled.
+    with database.write() as session:
+        sweep = sweeps.get(session, sweep_id)  # held, or the session would read it anew
+        spec = SweepSpec.model_validate(sweep.spec)
+        with database.write() as other:
+            requests.cancel_sweep(other, sweep_id)
+        with pytest.raises(Conflict, match="was cancelled"):
+            requests.extend(session, sweep_id, extended(spec, Extension(seeds=4)))
+
+
+def test_two_extensions_at_once_are_both_kept(
+    api: TestClient, database: Database, sweep_id: str
+) -> None:
+    # Catches: the second made of the spec as it was before the first.
+    answers: list[Any] = []
+    sweep = f"/api/v1/sweeps/{sweep_id}"
+    waiting = threading.Thread(
+        target=lambda: answers.append(api.post(f"{sweep}/extend", json={"seeds": 4}))
+    )
+    with database.write() as session:
+        held = requests.locked(session, sweep_id)
+        waiting.start()
+        with database.read() as watching:
+            blocked = text("select count(*) from pg_locks where not granted")
+            while not watching.scalar(blocked):
+                watching.rollback()
+        more = Extension.parse({"grid": {"optimizer.keep_prob": [0.7]}})
+        requests.extend(session, sweep_id, extended(SweepSpec.model_validate(held.spec), more))
+    waiting.join()
+    assert answers[0].status_code == 200
+    found = api.get(sweep).json()
+    assert found["spec"]["seeds"] == [0, 1, 2, 3]
+    assert 0.7 in found["spec"]["grid"]["optimizer.keep_prob"]
+    assert found["trials_total"] == found["trials"]["queued"] == 12

@@ -1,0 +1,44 @@
+"""What is to be written or deleted is, though storage fails for a while."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lrd_core.trial_folder import TrialFolder
+from workers import errands
+from workers.errands import Errands
+
+
+def test_what_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Catches: a worker that waits for ever for the sign that its checkpoints are recorded.
+    monkeypatch.setattr(errands, "RETRY_SECONDS", 0)
+    faults, done = [OSError("stale handle"), OSError("no space")], threading.Event()
+
+    def write(folder: TrialFolder) -> None:
+        if faults:
+            raise faults.pop()
+        folder.write("stop-1", b"")
+        done.set()
+
+    running = Errands(str(tmp_path))
+    running.add(7, write)
+    assert done.wait(60)
+    running.close()
+    assert (tmp_path / "7" / "stop-1").exists()
+
+
+def test_closing_tries_once_what_is_left_and_waits_for_no_storage_that_is_away(
+    tmp_path: Path,
+) -> None:
+    tried: list[int] = []
+
+    def away(trial_id: int) -> None:
+        tried.append(trial_id)
+        raise OSError("no route to host")
+
+    running = Errands(str(tmp_path))
+    for trial_id in range(20):
+        running.add(trial_id, lambda _, trial_id=trial_id: away(trial_id))
+    running.close()  # or the test never ends
+    assert sorted(tried) == list(range(20))
