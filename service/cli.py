@@ -15,7 +15,7 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service import upkeep
+    from service import upkeep, words
     from service.client import Client, SubmittedSweep
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
@@ -106,7 +106,7 @@ def submit(
     seeds: Annotated[int | None, typer.Option(help="How many, instead of the preset's.")] = None,
     plan: Annotated[bool, typer.Option(help="Say what would run; store nothing.")] = False,
     watch: Annotated[
-        bool, typer.Option(help="Follow it to its end, then print its table.")
+        bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
     ] = False,
     url: Url = LOCAL,
     token: Token = None,
@@ -120,13 +120,12 @@ def submit(
             raise LRDError("--set and --seeds change presets; in a FILE change the file")
         if plan:
             found = client.plan(file) if file else client.plan_preset(str(preset), wanted, seeds)
-            typer.echo(_plan(found))
+            typer.echo(words.plan(found))
             return
         sweep = client.submit(file) if file else client.submit_preset(str(preset), wanted, seeds)
-        console.print(f"sweep {sweep.id}: {sweep.trials_total} trials")
+        console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
         if watch:
-            follow(sweep)
-            typer.echo(sweep.table_text())
+            _watch(sweep)
 
 
 @app.command()
@@ -161,11 +160,9 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, then print its table."""
+    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
     with Client(url, token) as client:
-        sweep = client.sweep(sweep_id)
-        follow(sweep)
-        typer.echo(sweep.table_text())
+        _watch(client.sweep(sweep_id))
 
 
 Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
@@ -197,8 +194,8 @@ def compare(
 ) -> None:
     """Each arm against its baseline, paired by seed."""
     with Client(url, token) as client:
-        for each in client.sweep(sweep_id).compare(metric=metric, at=at, baseline=baseline):
-            typer.echo(_comparison(each))
+        found = client.sweep(sweep_id).compare(metric=metric, at=at, baseline=baseline)
+        typer.echo(words.comparisons(found))
 
 
 @app.command()
@@ -292,9 +289,17 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
         bar = progress.add_task("trials", total=None, words="")
         for view in sweep.watch():
             done = _finished(view)
-            words = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
-            progress.update(bar, total=view["trials_total"], completed=done, words=words)
+            said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
+            progress.update(bar, total=view["trials_total"], completed=done, words=said)
     return view
+
+
+def _watch(sweep: SubmittedSweep) -> None:
+    view = follow(sweep)
+    typer.echo(sweep.table_text())
+    if view["trials"]["failed"]:
+        typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
+        raise typer.Exit(1)
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
@@ -308,36 +313,6 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
             raise LRDError(f"{text!r} is not PATH=VALUE")
         found[path] = parse_yaml(value)
     return found
-
-
-def _plan(plan: dict[str, Any]) -> str:
-    time, lines = plan["time"], [f"{plan['trials_total']} trials: {plan['arms_total']} arms"]
-    if plan["present_elsewhere"]:
-        fate = "are reused" if plan["reuse"] else "would run again; `reuse: true` takes them over"
-        lines.append(f"{plan['present_elsewhere']} have succeeded elsewhere and {fate}")
-    if time["trial_seconds"] is None:
-        lines.append("no trial like these has run here yet: their time is not known")
-    else:
-        unknown = f"; {time['unknown']} trials are of a kind not seen yet" * bool(time["unknown"])
-        lines.append(
-            f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
-            f"({time['trial_seconds']:.0f} s of training{unknown})"
-        )
-    if plan["comparisons"]:
-        lines.append(plan["seeds"]["sentence"])
-    return "\n".join(lines)
-
-
-def _comparison(each: dict[str, Any]) -> str:
-    if each["difference"] is None:
-        return f"{each['arm']} - {each['baseline']}: no pair of seeds yet"
-    numbers = [f"difference {each['difference']:+.4g}"]
-    if each["t_low"] is not None:
-        numbers.append(f"95 % t [{each['t_low']:+.4g}, {each['t_high']:+.4g}]")
-    numbers += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
-    numbers.append(f"{each['wins']}-{each['ties']}-{each['losses']}")
-    star = " †" if each["significant"] else ""
-    return f"{each['arm']} - {each['baseline']} (n={each['n']}): {', '.join(numbers)}{star}"
 
 
 def _report_line(report: Any, as_json: bool) -> str:
