@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+BESIDE_METRICS = frozenset(("epoch", "lr", "seconds"))
+"""What an epoch report holds beside its metrics."""
 _SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
 _SMALLER = ("loss", "error", "seconds", "perplexity", "distance")
 

@@ -129,6 +129,13 @@ def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
     assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])
 
 
+def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    for command in ("table", "compare"):
+        with pytest.raises(LRDError, match=r"'tset_loss' \(did you mean 'test_loss'\?\); they re"):
+            lrd(command, sweep_id, "--metric", "tset_loss")
+
+
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
     assert "no pair of seeds yet" in lrd("compare", sweep_id)
