@@ -189,7 +189,7 @@ class SubmittedSweep:
         return _frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":
-        """A row a trial, with its configuration."""
+        """A row a trial, with its configuration and the metrics of its last epoch."""
         return _frame(self.export("csv", "trials"))
 
     def comparisons(self, **question: Any) -> "DataFrame":
