@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from lrd_core.errors import InvalidSpec, LRDError
+from pydantic import ValidationError
+
+from lrd_core.errors import LRDError
 from service.lifecycle import TERMINAL
 
 try:
@@ -16,7 +18,7 @@ try:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from service import upkeep, words
-    from service.client import Client, SubmittedSweep
+    from service.client import Client, ServiceAnswered, SubmittedSweep
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -152,7 +154,7 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """One sweep, and what went wrong in it."""
     with Client(url, token) as client:
-        sweep = client.sweep(sweep_id)
+        sweep = _sweep(client, sweep_id)
         _line(sweep.status())
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
@@ -162,7 +164,7 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
     with Client(url, token) as client:
-        _watch(client.sweep(sweep_id))
+        _watch(_sweep(client, sweep_id))
 
 
 Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
@@ -180,7 +182,7 @@ def table(
 ) -> None:
     """A sweep's table."""
     with Client(url, token) as client:
-        typer.echo(client.sweep(sweep_id).table_text(form, metric=metric, at=at))
+        typer.echo(_sweep(client, sweep_id).table_text(form, metric=metric, at=at))
 
 
 @app.command()
@@ -194,7 +196,7 @@ def compare(
 ) -> None:
     """Each arm against its baseline, paired by seed."""
     with Client(url, token) as client:
-        found = client.sweep(sweep_id).compare(metric=metric, at=at, baseline=baseline)
+        found = _sweep(client, sweep_id).compare(metric=metric, at=at, baseline=baseline)
         typer.echo(words.comparisons(found))
 
 
@@ -211,7 +213,7 @@ def export(
     if to.suffix not in forms:
         raise LRDError(f"{to} ends in none of {', '.join(forms)}")
     with Client(url, token) as client:
-        to.write_bytes(client.sweep(sweep_id).export(forms[to.suffix], of))
+        to.write_bytes(_sweep(client, sweep_id).export(forms[to.suffix], of))
     typer.echo(f"written to {to}")
 
 
@@ -226,21 +228,21 @@ def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
 def pause(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).pause())
+        _line(_sweep(client, sweep_id).pause())
 
 
 @app.command()
 def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Go on after a pause."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).resume())
+        _line(_sweep(client, sweep_id).resume())
 
 
 @app.command()
 def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """End a sweep."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).cancel())
+        _line(_sweep(client, sweep_id).cancel())
 
 
 @app.command()
@@ -252,7 +254,7 @@ def retry(
 ) -> None:
     """Run again what failed; diverged trials are findings and stay."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).retry(cancelled=cancelled))
+        _line(_sweep(client, sweep_id).retry(cancelled=cancelled))
 
 
 @app.command()
@@ -270,7 +272,7 @@ def extend(
     if seeds is not None:
         more["seeds"] = seeds
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).extend(**more))
+        _line(_sweep(client, sweep_id).extend(**more))
 
 
 @app.command()
@@ -292,6 +294,15 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
             said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=said)
     return view
+
+
+def _sweep(client: Client, sweep_id: str) -> SubmittedSweep:
+    try:
+        return client.sweep(sweep_id)
+    except ServiceAnswered as error:
+        if error.status != 404 or "no sweep" not in str(error):
+            raise
+        raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
 
 
 def _watch(sweep: SubmittedSweep) -> None:
@@ -346,7 +357,12 @@ def main() -> None:
     """Entry point: errors are sentences, one line a fault."""
     try:
         app()
-    except (InvalidSpec, LRDError, OSError) as error:
+    except ValidationError as error:  # of a setting; what is sent is judged elsewhere
+        for each in error.errors():
+            setting, wrong = f"LRD_{'_'.join(map(str, each['loc']))}".upper(), each["msg"].lower()
+            typer.echo(f"{setting}: {wrong}, got {each['input']!r}", err=True)
+        sys.exit(1)
+    except (LRDError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
 

@@ -129,6 +129,19 @@ def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
     assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])
 
 
+@pytest.mark.parametrize("words", [["table", "nope"], ["cancel", "nope"], ["watch", "nope"]])
+def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> None:
+    """Catches: `GET /api/v1/sweeps lists them`, to one who sits at a shell."""
+    with pytest.raises(LRDError, match=r"^there is no sweep 'nope'; `lrd ls` lists them$"):
+        lrd(*words)
+
+
+def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    with pytest.raises(LRDError, match=f"sweep {sweep_id} has no arm 999 to be the baseline"):
+        lrd("compare", sweep_id, "--baseline", "999")
+
+
 def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
     for command in ("table", "compare"):
