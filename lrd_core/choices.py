@@ -1,6 +1,7 @@
 """The data sets, models and tasks that a spec may name, and which go together. No torch."""
 
 from lrd_core import plugins
+from lrd_core.spelling import did_you_mean
 
 TASK_OF: dict[str, str] = {
     "digits": "classification",
@@ -52,8 +53,9 @@ def known_task(name: str) -> str:
 
 def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:
     if name not in built_in and name not in (others := plugins.names(group)):
+        known = [*built_in, *others]
         raise ValueError(
-            f"unknown {what} {name!r}; one of {', '.join([*built_in, *others])}, "
+            f"unknown {what} {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}, "
             f"or an entry point of {group} that a package adds"
         )
     return name

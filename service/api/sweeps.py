@@ -35,6 +35,7 @@ from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
 from service.store import history, requests
 from service.store import sweeps as store
+from service.words import count
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
 
@@ -239,6 +240,6 @@ def _room(session: Session, caller: Caller, more: int) -> None:
     waiting = store.queued_of(session, caller.owner)
     if waiting + more > limit:
         raise TooMany(
-            f"{waiting} trials of {caller.owner} are queued and {more} would join them; {limit} "
-            "are the limit: wait until some have run, or cancel some"
+            f"{caller.owner} has {count(waiting, 'trial')} queued and {more} would join; the limit "
+            f"is {limit}: wait until some have run, or cancel some"
         )
