@@ -48,11 +48,14 @@ def loader(data: ImageData, *, train: bool) -> DataLoader[tuple[Tensor, int]]:
     return DataLoader(Samples(data, train), size, shuffle=train, num_workers=LOADERS)
 
 
-def train_epoch(model: nn.Module, optimizer: Optimizer, data: ImageData) -> tuple[float, float]:
+def train_epoch(
+    model: nn.Module, optimizer: Optimizer, data: ImageData, device: str | torch.device = "cpu"
+) -> tuple[float, float]:
     """Mean loss and accuracy over the epoch."""
     model.train()
     loss_sum, hits, seen = 0.0, 0, 0
-    for images, labels in loader(data, train=True):
+    for batch in loader(data, train=True):
+        images, labels = (part.to(device) for part in batch)
         optimizer.zero_grad()
         outputs = model(images)
         loss = F.cross_entropy(outputs, labels)
@@ -64,12 +67,13 @@ def train_epoch(model: nn.Module, optimizer: Optimizer, data: ImageData) -> tupl
     return loss_sum / seen, hits / seen
 
 
-def evaluate(model: nn.Module, data: ImageData) -> float:
+def evaluate(model: nn.Module, data: ImageData, device: str | torch.device = "cpu") -> float:
     """Accuracy on the evaluation part."""
     model.eval()
     hits, seen = 0, 0
     with torch.no_grad():
-        for images, labels in loader(data, train=False):
+        for batch in loader(data, train=False):
+            images, labels = (part.to(device) for part in batch)
             hits += model(images).max(1)[1].eq(labels).sum().item()
             seen += len(labels)
     return hits / seen

@@ -111,19 +111,28 @@ def mnist() -> ImageData:
     )
 
 
-def our_epoch(keep_prob: float) -> Callable[[], None]:
-    """Train and evaluate, as in a trial of 30 epochs, for which `auto` compiles LRD."""
+def our_epoch(
+    keep_prob: float,
+    model_name: str = "fcnet",
+    data: ImageData | None = None,
+    device: torch.device = CPU,
+    precision: str = "fp32",
+) -> Callable[[], None]:
+    """Train and evaluate, as in a trial of 30 epochs, for which `auto` compiles LRD; on MNIST,
+    unless other data are given."""
     spec = TrialSpec.parse(
         {
-            "dataset": "digits",  # always at hand; MNIST takes its place
+            "dataset": "digits",  # always at hand; the others take its place
             "model": "fcnet",
             "optimizer": {"name": "sgdm", "lr": 0.01, "keep_prob": keep_prob},
+            "execution": {"precision": precision},
             "epochs": 30,
         }
     )
-    task = Classification(spec, CPU, None)
-    task.data = mnist()
-    task.batches = Batches(task.data, CPU)
+    spec = spec.model_copy(update={"model": model_name})
+    task = Classification(spec, device, None)
+    task.data = mnist() if data is None else data
+    task.batches = Batches(task.data, device)
     model = task.model()
     optimizer = build_optimizer(spec.optimizer, model.parameters(), seed=0, compile=True)
 
@@ -233,7 +242,7 @@ def evaluation(rounds: int) -> str:
 
 
 def train_step(model: nn.Module, inputs: Tensor, *, half: bool = False) -> Callable[[], None]:
-    labels = torch.zeros(len(inputs), dtype=torch.long)
+    labels = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, fused=True)
 
     def step() -> None:

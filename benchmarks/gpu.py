@@ -1,0 +1,319 @@
+"""What a GPU makes of training, and what keeps it waiting: to be run on a machine that has one.
+
+`python -m benchmarks.gpu` prints tables for docs/results/training.md. `--device cpu --rounds 3`
+tries the script itself where there is none; what only CUDA has is then left out.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks import authors_recipe
+from benchmarks.published import PublishedSGDM
+from benchmarks.timing import interleaved, machine, table
+from benchmarks.training import images, our_epoch, packed_step, train_step
+from lrd_core.datasets.images import ImageData
+from lrd_core.environment import pin
+from lrd_core.models import build_model
+from lrd_core.spec import TrialSpec
+
+BATCH = 128
+LISTED = 12
+"""So many of the longest operations are listed."""
+STEPS = {"cuda": 200, "cpu": 2}
+"""Of a small network, in each measurement."""
+
+
+def settled(device: torch.device, work: Callable[[], Any], times: int = 1) -> Callable[[], None]:
+    """`work` so many times, and the wait until the device has done all of it."""
+
+    def run() -> None:
+        for _ in range(times):
+            work()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def pinned(precision: str, work: Callable[[], Any]) -> Callable[[], None]:
+    """With the settings of a trial, as a worker makes them."""
+    trial = {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "sgdm"}, "epochs": 1}
+    spec = TrialSpec.parse({**trial, "execution": {"precision": precision}})
+
+    def run() -> None:
+        pin(spec)
+        work()
+
+    return run
+
+
+# --- ResNet-34 beside the authors' recipe, and what bounds it -------------------------------------
+
+
+def cifar10(steps: int) -> ImageData:
+    """So many batches to train on, and a fifth as many images to evaluate, as usual."""
+    data = images("cifar10_holdout").first(steps * BATCH)
+    few = steps * BATCH // 5
+    return replace(data, test_images=data.test_images[:few], test_labels=data.test_labels[:few])
+
+
+def recipe_epoch(data: ImageData, device: torch.device) -> Callable[[], None]:
+    model = build_model("resnet34", data.image_shape, data.classes, seed=0).to(device)
+    optimizer = PublishedSGDM(model.parameters(), 0.5, lr=0.1)
+
+    def epoch() -> None:
+        authors_recipe.train_epoch(model, optimizer, data, device)
+        authors_recipe.evaluate(model, data, device)
+
+    return epoch
+
+
+def resnet(device: torch.device, rounds: int) -> str:
+    """Epochs with their evaluation, and the share of learning-rate dropout in ours."""
+    data = cifar10(steps=100 if device.type == "cuda" else 1)
+    candidates = {"recipe": pinned("fp32", recipe_epoch(data, device))}
+    for precision in ("fp32", "tf32", "bf16"):
+        for name, keep_prob in (("LRD", 0.5), ("none", 1.0)):
+            ours = our_epoch(keep_prob, "resnet34", data, device, precision)
+            candidates[f"{precision}, {name}"] = pinned(precision, settled(device, ours))
+    times = interleaved(candidates, rounds)
+    seen = len(data.train_labels) + len(data.test_labels)
+    rows = [
+        [name, f"{seen / each.median:,.0f}", times["recipe"].ratio(each)]
+        for name, each in times.items()
+    ]
+    return table(["ResNet-34, batch 128", "images a second", "times the recipe"], rows)
+
+
+def bound(device: torch.device, rounds: int) -> str:
+    """Where the time of an epoch goes: the share in which the device works, and its longest
+    operations. `rounds` is not used: one epoch is looked at."""
+    data = cifar10(steps=50 if device.type == "cuda" else 1)
+    activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    tables = []
+    for precision in ("fp32", "bf16"):
+        epoch = pinned(
+            precision, settled(device, our_epoch(0.5, "resnet34", data, device, precision))
+        )
+        epoch()
+        with profile(activities=[activity]) as seen:
+            started = time.perf_counter()
+            epoch()
+            wall = (time.perf_counter() - started) * 1e6
+        field = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+        spent = {event.key: getattr(event, field) for event in seen.key_averages()}
+        longest = sorted(spent, key=spent.__getitem__, reverse=True)[:LISTED]
+        busy = sum(spent.values())
+        tables.append(
+            f"{precision}: the device works {busy / wall:.0%} of an epoch.\n\n"
+            + table(
+                ["operation", "share of the epoch"],
+                [[name[:90].replace("|", "/"), f"{spent[name] / wall:.1%}"] for name in longest],
+            )
+        )
+    return "\n\n".join(tables)
+
+
+# --- small networks: what a step costs before it computes anything --------------------------------
+
+
+def graphed_step(model: nn.Module, inputs: Tensor) -> Callable[[], None]:
+    """Forward and backward as CUDA graphs; the optimizer as it is."""
+    labels = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, fused=True)
+    graphed: Any = torch.cuda.make_graphed_callables(model, (inputs,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(graphed(inputs), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def whole_graph_step(model: nn.Module, inputs: Tensor) -> Callable[[], None]:
+    """All of a step as one CUDA graph, the optimizer included: no less could be launched."""
+    step, side = train_step(model, inputs), torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # what is allocated once, and autograd's own streams
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def compiled_step(model: nn.Module, inputs: Tensor, mode: str | None) -> Callable[[], None]:
+    model.compile(mode=mode)
+    return train_step(model, inputs)
+
+
+def small(device: torch.device, rounds: int) -> str:
+    """A train step of FCNet for MNIST on 128 images, by how it is launched."""
+    inputs = torch.randn(BATCH, 1, 28, 28, device=device)
+
+    def fcnet() -> nn.Module:
+        return build_model("fcnet", (1, 28, 28), 10, seed=0).to(device)
+
+    ways: dict[str, Callable[[], Callable[[], None]]] = {
+        "as it is": lambda: train_step(fcnet(), inputs),
+        "compiled": lambda: compiled_step(fcnet(), inputs, None),
+    }
+    if device.type == "cuda":
+        ways["compiled, reduce-overhead"] = lambda: compiled_step(
+            fcnet(), inputs, "reduce-overhead"
+        )
+        ways["forward and backward graphed"] = lambda: graphed_step(fcnet(), inputs)
+        ways["the whole step graphed"] = lambda: whole_graph_step(fcnet(), inputs)
+    steps, first = {}, {}
+    for name, way in ways.items():
+        started = time.perf_counter()
+        step = way()
+        settled(device, step)()
+        first[name] = time.perf_counter() - started
+        steps[name] = settled(device, step, STEPS[device.type])
+    times = interleaved(steps, rounds)
+    rows = []
+    for name, each in times.items():
+        step_us = f"{each.median / STEPS[device.type] * 1e6:,.0f}"
+        rows.append([name, step_us, times["as it is"].ratio(each), f"{first[name]:.2f}"])
+    head = ["FCNet for MNIST, batch 128", "a step, µs", "times faster"]
+    return table([*head, "made and run once, s"], rows)
+
+
+# --- K trials on one card -------------------------------------------------------------------------
+
+
+def _worker(pipe: Connection, device: str, seed: int) -> None:
+    torch.set_num_threads(1)
+    model = build_model("fcnet", (1, 28, 28), 10, seed=seed).to(device)
+    inputs = torch.randn(BATCH, 1, 28, 28, device=device)
+    run = settled(inputs.device, train_step(model, inputs), STEPS[inputs.device.type])
+    while pipe.recv():
+        run()
+        pipe.send(True)
+
+
+@contextmanager
+def processes(count: int, device: torch.device) -> Iterator[Callable[[], None]]:
+    """The same steps in each of so many processes that share the device."""
+    context = multiprocessing.get_context("spawn")
+    pipes, started = [], []
+    for seed in range(count):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_worker, args=(theirs, str(device), seed))
+        process.start()
+        pipes.append(ours)
+        started.append(process)
+
+    def run() -> None:
+        for pipe in pipes:
+            pipe.send(True)
+        for pipe in pipes:
+            pipe.recv()
+
+    yield run
+    for pipe, process in zip(pipes, started, strict=True):
+        pipe.send(False)
+        process.join()
+
+
+def packed(device: torch.device, rounds: int) -> str:
+    """K networks in one step by `torch.func`, beside K processes on one device, and beside steps
+    that are one CUDA graph each, one after the other."""
+    inputs = torch.randn(BATCH, 1, 28, 28, device=device)
+    labels = torch.zeros(BATCH, dtype=torch.long, device=device)
+    rows = []
+    for count in (1, 4, 16):
+
+        def models(count: int = count) -> list[nn.Module]:
+            shape = (1, 28, 28)
+            return [build_model("fcnet", shape, 10, seed=seed).to(device) for seed in range(count)]
+
+        with processes(count, device) as together:
+            candidates = {
+                f"{count} processes": together,
+                "packed": settled(
+                    device, packed_step(models(), inputs, labels), STEPS[device.type]
+                ),
+            }
+            if device.type == "cuda":
+                graphs = [whole_graph_step(model, inputs) for model in models()]
+                candidates["graphs"] = settled(
+                    device, lambda graphs=graphs: [graph() for graph in graphs], STEPS["cuda"]
+                )
+            times = interleaved(candidates, rounds)
+        apart = times.pop(f"{count} processes")
+        rows.append(
+            [f"{count}", f"{apart.median / STEPS[device.type] / count * 1e6:,.0f}"]
+            + [apart.ratio(each) for each in times.values()]
+        )
+    head = ["K", "K processes: a step of one trial, µs", "packed: times faster"]
+    return table([*head, "a graph a step: times faster"][: len(rows[0])], rows)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def _context(pipe: Connection) -> None:
+    torch.cuda.init()
+    torch.zeros(1, device="cuda") @ torch.zeros(1, device="cuda")  # loads cuBLAS too
+    pipe.send(torch.cuda.memory_reserved())
+    pipe.recv()
+
+
+def context(device: torch.device, rounds: int) -> str:
+    """What a process takes of the card beside what torch has reserved: `CONTEXT_BYTES` of
+    workers/tasks.py."""
+    if device.type != "cuda":
+        return "A CPU has no context."
+    before, _ = torch.cuda.mem_get_info()
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_context, args=(theirs,))
+    process.start()
+    reserved = ours.recv()
+    after, _ = torch.cuda.mem_get_info()
+    ours.send(True)
+    process.join()
+    return f"A process takes {(before - after - reserved) / 2**20:.0f} MiB beside its tensors."
+
+
+PARTS: dict[str, tuple[str, Callable[[torch.device, int], str], int]] = {
+    "resnet": ("ResNet-34 over the authors' recipe", resnet, 5),
+    "bound": ("What bounds ResNet-34", bound, 1),
+    "small": ("Steps of a small network", small, 15),
+    "packed": ("Trials that share a card", packed, 9),
+    "context": ("CUDA's context", context, 1),
+}
+"""Title, measurement, rounds."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--rounds", type=int, help="of each part, instead of its own number")
+    given = parser.parse_args()
+    device = torch.device(given.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
+    print(f"Machine: {machine()}; {name}.", end="\n\n", flush=True)
+    for part in given.part or PARTS:
+        title, measure, rounds = PARTS[part]
+        print(f"### {title}\n\n{measure(device, given.rounds or rounds)}", end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
