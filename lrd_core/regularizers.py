@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.configuration import DG, NG
+from lrd_core.optim.copies import keep_in_copies
 from lrd_core.optim.mask import Draw, keep_mask, mixed
 from lrd_core.optim.restore import erase
 from lrd_core.optim.steps import (
@@ -75,7 +76,8 @@ def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Te
 def gradient_noise(
     optimizer: Optimizer, eta: float = 0.1, gamma: float = 0.55, seed: int = 0
 ) -> None:
-    """NG: before step t, adds N(0, eta / (1 + t)^gamma) to every gradient (the paper's [24]).
+    """NG: before step t = 1, 2, …, adds N(0, eta / (1 + t)^gamma) to every gradient (the paper's
+    [24]). Copies and pickles of the optimizer do so too.
 
     `optimizer.step()` then raises RuntimeError for a sparse gradient.
     """
@@ -98,10 +100,12 @@ def gradient_noise(
             parameter.grad.add_(noise.mul_(std) if scale is None else noise.mul_(std * scale))
 
     _before_each_step(optimizer, "ng_step", add)
+    keep_in_copies(optimizer, gradient_noise, eta, gamma, seed)
 
 
 def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0) -> None:
     """DG: before each step, keeps each element of the gradient with `keep_prob`; no rescaling.
+    Copies and pickles of the optimizer do so too.
 
     `optimizer.step()` then raises RuntimeError for a sparse gradient.
 
@@ -119,6 +123,7 @@ def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0
         erase(gradients, Draw.of(seed, step, keep_prob, _DG_STREAM))
 
     _before_each_step(optimizer, "dg_step", drop)
+    keep_in_copies(optimizer, gradient_dropout, keep_prob, seed)
 
 
 def apply_gradient_regularizers(

@@ -4,12 +4,12 @@ Before the step the parameters are remembered; after it, the old value is given 
 mask is 0. The whole update is masked, weight decay included, and the moments never are.
 """
 
-from collections import OrderedDict
 from typing import Any, TypeVar
 
 import torch
 from torch.optim import LBFGS, Optimizer
 
+from lrd_core.optim.copies import forget_in_copies, keep_in_copies
 from lrd_core.optim.fused import FusedOptimizer
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.restore import Placed, restore
@@ -57,10 +57,9 @@ def learning_rate_dropout(
     if hasattr(optimizer, _HOOKS) or isinstance(optimizer, FusedOptimizer):
         raise ValueError("this optimizer has learning-rate dropout already")
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
-    hooks = _Hooks(keep_prob, seed, compile)
+    hooks = _install(optimizer, keep_prob, seed, compile)
     for group in optimizer.param_groups:
         hooks.prepare(group)
-    hooks.install(optimizer)
     return optimizer
 
 
@@ -100,19 +99,14 @@ class _Hooks:
             optimizer.register_step_post_hook(self.after),
         )
         setattr(optimizer, _HOOKS, self)
-        # torch leaves hooks out of copies and pickles, which would be plain without a word.
-        optimizer.__reduce_ex__ = lambda protocol: (  # type: ignore[method-assign]
-            _bare_with_hooks,
-            (type(optimizer), self.keep_prob, self.seed, self.compile),
-            optimizer.__getstate__(),
-        )
+        keep_in_copies(optimizer, _install, self.keep_prob, self.seed, self.compile)
 
     def remove(self, optimizer: Optimizer) -> None:
         for handle in self.handles:
             handle.remove()
         self.remembered.clear()
         delattr(optimizer, _HOOKS)
-        del optimizer.__reduce_ex__
+        forget_in_copies(optimizer, _install)
 
     def prepare(self, group: dict[str, Any]) -> None:
         """Groups added later get what the first ones got."""
@@ -162,10 +156,7 @@ class _Hooks:
             group["lrd_step"] += 1
 
 
-def _bare_with_hooks(cls: type[O], keep_prob: float, seed: int, compile: bool) -> O:
-    """A copy's beginning: no groups and no state yet, but the hooks, which `__setstate__` keeps."""
-    optimizer = cls.__new__(cls)
-    optimizer._optimizer_step_pre_hooks = OrderedDict()
-    optimizer._optimizer_step_post_hooks = OrderedDict()
-    _Hooks(keep_prob, seed, compile).install(optimizer)
-    return optimizer
+def _install(optimizer: Optimizer, keep_prob: float, seed: int, compile: bool) -> _Hooks:
+    hooks = _Hooks(keep_prob, seed, compile)
+    hooks.install(optimizer)
+    return hooks

@@ -1,7 +1,5 @@
 """The universal form beside everything else that people do with an optimizer."""
 
-import copy
-import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ from torch.optim import Optimizer
 
 from lrd_core.optim import learning_rate_dropout, remove_learning_rate_dropout
 from lrd_core.optim.mask import keep_mask
-from tests.lrd_core.optim.cases import equal, parameters, set_gradients, steps, values
+from tests.lrd_core.optim.cases import equal, parameters, set_gradients, values
 
 
 def ones(*shape: int, **options: Any) -> Tensor:
@@ -362,30 +360,3 @@ def test_two_optimizers_on_one_model_do_not_disturb_each_other() -> None:
         return values(params)
 
     assert equal(together(3)[:2], together(2)[:2])
-
-
-def through_pickle(pair: Any) -> Any:
-    return pickle.loads(pickle.dumps(pair))
-
-
-def through_torch(pair: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(pair, file)
-    file.seek(0)
-    return torch.load(file, weights_only=False)
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, through_pickle, through_torch])
-def test_a_copy_has_learning_rate_dropout_too(duplicate: Callable[[Any], Any]) -> None:
-    # Catches: torch copies no hooks, so a copy would be plain without a word.
-    params = parameters()
-    optimizer = learning_rate_dropout(torch.optim.Adam(params, lr=0.1), 0.5, seed=3)
-    steps(optimizer, params, 1, 3)
-    their_params, theirs = duplicate((params, optimizer))
-    assert type(theirs) is torch.optim.Adam
-    steps(optimizer, params, 4, 6)
-    steps(theirs, their_params, 4, 6)
-    assert equal(values(params), values(their_params))
-    plain = remove_learning_rate_dropout(theirs)
-    assert "keep_prob" not in plain.param_groups[0]
-    assert "keep_prob" in optimizer.param_groups[0]
