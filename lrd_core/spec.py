@@ -8,7 +8,7 @@ checked without torch is checked here, and every fault names its place by JSON p
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -18,6 +18,7 @@ from lrd_core.configuration import Config, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, combinations, overridden
+from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1
 MAX_FAULTS = 100
@@ -280,6 +281,7 @@ class Arm:
     """One configuration of a sweep, seed left out."""
 
     label: str
+    """As `titles.arm_names` has it."""
     config: Config
     is_baseline: bool
 
@@ -312,8 +314,8 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
     faults: dict[Fault, None] = {}
-    arms: list[Arm] = []
-    seen: dict[str, str] = {}
+    found: list[tuple[str, Config, dict[str, Any]]] = []
+    seen: dict[str, int] = {}
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
@@ -328,17 +330,19 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
                 place = combination.source_of(fault.path, key=unknown)
                 faults[Fault(place, fault.detail)] = None
         else:
-            arm = Arm(combination.label, config, _is_baseline(config, sweep.baseline))
-            identity = config_hash(arm.config_json())
-            if identity in seen:
+            written = config.model_dump(mode="json")
+            first = seen.setdefault(config_hash(written), len(found))
+            found.append((combination.label, config, written))
+            if first < len(found) - 1:
+                one, other = _names([found[-1], found[first]], sweep)
                 where = "/grid" if sweep.grid else "/arms"
-                faults[Fault(where, f"{arm.label!r} and {seen[identity]!r} are the same arm")] = (
-                    None
-                )
-            seen[identity] = arm.label
-            arms.append(arm)
+                faults[Fault(where, f"{one!r} and {other!r} are the same arm")] = None
         if len(faults) >= MAX_FAULTS:
             break
+    arms = [
+        Arm(name, config, _is_baseline(config, sweep.baseline))
+        for name, (_, config, _) in zip(_names(found, sweep), found, strict=True)
+    ]
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         faults[Fault("/baseline", "no arm of this sweep has these values")] = None
     if faults:
@@ -349,6 +353,10 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 # --- inside ---------------------------------------------------------------------------------------
 
 S = TypeVar("S", bound=Spec)
+
+
+def _names(found: Sequence[tuple[str, Config, dict[str, Any]]], sweep: SweepSpec) -> list[str]:
+    return arm_names([label for label, *_ in found], [*sweep.grid], [each[-1] for each in found])
 
 
 def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:

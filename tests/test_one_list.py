@@ -8,10 +8,9 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from lrd_core import configuration
+from lrd_core import configuration, titles
 from lrd_core.configuration import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
 from service import cli
-from service.analysis import configurations
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
 from service.store.tokens import Role
@@ -80,7 +79,7 @@ OPTIMIZERS = [
 
 def test_the_optimizers() -> None:
     assert {*OPTIMIZERS} == configuration._BUILT_IN
-    assert {*OPTIMIZERS} <= configurations._PROPER.keys()
+    assert {*OPTIMIZERS} <= titles._PROPER.keys()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

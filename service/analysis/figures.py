@@ -1,4 +1,4 @@
-"""Figures for a paper: learning curves, a metric against p, a forest of comparisons, descent paths.
+"""Figures for a paper: learning curves, a metric against keep_prob, a forest, descent paths.
 
 Matplotlib's `Figure` without pyplot: nothing is global, nothing needs a display. Colours, dashes
 and markers: `looks.py`.
@@ -82,9 +82,9 @@ def learning_curves(
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
-    """The mean against p with its 95 % t interval; one line for each configuration otherwise equal.
+    """The mean against keep_prob with its 95 % t interval; one line for what is else equal.
 
-    Dotted: the mean at p = 1, without LRD. Arms without a number or a keep_prob are not drawn.
+    Dotted: the mean without LRD (keep_prob = 1). Not drawn: arms without a number or a keep_prob.
     """
     kind, lines = Metric(metric), lines_over_keep_prob(summaries)
     with _styled():
@@ -94,7 +94,7 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
             _draw_points(axes, points, kind.scale, Look.number(number))
             for number, points in enumerate(lines.values())
         ]
-        axes.set(xlabel="keep probability p", ylabel=kind.title)
+        axes.set(xlabel="keep probability (keep_prob)", ylabel=kind.title)
         if len(lines) > 1:
             _legend(figure, handles, list(lines))
         return figure

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from lrd_core.titles import path_title
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
-from service.analysis.configurations import path_title
 from service.analysis.planning import plan
 
 MAX_ARMS_NAMED = 20

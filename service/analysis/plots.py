@@ -72,7 +72,7 @@ def learning_curves(
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
-    """As `figures.against_keep_prob`: the mean against p with its 95 % t interval."""
+    """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval."""
     kind, lines = Metric(metric), lines_over_keep_prob(summaries)
     data = []
     for number, (name, points) in enumerate(lines.items()):
@@ -87,7 +87,7 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
         }
         data.append(_scatter(Look.number(number)) | trace)
     layout = _layout() | {
-        "xaxis": {"title": {"text": "keep probability p"}},
+        "xaxis": {"title": {"text": "keep probability (keep_prob)"}},
         "yaxis": {"title": {"text": kind.title}},
     }
     return {"data": data, "layout": layout}

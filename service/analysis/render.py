@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from lrd_core.titles import spell
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import flatten, spell, varying
+from service.analysis.configurations import flatten, varying
 from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
 from service.analysis.expected import ExpectedRow
 from service.analysis.tables import Cell, Table

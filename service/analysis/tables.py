@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrd_core.spec import ExpectedSpec, TableSpec
+from lrd_core.titles import ABSENT, ARM, path_title
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import (
-    ABSENT,
-    ARM,
-    Flat,
-    identity,
-    path_title,
-    scope,
-    under,
-    varying,
-)
+from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
@@ -114,7 +106,7 @@ def build_table(
     kind, asked = Metric(metric), layout or TableSpec()
     arms = [summary.arm for summary in summaries]
     flats = flatten_arms(arms, asked)
-    chosen = lay_out(flats, asked, baseline)
+    chosen = lay_out(flats, asked, baseline, labelled=any(arm.given for arm in arms))
     rows = axis(arms, flats, chosen.rows, headed=True)
     columns = axis(arms, flats, chosen.columns, headed=False)
     places = [(_at(flat, chosen.rows), _at(flat, chosen.columns)) for flat in flats]

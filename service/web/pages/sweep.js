@@ -145,7 +145,7 @@ function figuresOf({ sweep, table }) {
   const surface = sweep.spec.base?.dataset === "surface";
   return [
     { name: "learning-curves", title: "Learning curves" },
-    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability p" },
+    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability" },
     cells.some((cell) => cell.comparison) && { name: "forest", title: "Against the baseline" },
   ].filter(Boolean);
 }
@@ -199,7 +199,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
   const shown = (found) => (typeof found === "number" ? inUnit(found, table) : value(found));
   const rows = items.map((trial) => row(String(trial.id),
     el("a", { href: `/trials/${trial.id}` }, String(trial.id)),
-    arms.get(trial.arm_id) ?? trial.label, String(trial.seed), badge(trial.state, trial.reason),
+    trial.label, String(trial.seed), badge(trial.state, trial.reason),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
   const state = query.get("state");

@@ -113,8 +113,8 @@ class TestMarkdown:
     def test_rows_and_columns_read_back(self):
         found, expected = markdown_tables(render.markdown(grid()))
         assert [text for text, _ in found[0]] == [
-            "dataset", "Adam, without LRD", "Adam, LRD (p = 0.5)", "SGDM, without LRD",
-            "SGDM, LRD (p = 0.5)",
+            "dataset", "Adam, without LRD", "Adam, LRD (keep_prob = 0.5)", "SGDM, without LRD",
+            "SGDM, LRD (keep_prob = 0.5)",
         ]  # fmt: skip
         assert [text for text, _ in found[1]] == [
             "digits", "50.00 ± 0.00 (9)", "94.00 ± 2.74 (9)†", "85.00 ± 7.07 (2)",
@@ -207,7 +207,7 @@ class TestLatex:
         assert source.startswith("% sweep: demo\n% code: 1a2b\n")
         heads, columns, first, second = latex.cells(source)
         assert heads == ["", "Adam", "SGDM"]
-        assert columns == ["dataset", *["without LRD", "LRD (p = 0.5)"] * 2]
+        assert columns == ["dataset", *["without LRD", "LRD (keep_prob = 0.5)"] * 2]
         assert first[:3] == ["digits", "50.00 ±0.00 (9)", "94.00 ±2.74^† (9)"]
         assert second[-2:] == ["running (0/1)", "90.00 (1/2)"]
         assert r"$\mathbf{94.00} \pm 2.74^{\dagger}$ {\footnotesize (9)}" in source
