@@ -4,8 +4,9 @@ Colours are those of Okabe and Ito, told apart with every kind of colour vision;
 (without LRD) and the markers remain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
@@ -76,6 +77,14 @@ def lines_over_keep_prob(
         for name, members in zip(names, groups, strict=True)
     }
     return {name: points for name, points in lines.items() if points}
+
+
+def set_apart(lines: Mapping[str, Sequence[tuple[float, ArmSummary]]]) -> list[float]:
+    """How far each line is moved along keep_prob, so that no bar hides another."""
+    places = sorted({keep_prob for points in lines.values() for keep_prob, _ in points})
+    gap = min((b - a for a, b in pairwise(places)), default=0.1)
+    step = min(0.01, 0.4 * gap / max(1, len(lines) - 1))
+    return [step * (number - (len(lines) - 1) / 2) for number in range(len(lines))]
 
 
 def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:

@@ -164,7 +164,8 @@ function figures(found) {
         choice("Over", [["epoch", "epochs"], ["seconds", "time"]], query.get("by", "epoch"), (by) => query.set({ by })),
         choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
       nothing ? el("p", { class: "quiet" }, "No epoch reported yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
-      name === "learning-curves" && plot && !nothing && legend(plot, found));
+      name === "learning-curves" && plot && !nothing && legend(plot, found),
+      plot && !nothing && caption(plot));
   });
 }
 
@@ -177,19 +178,19 @@ function legend(plot, { table }) {
     if (!off.delete(arm)) off.add(arm);
     query.set({ off: [...off].join(",") });
   };
-  const thinned = plot.layout.meta;
-  return [
-    el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
+  return el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
       arms.map((trace) => el("label", { "data-key": trace.legendgroup },
         el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
         el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
         labels.get(Number(trace.legendgroup)) ?? trace.legendgroup)),
       arms.length > 3 && el("span", { class: "buttons" },
         el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
-        el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None"))),
-    el("p", { class: "quiet" }, "The mean over the seeds, ± 1 standard deviation; dashed without LRD.",
-      thinned && ` Drawn: ${count(thinned.points)} of ${count(thinned.of)} points a curve; the CSV has them all.`),
-  ];
+        el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
+}
+
+function caption({ layout: { meta } }) {
+  const thinned = meta.of && ` Drawn: ${count(meta.points)} of ${count(meta.of)} points a curve; the CSV has them all.`;
+  return el("p", { class: "quiet caption" }, meta.caption, thinned);
 }
 
 // --- trials, downloads, events -----------------------------------------------------------------
