@@ -152,7 +152,7 @@ function figuresOf({ sweep, table }) {
 
 const cellsOf = (table) => table.rows.flatMap((line) => line.cells).filter(Boolean);
 
-const forestHeight = (table) => 110 + 26 * cellsOf(table).filter((cell) => cell.comparison).length;
+const forestHeight = (table) => 110 + (innerWidth < NARROW ? 50 : 26) * cellsOf(table).filter((cell) => cell.comparison).length;
 
 function figures(found) {
   return figuresOf(found).map(({ name, title }) => {
