@@ -11,6 +11,7 @@ import typer
 from lrd_core import configuration, titles
 from lrd_core.configuration import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
 from service import cli
+from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
 from service.store.tokens import Role
@@ -33,6 +34,10 @@ def test_the_page_knows_the_states() -> None:
     styles = (WEB / "page.css").read_text()
     for state in {*TrialState, *SweepState}:
         assert f".{state}" in styles, state
+
+
+def test_the_page_knows_what_is_shown_in_percent() -> None:
+    assert tuple(script("format.js", "SHARES")) == metrics._SHARES
 
 
 def test_the_end_of_a_trial_is_where_only_a_user_leads_on() -> None:
