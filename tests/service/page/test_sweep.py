@@ -97,6 +97,26 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
 
 
+def test_a_sweep_that_failed_says_why_once_and_shows_no_empty_figure(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `No epoch reported yet` for ever, an axis from −1 to 6 without a point."""
+    document = small_sweep(seeds=3)
+    document["base"]["epochs"] = 1  # so that none is reported by the trials that fail
+    page.goto(f"{url}/sweeps/{seed(database, document, states=('failed',))}")
+    why = page.get_by_role("region", name="Why trials failed")
+    expect(why).to_contain_text("6 trials failed:")
+    expect(why.get_by_role("listitem")).to_have_count(1)
+    expect(why).to_contain_text("6 × error: RuntimeError: made up")
+    expect(page.locator(".downloads a").last).to_be_visible()
+    expect(page.locator("#trials tbody tr")).to_have_count(6)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".figure")).to_have_count(0)
+    expect(page.get_by_text("No epoch reported yet")).to_have_count(0)
+    why.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("seed 0")
+
+
 def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:
     document = small_sweep(seeds=1)
     document["base"]["epochs"] = 500
