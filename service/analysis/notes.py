@@ -23,6 +23,14 @@ def notes_on(
     yield from _about_the_lonely(summaries, comparisons)
 
 
+def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What the researcher should know before more is spent, and no reader of the paper."""
+    pairs = max((comparison.n for comparison in comparisons), default=0)
+    prospect = plan(pairs, len(comparisons))
+    if pairs and not prospect.can_reject:
+        yield prospect.sentence
+
+
 # --- inside ---------------------------------------------------------------------------------------
 
 
@@ -59,16 +67,16 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     )
     family = len(comparisons)
     over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
-    yield (f"† p < {ALPHA:g} against the baseline: {exact} two-sided paired sign-flip test{over}.")
+    test = f"{exact} two-sided paired sign-flip test{over}"
+    if any(comparison.significant for comparison in comparisons):
+        yield f"† p < {ALPHA:g} against the baseline: {test}."
+    elif any(comparison.p_holm is not None for comparison in comparisons):
+        yield f"No difference from the baseline is marked at p < {ALPHA:g}: {test}."
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (
                 f"{comparison.arm}: p < {ALPHA:g} among the seeds that did not diverge; not marked."
             )
-    pairs = max(comparison.n for comparison in comparisons)
-    prospect = plan(pairs, family)
-    if pairs and not prospect.can_reject:
-        yield prospect.sentence
 
 
 def _about_the_lonely(

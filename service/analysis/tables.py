@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrd_core.spec import ExpectedSpec, TableSpec
-from lrd_core.titles import ABSENT, ARM, path_title
+from lrd_core.titles import ABSENT, ARM, path_title, value_titles
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import Flat, identity, scope, under, varying
+from service.analysis.configurations import Flat, flatten, identity, scope, under, varying
 from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
 from service.analysis.metrics import Metric, NumberFormat
-from service.analysis.notes import notes_on
+from service.analysis.notes import advice_on, notes_on
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     """What ± is, which cells are partial and why, which test the dagger stands for."""
+    advice: tuple[str, ...]
+    """What more seeds could show: for the researcher, not for the paper."""
     expected: tuple[ExpectedRow, ...]
     source: str
     """Where the expected values are published."""
@@ -75,10 +77,22 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """`test accuracy (%), last epoch: mean ± standard deviation (n) over seeds`."""
+        """`test accuracy (%), last epoch: mean ± standard deviation (n) over seeds; FCNet on digits`."""
         places = {"last": "last epoch", "best": "best epoch"}
         place = places.get(self.at, self.at.replace(":", " "))
-        return f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
+        return f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds{self._of}"
+
+    @property
+    def _of(self) -> str:
+        """The model and the data set; without what differs from arm to arm, and so is in a title."""
+        flats = [flatten(summary.arm.config) for summary in self.summaries]
+        model, dataset = (
+            value_titles(path, list(found))[0] if len(found) == 1 else None
+            for path in ("model", "dataset")
+            if (found := {flat.get(path, ABSENT) for flat in flats}) is not None
+        )
+        said = " on ".join(part for part in (model, dataset) if part)
+        return f"; {said}" if said else ""
 
 
 def build_table(
@@ -129,6 +143,7 @@ def build_table(
             for row, titles in zip(rows.places, rows.titles, strict=True)
         ),
         notes=tuple(notes_on(summaries, comparisons, bold=chosen.pair if best else None)),
+        advice=tuple(advice_on(comparisons)),
         expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),
         source=wanted.source if wanted else "",
         summaries=tuple(summaries),

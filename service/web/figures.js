@@ -76,12 +76,13 @@ function stack(layout, panels, height) {
 // A long title, and long names beside an axis, in lines.
 const folded = ({ title, ticktext }) => ({
   title: title && { ...title, text: fold(title.text, 28) },
-  ...(ticktext && { ticktext: ticktext.map((text) => fold(text, 20)) }),
+  ...(ticktext && { ticktext: ticktext.map((text) => fold(text, 24)) }),
 });
 
+// After a comma, where the parts between are short enough.
 function fold(text, most) {
   const lines = [""];
-  for (const word of text.split(" ")) {
+  for (const word of text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")))) {
     if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push(word);
     else lines.push([lines.pop(), word].filter(Boolean).join(" "));
   }

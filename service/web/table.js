@@ -18,7 +18,7 @@ export function results(table, chosen) {
     el("details", { class: "notes" },
       el("summary", {}, "How to read it"),
       el("ul", {},
-        el("li", {}, "Hatched: not all planned seeds are in. Bold: the better of its pair. †: p (Holm) < 0.05."),
+        table.rows.some((row) => row.cells.some((shown) => shown && shown.n !== shown.planned)) && el("li", {}, "Hatched: not all planned seeds are in."),
         table.notes.map((note) => el("li", {}, note)),
         table.source && el("li", {}, `Published values: ${table.source}.`),
         lost.map((each) => el("li", {}, `Published for ${each.label}: ${each.shown[0]}; ${each.verdict}.`)))),
