@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -285,6 +285,9 @@ class Workers:
             self._told.append(due)
             self._due.append((due + self.period, key))
         return found
+
+    def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
+        """There are none."""
 
     def stop(self, trial_id: int, attempt: int) -> None:
         """Never asked."""

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: errors.md, api.md, cli.md, settings.md.
+"""Writes the pages that are made from the code: errors.md, api.md, cli.md, settings.md, spec.md.
 
 `--check` writes nothing, and says which pages are not as the code is.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from spec_page import spec  # beside this file
 
 from lrd_core.errors import LRDError, TrialError
 from service import cli, problems
@@ -147,7 +148,13 @@ def _command(name: str, command: Any) -> list[str]:
     return parts
 
 
-PAGES = {"errors.md": errors, "api.md": api, "cli.md": commands, "settings.md": settings}
+PAGES = {
+    "errors.md": errors,
+    "api.md": api,
+    "cli.md": commands,
+    "settings.md": settings,
+    "spec.md": spec,
+}
 
 
 def main() -> int:

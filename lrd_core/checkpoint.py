@@ -2,23 +2,24 @@
 
 A checkpoint is written whole (`trial_folder.py`). Its SHA-256 travels with the epoch report; only a
 file with the expected sum is loaded, and only as tensors and plain data, never as code.
+
+Who writes checkpoints does not know which are recorded, and a trial goes on from recorded ones
+alone: so it deletes none, but those of earlier attempts that never were. Who records them deletes.
 """
 
 import contextlib
 import hashlib
 import io
 import pickle
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lrd_core.errors import CheckpointError
-from lrd_core.trial_folder import TrialFolder
-
-KEPT = 2
-"""Newest checkpoints of a trial that stay: the last one, and one to fall back on."""
+from lrd_core.trial_folder import KEPT, UNRECORDED, TrialFolder
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Checkpoint:
     sha256: str
 
 
-def save(folder: TrialFolder, epoch: int, state: dict[str, Any]) -> Checkpoint:
-    """Write `state` durably into `folder`, then drop all but the newest two.
+def save(folder: TrialFolder, epoch: int, state: dict[str, Any], attempt: int = 1) -> Checkpoint:
+    """Write `state` durably into `folder`, in the name of an attempt.
 
     Raises:
         OSError: the disk is full or broken; older checkpoints are untouched.
@@ -40,12 +41,28 @@ def save(folder: TrialFolder, epoch: int, state: dict[str, Any]) -> Checkpoint:
     torch.save(state, buffer)
     content = buffer.getbuffer()
     sha256 = hashlib.sha256(content).hexdigest()
-    checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-{sha256[:16]}.pt", sha256)
+    checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-attempt-{attempt}-{sha256[:16]}.pt", sha256)
     folder.write(checkpoint.name, content)
-    saved = [name for name in folder.names() if name.startswith("epoch-")]
-    for name in saved[:-KEPT]:
-        folder.delete(name)
     return checkpoint
+
+
+def is_recorded(folder: TrialFolder, written: Collection[str]) -> bool:
+    """Whether the newest of the `written` are recorded, but for a few: else the older ones would
+    not be gone."""
+    return len(written) < KEPT + UNRECORDED or (
+        len(set(written).intersection(folder.names())) < KEPT + UNRECORDED
+    )
+
+
+def drop_unrecorded(folder: TrialFolder, recorded: Collection[str], attempt: int) -> None:
+    """Delete what attempts before this one wrote and nobody recorded in time; nobody ever will.
+
+    Not what later ones wrote: this one may have hung, and been given up, before it came to this.
+    """
+    for name in folder.names():
+        of = re.fullmatch(r"epoch-\d+-(?:attempt-(\d+)-)?\w+\.pt", name)
+        if of is not None and int(of[1] or 0) < attempt and name not in recorded:
+            folder.delete(name)
 
 
 def load(

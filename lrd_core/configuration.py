@@ -16,12 +16,27 @@ from pydantic import (
 )
 
 from lrd_core import plugins
+from lrd_core.choices import (
+    MODELS,
+    MODELS_FOR,
+    PRETRAINED,
+    TASK_OF,
+    WITH_DROPOUT,
+    known_dataset,
+    known_model,
+    known_task,
+)
 
 
 class Spec(BaseModel):
-    """Frozen data; unknown fields, strings for numbers, NaN and infinities are refused."""
+    """Frozen data; unknown fields, strings for numbers, NaN and infinities are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The docstrings of the fields are their descriptions in `/docs` and in docs/spec.md.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def _printable(text: str) -> str:
@@ -36,14 +51,19 @@ Text = Annotated[str, AfterValidator(_printable)]
 # The default learning rates of the paper's five are those it tuned (section 4.1).
 
 Share = Annotated[float, Field(ge=0, le=1)]
-LearningRate = Annotated[float, Field(gt=0, le=1e6)]
+LearningRate = Annotated[float, Field(gt=0, le=1e6, description="Learning rate.")]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Momentum = Annotated[Decay, Field(description="Decay of the momentum buffer, a step; 0 for none.")]
+Epsilon = Annotated[float, Field(gt=0, description="Added to the denominator.")]
 
 
 class _Optimizer(Spec):
     keep_prob: Share = 1.0
-    """The paper's p: the probability that an element's learning rate is kept (eq. 2)."""
+    """The paper's p: the probability that an element's learning rate is kept (eq. 2). 1 is the
+    plain optimizer; with 0 no weight moves."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Times the weight, added to the gradient; in `adamw` taken off the weight instead. It is
+    masked with the step."""
 
 
 class SGDM(_Optimizer):
@@ -51,8 +71,9 @@ class SGDM(_Optimizer):
 
     name: Literal["sgdm"]
     lr: LearningRate = 0.1
-    momentum: Decay = 0.9
+    momentum: Momentum = 0.9
     nesterov: bool = False
+    """Nesterov's form of momentum; needs a momentum above 0."""
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -67,15 +88,18 @@ class RMSprop(_Optimizer):
     name: Literal["rmsprop"]
     lr: LearningRate = 0.001
     alpha: Decay = 0.99
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    momentum: Decay = 0.0
+    """Decay of the mean of squared gradients, a step."""
+    eps: Epsilon = 1e-8
+    momentum: Momentum = 0.0
 
 
 class _AdamLike(_Optimizer):
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
+    """Decay of the first moment, a step."""
     beta2: Decay = 0.999
-    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Decay of the second moment, a step."""
+    eps: Epsilon = 1e-8
 
 
 class Adam(_AdamLike):
@@ -113,6 +137,7 @@ class PluginOptimizer(_Optimizer):
     """An optimizer of another package, by its name among the entry points `lrd.optimizers`."""
 
     name: Text
+    """That of its entry point."""
     lr: LearningRate
     options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
     """Its further arguments, e.g. `{rho: 0.9}`."""
@@ -153,25 +178,32 @@ OptimizerSpec = Annotated[
 
 
 class SD(Spec):
-    """Standard dropout: hidden units are kept with `keep_prob` (section 4.5)."""
+    """Standard dropout: while training, hidden units are kept with `keep_prob` and scaled by
+    1/keep_prob (section 4.5)."""
 
     kind: Literal["SD"]
     keep_prob: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Probability that a hidden unit is kept: the paper's p_sd."""
 
 
 class NL(Spec):
-    """Noisy labels: with `prob` a label is replaced by another one drawn uniformly."""
+    """Noisy label: with `prob` a training label is replaced by another one drawn uniformly, once
+    for the whole trial (section 4.5). Of a classification only."""
 
     kind: Literal["NL"]
     prob: Share = 0.05
+    """Probability that a label is replaced."""
 
 
 class NG(Spec):
-    """Noisy gradient: N(0, eta / (1 + t)^gamma) is added to every element at step t."""
+    """Noisy gradient (section 4.5): N(0, eta / (1 + t)^gamma) is added to every element at step
+    t = 1, 2, …"""
 
     kind: Literal["NG"]
     eta: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    """Variance of the noise before it decays."""
     gamma: Annotated[float, Field(ge=0, le=100)] = 0.55
+    """How fast the variance decays with the steps; 0 for not at all."""
 
 
 class DG(Spec):
@@ -179,6 +211,7 @@ class DG(Spec):
 
     kind: Literal["DG"]
     keep_prob: Share = 0.5
+    """Probability that an element of the gradient is kept; else it is 0 for this step."""
 
 
 def _spell_out_kind(value: Any) -> Any:
@@ -200,60 +233,7 @@ def _each_kind_once(regularizers: list[Any]) -> list[Any]:
     return sorted(regularizers, key=lambda regularizer: str(regularizer.kind))
 
 
-# --- data sets, models and tasks ------------------------------------------------------------------
-
-TASK_OF: dict[str, str] = {
-    "digits": "classification",
-    "mnist": "classification",
-    "cifar10": "classification",
-    "cifar10_holdout": "classification",
-    "cifar100": "classification",
-    "voc_segmentation": "segmentation",
-    "voc_detection": "detection",
-    "surface": "descent",
-}
-"""The data sets of this package, and the task that each poses."""
-
-MODELS_FOR: dict[str, tuple[str, ...]] = {
-    "digits": ("fcnet",),
-    "mnist": ("fcnet",),
-    "cifar10": ("resnet34", "densenet121", "fcnet"),
-    "cifar10_holdout": ("resnet34", "densenet121", "fcnet"),
-    "cifar100": ("densenet121", "resnet34", "fcnet"),
-    "voc_segmentation": ("pspnet",),
-    "voc_detection": ("ssd300",),
-    "surface": ("point",),
-}
-"""The models of this package, by the data sets that they fit."""
-
-MODELS = frozenset(model for fitting in MODELS_FOR.values() for model in fitting)
-
-WITH_DROPOUT = ("fcnet", "resnet34", "densenet121")
-"""The models that have places for standard dropout (SD). The paper drops units of no other."""
-
-PRETRAINED = ("pspnet", "ssd300")
-"""The models whose backbones can begin with ImageNet weights."""
-
-
-def _dataset(name: str) -> str:
-    return _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
-
-
-def _model(name: str) -> str:
-    return _known("model", name, sorted(MODELS))
-
-
-def _task(name: str) -> str:
-    return _known("task", name, sorted(set(TASK_OF.values())), "lrd.tasks")
-
-
-def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:
-    if name not in built_in and name not in (others := plugins.names(group)):
-        raise ValueError(
-            f"unknown {what} {name!r}; one of {', '.join([*built_in, *others])}, "
-            f"or an entry point of {group} that a package adds"
-        )
-    return name
+# --- the data -------------------------------------------------------------------------------------
 
 
 def _absent(value: Any) -> bool:
@@ -261,14 +241,17 @@ def _absent(value: Any) -> bool:
 
 
 class Data(Spec):
-    """What is asked of a data set beside its name; what is left out does not show."""
+    """What is asked of a data set beside its name."""
 
+    # What is left out does not show in a configuration, nor in its hash.
     surface: Annotated[Literal["toy", "saddle"] | None, Field(exclude_if=_absent)] = None
-    """Of `surface`: the toy function of eq. 3 (Figure 4), or the saddle of Figure 1."""
+    """Of the data set `surface`, which needs it: the toy function of eq. 3 (Figure 4), or the
+    saddle of Figure 1."""
     max_examples: Annotated[
         Annotated[int, Field(ge=1, le=100_000_000)] | None, Field(exclude_if=_absent)
     ] = None
-    """Only the first so many examples of each part are used: for trying out, on a CPU."""
+    """Only the first so many examples of each part are used: for trying out, on a CPU. Not of
+    `surface`."""
     crop_size: Annotated[
         Annotated[int, Field(ge=33, le=1025)] | None, Field(exclude_if=_absent)
     ] = None
@@ -287,8 +270,11 @@ class Schedule(Spec):
     nothing over the trial as (1 − epochs done / epochs)^power."""
 
     milestones: Annotated[list[Annotated[int, Field(ge=1)]], Field(max_length=100)] = []
+    """Numbers of epochs, rising; without any, and without `power`, the learning rate stays."""
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The factor at each milestone."""
     power: Annotated[Annotated[float, Field(gt=0, le=10)] | None, Field(exclude_if=_absent)] = None
+    """The exponent of the fall to nothing; not together with milestones."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Self:
@@ -302,23 +288,31 @@ class Schedule(Spec):
 class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
-    dataset: Annotated[Text, AfterValidator(_dataset), Field(examples=sorted(TASK_OF))]
-    """One of `TASK_OF`, or an entry point of `lrd.datasets`."""
+    dataset: Annotated[Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF))]
+    """One of this package's, or an entry point of `lrd.datasets`."""
     data: Annotated[Data, Field(validate_default=True, exclude_if=lambda data: data == Data())] = (
         Data()
     )
-    task: Annotated[Annotated[Text, AfterValidator(_task)] | None, Field(exclude_if=_absent)] = None
-    """What is learned; left out, what the data set poses. May be an entry point of `lrd.tasks`."""
-    model: Annotated[Text, AfterValidator(_model), Field(examples=["fcnet", "resnet34"])]
-    """One of `MODELS_FOR`, or an entry point of `lrd.models`."""
+    """What is asked of the data set beside its name."""
+    task: Annotated[
+        Annotated[Text, AfterValidator(known_task)] | None, Field(exclude_if=_absent)
+    ] = None
+    """What is learned. May be an entry point of `lrd.tasks`."""
+    model: Annotated[Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"])]
+    """One that fits the data set, or an entry point of `lrd.models`."""
     pretrained: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
     """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""
     optimizer: OptimizerSpec
+    """By its `name`; with `keep_prob` below 1 it has learning-rate dropout."""
     regularizers: Annotated[list[RegularizerSpec], AfterValidator(_each_kind_once)] = []
+    """What the paper compares with: each kind at most once, also beside learning-rate dropout."""
     schedule: Schedule = Schedule()
+    """How the learning rate changes; left out, it stays."""
     epochs: Annotated[int, Field(ge=1, le=100_000)]
+    """Passes over the training data; of a descent, 100 steps each."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
-    """Examples a step; a descent takes all of its starting points in each."""
+    """Examples a step, at least 2 for `pspnet`; a descent takes all of its starting points in
+    each."""
 
     @property
     def task_name(self) -> str:

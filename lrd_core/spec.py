@@ -8,7 +8,7 @@ checked without torch is checked here, and every fault names its place by JSON p
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -42,13 +42,14 @@ class Resources(Spec):
     """What a trial occupies while it runs, and of which nodes."""
 
     num_cpus: Annotated[float, Field(gt=0, le=1024)] = 1
+    """CPUs; a trial has as many of torch's threads, at least one."""
     num_gpus: (
         Literal["auto", "shared"]
         | Annotated[float, Field(ge=0, le=64), AfterValidator(_whole_above_one)]
     ) = "auto"
-    """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed.
-    `shared`: as `auto` until the sweep's first trials have measured what memory they use, then the
-    part of a GPU that they need."""
+    """`auto`: one GPU where the cluster has any, else none. A share such as 0.25 is allowed; above
+    1 it is a whole number. `shared`: as `auto` until the sweep's first trials have measured what
+    memory they use, then the part of a GPU that they need."""
     memory_gib: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Of the node's own memory, in GiB; so much is counted, and none is kept from using more."""
     accelerator_type: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
@@ -56,24 +57,33 @@ class Resources(Spec):
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=20)] | None = None
     """Only nodes with all of these Ray labels, e.g. `{zone: a}`."""
     timeout_seconds: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    """An attempt that runs longer is stopped, and the trial fails with the reason `timeout`."""
+    """An attempt that runs longer, in seconds, is stopped, and the trial fails with the reason
+    `timeout`."""
 
 
 class Execution(Spec):
     """How a trial is computed; recorded with it, but no part of an arm."""
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of the network's arithmetic; `tf32` and `bf16` change the numbers."""
     channels_last: Literal["auto", "on", "off"] = "auto"
+    """Whether images lie channels-last in memory, for the convolutions of classification and
+    segmentation; `auto` is `on`."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Whether learning-rate dropout has kernels: `auto`, on a CPU and in a GPU's long trials."""
+    """Whether learning-rate dropout runs in compiled kernels: `auto`, on a CPU and in a GPU's long
+    trials."""
 
 
 class TrialSpec(Config):
     """A configuration with its seed: the same spec and code give the same numbers."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    """Of initial weights, batches, augmentation, label noise and masks, each in a stream of its
+    own."""
     execution: Execution = Execution()
+    """How it is computed."""
     resources: Resources = Resources()
+    """What it occupies."""
 
     @classmethod
     def parse(cls, document: Any) -> Self:
@@ -90,14 +100,16 @@ class TrialSpec(Config):
 
 
 Overrides = Annotated[dict[Text, Any], Field(max_length=50)]
-"""Dotted path in a configuration -> value."""
+"""Dotted paths in a configuration, and what is set there."""
 
 
 class ArmSpec(Spec):
     """An explicit override of the base, with a label."""
 
     label: Annotated[Text, Field(min_length=1, max_length=200)]
+    """What the arm is called in tables and figures."""
     set: Overrides = {}
+    """Dotted paths in the base, and what is set there."""
 
 
 Path = Annotated[Text, Field(min_length=1, max_length=200)]
@@ -111,19 +123,23 @@ class TableSpec(Spec):
     rows: Path | None = None
     """A dotted path, or `arm` for the labels."""
     columns: Path | None = None
+    """Likewise."""
     pair: Path | None = None
     """The path whose values stand side by side, e.g. without and with LRD."""
     metric: MetricName | None = None
+    """What the table shows, e.g. `test_loss`; left out, the accuracy of a classification,
+    `mean_iou`, `val_loss` of a detection, `reached_share` of a descent."""
     at: Annotated[str, Field(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$")] = "last"
-    """The epoch at which a trial's metric is read."""
+    """The epoch at which a trial's metric is read: `last`, `best` or `epoch:N`."""
 
 
 class ExpectedValue(Spec):
     """A published number and the arm that it is about."""
 
     where: Annotated[Overrides, Field(min_length=1)]
-    """Dotted path -> value; the one arm with all of these values is meant."""
+    """Dotted paths to values; the one arm with all of these values is meant."""
     value: float
+    """What is published, in the `unit` of the section."""
     metric: MetricName | None = None
     """Which metric it is; left out, the section's."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
@@ -135,11 +151,13 @@ class ExpectedSpec(Spec):
     """Numbers to hold the sweep's own against."""
 
     metric: MetricName = "test_accuracy"
+    """Which of the trials' metrics the numbers are about."""
     source: Annotated[Text, Field(min_length=1, max_length=500)]
     """Where they are published, e.g. `Table 2, arXiv:1912.00144`."""
     unit: Literal["metric", "percent"] = "metric"
     """`metric`: as the trials report it (accuracies are shares); `percent`: a share times 100."""
     values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
+    """The numbers, each with its arm."""
 
     def of(self, metric: str) -> Self | None:
         """The numbers of one metric; None if there is none."""
@@ -177,12 +195,14 @@ class SweepSpec(Spec):
     """A base configuration, a grid and/or arms, and seeds."""
 
     name: Annotated[Text, Field(min_length=1, max_length=200)]
+    """What the sweep is called; two may have one name."""
     base: Config
+    """The configuration that every arm starts from."""
     grid: Annotated[
         dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
         Field(max_length=20),
     ] = {}
-    """Dotted path to its values; the product of all paths is run."""
+    """Dotted paths, each to a list of values; the product of all paths is run."""
     arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
     """Explicit overrides; multiplied with the grid."""
     seeds: Seeds = [0]
@@ -190,15 +210,18 @@ class SweepSpec(Spec):
     baseline: Overrides = {}
     """The overrides that mark an arm as the one that comparisons subtract."""
     resources: Resources = Resources()
+    """What each trial occupies."""
     execution: Execution = Execution()
+    """How each trial is computed."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Sweeps of higher priority are served first; those of equal priority share."""
     max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """So many trials run at once at most; None for as many as fit."""
+    """So many trials run at once at most; left out, as many as fit."""
     reuse: bool = False
     """Take the results of trials that have succeeded elsewhere with the same configuration, seed,
     execution and code, instead of running them again; each is marked so."""
     table: TableSpec = TableSpec()
+    """How the table is laid out."""
     expected: ExpectedSpec | None = None
     """What a paper says; the table shows it beside the sweep's own numbers."""
 
@@ -228,11 +251,14 @@ class Extension(Spec):
     """What a sweep gets more of: seeds, values of its grid's axes, explicit arms."""
 
     seeds: Seeds = []
+    """A count n (seeds 0 … n − 1) or a list."""
     grid: Annotated[
         dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
         Field(max_length=20),
     ] = {}
+    """Paths of the sweep's own grid, each to a list of further values."""
     arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
+    """Further explicit arms."""
 
     @classmethod
     def parse(cls, document: Any) -> Self:
@@ -315,7 +341,6 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
     faults: dict[Fault, None] = {}
     found: list[tuple[str, Config, dict[str, Any]]] = []
-    seen: dict[str, int] = {}
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
@@ -330,19 +355,18 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
                 place = combination.source_of(fault.path, key=unknown)
                 faults[Fault(place, fault.detail)] = None
         else:
-            written = config.model_dump(mode="json")
-            first = seen.setdefault(config_hash(written), len(found))
-            found.append((combination.label, config, written))
-            if first < len(found) - 1:
-                one, other = _names([found[-1], found[first]], sweep)
-                where = "/grid" if sweep.grid else "/arms"
-                faults[Fault(where, f"{one!r} and {other!r} are the same arm")] = None
+            found.append((combination.label, config, config.model_dump(mode="json")))
         if len(faults) >= MAX_FAULTS:
             break
-    arms = [
-        Arm(name, config, _is_baseline(config, sweep.baseline))
-        for name, (_, config, _) in zip(_names(found, sweep), found, strict=True)
-    ]
+    names = arm_names([label for label, *_ in found], [*sweep.grid], [each[-1] for each in found])
+    arms: list[Arm] = []
+    seen: dict[str, str] = {}
+    for name, (_, config, document) in zip(names, found, strict=True):
+        arms.append(Arm(name, config, _is_baseline(config, sweep.baseline)))
+        if (identity := config_hash(document)) in seen:
+            where = "/grid" if sweep.grid else "/arms"
+            faults[Fault(where, f"{name!r} and {seen[identity]!r} are the same arm")] = None
+        seen.setdefault(identity, name)
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         faults[Fault("/baseline", "no arm of this sweep has these values")] = None
     if faults:
@@ -353,10 +377,6 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 # --- inside ---------------------------------------------------------------------------------------
 
 S = TypeVar("S", bound=Spec)
-
-
-def _names(found: Sequence[tuple[str, Config, dict[str, Any]]], sweep: SweepSpec) -> list[str]:
-    return arm_names([label for label, *_ in found], [*sweep.grid], [each[-1] for each in found])
 
 
 def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:

@@ -1,9 +1,9 @@
 """A trial's folder, on storage that all nodes and the service share: a path, or any fsspec URL.
 
-    <trials>/<id>/epoch-000003-<sha256>.pt    checkpoints, the newest two
-                  attempt-1.log               what each attempt did, line by line
-                  paths.json                  of a descent: the ways it took, for a figure
-                  stop-1                      asks the attempt to save its state and stop
+    <trials>/<id>/epoch-000003-attempt-1-<sha256>.pt    checkpoints, the newest (`Retention`)
+                  attempt-1.log                         what each attempt did, line by line
+                  paths.json                            of a descent: its ways, for a figure
+                  stop-1                                asks the attempt to save, and stop
 
 Free of torch: the service reads logs. A file is there whole or not at all, a log but for its end.
 """
@@ -16,6 +16,10 @@ from typing import Any, Protocol
 
 from lrd_core.whole import write_whole
 
+KEPT = 2
+"""Newest recorded checkpoints of a trial that stay: the last one, and one to fall back on."""
+UNRECORDED = 2
+"""So many more may lie there: while nobody records them, a trial does not fill the storage."""
 PATHS = "paths.json"
 """`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
 UPLOAD_SECONDS = 2.0

@@ -110,7 +110,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, str | bytes]]:
     table = found.table()
     yield "table.md", render.markdown(table)
     yield "table.csv", render.csv(table)
-    yield "table.tex", render.latex(table, found.provenance)
+    yield "table.tex", render.latex(table, found.provenance, name=sweep.id)
     yield "table.json", _json(json_safe(render.to_json(table)))
     metric = spec.table.metric or found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))

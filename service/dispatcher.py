@@ -9,15 +9,17 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from service.executor import Executor, Key, Message
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
+from service.retention import Retention
 from service.store import claims, leases, memory, recording
 from service.store.claims import Assignment
 from service.store.recording import Recorded
@@ -25,10 +27,6 @@ from service.store.session import Database
 from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
-
-Message = tuple[Any, ...]
-Key = tuple[int, int]
-"""(trial, attempt)"""
 
 NODE_OOM = "node_oom"
 """The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
@@ -42,43 +40,6 @@ WATCH_SECONDS = 1.0
 """How often requests, stalled trials and shortages are looked for."""
 
 
-class Executor(Protocol):
-    """Runs trials somewhere and tells what they yield."""
-
-    def nodes(self) -> list[Mapping[str, Any]]:
-        """What each node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
-        `accelerator_type` and `labels`; what is left out it has not."""
-
-    def start(
-        self,
-        trial_id: int,
-        attempt: int,
-        spec: dict[str, Any],
-        checkpoints: list[tuple[int, str, str]],
-        place: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Start an attempt; what it yields comes from `poll`.
-
-        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`; None: what its
-        spec asks for, anywhere.
-        """
-
-    def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
-        """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
-
-    def stop(self, trial_id: int, attempt: int) -> None:
-        """Ask an attempt to save its state after the present epoch, and end."""
-
-    def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
-        """End an attempt now; its end comes as a message."""
-
-    def running(self) -> list[Key]:
-        """What has not ended."""
-
-    def close(self) -> None:
-        """Stop everything."""
-
-
 @dataclass
 class _Held:
     """A running attempt of this dispatcher."""
@@ -87,6 +48,10 @@ class _Held:
     started: float = field(default_factory=time.monotonic)
     asked_to_stop: bool = False
     cancelled_at: float | None = None
+    checkpoints: Retention = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Retention(name for _, name, _ in reversed(self.assignment.checkpoints))
 
 
 @dataclass
@@ -354,12 +319,26 @@ class Dispatcher:
             recording.touch(session, touched)
         self._count()
         self._heard.clear()
+        self._discard(epochs, outcomes)
         for key in ended:
             self._let_go(key)
         for key in stale - ended:
             log.warning("trial %d attempt %d is stale; stopping it", *key)
             self._let_go(key)
             self._executor.cancel(*key, force=True)
+
+    def _discard(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
+        """Now that it is committed: checkpoints that nothing will go on from."""
+        for said, outcome in zip(epochs, outcomes, strict=True):
+            held = self._held.get((said.trial_id, said.attempt))
+            if held is None or said.checkpoint is None:
+                continue
+            if outcome in (Recorded.stale, Recorded.gap):
+                continue  # what another dispatcher does with it is not known here
+            refused = outcome is Recorded.different
+            old = held.checkpoints.replaced(said.checkpoint[0], refused=refused)
+            if old:
+                self._executor.discard(said.trial_id, old)
 
     def _count(self) -> None:
         now = time.monotonic()

@@ -3,7 +3,7 @@
 It is held to the same contract as RayExecutor (`tests/contracts`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lrd_core.trial_folder import stop_name, trial_folder
@@ -54,6 +54,10 @@ class InlineExecutor:
                 del self._running[key]
             messages.append((*key, message))
         return messages
+
+    def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
+        for name in checkpoints:
+            trial_folder(self._trials, trial_id).delete(name)
 
     def stop(self, trial_id: int, attempt: int) -> None:
         trial_folder(self._trials, trial_id).write(stop_name(attempt), b"")

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from lrd_core import configuration, titles
-from lrd_core.configuration import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
+from lrd_core.choices import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
 from service import cli
 from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState

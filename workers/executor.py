@@ -6,7 +6,7 @@ out-of-memory never end. Tries are counted in the trials table.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -14,6 +14,7 @@ from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name, trial_folder
+from workers.discarding import Discarding
 from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class RayExecutor:
         `trials`: path or fsspec URL of the trials' folders, shared by all nodes.
         """
         self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
+        self._discarding = Discarding(trials)
         self._streams: dict[Any, Key] = {}
         self._cancelled: set[Key] = set()
         """Asked to end; under load Ray may tell of that as of a loss."""
@@ -114,6 +116,10 @@ class RayExecutor:
             reason = "user" if cancelled else "lost"
             return "ended", reason, str(error).splitlines()[0], None
 
+    def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
+        """Delete these checkpoints of a trial: soon, and again for as long as that fails."""
+        self._discarding.add(trial_id, checkpoints)
+
     def stop(self, trial_id: int, attempt: int) -> None:
         """Ask an attempt to save its state after the present epoch, and end."""
         trial_folder(self._trials, trial_id).write(stop_name(attempt), b"")
@@ -131,6 +137,7 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop everything and leave the cluster."""
+        self._discarding.close()
         ray.shutdown()
 
 

@@ -45,7 +45,8 @@ def run_trial(
         trial_id: whose folder it is.
         attempt: which try this is; names its log and the file that asks it to stop.
         checkpoints: (epoch, name, sha256) of those that are recorded.
-        checkpoint_seconds: a checkpoint is written when the last is at least this old.
+        checkpoint_seconds: a checkpoint is written when the last is at least this old, and those
+            before it are recorded, but for two.
     """
     import torch
 
@@ -72,7 +73,9 @@ def run_trial(
         form = state.optimizer_form
         yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
-        newest = checkpoint.load_newest(folder, known, device)
+        checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
+        # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
+        newest = checkpoint.load_newest(folder, known)
         if newest is not None:
             state.load_state_dict(newest[1])
             log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
@@ -80,12 +83,15 @@ def run_trial(
         elif known:
             log.write("no recorded checkpoint is whole any more: from the start again")
         saved_at = time.monotonic()
+        names: list[str] = []
         for report in train(spec, state):
             saved = None
             stop = folder.exists(stop_name(attempt))
-            if stop or time.monotonic() - saved_at >= checkpoint_seconds:
-                written = checkpoint.save(folder, state.epoch, state.state_dict())
+            due = time.monotonic() - saved_at >= checkpoint_seconds
+            if stop or (due and checkpoint.is_recorded(folder, names)):
+                written = checkpoint.save(folder, state.epoch, state.state_dict(), attempt)
                 saved, saved_at = (written.name, written.sha256), time.monotonic()
+                names.append(written.name)
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
             if not memory.told:

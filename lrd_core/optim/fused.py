@@ -36,6 +36,8 @@ class FusedOptimizer(Optimizer):
     """Their names in torch's state."""
     unknown: ClassVar[tuple[str, ...]] = ()
     """Options that the kernel does not know."""
+    always: ClassVar[tuple[str, ...]] = ()
+    """Options without which it would be another algorithm."""
 
     def __init__(
         self, params: Any, *, keep_prob: float = 0.5, seed: int = 0, **options: Any
@@ -43,9 +45,7 @@ class FusedOptimizer(Optimizer):
         Draw.of(seed, 1, keep_prob)  # refuses what is no probability
         super().__init__(params, **options)
         self.defaults |= {"keep_prob": keep_prob, "lrd_seed": seed, "lrd_step": 0}
-        for group in self.param_groups:
-            for name in ("keep_prob", "lrd_seed", "lrd_step"):
-                group.setdefault(name, self.defaults[name])
+        self._complete_groups()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; the new parameters' positions come after all others'."""
@@ -54,6 +54,22 @@ class FusedOptimizer(Optimizer):
         if fault is not None:
             self.param_groups.pop()
             raise ValueError(f"the fused form of learning-rate dropout {fault}")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, of a state of any form; of a plain optimizer, too: its masks begin then.
+
+        Raises:
+            ValueError: an option in it is none that the kernel knows; nothing has changed then.
+        """
+        for group in state_dict["param_groups"]:
+            fault = self._strange_option(group)
+            if fault is not None:
+                raise ValueError(f"the fused form of learning-rate dropout {fault}")
+        super().load_state_dict(state_dict)
+        self._complete_groups()
+        for state in self.state.values():  # torch's fused forms count on the device: to read waits
+            if "step" in state:
+                state["step"] = state["step"].cpu()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -85,8 +101,26 @@ class FusedOptimizer(Optimizer):
             group["lrd_step"] += 1
         return loss
 
+    def _complete_groups(self) -> None:
+        for group in self.param_groups:
+            for name in ("keep_prob", "lrd_seed", "lrd_step"):
+                group.setdefault(name, self.defaults[name])
+
+    def _strange_option(self, group: dict[str, Any]) -> str | None:
+        for name in ("maximize", "capturable", "differentiable", *self.unknown):
+            if group.get(name):
+                return f"does not know {name}"
+        for name in self.always:
+            if not group.get(name):
+                return f"always has {name}"
+        return None
+
     def _fault(self, group: dict[str, Any]) -> str | None:
-        for name in ("maximize", "capturable", "differentiable", "foreach", "fused", *self.unknown):
+        strange = self._strange_option(group)
+        if strange is not None:
+            return strange
+        # Torch's own forms of the same algorithm; in a state that is loaded they are no matter.
+        for name in ("foreach", "fused"):
             if group.get(name):
                 return f"does not know {name}"
         for parameter in group["params"]:
@@ -167,6 +201,7 @@ class FusedAMSGrad(_AdamLike, torch.optim.Adam):
 
     rule = "amsgrad"
     moments = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    always = ("amsgrad",)
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(params, amsgrad=True, **options)

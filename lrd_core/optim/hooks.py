@@ -37,7 +37,8 @@ def learning_rate_dropout(
 
     Args:
         optimizer: any torch optimizer but LBFGS, which takes many steps in one and judges each by
-            the loss at the point it asked for.
+            the loss at the point it asked for. Weights that an optimizer keeps in its state, such
+            as ASGD's average, are of the steps before they are masked.
         keep_prob: 0 (frozen, the moments still move) to 1 (bit-equal to the plain optimizer).
         seed: of the masks; any integer. Optimizers with one seed draw the same masks.
         compile: make and lay on the masks by a kernel: the same bits, sooner, but the first step
@@ -139,8 +140,9 @@ class _Hooks:
         for group, draw in zip(optimizer.param_groups, draws, strict=True):
             new_and_old: list[Placed] = []
             for parameter in group["params"]:
-                # A closure may yet give a gradient to a parameter that has none.
-                moves = parameter.requires_grad and (changed or parameter.grad is not None)
+                # Torch moves what has a gradient, frozen or not; and a closure may yet give one.
+                may_get_one = changed is not None and parameter.requires_grad
+                moves = may_get_one or parameter.grad is not None
                 if moves and not draw.keeps_all:
                     new_and_old.append((position, (parameter, parameter.detach().clone())))
                 position += parameter.numel()

@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 
 from lrd_core.models.point import Points
 from lrd_core.optim import build_optimizer
+from lrd_core.regularizers import apply_gradient_regularizers
+from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.surfaces import SURFACES, Point
@@ -81,7 +83,7 @@ def paths(
         spec: of a trial on dataset `surface`.
         starts: starting points; the surface's own if left out. The masks of a point depend on its
             place in this list, so other lists give other paths of the same kind.
-        steps: how many; all of the trial's if left out. The learning rate stays as it begins.
+        steps: how many; all of the trial's if left out.
 
     Returns:
         `(steps + 1, n, 2)`: every run's (x, y) at its start and after each step.
@@ -91,8 +93,14 @@ def paths(
     optimizer = build_optimizer(
         spec.optimizer, model.parameters(), seed=derive(spec.seed, "learning rate dropout")
     )
+    apply_gradient_regularizers(
+        optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
+    )
+    scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
     points = [model.at.detach().numpy().copy()]
-    for _ in range(steps or spec.epochs * STEPS_PER_EPOCH):
+    for number in range(1, (steps or spec.epochs * STEPS_PER_EPOCH) + 1):
         task.step(model, optimizer)
         points.append(model.at.detach().numpy().copy())
+        if number % STEPS_PER_EPOCH == 0:
+            scheduler.step()
     return np.stack(points)

@@ -62,7 +62,8 @@ class Comparison:
     std: float | None = None
     """Of d, divided by n − 1; n ≥ 2."""
     p_sign_flip: float | None = None
-    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n."""
+    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n. None where both
+    arms give one and the same number on two seeds or more: those are no independent pairs."""
     flips: int | None = None
     """Random sign patterns behind `p_sign_flip`, where there were too many pairs to count all."""
     p_holm: float | None = None
@@ -99,6 +100,11 @@ class Comparison:
     def significant(self) -> bool:
         """Whether p_holm < 0.05 and the better side is not better by survival only."""
         return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
+
+    @property
+    def seedless(self) -> bool:
+        """Whether the pairs are one observation, n times, so that nothing is tested."""
+        return self.n > 1 and self.p_sign_flip is None
 
     @property
     def tested(self) -> str:
@@ -195,7 +201,10 @@ def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
     differences = np.where(constant[:, None], differences[:, :1], differences)
     mean = np.where(constant, differences[:, 0], differences.mean(axis=1))
     in_units = {"difference": mean}
-    found = {"p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1))}
+    p_sign_flip = sign_flip(differences, rounding * size.sum(axis=1))
+    # Where no seed changes anything, n pairs are one observation, n times.
+    seedless = (n > 1) & (np.ptp(arm, axis=1) == 0) & (np.ptp(baseline, axis=1) == 0)
+    found = {"p_sign_flip": np.where(seedless, np.nan, p_sign_flip)}
     if n > 1:
         std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
         half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n)

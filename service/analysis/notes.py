@@ -77,6 +77,24 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
             yield (
                 f"{comparison.arm}: p < {ALPHA:g} among the seeds that did not diverge; not marked."
             )
+    seedless = [each.arm for each in comparisons if each.seedless]
+    if seedless:
+        yield f"Not tested, for no seed changes it or its baseline: {_named(seedless)}."
+    pairs = max(comparison.n for comparison in comparisons)
+    prospect = plan(pairs, family)
+    if not pairs:
+        yield "No seed gave a number in an arm and in its baseline: nothing is tested."
+        return
+    if not prospect.can_reject:
+        return  # `advice_on` says it
+    few = [f"{each.arm} ({each.n})" for each in comparisons if not plan(each.n, family).can_reject]
+    if few:
+        yield f"With too few pairs for any †, whatever the data: {_named(few)}."
+
+
+def _named(arms: Sequence[str]) -> str:
+    more = ", …" if len(arms) > MAX_ARMS_NAMED else ""
+    return ", ".join(arms[:MAX_ARMS_NAMED]) + more
 
 
 def _about_the_lonely(
@@ -89,5 +107,4 @@ def _about_the_lonely(
         if not summary.arm.is_baseline and summary.arm.id not in compared
     ]
     if comparisons and lonely:
-        more = ", …" if len(lonely) > MAX_ARMS_NAMED else ""
-        yield f"Without a baseline to compare with: {', '.join(lonely[:MAX_ARMS_NAMED])}{more}."
+        yield f"Without a baseline to compare with: {_named(lonely)}."

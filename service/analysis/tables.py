@@ -8,7 +8,7 @@ from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.titles import ABSENT, ARM, path_title, value_titles
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import Flat, flatten, identity, scope, under, varying
+from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
@@ -77,22 +77,20 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """`test accuracy (%), last epoch: mean ± standard deviation (n) over seeds; FCNet on digits`."""
+        """`test loss, last epoch: mean ± standard deviation (n) over seeds; FCNet on MNIST`.
+
+        A model or a data set that is not the same in all arms is in a title instead.
+        """
         places = {"last": "last epoch", "best": "best epoch"}
         place = places.get(self.at, self.at.replace(":", " "))
-        return f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds{self._of}"
-
-    @property
-    def _of(self) -> str:
-        """The model and the data set; without what differs from arm to arm, and so is in a title."""
-        flats = [flatten(summary.arm.config) for summary in self.summaries]
-        model, dataset = (
-            value_titles(path, list(found))[0] if len(found) == 1 else None
+        text = f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
+        configs = [summary.arm.config for summary in self.summaries]
+        same = [
+            value_titles(path, [configs[0][path]])[0]
             for path in ("model", "dataset")
-            if (found := {flat.get(path, ABSENT) for flat in flats}) is not None
-        )
-        said = " on ".join(part for part in (model, dataset) if part)
-        return f"; {said}" if said else ""
+            if len({config[path] for config in configs}) == 1
+        ]
+        return f"{text}; {' on '.join(same)}" if same else text
 
 
 def build_table(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.dispatcher import Executor, Message
+from lrd_core.trial_folder import trial_folder
+from service.executor import Executor, Message
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
 
@@ -83,11 +84,22 @@ def test_two_trials_at_a_time_keep_their_own_words(executor: Executor) -> None:
 def test_an_attempt_goes_on_from_the_checkpoint_of_the_one_before(executor: Executor) -> None:
     executor.start(4, 1, spec(epochs=3), [])
     first = follow(executor, {(4, 1)}, ended)[4, 1]
-    _, report, saved = first[2]  # the newest two are kept: those of epochs 2 and 3
+    _, report, saved = first[2]
     assert saved is not None
     executor.start(4, 2, spec(epochs=3), [(report["epoch"], *saved)])
     second = follow(executor, {(4, 2)}, ended)[4, 2]
     assert numbers(second) == numbers(first)[2:]
+
+
+def test_a_checkpoint_that_is_discarded_is_gone_soon(executor: Executor) -> None:
+    executor.start(8, 1, spec(), [])
+    _, first, second, _ = follow(executor, {(8, 1)}, ended)[8, 1]
+    executor.discard(8, [first[2][0]])
+    folder = trial_folder(executor._trials, 8)  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 60
+    while folder.exists(first[2][0]):
+        assert time.monotonic() < deadline
+    assert folder.exists(second[2][0])
 
 
 def test_a_faulty_trial_ends_with_its_reason_and_a_sentence(executor: Executor) -> None:

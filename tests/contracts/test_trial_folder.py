@@ -111,7 +111,7 @@ def test_checkpoints_are_kept_loaded_and_checked(worker: TrialFolder, reader: Tr
     saved = [
         checkpoint.save(worker, epoch, {"epoch": epoch, "w": torch.ones(9)}) for epoch in (1, 2, 3)
     ]
-    assert reader.names() == [each.name for each in saved[1:]]
+    assert reader.names() == [each.name for each in saved]
     assert checkpoint.load(reader, saved[2])["epoch"] == 3
     worker.write(saved[2].name, b"torn")
     with pytest.raises(CheckpointError, match="torn"):

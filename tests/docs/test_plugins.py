@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from lrd_core.spec import SweepSpec, TrialSpec, expand
+from lrd_core.spec import SweepSpec, expand
 from lrd_core.training import TrainState, train
 from tests.docs.pages import block
 
@@ -65,11 +65,9 @@ def test_its_network_has_room_for_standard_dropout(lab: Path) -> None:
 
 
 def test_its_task_learns(lab: Path) -> None:
-    trial = TrialSpec.parse(
-        {
-            "dataset": "my_images", "task": "my_task", "model": "my_net", "epochs": 40,
-            "optimizer": {"name": "adam", "lr": 0.05},
-        }
-    )  # fmt: skip
-    reports = list(train(trial, TrainState.create(trial, data_dir=lab)))
-    assert reports[-1].metrics["test_loss"] < 0.01
+    sweep = SweepSpec.parse(yaml.safe_load(block("docs/plugins.md", "yaml", 1).text))
+    trials = expand(sweep)
+    assert len(trials) == 4
+    for trial in trials[::2]:
+        reports = list(train(trial, TrainState.create(trial, data_dir=lab)))
+        assert reports[-1].metrics[str(sweep.table.metric)] < 0.01

@@ -37,9 +37,39 @@ def test_what_was_saved_is_loaded(tmp_path: Path, saved: list[Checkpoint]) -> No
     assert torch.equal(loaded["weights"], state(2)["weights"])
 
 
-def test_the_newest_two_are_kept(tmp_path: Path, saved: list[Checkpoint]) -> None:
-    third = checkpoint.save(LocalFolder(tmp_path), 3, state(3))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [saved[1].name, third.name]
+def test_a_new_one_takes_none_away(tmp_path: Path, saved: list[Checkpoint]) -> None:
+    # Catches: the only recorded ones deleted by a worker that has run ahead of the database.
+    folder = LocalFolder(tmp_path)
+    more = [checkpoint.save(folder, epoch, state(epoch)) for epoch in (3, 4)]
+    assert folder.names() == [each.name for each in (*saved, *more)]
+
+
+def test_while_nobody_records_them_there_are_four_at_most(tmp_path: Path) -> None:
+    folder, names = LocalFolder(tmp_path), []
+    while checkpoint.is_recorded(folder, names):
+        names.append(checkpoint.save(folder, len(names) + 1, state(len(names))).name)
+    assert len(names) == 4
+    folder.delete(names[0])  # so the third is recorded
+    assert checkpoint.is_recorded(folder, names)
+
+
+def test_what_nobody_recorded_goes_with_the_next_attempt(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    first, _ = (checkpoint.save(folder, epoch, state(epoch), attempt=1) for epoch in (1, 2))
+    folder.write("attempt-1.log", b"")
+    old = "epoch-000003-0123456789abcdef.pt"  # as they were called once
+    folder.write(old, b"")
+    checkpoint.drop_unrecorded(folder, [first.name], attempt=2)
+    assert folder.names() == ["attempt-1.log", first.name]
+
+
+def test_an_attempt_that_wakes_late_takes_nothing_from_its_successor(tmp_path: Path) -> None:
+    # Catches: all that the second attempt wrote deleted by the first, which knew of none of it.
+    folder = LocalFolder(tmp_path)
+    kept = checkpoint.save(folder, 5, state(5), attempt=2)
+    for attempt in (1, 2):
+        checkpoint.drop_unrecorded(folder, [], attempt)
+    assert folder.names() == [kept.name]
 
 
 @pytest.mark.parametrize(

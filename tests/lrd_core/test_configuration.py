@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lrd_core.configuration import MODELS_FOR, TASK_OF
+from lrd_core.choices import MODELS_FOR, TASK_OF
 from lrd_core.errors import InvalidSpec
 from lrd_core.spec import TrialSpec
 

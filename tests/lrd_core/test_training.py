@@ -73,7 +73,6 @@ def test_a_diverged_trial_reports_its_epoch_and_stops() -> None:
 def test_a_torn_checkpoint_is_refused_and_the_one_before_is_used(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path)
     saved = [checkpoint.save(folder, epoch, {"epoch": epoch}) for epoch in (1, 2, 3)]
-    assert len(list(tmp_path.iterdir())) == checkpoint.KEPT
     torn = tmp_path / saved[-1].name
     torn.write_bytes(torn.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="torn"):

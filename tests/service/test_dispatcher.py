@@ -1,5 +1,6 @@
 """The dispatcher over a real database and real training, one process, one epoch at a time."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from lrd_core import training
+from lrd_core.trial_folder import trial_folder
 from service.dispatcher import Dispatcher, _understood
 from service.lifecycle import Reason
 from service.placement import Place
@@ -101,6 +104,46 @@ def test_a_trial_that_vanished_ends_with_the_numbers_it_would_have_had(
     assert results(api, killed) == results(api, undisturbed)
     attempts = {t["attempt"] for t in api.get(f"/api/v1/sweeps/{killed}/trials").json()["items"]}
     assert attempts == {2}
+
+
+def test_a_dispatcher_that_dies_in_an_outage_costs_no_recorded_epoch(
+    api: TestClient,
+    database: Database,
+    dispatcher: Dispatcher,
+    executor: InlineExecutor,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Catches: recorded checkpoints deleted by a worker that goes on while the database is away.
+    base = small_sweep()["base"] | {"epochs": 40}
+    sweep_id = submit(api, base=base, seeds=1)
+    while any(len(trial) < 3 for trial in results(api, sweep_id)):
+        dispatcher.step(0)
+    recorded = [len(trial) for trial in results(api, sweep_id)]
+    with monkeypatch.context() as outage:
+        outage.setattr(database, "write", broken)
+        for _ in range(12):
+            with contextlib.suppress(OperationalError):
+                dispatcher.step(0)
+    for key in executor.running():
+        executor.vanish(*key)
+    with database.write() as session:
+        session.execute(update(Lease).values(expires_at=1.0))
+    successor = Dispatcher(database, executor, lease_seconds=60)
+    successor.step(0)
+    with database.write() as session:
+        session.execute(update(Trial).values(not_before=None))
+    finish(api, successor, sweep_id)
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    for trial, epoch in zip(trials, recorded, strict=True):
+        folder = trial_folder(settings.trials, trial["id"])
+        assert f"goes on after epoch {epoch}, from" in folder.read("attempt-2.log").decode()
+        left = [name for name in folder.names() if name.startswith("epoch-")]
+        assert [name[:22] for name in left] == [f"epoch-0000{n}-attempt-2" for n in (39, 40)]
+
+
+def broken() -> None:
+    raise OperationalError("begin", None, Exception("no route to host"))
 
 
 def test_an_end_makes_room_at_once_though_plans_are_rare(

@@ -250,6 +250,67 @@ def test_options_that_the_kernel_does_not_know_are_refused(options: dict[str, An
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours", "reason"),
+    [
+        (lambda p: torch.optim.SGD(p, maximize=True), FusedSGDM, "does not know maximize"),
+        (
+            lambda p: torch.optim.SGD(p, momentum=0.9, nesterov=True),
+            FusedSGDM,
+            "does not know nesterov",
+        ),
+        (lambda p: torch.optim.Adam(p, amsgrad=True), FusedAdam, "does not know amsgrad"),
+        (torch.optim.Adam, FusedAMSGrad, "always has amsgrad"),
+    ],
+)
+def test_the_state_of_another_algorithm_is_refused(theirs: Any, ours: Any, reason: str) -> None:
+    # Catches: ascent that goes on as descent, without a word.
+    params = parameters()
+    optimizer = ours(params, keep_prob=0.3)
+    with pytest.raises(ValueError, match=reason):
+        optimizer.load_state_dict(theirs(params).state_dict())
+    assert optimizer.param_groups[0]["keep_prob"] == 0.3
+
+
+@on_both_kernels
+def test_a_plain_optimizer_s_saved_state_can_be_gone_on_from() -> None:
+    params, others = parameters(), parameters()
+    plain = torch.optim.Adam(params, lr=0.01)
+    step(plain, params, 0)
+    saved = copy.deepcopy(plain.state_dict())
+    forms = [
+        FusedAdam(params, keep_prob=0.4, seed=5),
+        learning_rate_dropout(torch.optim.Adam(others, lr=0.01), 0.4, seed=5),
+    ]
+    with torch.no_grad():
+        for param, other in zip(params, others, strict=True):
+            other.copy_(param)
+    for optimizer, own in zip(forms, (params, others), strict=True):
+        optimizer.load_state_dict(copy.deepcopy(saved))
+        step(optimizer, own, 1)
+        step(optimizer, own, 2)
+    close(values(params), values(others))
+
+
+class OnAGpu(Tensor):
+    """As if it were there."""
+
+    def cpu(self, *_: Any, **__: Any) -> Tensor:
+        return self.as_subclass(Tensor)
+
+
+def test_the_count_of_steps_stays_where_reading_it_waits_for_nothing() -> None:
+    # Catches: a GPU waited for once a parameter in each step, after a resume.
+    params = parameters()
+    optimizer = FusedAdam(params)
+    step(optimizer, params, 0)
+    saved = optimizer.state_dict()
+    for state in saved["state"].values():
+        state["step"] = state["step"].as_subclass(OnAGpu)
+    optimizer.load_state_dict(saved)
+    assert {type(state["step"]) for state in optimizer.state.values()} == {Tensor}
+
+
+@pytest.mark.parametrize(
     "param", [torch.ones(3, dtype=torch.bfloat16), torch.ones(3, 4).t()], ids=["type", "layout"]
 )
 def test_parameters_that_the_kernel_cannot_take_are_refused_and_not_added(param: Tensor) -> None:

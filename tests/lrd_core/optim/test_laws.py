@@ -50,6 +50,15 @@ def test_keep_prob_0_leaves_the_weights_and_moves_the_moments(case: Case) -> Non
         assert any(moment.abs().sum() > 0 for moment in moments.values())
 
 
+def test_a_frozen_parameter_that_still_has_a_gradient_is_masked_like_any() -> None:
+    # Torch steps whatever has a gradient. Catches: that step taken in full.
+    param = torch.zeros(1000, requires_grad=True)
+    param.grad = torch.ones(1000)
+    param.requires_grad_(False)
+    learning_rate_dropout(torch.optim.SGD([param], lr=1.0), 0.5).step()
+    assert 400 < int((param != 0).sum()) < 600  # 500 expected, standard deviation 16
+
+
 @every_optimizer
 def test_each_element_takes_torch_s_step_or_none(case: Case) -> None:
     # The moments do not depend on the mask, so from equal weights each step can be told apart.

@@ -67,6 +67,25 @@ def test_a_run_is_not_moved_by_the_others() -> None:
     np.testing.assert_allclose(together[:, 1], alone[:, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"regularizers": [{"kind": "NG"}]},
+        {"regularizers": [{"kind": "DG", "keep_prob": 0.5}]},
+        {"schedule": {"milestones": [1], "gamma": 0.0}},
+    ],
+    ids=["NG", "DG", "schedule"],
+)
+def test_the_paths_of_a_figure_end_where_the_trial_does(changes: dict[str, Any]) -> None:
+    # Catches: a figure of a descent without the noise, or at the first learning rate to its end.
+    document = spec("saddle", name="sgdm", lr=0.05, momentum=0.5).model_dump(mode="json")
+    trial = TrialSpec.parse(document | changes)
+    state = TrainState.create(trial)
+    assert len(list(train(trial, state))) == 2
+    end: Any = state.model
+    np.testing.assert_allclose(paths(trial)[-1], end.at.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_trial_reports_how_many_runs_reach_the_optimum() -> None:
     trial = spec("toy", name="adam", lr=0.1)
     last = list(train(trial, TrainState.create(trial)))[-1].metrics

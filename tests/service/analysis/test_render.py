@@ -212,6 +212,23 @@ class TestLatex:
         assert second[-2:] == ["running (0/1)", "90.00 (1/2)"]
         assert r"$\mathbf{94.00} \pm 2.74^{\dagger}$ {\footnotesize (9)}" in source
 
+    def test_it_can_be_cited_and_says_of_what_it_is(self):
+        """Catches: two tables of one paper with one label."""
+        found = table(pair(), at="best")
+        source = render.latex(found, name="4m94 m4")
+        latex.check(source)
+        assert r"\label{tab:4m94-m4-test-accuracy-best}" in source
+        assert "over seeds; FCNet on digits.}" in source
+
+    def test_advice_is_for_whoever_reads_the_source(self):
+        """Catches: `6 seeds can` in a paper; a dagger explained that stands nowhere."""
+        found = table(pair(), {"plain": [0.5, 0.6], "lrd": [0.6, 0.8]})
+        source = render.latex(found)
+        (advice,) = [line for line in source.splitlines() if "seeds can" in line]
+        assert advice.startswith("% 2 pairs cannot")
+        assert "dagger" not in source
+        assert "seeds can" in render.markdown(found)
+
     def test_powers_of_ten_are_set_as_such(self):
         arms = [arm("a"), arm("b", keep_prob=0.5)]
         found = table(arms, {"a": [3e-7, 5e-7], "b": [1.0]}, metric="test_loss")
