@@ -29,6 +29,7 @@ class Combination:
     """The overrides of one arm, in the order in which they are applied."""
 
     label: str
+    """As the sweep gives it; empty where it gives none."""
     choices: tuple[Choice, ...]
 
     def source_of(self, path: Sequence[str | int], *, key: bool = False) -> str:
@@ -83,25 +84,7 @@ def combinations(
     ]
     for label, choices in explicit:
         for point in itertools.product(*axes):
-            parts = [label] if label else []
-            parts += [f"{axis_name(choice.path)}={_short(choice.value)}" for choice in point]
-            yield Combination(", ".join(parts) or "base", choices + point)
-
-
-def axis_name(path: str) -> str:
-    """What a grid's axis is called in a label: `keep_prob`, and `optimizer` for its name."""
-    *parents, last = path.split(".")
-    return parents[-1] if parents and last == "name" else last
-
-
-def _short(value: Any) -> str:
-    """A value as it reads in a label: `0.5`, `adam`, `SD+NG`, `none`."""
-    if isinstance(value, list):
-        return "+".join(_short(item) for item in value) or "none"
-    if isinstance(value, dict):
-        rest = ",".join(f"{name}={_short(item)}" for name, item in value.items() if name != "kind")
-        return f"{value.get('kind', '')}({rest})" if rest else str(value.get("kind", ""))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+            yield Combination(label, choices + point)
 
 
 def overridden(base: dict[str, Any], overrides: list[tuple[str, Any]]) -> dict[str, Any]:

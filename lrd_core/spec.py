@@ -18,6 +18,7 @@ from lrd_core.configuration import Config, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, combinations, overridden
+from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1
 MAX_FAULTS = 100
@@ -306,6 +307,7 @@ class Arm:
     """One configuration of a sweep, seed left out."""
 
     label: str
+    """As `titles.arm_names` has it."""
     config: Config
     is_baseline: bool
 
@@ -338,8 +340,7 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
     faults: dict[Fault, None] = {}
-    arms: list[Arm] = []
-    seen: dict[str, str] = {}
+    found: list[tuple[str, Config, dict[str, Any]]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
@@ -354,17 +355,18 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
                 place = combination.source_of(fault.path, key=unknown)
                 faults[Fault(place, fault.detail)] = None
         else:
-            arm = Arm(combination.label, config, _is_baseline(config, sweep.baseline))
-            identity = config_hash(arm.config_json())
-            if identity in seen:
-                where = "/grid" if sweep.grid else "/arms"
-                faults[Fault(where, f"{arm.label!r} and {seen[identity]!r} are the same arm")] = (
-                    None
-                )
-            seen[identity] = arm.label
-            arms.append(arm)
+            found.append((combination.label, config, config.model_dump(mode="json")))
         if len(faults) >= MAX_FAULTS:
             break
+    names = arm_names([label for label, *_ in found], [*sweep.grid], [each[-1] for each in found])
+    arms: list[Arm] = []
+    seen: dict[str, str] = {}
+    for name, (_, config, document) in zip(names, found, strict=True):
+        arms.append(Arm(name, config, _is_baseline(config, sweep.baseline)))
+        if (identity := config_hash(document)) in seen:
+            where = "/grid" if sweep.grid else "/arms"
+            faults[Fault(where, f"{name!r} and {seen[identity]!r} are the same arm")] = None
+        seen.setdefault(identity, name)
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         faults[Fault("/baseline", "no arm of this sweep has these values")] = None
     if faults:

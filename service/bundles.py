@@ -3,7 +3,7 @@
 spec.yaml                 as it was submitted
 arms.json                 every configuration with its defaults written out
 trials.csv  reports.csv   everything that was recorded
-table.*  comparisons.json figures/
+table.*  comparisons.json figures/   with captions.md
 environment.json          what each attempt ran on
 rows/*.jsonl              the database's rows: what `lrd import` reads
 SHA256SUMS                of all of the above
@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -22,7 +22,11 @@ from sqlalchemy.orm import Session
 
 from lrd_core.spec import SweepSpec
 from service import exports
-from service.analysis import render
+from service.analysis import captions, render
+from service.analysis.comparisons import Comparison
+from service.analysis.curves import Curve
+from service.analysis.looks import lines_over_keep_prob
+from service.analysis.metrics import Metric
 from service.errors import Conflict, Unprocessable
 from service.results import Results, json_safe
 from service.store import history
@@ -106,7 +110,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, str | bytes]]:
     table = found.table()
     yield "table.md", render.markdown(table)
     yield "table.csv", render.csv(table)
-    yield "table.tex", render.latex(table, found.provenance)
+    yield "table.tex", render.latex(table, found.provenance, name=sweep.id)
     yield "table.json", _json(json_safe(render.to_json(table)))
     metric = spec.table.metric or found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))
@@ -117,6 +121,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, str | bytes]]:
         "keep-prob": figures.against_keep_prob(found.summaries(metric), metric),
         "forest": figures.forest(comparisons),
     }
+    yield "figures/captions.md", _captions(found, metric, panels, comparisons)
     for name, figure in drawn.items():
         for form in ("svg", "pdf"):
             yield f"figures/{name}.{form}", figures.to_bytes(figure, form)
@@ -131,6 +136,28 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, str | bytes]]:
     yield "rows/version.json", _json({"version": VERSION})
     for name, model in _TABLES.items():
         yield f"rows/{name}.jsonl", "".join(_lines(session, sweep.id, model))
+
+
+def _captions(
+    found: Results,
+    metric: str,
+    panels: Mapping[str, Sequence[Curve]],
+    comparisons: Sequence[Comparison],
+) -> str:
+    """A caption for each figure."""
+    kind, at = Metric(metric), found.at
+    said = {
+        "learning-curves": (
+            f"{', '.join(Metric(name).title for name in panels)} at each epoch",
+            captions.learning_curves(panels),
+        ),
+        "keep-prob": (
+            f"{kind.title} against the keep probability, read at: {at}",
+            captions.against_keep_prob(lines_over_keep_prob(found.summaries(metric))),
+        ),
+        "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
+    }
+    return "".join(f"- {name}: {what}. {how}\n" for name, (what, how) in said.items())
 
 
 def _lines(session: Session, sweep_id: str, model: type[Base]) -> Iterator[str]:

@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 
+from lrd_core.titles import KEEP_PROB
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder
-from service.analysis.configurations import KEEP_PROB, flatten
+from service.analysis.configurations import flatten
 from service.analysis.descents import Path
 from service.errors import NotFound
 from service.results import Results

@@ -24,8 +24,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "connect-src 'self'",
         "img-src 'self' data:",
-        # plotly.js makes an empty <style> and fills it by script: the hash is that of nothing. A
-        # second one, for maps, is refused and not missed.
+        # plotly.js makes an empty <style> and fills it by script: the hash is that of nothing.
         "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
         "base-uri 'none'",
         "form-action 'none'",

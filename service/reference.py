@@ -23,9 +23,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>Learning Rate Dropout: REST API</title>
 <link rel="icon" href="/web/icon.svg">
 <link rel="stylesheet" href="/docs/files/swagger-ui.css">
+<script src="/web/theme.js"></script>
 <div id="swagger-ui"></div>
 <script src="/docs/files/swagger-ui-bundle.js"></script>
 <script src="/web/reference.js" type="module"></script>

@@ -45,8 +45,9 @@ class Results:
         self._observed: dict[str, list[Observation]] = {}
         self.spec = SweepSpec.model_validate(sweep.spec)
         self.at = at or self.spec.table.at
+        given = [arm.label for arm in self.spec.arms]
         arms = [
-            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline)
+            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given))
             for arm in store.arm_rows(session, sweep.id)
         ]
         overrides = self.spec.baseline or default_baseline(arms)
@@ -231,6 +232,13 @@ _OF_A_METRIC = (
     "n", "mean", "std", "standard_error", "ci_low", "ci_high", "median", "iqm", "min", "max",
     "epoch",
 )  # fmt: skip
+
+
+def _given(name: str, labels: Sequence[str]) -> str:
+    """Which of the labels an arm's name begins with; the longest, since labels may hold commas."""
+    return max(
+        (label for label in labels if f"{name}, ".startswith(f"{label}, ")), key=len, default=""
+    )
 
 
 def _number(report: dict[str, Any], metric: str) -> float | None:

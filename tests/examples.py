@@ -33,6 +33,7 @@ ASKED = {
     "ReportPage": "/api/v1/trials/1/reports?page_size=1",
     "AttemptPage": "/api/v1/trials/1/attempts",
     "EventPage": f"{SWEEP}/events?page_size=1",
+    "FailurePage": f"{SWEEP}/failures",
     "ArmPage": f"{SWEEP}/arms",
     "Comparisons": f"{SWEEP}/comparisons",
     "Table": f"{SWEEP}/table",

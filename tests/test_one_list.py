@@ -8,10 +8,10 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from lrd_core import configuration
+from lrd_core import configuration, titles
 from lrd_core.choices import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
 from service import cli
-from service.analysis import configurations
+from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
 from service.store.tokens import Role
@@ -34,6 +34,10 @@ def test_the_page_knows_the_states() -> None:
     styles = (WEB / "page.css").read_text()
     for state in {*TrialState, *SweepState}:
         assert f".{state}" in styles, state
+
+
+def test_the_page_knows_what_is_shown_in_percent() -> None:
+    assert tuple(script("format.js", "SHARES")) == metrics._SHARES
 
 
 def test_the_end_of_a_trial_is_where_only_a_user_leads_on() -> None:
@@ -80,7 +84,7 @@ OPTIMIZERS = [
 
 def test_the_optimizers() -> None:
     assert {*OPTIMIZERS} == configuration._BUILT_IN
-    assert {*OPTIMIZERS} <= configurations._PROPER.keys()
+    assert {*OPTIMIZERS} <= titles._PROPER.keys()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

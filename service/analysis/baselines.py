@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lrd_core.titles import ABSENT, KEEP_PROB
 from service.analysis.configurations import (
-    ABSENT,
-    KEEP_PROB,
     Flat,
     agrees,
     distinguishing,

@@ -1,36 +1,14 @@
-"""How configurations differ: dotted paths, their values, and how both read in a table."""
+"""How configurations differ: dotted paths and their values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-ARM = "arm"
-"""The pseudo-path whose value is the arm's label."""
-KEEP_PROB = "optimizer.keep_prob"
+from lrd_core.titles import ABSENT
 
 Flat = dict[str, Any]
 """Dotted path -> value; lists are leaves."""
-
-
-class _Absent:
-    """The value at a path that a configuration does not have (sgdm has no beta1)."""
-
-    def __repr__(self) -> str:
-        return "–"
-
-
-ABSENT = _Absent()
-
 _FIRST = ("dataset", "model", "optimizer.name", "regularizers")
 """The paths that a reader looks for first; the others follow as the configuration lists them."""
-
-_PROPER = {
-    "sgdm": "SGDM", "rmsprop": "RMSprop", "adam": "Adam", "amsgrad": "AMSGrad", "radam": "RAdam",
-    "adamw": "AdamW", "nadam": "NAdam", "mnist": "MNIST", "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100", "cifar10_holdout": "CIFAR-10 (5,000 held out)",
-    "fcnet": "FCNet", "resnet34": "ResNet-34",
-    "densenet121": "DenseNet-121", "pspnet": "PSPNet", "ssd300": "SSD300",
-    "voc_segmentation": "VOC segmentation", "voc_detection": "VOC detection",
-}  # fmt: skip
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
@@ -114,53 +92,7 @@ def scope(path: str) -> str:
     return parent if parent and last == "name" else path
 
 
-# --- how they read --------------------------------------------------------------------------------
-
-
-def path_title(path: str) -> str:
-    """`optimizer` for `optimizer.name`, `p` for `optimizer.keep_prob`, else the last part."""
-    if path == KEEP_PROB:
-        return "p"
-    *parents, last = path.split(".")
-    return parents[-1] if parents and last in ("name", "kind") else last.replace("_", " ")
-
-
-def value_titles(path: str, values: Sequence[Any]) -> list[str]:
-    """How the values of one path read, distinct values distinctly.
-
-    Regularizers are named by their kind alone where that tells them apart.
-    """
-    brief = [_brief(path, value) for value in values]
-    if len(set(brief)) == len({repr(value) for value in values}):
-        return brief
-    return [spell(value) for value in values]
-
-
-def speaking_titles(path: str, values: Sequence[Any]) -> list[str]:
-    """The same where no head says what they are: `Adam`, `lr = 0.001`, `no regularizers`."""
-    name = path_title(path)
-    return [
-        title if _speaks(path, value) else f"no {name}" if value == [] else f"{name} = {title}"
-        for title, value in zip(value_titles(path, values), values, strict=True)
-    ]
-
-
-def spell(value: Any) -> str:
-    """A value in full, as it reads in a label: `0.5`, `adam`, `SD(keep_prob=0.8)+NG(…)`, `none`."""
-    if isinstance(value, list):
-        return "+".join(spell(item) for item in value) or "none"
-    if isinstance(value, dict):
-        name = str(value.get("kind", value.get("name", "")))
-        rest = [
-            f"{key}={spell(item)}" for key, item in value.items() if key not in ("kind", "name")
-        ]
-        return f"{name}({', '.join(rest)})" if rest else name
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        short = f"{value:.10g}"
-        return short if float(short) == value else repr(value)
-    return str(value)
+# --- inside ---------------------------------------------------------------------------------------
 
 
 def _agree(value: Any, asked: Any) -> bool:
@@ -175,26 +107,3 @@ def _agree(value: Any, asked: Any) -> bool:
             key in value and _agree(value[key], want) for key, want in asked.items()
         )
     return bool(value == asked)
-
-
-def _speaks(path: str, value: Any) -> bool:
-    """Whether a value's title says by itself what it is."""
-    if isinstance(value, list | dict):
-        return bool(value)
-    return path in (ARM, KEEP_PROB) or (isinstance(value, str) and _is_name(path))
-
-
-def _is_name(path: str) -> bool:
-    return path.rpartition(".")[2] in ("name", "kind", "dataset", "model")
-
-
-def _brief(path: str, value: Any) -> str:
-    if path == KEEP_PROB and isinstance(value, int | float):
-        return "without LRD" if value == 1 else f"LRD (p = {value:g})"
-    if isinstance(value, str) and _is_name(path):
-        return _PROPER.get(value, value)
-    if isinstance(value, list) and all(isinstance(item, dict) and "kind" in item for item in value):
-        return "+".join(str(item["kind"]) for item in value) or "none"
-    if isinstance(value, dict) and "name" in value:
-        return _PROPER.get(str(value["name"]), str(value["name"]))
-    return spell(value)

@@ -19,9 +19,12 @@ class ArmInfo:
 
     id: ArmId
     label: str
+    """Its name, everywhere (`lrd_core.titles.arm_names`)."""
     config: dict[str, Any]
     """Defaults written out, nested: `config["optimizer"]["keep_prob"]`."""
     is_baseline: bool
+    given: str = ""
+    """The part of its name that the sweep gives it as a label."""
 
 
 @dataclass(frozen=True, slots=True)

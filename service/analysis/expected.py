@@ -7,8 +7,9 @@ from typing import Any
 from scipy import special
 
 from lrd_core.spec import ExpectedSpec
+from lrd_core.titles import speaking_titles
 from service.analysis.arms import CONFIDENCE, ArmSummary
-from service.analysis.configurations import agrees, flatten, speaking_titles
+from service.analysis.configurations import agrees, flatten
 from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
 
@@ -32,7 +33,7 @@ class ExpectedRow:
     """
 
     label: str
-    """The conditions, as they read: `Adam, LRD (p = 0.5)`."""
+    """The arm's name; where it is not one arm, the conditions: `Adam, LRD (keep_prob = 0.5)`."""
     where: dict[str, Any]
     paper: float
     arm_id: ArmId | None
@@ -71,7 +72,7 @@ def hold_against(
         ours = arm.mean if arm else None
         difference = None if ours is None else ours - paper
         yield ExpectedRow(
-            label=_label(value.where),
+            label=arm.arm.label if arm else _conditions(value.where),
             where=dict(value.where),
             paper=paper,
             arm_id=arm.arm.id if arm else None,
@@ -104,7 +105,7 @@ def _judge(
     return ("within noise" if inside else "differs"), mean - half, mean + half
 
 
-def _label(where: Mapping[str, Any]) -> str:
+def _conditions(where: Mapping[str, Any]) -> str:
     return ", ".join(speaking_titles(path, [value])[0] for path, value in where.items())
 
 

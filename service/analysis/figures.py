@@ -1,4 +1,4 @@
-"""Figures for a paper: learning curves, a metric against p, a forest of comparisons, descent paths.
+"""Figures for a paper: learning curves, a metric against keep_prob, a forest, descent paths.
 
 Matplotlib's `Figure` without pyplot: nothing is global, nothing needs a display. Colours, dashes
 and markers: `looks.py`.
@@ -6,6 +6,7 @@ and markers: `looks.py`.
 
 import io
 import math
+import textwrap
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +17,22 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
+from service.analysis import captions
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
-from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
+from service.analysis.looks import (
+    BAND,
+    PALETTE,
+    Look,
+    lines_over_keep_prob,
+    looks_of,
+    set_apart,
+)
 from service.analysis.metrics import Metric
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
@@ -31,6 +41,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 HEIGHT = 3.2
 """Of a figure without its legend, in inches."""
 _LEGEND_ROW = 0.17
+_CAPTION_LINE = 0.12
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -78,25 +89,29 @@ def learning_curves(
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         labels = {arm.id: arm.label for arm in arms if arm.id in handles}
         _legend(figure, [handles[key] for key in labels], list(labels.values()))
+        _caption(figure, captions.learning_curves(panels))
         return figure
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
-    """The mean against p with its 95 % t interval; one line for each configuration otherwise equal.
+    """The mean against keep_prob with its 95 % t interval; one line for what is else equal.
 
-    Dotted: the mean at p = 1, without LRD. Arms without a number or a keep_prob are not drawn.
+    Dotted: the mean without LRD (keep_prob = 1). Not drawn: arms without a number or a keep_prob.
     """
     kind, lines = Metric(metric), lines_over_keep_prob(summaries)
     with _styled():
         figure = Figure(figsize=(3.6, HEIGHT), layout="constrained")
         axes = figure.subplots()
         handles = [
-            _draw_points(axes, points, kind.scale, Look.number(number))
-            for number, points in enumerate(lines.values())
+            _draw_points(axes, points, kind.scale, Look.number(number), aside)
+            for number, (points, aside) in enumerate(
+                zip(lines.values(), set_apart(lines), strict=True)
+            )
         ]
-        axes.set(xlabel="keep probability p", ylabel=kind.title)
+        axes.set(xlabel="keep probability (keep_prob)", ylabel=kind.title)
         if len(lines) > 1:
             _legend(figure, handles, list(lines))
+        _caption(figure, captions.against_keep_prob(lines))
         return figure
 
 
@@ -116,6 +131,7 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
         axes.set_ylim(max(1, len(comparisons)) - 0.4, -0.6)  # the first one on top
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(metric.difference_title)
+        _caption(figure, captions.forest(comparisons))
         return figure
 
 
@@ -150,6 +166,7 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
             xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
         )  # fmt: skip
         _legend(figure, list(handles.values()), list(handles))
+        _caption(figure, captions.descent_paths())
         return figure
 
 
@@ -162,7 +179,7 @@ def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"]) -> bytes:
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     out = io.BytesIO()
     with _styled():
-        figure.savefig(out, format=kind, dpi=200, metadata=metadata)
+        figure.savefig(out, format=kind, dpi=200, metadata=metadata, bbox_inches=_whole(figure))
     return out.getvalue()
 
 
@@ -206,12 +223,16 @@ def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
 
 
 def _draw_points(
-    axes: Axes, points: Sequence[tuple[float, ArmSummary]], scale: float, look: Look
+    axes: Axes,
+    points: Sequence[tuple[float, ArmSummary]],
+    scale: float,
+    look: Look,
+    aside: float,
 ) -> Any:
-    x = [keep_prob for keep_prob, _ in points]
+    x = [keep_prob + aside for keep_prob, _ in points]
     mean = [(each.mean or 0.0) * scale for _, each in points]
     half = [each.half_width * scale for _, each in points]
-    if x[-1] == 1.0:
+    if points[-1][0] == 1.0:
         axes.axhline(mean[-1], color=look.color, linestyle=":", linewidth=0.8)
     return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **_drawn(look))
 
@@ -231,6 +252,27 @@ def _draw_difference(axes: Axes, row: int, each: Comparison, scale: float) -> No
         va="center",
         annotation_clip=False,
     )
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Below the figure, where `_whole` makes room."""
+    lines = "\n".join(textwrap.wrap(text, int(figure.get_figwidth() * 21)))
+    below = -0.2 * _CAPTION_LINE / figure.get_figheight()
+    figure.text(0.02, below, lines, va="top", fontsize=6.5, color="#555555")
+
+
+def _whole(figure: Figure) -> Bbox:
+    """The figure with its caption, in inches.
+
+    The layout is made before, and kept: it has no place for a caption below a legend.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for legend in figure.legends:
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    lines = sum(1 + text.get_text().count("\n") for text in figure.texts)
+    width, height = figure.get_size_inches()
+    return Bbox.from_extents(0, -_CAPTION_LINE * (lines + 0.5), width, height)
 
 
 def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:

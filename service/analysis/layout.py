@@ -2,22 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lrd_core.overrides import axis_name
 from lrd_core.spec import TableSpec
+from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles, value_titles
 from service.analysis.configurations import (
-    ABSENT,
-    ARM,
-    KEEP_PROB,
     Flat,
     distinguishing,
     flatten,
     identity,
-    speaking_titles,
     value_at,
-    value_titles,
     varying,
 )
 from service.analysis.data import ArmInfo
@@ -35,7 +30,7 @@ class Layout:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     pair: str | None
-    """The one of them whose values are compared with each other."""
+    """The path whose values are compared with each other: one of them, or given by the labels."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +42,33 @@ class Axis:
     titles: list[tuple[str, ...]]
 
 
-def lay_out(flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str]) -> Layout:
+def lay_out(
+    flats: Sequence[Flat], asked: TableSpec, baseline: Iterable[str], *, labelled: bool = False
+) -> Layout:
     """The layout that the spec asks for, completed so that every arm has a place of its own.
 
     Where the spec says nothing: the pair factor is the baseline's path (else `keep_prob` if it
-    varies); the first other path that varies makes the rows, the rest the columns with the pair
-    innermost. Columns that are too many, or mostly holes, move to the rows (not every model is run
-    on every data set); arms that make no grid even so are listed by their labels. What the spec
-    leaves unsaid of the paths needed to tell the arms apart goes to the rows.
+    varies); the labels that the sweep gives its arms (`labelled`), else the first other path that
+    varies, make the rows, the rest the columns with the pair innermost. Columns that are too many,
+    or mostly holes, move to the rows (not every model is run on every data set); arms that make no
+    grid even so are listed by their labels. What the spec leaves unsaid of the paths needed to tell
+    the arms apart goes to the rows.
     """
     varied = [path for path in varying(flats) if path != ARM]
+    first = [ARM] if labelled else []
     named = [path for path in (asked.rows, asked.columns, asked.pair) if path is not None]
     pair = asked.pair or _default_pair(varied, list(baseline))
-    needed = distinguishing(flats, [*named, *([pair] if pair else []), *varied])
-    if pair not in (*needed, asked.pair):
-        pair = None  # constant, or settled by another path
+    needed = distinguishing(flats, [*named, *first, *([pair] if pair else []), *varied])
+    settled = pair not in (*needed, asked.pair)  # constant, or given by another path
+    if settled and ARM not in needed:
+        pair = None
     free = [path for path in needed if path not in named and path != pair]
+    placed = None if settled else pair
     if named:
-        return _as_asked(asked, pair, free)
+        return replace(_as_asked(asked, placed, free), pair=pair)
     if not needed:
         return Layout((ARM,), (), None)
-    layout = _by_default(flats, pair, free)
+    layout = replace(_by_default(flats, placed, free), pair=pair)
     if _sparse(flats, layout.rows, layout.columns):
         # Labels need not differ: what else tells the arms apart stands beside them.
         return Layout(tuple(distinguishing(flats, [ARM, *varied])), (), None)
@@ -105,31 +106,31 @@ def axis(
 
 
 def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
-    """The arms' configurations by dotted path, with the label at `arm`.
+    """The arms' configurations by dotted path, and at `arm` the label that the sweep gives each.
 
-    From the label goes what the table's other paths already say: of `SD, keep_prob=0.5` stays `SD`
-    where keep_prob makes the columns.
+    An arm without one has its name there, less what the table's other paths already say: of
+    `Adam, without LRD` stays `Adam` where keep_prob makes the columns.
     """
     named = (asked.rows, asked.columns, asked.pair)
     said = [path for path in named if path is not None and path != ARM]
-    heads = {f"{axis_name(path)}=" for path in said}
     flats = []
     for arm in arms:
-        flat = {ARM: _without(arm.label, heads), **flatten(arm.config)}
+        flat = {ARM: arm.given or arm.label, **flatten(arm.config)}
         # A path may name a sub-tree, e.g. `schedule`.
         flats.append(flat | {path: value_at(flat, path) for path in said if path not in flat})
+    for path in said:
+        titles = speaking_titles(path, [flat[path] for flat in flats])
+        for arm, flat, title in zip(arms, flats, titles, strict=True):
+            if not arm.given:
+                flat[ARM] = _without(flat[ARM], title)
     return flats
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _without(label: str, heads: set[str]) -> str:
-    if not heads:
-        return label
-    parts = label.split(", ")
-    kept = [part for part in parts if not any(part.startswith(head) for head in heads)]
-    return ", ".join(kept) or label
+def _without(label: str, title: str) -> str:
+    return ", ".join(part for part in label.split(", ") if part != title) or label
 
 
 def _default_pair(varied: Sequence[str], baseline: Sequence[str]) -> str | None:

@@ -4,19 +4,14 @@ Colours are those of Okabe and Ito, told apart with every kind of colour vision;
 (without LRD) and the markers remain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
+from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
 from service.analysis.arms import ArmSummary
-from service.analysis.configurations import (
-    ABSENT,
-    KEEP_PROB,
-    Flat,
-    distinguishing,
-    flatten,
-    speaking_titles,
-    varying,
-)
+from service.analysis.configurations import Flat, distinguishing, flatten, identity, varying
 from service.analysis.data import ArmId, ArmInfo
 
 PALETTE = (
@@ -52,7 +47,7 @@ def looks_of(arms: Sequence[ArmInfo]) -> dict[ArmId, Look]:
     """
     flats = [flatten(arm.config) for arm in arms]
     plain = [flat.get(KEEP_PROB) == 1.0 for flat in flats]
-    groups = list(by_all_but_keep_prob(flats).values())
+    groups = by_all_but_keep_prob(flats)
     # Several values of p with LRD in a group need colours of their own.
     if any(sum(not plain[index] for index in group) > 1 for group in groups):
         groups = [[index] for index in range(len(arms))]
@@ -72,25 +67,52 @@ def lines_over_keep_prob(
     """
     drawn = [each for each in summaries if each.mean is not None]
     flats = [flatten(each.arm.config) for each in drawn]
+    groups = by_all_but_keep_prob(flats)
+    names = _names(groups, [each.arm for each in drawn], flats)
     lines = {
         name: sorted(
             ((flats[i][KEEP_PROB], drawn[i]) for i in members if KEEP_PROB in flats[i]),
             key=lambda point: point[0],
         )
-        for name, members in by_all_but_keep_prob(flats).items()
+        for name, members in zip(names, groups, strict=True)
     }
     return {name: points for name, points in lines.items() if points}
 
 
-def by_all_but_keep_prob(flats: Sequence[Flat]) -> dict[str, list[int]]:
-    """What configurations have in common but for keep_prob, as it reads -> their places."""
+def set_apart(lines: Mapping[str, Sequence[tuple[float, ArmSummary]]]) -> list[float]:
+    """How far each line is moved along keep_prob, so that no bar hides another."""
+    places = sorted({keep_prob for points in lines.values() for keep_prob, _ in points})
+    gap = min((b - a for a, b in pairwise(places)), default=0.1)
+    step = min(0.01, 0.4 * gap / max(1, len(lines) - 1))
+    return [step * (number - (len(lines) - 1) / 2) for number in range(len(lines))]
+
+
+def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
+    """The places of configurations that are equal but for keep_prob, together."""
     paths = [path for path in varying(flats) if path != KEEP_PROB]
-    names: list[list[str]] = [[] for _ in flats]
-    for path in distinguishing(flats, paths):
-        titles = speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
-        for name, title in zip(names, titles, strict=True):
-            name.append(title)
-    groups: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        groups.setdefault(", ".join(name), []).append(index)
-    return groups
+    groups: dict[Any, list[int]] = {}
+    for index, flat in enumerate(flats):
+        key = tuple(identity(flat.get(path, ABSENT)) for path in paths)
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _names(
+    groups: Sequence[Sequence[int]], arms: Sequence[ArmInfo], flats: Sequence[Flat]
+) -> list[str]:
+    """What the arms' names have in common: the label that they share, and what else differs."""
+    heads = [flats[members[0]] for members in groups]
+    shared = [{arms[index].given for index in members} for members in groups]
+    paths = [path for path in varying(heads) if path != KEEP_PROB]
+    if all(len(labels) == 1 for labels in shared) and all(arm.given for arm in arms):
+        heads = [head | {ARM: min(labels)} for head, labels in zip(heads, shared, strict=True)]
+        paths = [ARM, *paths]
+    parts: list[list[str]] = [[] for _ in groups]
+    for path in distinguishing(heads, paths):
+        titles = speaking_titles(path, [head.get(path, ABSENT) for head in heads])
+        for part, title in zip(parts, titles, strict=True):
+            part.append(title)
+    return [", ".join(part) for part in parts]

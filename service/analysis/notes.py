@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from lrd_core.titles import path_title
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
-from service.analysis.configurations import path_title
 from service.analysis.planning import plan
 
 MAX_ARMS_NAMED = 20
@@ -21,6 +21,14 @@ def notes_on(
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons)
     yield from _about_the_lonely(summaries, comparisons)
+
+
+def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What the researcher should know before more is spent, and no reader of the paper."""
+    pairs = max((comparison.n for comparison in comparisons), default=0)
+    prospect = plan(pairs, len(comparisons))
+    if pairs and not prospect.can_reject:
+        yield prospect.sentence
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -59,7 +67,11 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     )
     family = len(comparisons)
     over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
-    yield (f"† p < {ALPHA:g} against the baseline: {exact} two-sided paired sign-flip test{over}.")
+    test = f"{exact} two-sided paired sign-flip test{over}"
+    if any(comparison.significant for comparison in comparisons):
+        yield f"† p < {ALPHA:g} against the baseline: {test}."
+    elif any(comparison.p_holm is not None for comparison in comparisons):
+        yield f"No difference from the baseline is marked at p < {ALPHA:g}: {test}."
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (
@@ -74,8 +86,7 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
         yield "No seed gave a number in an arm and in its baseline: nothing is tested."
         return
     if not prospect.can_reject:
-        yield prospect.sentence
-        return
+        return  # `advice_on` says it
     few = [f"{each.arm} ({each.n})" for each in comparisons if not plan(each.n, family).can_reject]
     if few:
         yield f"With too few pairs for any †, whatever the data: {_named(few)}."

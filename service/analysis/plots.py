@@ -1,5 +1,7 @@
 """The figures as Plotly JSON, for a page to draw: plain dictionaries, no Plotly is needed here.
 
+`layout.meta.caption` says what is drawn, the interval and n.
+
 The same looks as on paper (`looks.py`). A user's label goes through `escape_html`: Plotly would
 read tags in it.
 """
@@ -9,13 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
+from service.analysis import captions
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.escaping import escape_html
-from service.analysis.looks import BAND, PALETTE, Look, lines_over_keep_prob, looks_of
+from service.analysis.looks import (
+    BAND,
+    PALETTE,
+    Look,
+    lines_over_keep_prob,
+    looks_of,
+    set_apart,
+)
 from service.analysis.metrics import Metric
 
 SYMBOLS = (
@@ -39,11 +49,11 @@ def learning_curves(
     """As `figures.learning_curves`: a panel a metric, a line an arm, the band ± 1 sample standard
     deviation. A click on an arm in the legend hides it in all panels.
 
-    `layout.meta` is there where curves are thinned: `{"points": drawn, "of": recorded}`.
+    Where curves are thinned, `layout.meta` has `points` (drawn) and `of` (recorded) too.
     """
     looks, shown = looks_of(arms), set[ArmId]()
     data: list[dict[str, Any]] = []
-    layout = _layout()
+    layout = _layout(captions.learning_curves(panels))
     width = (1 + _GAP) / max(1, len(panels)) - _GAP
     for index, (name, curves) in enumerate(panels.items()):
         metric, axis = Metric(name), "" if index == 0 else str(index + 1)
@@ -67,27 +77,37 @@ def learning_curves(
     thinned = [curve for curves in panels.values() for curve in curves if curve.thinned_from]
     if thinned:
         longest = max(thinned, key=lambda curve: curve.thinned_from or 0)
-        layout["meta"] = {"points": len(longest.x), "of": longest.thinned_from}
+        layout["meta"] |= {"points": len(longest.x), "of": longest.thinned_from}
     return {"data": data, "layout": layout}
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
-    """As `figures.against_keep_prob`: the mean against p with its 95 % t interval."""
+    """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval."""
     kind, lines = Metric(metric), lines_over_keep_prob(summaries)
-    data = []
-    for number, (name, points) in enumerate(lines.items()):
-        found = [each for _, each in points]
+    data, dotted = [], []
+    for number, ((name, points), aside) in enumerate(
+        zip(lines.items(), set_apart(lines), strict=True)
+    ):
+        found, look = [each for _, each in points], Look.number(number)
         trace = {
-            "x": [keep_prob for keep_prob, _ in points],
+            "x": [keep_prob + aside for keep_prob, _ in points],
+            "customdata": [keep_prob for keep_prob, _ in points],
+            "hovertemplate": "%{customdata}: %{y:.4g} (%{text})<extra>%{fullData.name}</extra>",
             "y": _scaled((each.mean for each in found), kind.scale),
             "error_y": _whiskers((each.half_width for each in found), kind.scale),
             "text": [f"n = {each.count}" for each in found],
             "name": escape_html(name),
             "showlegend": len(lines) > 1,
         }
-        data.append(_scatter(Look.number(number)) | trace)
-    layout = _layout() | {
-        "xaxis": {"title": {"text": "keep probability p"}},
+        data.append(_scatter(look) | trace)
+        if points[-1][0] == 1.0:
+            mean = _scaled([found[-1].mean], kind.scale)[0]
+            line = {"color": look.color, "dash": "dot", "width": 1}
+            across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean}
+            dotted.append(across | {"line": line, "layer": "below"})
+    layout = _layout(captions.against_keep_prob(lines)) | {
+        "shapes": dotted,
+        "xaxis": {"title": {"text": "keep probability (keep_prob)"}},
         "yaxis": {"title": {"text": kind.title}},
     }
     return {"data": data, "layout": layout}
@@ -122,7 +142,7 @@ def forest(comparisons: Sequence[Comparison]) -> Plot:
         },
         "showlegend": False,
     }  # fmt: skip
-    layout = _layout() | {
+    layout = _layout(captions.forest(comparisons)) | {
         "xaxis": {
             "title": {"text": metric.difference_title},
             "zeroline": True,
@@ -184,7 +204,7 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
             data.append(
                 {"type": "scatter", "mode": "markers", "name": name, "marker": marker} | marks
             )
-    layout = _layout() | {
+    layout = _layout(captions.descent_paths()) | {
         "xaxis": {"title": {"text": "x"}, "range": [min(grid.x), max(grid.x)]},
         "yaxis": {"title": {"text": "y"}, "range": [min(grid.y), max(grid.y)]},
     }
@@ -194,8 +214,9 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _layout() -> dict[str, Any]:
+def _layout(caption: str) -> dict[str, Any]:
     return {
+        "meta": {"caption": caption},
         "template": None,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",

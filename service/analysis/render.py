@@ -5,13 +5,15 @@ Labels come from users: each format escapes every string in its own way (`escapi
 
 import csv as csv_module
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from lrd_core.titles import spell
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import flatten, spell, varying
+from service.analysis.configurations import flatten, varying
 from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
 from service.analysis.expected import ExpectedRow
 from service.analysis.tables import Cell, Table
@@ -33,7 +35,8 @@ def markdown(table: Table) -> str:
         expected = [[escape_markdown(text) for text in _expected(row)] for row in table.expected]
         blocks.append(f"Published: {escape_markdown(table.source)}")
         blocks.append(_grid(_EXPECTED_HEADS, expected, 1))
-    blocks.append("\n".join(f"- {escape_markdown(note)}" for note in table.notes))
+    notes = (*table.notes, *table.advice)
+    blocks.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -109,18 +112,22 @@ def _csv_value(value: Any) -> str:
 # --- LaTeX ----------------------------------------------------------------------------------------
 
 
-def latex(table: Table, provenance: Mapping[str, Any] | None = None) -> str:
+def latex(table: Table, provenance: Mapping[str, Any] | None = None, *, name: str = "table") -> str:
     """A table for booktabs: bold for the better one, a dagger where p_holm < 0.05.
 
-    `provenance` (sweep, code version, environment …) goes into comments above it.
+    `provenance` (sweep, code version, environment …) goes into comments above it, and so does what
+    more seeds could show. It is cited as `tab:` with the `name`, the metric and the place read.
     """
     labels, width = len(table.heads), len(table.columns)
+    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {table.metric.name} {table.at}").strip("-")
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
+    lines += [latex_comment(text) for text in table.advice]
     lines += [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",
+        rf"\label{{tab:{label}}}",
         rf"\begin{{tabular}}{{{'l' * labels}{'c' * width}}}",
         r"\toprule",
         *_latex_head(table),
@@ -225,7 +232,7 @@ def to_json(table: Table) -> dict[str, Any]:
             {"titles": list(row.titles), "cells": [_cell_json(cell) for cell in row.cells]}
             for row in table.rows
         ],
-        "notes": list(table.notes),
+        "notes": [*table.notes, *table.advice],
         "expected": [row.to_json() for row in table.expected],
         "source": table.source,
     }

@@ -5,23 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrd_core.spec import ExpectedSpec, TableSpec
+from lrd_core.titles import ABSENT, ARM, path_title, value_titles
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.configurations import (
-    ABSENT,
-    ARM,
-    Flat,
-    identity,
-    path_title,
-    scope,
-    under,
-    varying,
-)
+from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out
 from service.analysis.metrics import Metric, NumberFormat
-from service.analysis.notes import notes_on
+from service.analysis.notes import advice_on, notes_on
 
 
 @dataclass(frozen=True)
@@ -75,6 +67,8 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     """What ± is, which cells are partial and why, which test the dagger stands for."""
+    advice: tuple[str, ...]
+    """What more seeds could show: for the researcher, not for the paper."""
     expected: tuple[ExpectedRow, ...]
     source: str
     """Where the expected values are published."""
@@ -83,10 +77,20 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """`test accuracy (%), last epoch: mean ± standard deviation (n) over seeds`."""
+        """`test loss, last epoch: mean ± standard deviation (n) over seeds; FCNet on MNIST`.
+
+        A model or a data set that is not the same in all arms is in a title instead.
+        """
         places = {"last": "last epoch", "best": "best epoch"}
         place = places.get(self.at, self.at.replace(":", " "))
-        return f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
+        text = f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
+        configs = [summary.arm.config for summary in self.summaries]
+        same = [
+            value_titles(path, [configs[0][path]])[0]
+            for path in ("model", "dataset")
+            if len({config[path] for config in configs}) == 1
+        ]
+        return f"{text}; {' on '.join(same)}" if same else text
 
 
 def build_table(
@@ -114,7 +118,7 @@ def build_table(
     kind, asked = Metric(metric), layout or TableSpec()
     arms = [summary.arm for summary in summaries]
     flats = flatten_arms(arms, asked)
-    chosen = lay_out(flats, asked, baseline)
+    chosen = lay_out(flats, asked, baseline, labelled=any(arm.given for arm in arms))
     rows = axis(arms, flats, chosen.rows, headed=True)
     columns = axis(arms, flats, chosen.columns, headed=False)
     places = [(_at(flat, chosen.rows), _at(flat, chosen.columns)) for flat in flats]
@@ -137,6 +141,7 @@ def build_table(
             for row, titles in zip(rows.places, rows.titles, strict=True)
         ),
         notes=tuple(notes_on(summaries, comparisons, bold=chosen.pair if best else None)),
+        advice=tuple(advice_on(comparisons)),
         expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),
         source=wanted.source if wanted else "",
         summaries=tuple(summaries),

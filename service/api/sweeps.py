@@ -28,8 +28,15 @@ from service.api.context import (
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
-from service.api.schemas.sweeps import EventPage, Sweep, SweepPage, SweepPlan, TrialPage
-from service.api.views import event_view, sweep_view, trial_view
+from service.api.schemas.sweeps import (
+    EventPage,
+    FailurePage,
+    Sweep,
+    SweepPage,
+    SweepPlan,
+    TrialPage,
+)
+from service.api.views import event_view, failure_view, sweep_view, trial_view
 from service.errors import TooMany, Unprocessable
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
@@ -178,6 +185,18 @@ def events(
             session, sweep_id=sweep_id, after=after, size=page_size + 1, newest_first=newest_first
         )
     return page_of([event_view(event) for event in found], page_size)
+
+
+@router.get("/{sweep_id}/failures", **gives(FailurePage))
+def failures(sweep_id: SweepId, database: DatabaseDep) -> JSONResponse:
+    """Why trials failed: each message once, with its count, the 20 most frequent.
+
+    Of more than 10,000 failed trials 10,000 are counted.
+    """
+    with database.read() as session:
+        store.get(session, sweep_id)
+        items = [failure_view(each) for each in history.failures(session, sweep_id)]
+    return JSONResponse({"items": items, "next_page_token": None})
 
 
 @router.get("/{sweep_id}/trials", **gives(TrialPage))

@@ -4,6 +4,7 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
+from service.store.history import Failure
 from service.store.models import (
     Arm,
     Attempt,
@@ -120,6 +121,11 @@ def event_view(event: Event) -> dict[str, Any]:
         "reason": event.reason,
         "message": event.message,
     }
+
+
+def failure_view(failure: Failure) -> dict[str, Any]:
+    """What befell failed trials."""
+    return failure._asdict()
 
 
 def webhook_view(webhook: Webhook) -> dict[str, Any]:

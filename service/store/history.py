@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Event, Trial
 
 
@@ -32,6 +33,39 @@ def events(
     if trial_id is not None:
         query = query.where(Event.trial_id == trial_id)
     return list(session.scalars(query))
+
+
+class Failure(NamedTuple):
+    """What befell failed trials of a sweep."""
+
+    reason: str | None
+    message: str | None
+    trials: int
+    """How many it befell."""
+    trial_id: int
+    """One of them."""
+
+
+FAILED_READ = 10_000
+"""Of more failed trials so many are read: their messages are there to be understood."""
+
+
+def failures(session: Session, sweep_id: str, size: int = 20) -> list[Failure]:
+    """What befell the sweep's failed trials, the most frequent first."""
+    read = (
+        select(Trial.id, Trial.reason, Trial.message)
+        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.failed)
+        .limit(FAILED_READ)
+        .subquery()
+    )
+    trials, first = func.count(), func.min(read.c.id)
+    query = (
+        select(read.c.reason, read.c.message, trials, first)
+        .group_by(read.c.reason, read.c.message)
+        .order_by(trials.desc(), first)
+        .limit(size)
+    )
+    return [Failure(*row) for row in session.execute(query)]
 
 
 class Timed(NamedTuple):

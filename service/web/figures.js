@@ -4,6 +4,12 @@ import { Away } from "./api.js";
 import { el } from "./dom.js";
 
 const CROWDED = 25; // points of a line, above which markers hide it
+const NARROW = 560; // px of a figure, below which long texts are broken into lines
+const PANEL = 260; // px: what a panel needs beside others
+const GAP = 62; // px between panels on top of each other, for the axis between them
+// The id of the style that plotly.js adds for a map library, unless it is there: no figure is a map,
+// and the policy would refuse it with an error.
+const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
 let loading = null;
 
@@ -14,7 +20,7 @@ function library() {
       loading = null;
       failed(new Away());
     } });
-    document.head.append(script);
+    document.head.append(el("meta", { id: MAPS }), script);
   });
   return loading;
 }
@@ -33,7 +39,11 @@ export function figure(name, label) {
 // Draw, or draw again what has changed. `off`: the arms that are not shown.
 export async function show(name, plot, { off = [], log = false, height = 360 } = {}) {
   const entry = places.get(name);
-  const wanted = JSON.stringify([off, log, height, dark()]);
+  const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
+  const room = entry.place.clientWidth;
+  const narrow = room < NARROW;
+  const stacked = panels > 1 && room / panels < PANEL;
+  const wanted = JSON.stringify([off, log, height, dark(), narrow, stacked]);
   if (entry.drawn?.plot === plot && entry.drawn.wanted === wanted) return;
   const Plotly = await library();
   const hidden = new Set(off);
@@ -44,10 +54,39 @@ export async function show(name, plot, { off = [], log = false, height = 360 } =
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
     if (log && axis.startsWith("y")) layout[axis].type = "log";
+    if (narrow) layout[axis] = { ...layout[axis], ...folded(layout[axis]) };
   }
+  if (stacked) stack(layout, panels, height);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   await Plotly.react(entry.place, data, layout, { displayModeBar: false, responsive: true });
   entry.drawn = { plot, wanted, again: () => show(name, plot, { off, log, height }) };
+}
+
+// On top of each other, each as high as all were beside each other.
+function stack(layout, panels, height) {
+  layout.height = panels * height;
+  for (let at = 0; at < panels; at += 1) {
+    const axis = at ? String(at + 1) : "";
+    const top = 1 - at / panels;
+    layout[`xaxis${axis}`].domain = [0, 1];
+    layout[`yaxis${axis}`].domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top];
+  }
+}
+
+// A long title, and long names beside an axis, in lines.
+const folded = ({ title, ticktext }) => ({
+  title: title && { ...title, text: fold(title.text, 28) },
+  ...(ticktext && { ticktext: ticktext.map((text) => fold(text, 24)) }),
+});
+
+// After a comma, where the parts between are short enough.
+function fold(text, most) {
+  const lines = [""];
+  for (const word of text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")))) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push(word);
+    else lines.push([lines.pop(), word].filter(Boolean).join(" "));
+  }
+  return lines.join("<br>");
 }
 
 export const dark = () => getComputedStyle(document.documentElement).getPropertyValue("color-scheme").trim() === "dark"
@@ -75,6 +114,8 @@ function coloured(trace) {
   return changed;
 }
 
-addEventListener("themechange", () => {
-  for (const { drawn } of places.values()) drawn?.again();
-});
+for (const happened of ["themechange", "resize"]) {
+  addEventListener(happened, () => {
+    for (const { drawn } of places.values()) drawn?.again();
+  });
+}

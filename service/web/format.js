@@ -36,6 +36,11 @@ export function value(number) {
   return Number.isInteger(number) ? String(number) : number.toPrecision(4);
 }
 
+// As `service.analysis.metrics` has it: what lies in 0 to 1, and is shown in percent.
+const SHARES = ["accuracy", "iou", "precision", "recall", "map", "share"];
+
+export const isShare = (metric) => metric.toLowerCase().split("_").some((word) => SHARES.includes(word));
+
 const SIGNS = { queued: "○", running: "◐", paused: "‖", succeeded: "●", failed: "✕", cancelled: "–" };
 
 // A sign beside the colour: neither is needed to understand the other.

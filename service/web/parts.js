@@ -41,7 +41,7 @@ export const row = (key, ...cells) => el("tr", { "data-key": key }, cells.map((c
 
 export function choice(label, options, chosen, onchange) {
   const shown = options.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
-  return el("label", {}, label, " ", el("select", { value: chosen, onchange: (event) => onchange(event.target.value) }, shown));
+  return el("label", {}, label, " ", el("select", { value: chosen, onchange: (event) => onchange(event.target.value, event.target) }, shown));
 }
 
 export const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, found]) => found !== null && found !== undefined && found !== "")

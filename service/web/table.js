@@ -18,7 +18,7 @@ export function results(table, chosen) {
     el("details", { class: "notes" },
       el("summary", {}, "How to read it"),
       el("ul", {},
-        el("li", {}, "Hatched: not all planned seeds are in. Bold: the better of its pair. †: p (Holm) < 0.05."),
+        table.rows.some((row) => row.cells.some((shown) => shown && shown.n !== shown.planned)) && el("li", {}, "Hatched: not all planned seeds are in."),
         table.notes.map((note) => el("li", {}, note)),
         table.source && el("li", {}, `Published values: ${table.source}.`),
         lost.map((each) => el("li", {}, `Published for ${each.label}: ${each.shown[0]}; ${each.verdict}.`)))),
@@ -84,16 +84,13 @@ function place(button) {
 // As the table writes it: a share as a percentage.
 export const inUnit = (value, table) => (table.unit === "%" ? (value * 100).toFixed(2) : value.toPrecision(4));
 
-// Arm id -> what its row and its column are called: `Adam, LRD (p = 0.5)`.
-export function armNames(table) {
-  return new Map(table.rows.flatMap((row) => row.cells.flatMap((shown, at) =>
-    (shown ? [[shown.arm_id, [...row.titles, ...table.columns[at]].join(", ")]] : []))));
-}
+// Arm id -> its name.
+export const armNames = (table) => new Map(table.rows.flatMap((row) => row.cells).filter(Boolean).map((shown) => [shown.arm_id, shown.label]));
 
 function tell(shown, published, table) {
   const unit = table.unit === "%" ? " points" : "";
   const signed = (value) => (value > 0 ? "+" : "") + inUnit(value, table).replace("-", "−");
-  const lines = [el("strong", {}, armNames(table).get(shown.arm_id)), shown.status];
+  const lines = [el("strong", {}, shown.label), shown.status];
   const against = shown.comparison;
   if (against?.difference !== null && against?.difference !== undefined) {
     const [low, high] = [against.t_low, against.t_high];

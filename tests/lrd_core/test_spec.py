@@ -81,7 +81,7 @@ def test_regularizers_are_written_short_or_long() -> None:
     document = changed("grid", {"regularizers": [[], ["SD"], [{"kind": "SD", "keep_prob": 0.8}]]})
     del document["baseline"]
     labels = [arm.label for arm in expand_arms(SweepSpec.parse(document))]
-    assert labels == ["regularizers=none", "regularizers=SD", "regularizers=SD(keep_prob=0.8)"]
+    assert labels == ["no regularizers", "SD(keep_prob=0.9)", "SD(keep_prob=0.8)"]
 
 
 def test_yaml_means_what_json_means() -> None:

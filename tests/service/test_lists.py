@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from service.dispatcher import Dispatcher
 from service.settings import Settings
-from service.store.models import Sweep
+from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
@@ -27,6 +27,25 @@ def ids(api: TestClient, path: str, key: str = "id", **params: Any) -> list[Any]
 @pytest.fixture
 def dispatcher(database: Database, settings: Settings) -> Dispatcher:
     return Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
+
+
+def test_each_failure_is_listed_once_with_its_count(api: TestClient, database: Database) -> None:
+    sweep_id, other = submit(api, seeds=4), submit(api)
+    trials = ids(api, f"/sweeps/{sweep_id}/trials")
+    befell = ["no disk"] * 2 + ["no memory"] * 3
+    with database.write() as session:
+        for trial_id, message in zip(trials, befell, strict=False):
+            session.execute(
+                update(Trial)
+                .where(Trial.id == trial_id)
+                .values(state="failed", reason="error", message=message)
+            )
+    assert api.get(f"/api/v1/sweeps/{sweep_id}/failures").json()["items"] == [
+        {"reason": "error", "message": "no memory", "trials": 3, "trial_id": trials[2]},
+        {"reason": "error", "message": "no disk", "trials": 2, "trial_id": trials[0]},
+    ]
+    assert api.get(f"/api/v1/sweeps/{other}/failures").json()["items"] == []
+    assert api.get("/api/v1/sweeps/none/failures").status_code == 404
 
 
 COUNTS: dict[str, dict[str, Any]] = {

@@ -214,6 +214,10 @@ class TestExport:
                 assert hashlib.sha256(files.read(name)).hexdigest() == sha256
                 names.discard(name)
             assert names == {"SHA256SUMS"}
+            captions = files.read("figures/captions.md").decode()
+            assert "keep-prob: test accuracy (%)" in captions
+            assert captions.count("95 % Student t interval") == 2
+            assert captions.count("n = 2 ") == 3
             environments = json.loads(files.read("environment.json"))["trials"].values()
             assert all(
                 attempt["environment"]["torch"] for trial in environments for attempt in trial

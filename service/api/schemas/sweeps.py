@@ -196,3 +196,16 @@ class Event(Answer):
 
 class EventPage(Page[Event]):
     """Events in order."""
+
+
+class Failure(Answer):
+    """What befell failed trials of a sweep."""
+
+    reason: str | None
+    message: str | None
+    trials: int = Field(description="how many it befell")
+    trial_id: int = Field(description="one of them")
+
+
+class FailurePage(Page[Failure]):
+    """The most frequent first."""

@@ -3,14 +3,14 @@
 import { get, post, Problem } from "../api.js";
 import { el, say } from "../dom.js";
 import { count, duration, plural } from "../format.js";
-import { choice, facts } from "../parts.js";
+import { choice, facts, question } from "../parts.js";
 import { query } from "../query.js";
 import { lineOf, toYaml } from "../yaml.js";
 
 const WAIT = 400; // ms without a key before the plan is asked for
 
 export function open({ draw, title }) {
-  const state = { presets: [], text: null, from: null, plan: null, faults: [], checked: null, sending: false };
+  const state = { presets: [], text: null, taken: null, from: null, plan: null, faults: [], checked: null, sending: false };
   const keys = new Map(); // text -> its key: a second press after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
@@ -19,6 +19,7 @@ export function open({ draw, title }) {
     state.from = from;
     if (query.get("from")) state.text = toYaml((await get(`/sweeps/${encodeURIComponent(query.get("from"))}`)).spec);
     else state.text = from ? (await get(`/presets/${encodeURIComponent(from)}`)).text : "";
+    state.taken = state.text;
     await check();
   }
 
@@ -53,6 +54,18 @@ export function open({ draw, title }) {
     }
   }
 
+  // What was typed is given up only by who typed it.
+  async function choosePreset(preset, select) {
+    const own = state.text.trim() && state.text !== state.taken;
+    const text = "The preset takes its place, and what you typed is gone.";
+    if (own && !(await question({ title: "Give up what you typed?", text, yes: "Take the preset", no: "Keep my text", danger: true }))) {
+      select.value = state.from ?? "";
+      return;
+    }
+    select.focus(); // the text is in use no longer, and may be replaced
+    query.set({ preset, from: "" });
+  }
+
   const typed = (event) => {
     state.text = event.target.value;
     state.faults = [];
@@ -67,7 +80,7 @@ export function open({ draw, title }) {
     draw(
       el("h1", {}, "New sweep"),
       el("div", { class: "filters" },
-        choice("Preset", options, state.from ?? "", (preset) => query.set({ preset, from: "" }))),
+        choice("Preset", options, state.from ?? "", choosePreset)),
       el("div", { class: "editor" },
         el("label", { for: "spec", class: "unseen" }, "Sweep, as YAML or JSON"),
         el("ol", { class: "gutter", "aria-hidden": "true" }, state.text.split("\n").map((_, line) =>

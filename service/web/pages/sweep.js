@@ -9,16 +9,19 @@ import { armNames, inUnit, results } from "../table.js";
 
 const POINTS = 400; // a curve: more than a window has pixels for
 const NARROW = 700;
+const LONGEST = 400; // characters of a failure's message
 
 export function open({ id, draw, title, refresh }) {
   const path = `/sweeps/${encodeURIComponent(id)}`;
   const seenBefore = {};
-  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, refused: null };
+  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, failures: null };
+  let failedBefore = "";
 
   async function load() {
     const asked = { metric: query.get("metric"), at: query.get("at") };
     found.sweep = await get(path);
     paint(); // the table may take a moment, the state does not
+    await findFailures();
     found.table = await get(withQuery(`${path}/table`, asked));
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
     found.trials = await get(withQuery(`${path}/trials`, filters));
@@ -30,6 +33,13 @@ export function open({ id, draw, title, refresh }) {
     const changed = now.some((each, at) => each !== seenBefore[at]);
     Object.assign(seenBefore, now);
     return changed;
+  }
+
+  async function findFailures() {
+    const failed = `${found.sweep.trials.failed} ${found.sweep.state}`;
+    if (failed === failedBefore) return;
+    found.failures = found.sweep.trials.failed ? (await get(`${path}/failures`)).items : null;
+    failedBefore = failed;
   }
 
   async function drawFigures(asked) {
@@ -64,12 +74,13 @@ export function open({ id, draw, title, refresh }) {
       el("nav", { class: "crumbs", "aria-label": "Where you are" }, el("a", { href: "/" }, "Sweeps")),
       el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
       ...overview(sweep),
+      found.failures && failures(sweep, found.failures),
       el("p", { class: "buttons" }, actions(sweep, ask)),
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
       found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
-      found.table && el("section", { "data-key": "downloads" }, downloads(sweep, path, found.table)),
+      found.table && el("section", { "data-key": "downloads" }, downloads(found, path)),
       found.events && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
       el("details", { "data-key": "spec" }, el("summary", {}, "Spec"), el("pre", { tabindex: 0 }, JSON.stringify(sweep.spec, null, 2))));
   }
@@ -92,6 +103,15 @@ function overview(sweep) {
       ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent],
       ["GPU a trial needs", sweep.gpu_share && `${16 * sweep.gpu_share}/16, as measured`], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
   ];
+}
+
+// Each message once.
+function failures(sweep, items) {
+  return el("section", { "data-key": "failures", class: "notice failures", "aria-label": "Why trials failed" },
+    el("p", {}, `${plural(sweep.trials.failed, "trial")} failed:`),
+    el("ul", {}, items.map(({ reason, message, trials, trial_id }) => el("li", {},
+      el("strong", {}, `${count(trials)} ×`), " ", reason, message && [": ", el("code", {}, message.slice(0, LONGEST))], " ",
+      el("a", { href: `/trials/${trial_id}` }, `trial ${trial_id}`)))));
 }
 
 // As `service.store.requests` has it; what slips through is refused there, with a sentence.
@@ -145,26 +165,32 @@ function figuresOf({ sweep, table }) {
   const surface = sweep.spec.base?.dataset === "surface";
   return [
     { name: "learning-curves", title: "Learning curves" },
-    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability p" },
-    cells.some((cell) => cell.comparison) && { name: "forest", title: "Against the baseline" },
+    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability" },
+    cells.some((cell) => (cell.comparison?.difference ?? null) !== null) && { name: "forest", title: "Against the baseline" },
   ].filter(Boolean);
 }
 
 const cellsOf = (table) => table.rows.flatMap((line) => line.cells).filter(Boolean);
 
-const forestHeight = (table) => 110 + 26 * cellsOf(table).filter((cell) => cell.comparison).length;
+const forestHeight = (table) => 110 + (innerWidth < NARROW ? 50 : 26) * cellsOf(table).filter((cell) => cell.comparison).length;
+
+// What is still empty when the sweep has ended stays so.
+const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
+const hasEnded = ({ trials }) => !(trials.queued + trials.running);
 
 function figures(found) {
   return figuresOf(found).map(({ name, title }) => {
     const plot = found.plots[name];
-    const nothing = plot && !plot.data.length;
+    const nothing = isEmpty(found, name);
+    if (nothing && hasEnded(found.sweep)) return null;
     return el("div", { "data-key": name },
       el("h2", {}, title),
       name === "learning-curves" && el("div", { class: "filters" },
         choice("Over", [["epoch", "epochs"], ["seconds", "time"]], query.get("by", "epoch"), (by) => query.set({ by })),
         choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
-      nothing ? el("p", { class: "quiet" }, "No epoch reported yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
-      name === "learning-curves" && plot && !nothing && legend(plot, found));
+      nothing ? el("p", { class: "quiet" }, name === "keep-prob" ? "No trial has succeeded yet." : "No epoch reported yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
+      name === "learning-curves" && plot && !nothing && legend(plot, found),
+      plot && !nothing && caption(plot));
   });
 }
 
@@ -177,19 +203,19 @@ function legend(plot, { table }) {
     if (!off.delete(arm)) off.add(arm);
     query.set({ off: [...off].join(",") });
   };
-  const thinned = plot.layout.meta;
-  return [
-    el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
+  return el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
       arms.map((trace) => el("label", { "data-key": trace.legendgroup },
         el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
         el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
         labels.get(Number(trace.legendgroup)) ?? trace.legendgroup)),
       arms.length > 3 && el("span", { class: "buttons" },
         el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
-        el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None"))),
-    el("p", { class: "quiet" }, "The mean over the seeds, ± 1 standard deviation; dashed without LRD.",
-      thinned && ` Drawn: ${count(thinned.points)} of ${count(thinned.of)} points a curve; the CSV has them all.`),
-  ];
+        el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
+}
+
+function caption({ layout: { meta } }) {
+  const thinned = meta.of && ` Drawn: ${count(meta.points)} of ${count(meta.of)} points a curve; the CSV has them all.`;
+  return el("p", { class: "quiet caption" }, meta.caption, thinned);
 }
 
 // --- trials, downloads, events -----------------------------------------------------------------
@@ -199,7 +225,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
   const shown = (found) => (typeof found === "number" ? inUnit(found, table) : value(found));
   const rows = items.map((trial) => row(String(trial.id),
     el("a", { href: `/trials/${trial.id}` }, String(trial.id)),
-    arms.get(trial.arm_id) ?? trial.label, String(trial.seed), badge(trial.state, trial.reason),
+    trial.label, String(trial.seed), badge(trial.state, trial.reason),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
   const state = query.get("state");
@@ -214,7 +240,8 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
   ];
 }
 
-function downloads(sweep, path, table) {
+function downloads(found, path) {
+  const { sweep, table } = found;
   const asked = { metric: query.get("metric"), at: query.get("at") };
   const of = (text, address, name) => el("li", {}, el("a", download(address, name), text));
   return [
@@ -225,7 +252,7 @@ function downloads(sweep, path, table) {
       of("Trials (CSV)", `${path}/export?format=csv&of=trials`, `${sweep.id}-trials.csv`),
       of("Epochs (CSV)", `${path}/export?format=csv&of=reports`, `${sweep.id}-reports.csv`),
       of("Epochs (Parquet)", `${path}/export?format=parquet&of=reports`, `${sweep.id}-reports.parquet`),
-      figuresOf({ sweep, table }).map(({ name, title }) =>
+      figuresOf(found).filter(({ name }) => !(isEmpty(found, name) && hasEnded(sweep))).map(({ name, title }) =>
         of(`${title} (SVG)`, withQuery(`${path}/figures/${name}.svg`, name === "learning-curves" ? { metric: asked.metric, by: query.get("by") } : asked), `${sweep.id}-${name}.svg`)),
       of("Everything (bundle)", `${path}/export?format=bundle`, `${sweep.id}.zip`)),
   ];

@@ -25,7 +25,7 @@ function content({ items, next_page_token }, asked) {
   if (!items.length && !narrowed) return [empty()];
   const owned = items.some((sweep) => sweep.owner);
   const rows = items.map((sweep) => row(sweep.id,
-    el("a", { href: `/sweeps/${sweep.id}` }, sweep.name),
+    [el("a", { href: `/sweeps/${sweep.id}` }, sweep.name), el("code", { class: "id" }, sweep.id)],
     badge(sweep.state),
     [progress(sweep), el("span", { class: "quiet" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} `, pace(sweep))],
     ...(owned ? [sweep.owner ?? "–"] : []),

@@ -2,7 +2,7 @@
 import { download, get, post, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, show } from "../figures.js";
-import { ago, badge, clock, count, duration, value, words } from "../format.js";
+import { ago, badge, clock, count, duration, isShare, value, words } from "../format.js";
 import { choice, facts, grid, question, request, row } from "../parts.js";
 import { query } from "../query.js";
 import { toYaml } from "../yaml.js";
@@ -11,7 +11,11 @@ import { events } from "./sweep.js";
 const NO_METRIC = new Set(["epoch", "lr", "seconds", "attempt", "recorded_at"]);
 const TAIL = 400; // lines of the log
 
-const isLoss = (name) => name.includes("loss") || name === "value";
+const GAP = 0.08; // between two panels, as a share of the whole width
+
+const kindOf = (name) => (isShare(name) ? "share (%)" : name.includes("loss") || name === "value" ? "loss" : "value");
+
+const shown = (name, found) => (isShare(name) && typeof found === "number" ? `${(100 * found).toFixed(2)} %` : value(found));
 
 export function open({ id, draw, title, refresh }) {
   const path = `/trials/${encodeURIComponent(id)}`;
@@ -92,22 +96,24 @@ function actions(trial, ask) {
 
 function plotOf(reports, metric) {
   const names = Object.keys(reports[0] ?? {}).filter((name) => !NO_METRIC.has(name));
-  const shown = metric ? [metric] : names;
+  const drawn = metric ? [metric] : names;
   const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
-  const data = reports.length ? shown.map((name, at) => ({
+  const data = reports.length ? drawn.map((name, at) => ({
     type: "scatter", mode: reports.length > 60 ? "lines" : "lines+markers", name: words(name), showlegend: true,
-    x: reports.map((report) => report.epoch), y: reports.map((report) => (typeof report[name] === "number" ? report[name] : null)),
+    x: reports.map((report) => report.epoch), y: reports.map((report) => (typeof report[name] === "number" ? report[name] * (isShare(name) ? 100 : 1) : null)),
     line: { color: colours[at % colours.length], width: 2 }, marker: { color: colours[at % colours.length] },
   })) : [];
-  // Losses have no common scale with shares: each has a panel, where both are there.
-  const panels = [...new Set(shown.map(isLoss))];
+  // Losses have no common scale with shares: each kind has a panel.
+  const panels = [...new Set(drawn.map(kindOf))];
+  const width = (1 + GAP) / panels.length - GAP;
   const layout = { margin: { l: 60, r: 20, t: 10, b: 50 }, hovermode: "x unified" };
-  for (const [at, losses] of panels.entries()) {
-    const axis = at ? "2" : "";
-    const title = metric ? words(metric) : losses ? "loss" : "share";
-    layout[`xaxis${axis}`] = { title: { text: "epoch" }, domain: panels.length > 1 ? [at * 0.54, 0.46 + at * 0.54] : [0, 1], anchor: `y${axis}` };
+  for (const [at, kind] of panels.entries()) {
+    const axis = at ? String(at + 1) : "";
+    const left = at * (width + GAP);
+    const title = metric ? words(metric) + (isShare(metric) ? " (%)" : "") : kind;
+    layout[`xaxis${axis}`] = { title: { text: "epoch" }, domain: [left, Math.min(1, left + width)], anchor: `y${axis}` };
     layout[`yaxis${axis}`] = { title: { text: title }, anchor: `x${axis}` };
-    data.forEach((trace, index) => isLoss(shown[index]) === losses && Object.assign(trace, { xaxis: `x${axis}`, yaxis: `y${axis}` }));
+    data.forEach((trace, index) => kindOf(drawn[index]) === kind && Object.assign(trace, { xaxis: `x${axis}`, yaxis: `y${axis}` }));
   }
   return { data, layout, names, metric };
 }
@@ -120,7 +126,7 @@ function curves({ plot, reports }) {
       choice("Metric", [["", "all"], ...plot.names.map((name) => [name, words(name)])], plot.metric, (metric) => query.set({ metric })),
       choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
     plot.data.length ? figure("trial", "Curves of this trial; the last values are below") : el("p", { class: "quiet" }, "No epoch reported yet."),
-    last && el("p", { class: "quiet" }, `Epoch ${last.epoch}: `, plot.names.map((name) => `${words(name)} ${value(last[name])}`).join(", "), "."),
+    last && el("p", { class: "quiet" }, `Epoch ${last.epoch}: `, plot.names.map((name) => `${words(name)} ${shown(name, last[name])}`).join(", "), "."),
   ];
 }
 

@@ -69,6 +69,10 @@ def published(name: str, metric: str = "test_accuracy") -> dict[str, float]:
     return found
 
 
+def lrd(p: float) -> str:
+    return "without LRD" if p == 1 else f"LRD (keep_prob = {p:g})"
+
+
 def test_every_preset_has_its_size_stated_here() -> None:
     assert presets.names() == sorted(SIZES)
 
@@ -87,26 +91,26 @@ def test_a_preset_validates_and_expands(name: str, size: tuple[int, int]) -> Non
 def test_table_1_holds_the_papers_numbers(row: str) -> None:
     dataset, *numbers = row.split()
     arms = [
-        f"optimizer={name}, keep_prob={p}"
-        for name in ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
-        for p in ("1", "0.5")
+        f"{name}, {lrd(p)}"
+        for name in ("SGDM", "RMSprop", "Adam", "AMSGrad", "RAdam")
+        for p in (1, 0.5)
     ]
     assert published(f"table-1-{dataset}") == dict(zip(arms, map(float, numbers), strict=True))
 
 
 def test_table_2_holds_the_papers_numbers() -> None:
     assert published("table-2") == {
-        f"keep_prob={p:g}, optimizer={name}": number
+        f"{lrd(p)}, {name}": number
         for p, numbers in TABLE_2.items()
-        for name, number in zip(("adam", "sgdm"), numbers, strict=True)
+        for name, number in zip(("Adam", "SGDM"), numbers, strict=True)
     }
 
 
 def test_table_3_holds_the_papers_numbers_and_figure_12_repeats_them() -> None:
     numbers = {
-        f"{label}, optimizer={name}": number
+        f"{label}, {name}": number
         for label, row in TABLE_3.items()
-        for name, number in zip(("adam", "sgdm"), row, strict=True)
+        for name, number in zip(("Adam", "SGDM"), row, strict=True)
     }
     assert published("table-3") == numbers
     assert published("figure-12").items() <= numbers.items()

@@ -9,7 +9,8 @@ import re
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}$&%#_^~\n]|[^\\{}$&%#_^~\n]+", re.DOTALL)
 _LIGATURE = re.compile("--|``|''|[?!]`|<<|>>|,,")
 _COMMANDS = {
-    r"\begin", r"\end", r"\centering", r"\caption", r"\toprule", r"\midrule", r"\bottomrule",
+    r"\begin", r"\end", r"\centering", r"\caption", r"\label",
+    r"\toprule", r"\midrule", r"\bottomrule",
     r"\cmidrule", r"\multicolumn", r"\emph", r"\par", r"\smallskip", r"\medskip", r"\footnotesize",
 }  # fmt: skip
 _IN_MATHS = {r"\mathbf", r"\pm", r"\dagger", r"\times", r"\cdot"}

@@ -1,20 +1,16 @@
-"""How configurations differ, and how that reads."""
+"""How configurations differ."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrd_core.titles import ABSENT
 from service.analysis.configurations import (
-    ABSENT,
     agrees,
     distinguishing,
     flatten,
-    path_title,
     scope,
-    speaking_titles,
-    spell,
     value_at,
-    value_titles,
     varying,
 )
 
@@ -92,53 +88,3 @@ class TestAgreement:
 
     def test_the_order_of_regularizers_does_not_matter(self):
         assert agrees(flatten(config(regularizers=[SD, NG])), {"regularizers": ["NG", "SD"]})
-
-
-class TestTitles:
-    @pytest.mark.parametrize(
-        ("path", "title"),
-        [(KEEP, "p"), ("optimizer.name", "optimizer"), ("batch_size", "batch size"),
-         ("optimizer.lr", "lr"), ("name", "name")],
-    )  # fmt: skip
-    def test_of_a_path(self, path, title):
-        assert path_title(path) == title
-
-    @pytest.mark.parametrize(
-        ("path", "values", "titles"),
-        [
-            (KEEP, [1.0, 0.5], ["without LRD", "LRD (p = 0.5)"]),
-            ("optimizer.name", ["sgdm", "newton"], ["SGDM", "newton"]),
-            ("dataset", ["cifar10", "digits"], ["CIFAR-10", "digits"]),
-            ("regularizers", [[], [SD], [SD, NG]], ["none", "SD", "SD+NG"]),
-            ("regularizers", [[SD], [SD | {"keep_prob": 0.8}]],
-             ["SD(keep_prob=0.9)", "SD(keep_prob=0.8)"]),
-            ("optimizer.momentum", [0.9, ABSENT], ["0.9", "–"]),
-            ("optimizer.lr", [0.1, 1e-5], ["0.1", "1e-05"]),
-            ("nesterov", [True, False], ["yes", "no"]),
-        ],
-    )  # fmt: skip
-    def test_of_values_below_a_head(self, path, values, titles):
-        assert value_titles(path, values) == titles
-
-    @pytest.mark.parametrize(
-        ("path", "values", "titles"),
-        [
-            (KEEP, [1.0, 0.5], ["without LRD", "LRD (p = 0.5)"]),
-            ("optimizer.name", ["adam"], ["Adam"]),
-            ("regularizers", [[], [SD]], ["no regularizers", "SD"]),
-            ("optimizer.lr", [0.1], ["lr = 0.1"]),
-            ("precision", ["bf16"], ["precision = bf16"]),
-            ("optimizer.momentum", [ABSENT], ["momentum = –"]),
-            ("arm", ["mine"], ["mine"]),
-        ],
-    )
-    def test_of_values_that_stand_alone(self, path, values, titles):
-        assert speaking_titles(path, values) == titles
-
-    @given(st.lists(st.floats(0, 1), min_size=1, max_size=5, unique=True))
-    def test_distinct_values_read_distinctly(self, values):
-        assert len(set(value_titles(KEEP, values))) == len(values)
-
-    @given(st.floats(allow_nan=False, allow_infinity=False))
-    def test_a_number_is_spelled_so_that_it_reads_back(self, value):
-        assert float(spell(value)) == value

@@ -81,7 +81,7 @@ class TestRows:
     def test_each_published_value_finds_its_one_arm(self):
         where = {"optimizer.name": "adam", "optimizer.keep_prob": 0.5}
         (found,) = rows([{"where": where, "value": 93.77}], self.ARMS, {"b": [0.94, 0.95, 0.93]})
-        assert (found.arm_id, found.label) == ("b", "Adam, LRD (p = 0.5)")
+        assert (found.arm_id, found.label) == ("b", "b")
         assert found.difference == pytest.approx(0.0023)
         assert found.shown == ("93.77", "94.00 ± 1.00 (3)", "+0.23")
 
@@ -106,5 +106,5 @@ class TestRows:
         assert found.shown[1] == "90.00 ± 0.00 (2/3)"
 
     def test_a_condition_that_does_not_speak_for_itself_is_named(self):
-        values = [{"where": {"batch_size": 128, "optimizer.keep_prob": 1.0}, "value": 90.0}]
-        assert rows(values, self.ARMS, {})[0].label == "batch size = 128, without LRD"
+        values = [{"where": {"batch_size": 128, "optimizer.keep_prob": 0.7}, "value": 90.0}]
+        assert rows(values, self.ARMS, {})[0].label == "batch size = 128, LRD (keep_prob = 0.7)"

@@ -75,6 +75,26 @@ class TestFiles:
             text = figures.to_bytes(figure, "svg").decode()
             assert all(label in text for label in LABELS[1::2])
 
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("learning curves", "band: ± 1 sample standard deviation"),
+            ("keep_prob", "95 % Student t interval"),
+            ("forest", "95 % Student t interval"),
+            ("paths", "contours"),
+        ],
+    )
+    def test_each_says_below_what_is_drawn(self, name, said):
+        """Catches: bars of which nobody knows what they are; a caption over the legend."""
+        figure = drawn()[name]
+        height = figure.get_figheight()
+        root = ElementTree.fromstring(figures.to_bytes(figure, "svg"))
+        (caption,) = figure.texts
+        assert said in caption.get_text().replace("\n", " ")
+        assert float(root.get("height").removesuffix("pt")) > 72 * (height + 0.1)
+        low = min(each.get_window_extent().y0 for each in [*figure.axes, *figure.legends])
+        assert caption.get_window_extent().y1 <= low
+
     def test_another_kind_is_an_error(self):
         with pytest.raises(KeyError):
             figures.to_bytes(learning(), "gif")
@@ -134,7 +154,9 @@ class TestAgainstKeepProb:
     def test_one_line_for_each_configuration_otherwise_equal(self):
         figure = drawn()["keep_prob"]
         assert legend(figure) == ["Adam", "SGDM"]
-        assert figure.axes[0].containers[0].lines[0].get_xdata().tolist() == [0.5, 1.0]
+        adam, sgdm = (each.lines[0].get_xdata() for each in figure.axes[0].containers)
+        assert ((adam + sgdm) / 2).tolist() == pytest.approx([0.5, 1.0])
+        assert (sgdm - adam > 0).all()  # no bar hides another
 
     def test_one_configuration_needs_no_legend(self):
         summaries = [each for each in observed()[0] if each.arm.id.startswith("adam")]

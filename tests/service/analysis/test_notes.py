@@ -5,6 +5,9 @@ from service.analysis.comparisons import compare
 from service.analysis.notes import notes_on
 
 from .cases import arm, pair, trials
+from .test_tables import cells, grid, table
+
+WIDE = [0.9 + i / 100 for i in range(6)]
 
 
 def notes(samples, arms):
@@ -31,3 +34,65 @@ def test_without_a_single_pair_the_reader_is_told():
 def test_where_no_seed_changes_anything_nothing_is_tested():
     found = notes({"plain": [0.5] * 6, "lrd": [0.9] * 6}, pair())
     assert found[-1] == "Not tested, for no seed changes it or its baseline: lrd."
+
+
+class TestNotes:
+    def notes(self, samples, arms=None):
+        return table(arms or pair(), samples).notes
+
+    def test_a_complete_table_says_what_its_signs_mean(self):
+        assert self.notes({"plain": [0.5] * 6, "lrd": WIDE}) == (
+            "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind "
+            "it.",
+            "Bold: best by the mean as shown, where keep_prob alone differs.",
+            "† p < 0.05 against the baseline: exact two-sided paired sign-flip test.",
+        )
+
+    def test_five_pairs_are_told_that_they_cannot(self):
+        found = table(pair(), {"plain": [0.5] * 5, "lrd": WIDE[:5]})
+        assert found.notes[-1] == (
+            "No difference from the baseline is marked at p < 0.05: exact two-sided paired "
+            "sign-flip test."
+        )
+        assert found.advice == (
+            "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
+            "least 0.062; 6 seeds can.",
+        )
+
+    def test_each_broken_arm_is_named_with_its_seeds(self):
+        found = self.notes({"plain": [0.5, "oom"], "lrd": [0.9, "diverged"]})
+        assert "in brackets n, the seeds behind it, of those planned." in found[0]
+        assert "plain: n=1/2, 1 failed (seed 1 oom)." in found
+        assert "lrd: n=1/2, 1 failed (seed 1 diverged)." in found
+
+    def test_many_broken_arms_are_counted_and_the_first_named(self):
+        arms = [arm(f"a{i}", batch_size=i + 1) for i in range(25)]
+        found = self.notes({each.id: ["diverged"] for each in arms}, arms)
+        assert sum("diverged" in note for note in found) == 20
+        assert "5 more arms lack seeds; the CSV names them." in found
+
+    def test_what_is_still_running_is_said_in_one_line(self):
+        found = self.notes({"plain": [0.5, "running"], "lrd": ["queued", "queued"]})
+        assert "2 arms are not finished (3 trials queued or running)." in found
+        found = self.notes({"plain": [0.5, 0.5], "lrd": [0.5, "queued"]})
+        assert "1 arm is not finished (1 trial queued or running)." in found
+
+    def test_p_among_survivors_is_said_and_not_marked(self):
+        arms = pair()
+        found = table(arms, {"plain": [0.5] * 7, "lrd": [*WIDE, "diverged"]})
+        assert "lrd: p < 0.05 among the seeds that did not diverge; not marked." in found.notes
+        assert not any(cell.significant for cell in cells(found).values())
+
+    def test_random_flips_are_not_called_exact(self):
+        found = self.notes({"plain": [0.5] * 30, "lrd": [0.9 + i / 1000 for i in range(30)]})
+        assert any("Monte-Carlo two-sided paired sign-flip test" in note for note in found)
+
+    def test_an_arm_without_a_baseline_is_named(self):
+        arms = grid(datasets=("mnist", "cifar10"))
+        arms = [each for each in arms if each.id != "mnist/adam/1"]
+        found = self.notes({each.id: [0.9] * 6 for each in arms}, arms)
+        assert "Without a baseline to compare with: Adam, LRD (keep_prob = 0.5)." in found
+
+    def test_without_a_baseline_nothing_is_said_of_tests(self):
+        found = self.notes({"a": [0.9, 0.8]}, [arm("a"), arm("b", keep_prob=0.5)])
+        assert not any("†" in note or "baseline" in note for note in found)

@@ -46,6 +46,11 @@ def test_plotly_accepts_it_and_json_carries_it(name):
     assert len(figure.data) == len(plot["data"])
 
 
+@pytest.mark.parametrize("name", list(every()))
+def test_every_figure_says_what_is_drawn(name):
+    assert every()[name]["layout"]["meta"]["caption"].endswith(".")
+
+
 class TestLearningCurves:
     def lines(self, plot):
         return [trace for trace in plot["data"] if trace.get("mode") == "lines+markers"]
@@ -59,10 +64,9 @@ class TestLearningCurves:
     def test_it_says_where_curves_are_thinned(self):
         long = [series("a", 0, [1 / (1 + epoch) for epoch in range(300)])]
         panel = {"train_loss": mean_curves([arm("a")], long, points=100)}
-        assert plots.learning_curves([arm("a")], panel)["layout"]["meta"] == {
-            "points": 100, "of": 300,
-        }  # fmt: skip
-        assert "meta" not in every()["learning curves"]["layout"]
+        meta = plots.learning_curves([arm("a")], panel)["layout"]["meta"]
+        assert (meta["points"], meta["of"]) == (100, 300)
+        assert "of" not in every()["learning curves"]["layout"]["meta"]
 
     def test_panels_stand_side_by_side_without_overlap(self):
         layout = every()["learning curves"]["layout"]
@@ -108,11 +112,21 @@ class TestAgainstKeepProb:
         summaries = observed()[0]
         adam, sgdm = every()["keep_prob"]["data"]
         assert (adam["name"], sgdm["name"]) == ("Adam", "SGDM")
-        assert adam["x"] == [0.5, 1.0]
+        assert adam["customdata"] == sgdm["customdata"] == [0.5, 1.0]
         assert adam["y"] == pytest.approx([summaries[1].mean * 100, summaries[0].mean * 100])
         assert adam["error_y"]["array"][1] == pytest.approx(
             (summaries[0].ci_high - summaries[0].mean) * 100
         )
+
+    def test_no_bar_hides_another(self):
+        adam, sgdm = every()["keep_prob"]["data"]
+        for one, other, keep_prob in zip(adam["x"], sgdm["x"], (0.5, 1.0), strict=True):
+            assert one < keep_prob < other
+            assert other - one < 0.05
+
+    def test_one_line_stands_where_it_is(self):
+        found = summarise([arm("a")], trials("a", [0.9, 0.8]))
+        assert plots.against_keep_prob(found, "test_accuracy")["data"][0]["x"] == [1.0]
 
     def test_a_partial_arm_says_so(self):
         summaries = summarise([arm("a")], trials("a", [0.9, "diverged"]))

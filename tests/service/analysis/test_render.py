@@ -113,8 +113,8 @@ class TestMarkdown:
     def test_rows_and_columns_read_back(self):
         found, expected = markdown_tables(render.markdown(grid()))
         assert [text for text, _ in found[0]] == [
-            "dataset", "Adam, without LRD", "Adam, LRD (p = 0.5)", "SGDM, without LRD",
-            "SGDM, LRD (p = 0.5)",
+            "dataset", "Adam, without LRD", "Adam, LRD (keep_prob = 0.5)", "SGDM, without LRD",
+            "SGDM, LRD (keep_prob = 0.5)",
         ]  # fmt: skip
         assert [text for text, _ in found[1]] == [
             "digits", "50.00 ± 0.00 (9)", "94.00 ± 2.74 (9)†", "85.00 ± 7.07 (2)",
@@ -207,10 +207,27 @@ class TestLatex:
         assert source.startswith("% sweep: demo\n% code: 1a2b\n")
         heads, columns, first, second = latex.cells(source)
         assert heads == ["", "Adam", "SGDM"]
-        assert columns == ["dataset", *["without LRD", "LRD (p = 0.5)"] * 2]
+        assert columns == ["dataset", *["without LRD", "LRD (keep_prob = 0.5)"] * 2]
         assert first[:3] == ["digits", "50.00 ±0.00 (9)", "94.00 ±2.74^† (9)"]
         assert second[-2:] == ["running (0/1)", "90.00 (1/2)"]
         assert r"$\mathbf{94.00} \pm 2.74^{\dagger}$ {\footnotesize (9)}" in source
+
+    def test_it_can_be_cited_and_says_of_what_it_is(self):
+        """Catches: two tables of one paper with one label."""
+        found = table(pair(), at="best")
+        source = render.latex(found, name="4m94 m4")
+        latex.check(source)
+        assert r"\label{tab:4m94-m4-test-accuracy-best}" in source
+        assert "over seeds; FCNet on digits.}" in source
+
+    def test_advice_is_for_whoever_reads_the_source(self):
+        """Catches: `6 seeds can` in a paper; a dagger explained that stands nowhere."""
+        found = table(pair(), {"plain": [0.5, 0.6], "lrd": [0.6, 0.8]})
+        source = render.latex(found)
+        (advice,) = [line for line in source.splitlines() if "seeds can" in line]
+        assert advice.startswith("% 2 pairs cannot")
+        assert "dagger" not in source
+        assert "seeds can" in render.markdown(found)
 
     def test_powers_of_ten_are_set_as_such(self):
         arms = [arm("a"), arm("b", keep_prob=0.5)]

@@ -1,6 +1,7 @@
 """The table: where each arm stands, what its cell says, and what stands below."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -31,9 +32,16 @@ def table(arms, samples, *, layout=None, metric="test_accuracy", baseline=(KEEP,
     )
 
 
+PROPER = {"adam": "Adam", "sgdm": "SGDM", "rmsprop": "RMSprop"}
+
+
+def lrd(keep_prob):
+    return "without LRD" if keep_prob == 1 else f"LRD (keep_prob = {keep_prob:g})"
+
+
 def grid(keep_probs=(1.0, 0.5), names=("adam", "sgdm"), datasets=("digits",)):
     return [
-        arm(f"{dataset}/{name}/{p:g}", f"optimizer={name}, keep_prob={p:g}", baseline=p == 1.0,
+        arm(f"{dataset}/{name}/{p:g}", f"{PROPER[name]}, {lrd(p)}", baseline=p == 1.0,
             dataset=dataset, name=name, lr=LEARNING_RATES[name], keep_prob=p)
         for dataset, name, p in itertools.product(datasets, names, keep_probs)
     ]  # fmt: skip
@@ -67,11 +75,11 @@ class TestTable2OfThePaper:
         return table(grid(self.P), samples)
 
     def test_p_makes_the_rows_and_the_optimizers_the_columns(self, found):
-        assert found.heads == ("p",)
+        assert found.heads == ("keep_prob",)
         assert found.columns == (("Adam",), ("SGDM",))
         assert [row.titles for row in found.rows] == [
-            ("without LRD",), ("LRD (p = 0.1)",), ("LRD (p = 0.3)",), ("LRD (p = 0.5)",),
-            ("LRD (p = 0.7)",), ("LRD (p = 0.9)",),
+            ("without LRD",), ("LRD (keep_prob = 0.1)",), ("LRD (keep_prob = 0.3)",),
+            ("LRD (keep_prob = 0.5)",), ("LRD (keep_prob = 0.7)",), ("LRD (keep_prob = 0.9)",),
         ]  # fmt: skip
 
     def test_its_numbers_read_as_the_paper_prints_them(self, found):
@@ -95,7 +103,7 @@ class TestTable3OfThePaper:
         "LRD": ([], 0.5), "LRD and SD": ([SD], 0.5), "LRD and NG": ([NG], 0.5),
     }  # fmt: skip
     ARMS = tuple(
-        arm(f"{label}/{name}", f"{label}, optimizer={name}", baseline=label == "No regularization",
+        arm(f"{label}/{name}", f"{label}, {PROPER[name]}", baseline=label == "No regularization",
             name=name, lr=LEARNING_RATES[name], regularizers=regularizers, keep_prob=p)
         for label, (regularizers, p) in ROWS.items()
         for name in ("adam", "sgdm")
@@ -113,9 +121,18 @@ class TestTable3OfThePaper:
         layout = TableSpec(rows="arm", columns=NAME)
         found = table(self.ARMS, self.SAMPLES, layout=layout, baseline=("regularizers", KEEP))
         assert {(each.arm.split(", ")[1], each.baseline) for each in found.comparisons} == {
-            ("optimizer=adam", "No regularization, optimizer=adam"),
-            ("optimizer=sgdm", "No regularization, optimizer=sgdm"),
+            ("Adam", "No regularization, Adam"),
+            ("SGDM", "No regularization, SGDM"),
         }  # fmt: skip
+
+    def test_the_labels_that_the_sweep_gives_make_the_rows_and_the_best_is_bold_still(self):
+        arms = [replace(each, given=each.label.split(", ")[0]) for each in self.ARMS]
+        found = table(arms, self.SAMPLES, baseline=("regularizers", KEEP))
+        assert found.heads == ("arm",)
+        assert [row.titles for row in found.rows] == [(label,) for label in self.ROWS]
+        assert found.columns == (("Adam",), ("SGDM",))
+        best = [key for key, cell in cells(found).items() if cell.best]
+        assert "LRD and NG/adam" in best  # better than NG, from which keep_prob alone parts it
 
     def test_with_the_label_as_pair_the_best_of_each_column_is_bold(self):
         layout = TableSpec(rows="arm", columns=NAME, pair="arm")
@@ -127,9 +144,9 @@ class TestTable3OfThePaper:
         found = table(self.ARMS, self.SAMPLES, baseline=("regularizers", KEEP))
         assert found.heads == ("optimizer",)
         assert found.columns[:2] == (
-            ("no regularizers", "without LRD"), ("no regularizers", "LRD (p = 0.5)"),
+            ("no regularizers", "without LRD"), ("no regularizers", "LRD (keep_prob = 0.5)"),
         )  # fmt: skip
-        assert ("NL", "LRD (p = 0.5)") not in found.columns
+        assert ("NL", "LRD (keep_prob = 0.5)") not in found.columns
 
 
 class TestLayout:
@@ -138,13 +155,13 @@ class TestLayout:
         found = table(arms, {each.id: [0.9] for each in arms})
         assert found.heads == ("dataset",)
         assert found.columns == (
-            ("Adam", "without LRD"), ("Adam", "LRD (p = 0.5)"),
-            ("SGDM", "without LRD"), ("SGDM", "LRD (p = 0.5)"),
+            ("Adam", "without LRD"), ("Adam", "LRD (keep_prob = 0.5)"),
+            ("SGDM", "without LRD"), ("SGDM", "LRD (keep_prob = 0.5)"),
         )  # fmt: skip
 
     def test_the_baseline_comes_first_whatever_the_order_of_the_grid(self):
         found = table(grid(keep_probs=(0.5, 1.0)), {})
-        assert found.columns == (("without LRD",), ("LRD (p = 0.5)",))
+        assert found.columns == (("without LRD",), ("LRD (keep_prob = 0.5)",))
 
     def test_too_many_columns_move_to_the_rows(self):
         names = ("adam", "sgdm", "rmsprop")
@@ -154,7 +171,7 @@ class TestLayout:
         ]  # fmt: skip
         found = table(arms, {})
         assert found.heads == ("optimizer", "batch size")
-        assert found.columns == (("without LRD",), ("LRD (p = 0.5)",))
+        assert found.columns == (("without LRD",), ("LRD (keep_prob = 0.5)",))
         assert len(found.rows) == 24
 
     def test_arms_that_have_little_in_common_are_a_list(self):
@@ -178,7 +195,7 @@ class TestLayout:
         found = table(arms, {})
         assert found.heads == ("dataset", "model")
         assert len(found.rows) == 5
-        assert found.columns == (("without LRD",), ("LRD (p = 0.5)",))
+        assert found.columns == (("without LRD",), ("LRD (keep_prob = 0.5)",))
 
     def test_a_few_holes_do_not_break_a_grid(self):
         arms = [each for each in grid() if each.id != "digits/sgdm/0.5"]
@@ -317,65 +334,6 @@ class TestBold:
         assert sorted(best) == ["digits/sgdm/0.5", "digits/sgdm/1"]
 
 
-class TestNotes:
-    def notes(self, samples, arms=None):
-        return table(arms or pair(), samples).notes
-
-    def test_a_complete_table_says_what_its_signs_mean(self):
-        wide = [0.9 + i / 100 for i in range(6)]
-        assert self.notes({"plain": [0.5] * 6, "lrd": wide}) == (
-            "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind "
-            "it.",
-            "Bold: best by the mean as shown, where p alone differs.",
-            "† p < 0.05 against the baseline: exact two-sided paired sign-flip test.",
-        )
-
-    def test_five_pairs_are_told_that_they_cannot(self):
-        assert self.notes({"plain": [0.5] * 5, "lrd": [0.9] * 5})[-1] == (
-            "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
-            "least 0.062; 6 seeds can."
-        )
-
-    def test_each_broken_arm_is_named_with_its_seeds(self):
-        found = self.notes({"plain": [0.5, "oom"], "lrd": [0.9, "diverged"]})
-        assert "in brackets n, the seeds behind it, of those planned." in found[0]
-        assert "plain: n=1/2, 1 failed (seed 1 oom)." in found
-        assert "lrd: n=1/2, 1 failed (seed 1 diverged)." in found
-
-    def test_many_broken_arms_are_counted_and_the_first_named(self):
-        arms = [arm(f"a{i}", batch_size=i + 1) for i in range(25)]
-        found = self.notes({each.id: ["diverged"] for each in arms}, arms)
-        assert sum("diverged" in note for note in found) == 20
-        assert "5 more arms lack seeds; the CSV names them." in found
-
-    def test_what_is_still_running_is_said_in_one_line(self):
-        found = self.notes({"plain": [0.5, "running"], "lrd": ["queued", "queued"]})
-        assert "2 arms are not finished (3 trials queued or running)." in found
-        found = self.notes({"plain": [0.5, 0.5], "lrd": [0.5, "queued"]})
-        assert "1 arm is not finished (1 trial queued or running)." in found
-
-    def test_p_among_survivors_is_said_and_not_marked(self):
-        wide = [0.9 + i / 100 for i in range(6)]
-        arms = pair()
-        found = table(arms, {"plain": [0.5] * 7, "lrd": [*wide, "diverged"]})
-        assert "lrd: p < 0.05 among the seeds that did not diverge; not marked." in found.notes
-        assert not any(cell.significant for cell in cells(found).values())
-
-    def test_random_flips_are_not_called_exact(self):
-        found = self.notes({"plain": [0.5] * 30, "lrd": [0.9 + i / 1000 for i in range(30)]})
-        assert any("Monte-Carlo two-sided paired sign-flip test" in note for note in found)
-
-    def test_an_arm_without_a_baseline_is_named(self):
-        arms = grid(datasets=("mnist", "cifar10"))
-        arms = [each for each in arms if each.id != "mnist/adam/1"]
-        found = self.notes({each.id: [0.9] * 6 for each in arms}, arms)
-        assert "Without a baseline to compare with: optimizer=adam, keep_prob=0.5." in found
-
-    def test_without_a_baseline_nothing_is_said_of_tests(self):
-        found = self.notes({"a": [0.9, 0.8]}, [arm("a"), arm("b", keep_prob=0.5)])
-        assert not any("†" in note or "baseline" in note for note in found)
-
-
 class TestDagger:
     def test_stands_where_p_holm_is_below_five_percent(self):
         arms = [arm("plain", baseline=True), arm("a", keep_prob=0.3), arm("b", keep_prob=0.5)]
@@ -389,4 +347,11 @@ class TestDagger:
 )
 def test_the_caption_says_what_was_read_and_where(at, place):
     found = table([arm("a")], {"a": [0.9]}, baseline=(), at=at)
-    assert found.caption == f"test accuracy (%), {place}: mean ± standard deviation (n) over seeds"
+    said = f"test accuracy (%), {place}: mean ± standard deviation (n) over seeds; FCNet on digits"
+    assert found.caption == said
+
+
+def test_the_caption_leaves_to_the_titles_what_differs():
+    arms = [arm("a", dataset="mnist"), arm("b", dataset="cifar10")]
+    found = table(arms, {"a": [0.9], "b": [0.9]}, baseline=())
+    assert found.caption.endswith("over seeds; FCNet")

@@ -71,6 +71,33 @@ def test_a_preset_is_planned_changed_refused_at_its_line_and_submitted(
     expect(page.get_by_text("0 of 20 trials done")).to_be_visible()
 
 
+def test_what_was_typed_is_not_given_up_for_a_preset_unasked(page: Page, url: str) -> None:
+    page.goto(f"{url}/new?preset=digits")
+    spec, preset = page.get_by_label("Sweep, as YAML or JSON"), page.get_by_label("Preset")
+    expect(spec).to_have_value(re.compile("The demo"))
+    preset.select_option("table-2")  # nothing was typed: nothing is asked
+    expect(spec).to_have_value(re.compile("Table 2"))
+    mine = spec.input_value().replace("seeds: 3", "seeds: 9")
+    spec.fill(mine)
+    preset.select_option("digits")
+    page.get_by_role("button", name="Keep my text").click()
+    expect(preset).to_have_value("table-2")
+    expect(spec).to_have_value(mine)
+    preset.select_option("digits")
+    page.get_by_role("button", name="Take the preset").click()
+    expect(spec).to_have_value(re.compile("The demo"))
+
+
+def test_two_sweeps_of_one_name_are_told_apart(page: Page, url: str) -> None:
+    ids = [submit(url, name="the same") for _ in range(2)]
+    page.goto(url)
+    for sweep_id in ids:
+        row = page.get_by_role("row").filter(has_text=sweep_id)
+        expect(row.get_by_role("link", name="the same")).to_have_attribute(
+            "href", f"/sweeps/{sweep_id}"
+        )
+
+
 POINTERS = [
     ("/name", 0), ("/base/model", 2), ("/base/optimizer/lr", 3), ("/grid/optimizer.keep_prob/1", 5),
     ("/arms/1/set/regularizers", 9), ("/arms/0", 7), ("/seeds", 10), ("/seeds/1", 12),

@@ -58,3 +58,16 @@ def test_the_reference_is_drawn_without_another_host(page: Page, url: str) -> No
     assert page.locator(".opblock").count() > 25
     assert all(each.startswith((url, "data:")) for each in asked)
     assert refused == []
+
+
+def test_the_reference_is_dark_where_the_page_is(page: Page, url: str) -> None:
+    ink = """() => getComputedStyle(document.querySelector(".opblock-summary-path"))
+        .color.match(/[0-9]+/g).slice(0, 3).map(Number)"""
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{url}/docs")
+    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    assert min(page.evaluate(ink)) > 150
+    page.evaluate("localStorage.setItem('lrd-theme', 'light')")
+    page.reload()
+    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    assert max(page.evaluate(ink)) < 100

@@ -40,7 +40,7 @@ def test_a_sweep_fills_in_and_keeps_the_focus(
 def test_a_cell_tells_all_by_keyboard_and_mouse(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, table_2(seeds=6))
     page.goto(f"{url}/sweeps/{sweep_id}")
-    cell = page.locator("tr", has_text="LRD (p = 0.1)").locator(".cell").first
+    cell = page.locator("tr", has_text="LRD (keep_prob = 0.1)").locator(".cell").first
     expect(cell).to_contain_text("paper 93.32")
     tip = page.locator(f"#{cell.get_attribute('aria-describedby')}")
     expect(tip).to_be_hidden()
@@ -74,7 +74,7 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     page.get_by_label("Read at").select_option("best")
     page.get_by_label("Over").select_option("seconds")
     page.get_by_label("Scale").select_option("log")
-    page.get_by_role("group", name="Arms").get_by_label("LRD (p = 0.3), SGDM").uncheck()
+    page.get_by_role("group", name="Arms").get_by_label("LRD (keep_prob = 0.3), SGDM").uncheck()
     page.locator("#trials").get_by_label("State").select_option("failed")
     expect(page.locator("#trials tbody tr")).to_have_count(12)
     address = page.url
@@ -95,6 +95,26 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
         }"""
     )
     assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
+
+
+def test_a_sweep_that_failed_says_why_once_and_shows_no_empty_figure(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `No epoch reported yet` for ever, an axis from −1 to 6 without a point."""
+    document = small_sweep(seeds=3)
+    document["base"]["epochs"] = 1  # so that none is reported by the trials that fail
+    page.goto(f"{url}/sweeps/{seed(database, document, states=('failed',))}")
+    why = page.get_by_role("region", name="Why trials failed")
+    expect(why).to_contain_text("6 trials failed:")
+    expect(why.get_by_role("listitem")).to_have_count(1)
+    expect(why).to_contain_text("6 × error: RuntimeError: made up")
+    expect(page.locator(".downloads a").last).to_be_visible()
+    expect(page.locator("#trials tbody tr")).to_have_count(6)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".figure")).to_have_count(0)
+    expect(page.get_by_text("No epoch reported yet")).to_have_count(0)
+    why.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("seed 0")
 
 
 def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:

@@ -36,6 +36,25 @@ def test_a_trial_shows_its_curves_log_attempts_and_events(
     assert "attempt 1 starts" in Path(download.value.path()).read_text()
 
 
+def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(
+    page: Page, url: str, database: Database
+) -> None:
+    seed(database, small_sweep())
+    page.goto(f"{url}/trials/1")
+    drawn(page)
+    found = page.evaluate(
+        """() => {
+            const { data, layout } = document.querySelector("[data-key=figure-trial]");
+            const trace = data.find(({ name }) => name === "test accuracy");
+            const axis = layout[trace.yaxis.replace("y", "yaxis")].title.text;
+            return { axis, last: trace.y.at(-1) };
+        }"""
+    )
+    assert found["axis"] == "share (%)"
+    assert found["last"] > 10
+    expect(page.get_by_text(f"test accuracy {found['last']:.2f} %")).to_be_visible()
+
+
 def test_a_failed_trial_says_why_and_is_retried(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
     page.goto(f"{url}/sweeps/{sweep_id}")

@@ -1,0 +1,134 @@
+"""What an arm is called, and how the paths and values of a configuration read.
+
+The one rule for tables, figures, pages and files: the label that the spec gives an arm, then each
+value of the grid as it reads: `plain, LRD (keep_prob = 0.7)`, `Adam, without LRD`, `lr = 0.001`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ARM = "arm"
+"""The pseudo-path whose value is the label that the spec gives an arm."""
+KEEP_PROB = "optimizer.keep_prob"
+
+
+class _Absent:
+    """The value at a path that a configuration does not have (sgdm has no beta1)."""
+
+    def __repr__(self) -> str:
+        return "–"
+
+
+ABSENT = _Absent()
+
+_PROPER = {
+    "sgdm": "SGDM", "rmsprop": "RMSprop", "adam": "Adam", "amsgrad": "AMSGrad", "radam": "RAdam",
+    "adamw": "AdamW", "nadam": "NAdam", "mnist": "MNIST", "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100", "cifar10_holdout": "CIFAR-10 (5,000 held out)",
+    "fcnet": "FCNet", "resnet34": "ResNet-34",
+    "densenet121": "DenseNet-121", "pspnet": "PSPNet", "ssd300": "SSD300",
+    "voc_segmentation": "VOC segmentation", "voc_detection": "VOC detection",
+}  # fmt: skip
+
+
+def arm_names(
+    given: Sequence[str], paths: Sequence[str], configs: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """The names of a sweep's arms.
+
+    Args:
+        given: the label that the spec gives each; empty for one without.
+        paths: those of the grid, in its order.
+        configs: the arms' configurations, defaults written out.
+    """
+    parts = [[label] if label else [] for label in given]
+    for path in paths:
+        titles = speaking_titles(path, [_value_at(config, path) for config in configs])
+        for name, title in zip(parts, titles, strict=True):
+            name.append(title)
+    return [", ".join(name) or "base" for name in parts]
+
+
+def path_title(path: str) -> str:
+    """`optimizer` for `optimizer.name`, else the last part: `keep_prob`, `batch size`."""
+    if path == KEEP_PROB:
+        return "keep_prob"  # not p, which is the p of a test
+    *parents, last = path.split(".")
+    return parents[-1] if parents and last in ("name", "kind") else last.replace("_", " ")
+
+
+def value_titles(path: str, values: Sequence[Any]) -> list[str]:
+    """How the values of one path read below its title, distinct values distinctly.
+
+    Regularizers are named by their kind alone where that tells them apart.
+    """
+    brief = [_brief(path, value) for value in values]
+    if len(set(brief)) == len({repr(value) for value in values}):
+        return brief
+    return [_brief(path, value) if value == [] else spell(value) for value in values]
+
+
+def speaking_titles(path: str, values: Sequence[Any]) -> list[str]:
+    """The same where nothing else says what they are: `Adam`, `lr = 0.001`."""
+    name = path_title(path)
+    return [
+        title if _speaks(path, value) else f"{name} = {title}"
+        for title, value in zip(value_titles(path, values), values, strict=True)
+    ]
+
+
+def spell(value: Any) -> str:
+    """A value in full: `0.5`, `adam`, `SD(keep_prob=0.8)+NG(…)`, `none`."""
+    if isinstance(value, list):
+        return "+".join(spell(item) for item in value) or "none"
+    if isinstance(value, dict):
+        name = str(value.get("kind", value.get("name", "")))
+        rest = [
+            f"{key}={spell(item)}" for key, item in value.items() if key not in ("kind", "name")
+        ]
+        return f"{name}({', '.join(rest)})" if rest else name
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _value_at(config: Mapping[str, Any], path: str) -> Any:
+    found: Any = config
+    for part in path.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return ABSENT
+        found = found[part]
+    return found
+
+
+def _speaks(path: str, value: Any) -> bool:
+    """Whether a value's title says by itself what it is."""
+    if isinstance(value, list):
+        return all(isinstance(item, dict) for item in value)
+    if isinstance(value, dict):
+        return bool(value)
+    return path in (ARM, KEEP_PROB) or (isinstance(value, str) and _is_name(path))
+
+
+def _is_name(path: str) -> bool:
+    return path.rpartition(".")[2] in ("name", "kind", "dataset", "model")
+
+
+def _brief(path: str, value: Any) -> str:
+    if path == KEEP_PROB and isinstance(value, int | float):
+        return "without LRD" if value == 1 else f"LRD (keep_prob = {spell(value)})"
+    if isinstance(value, str) and _is_name(path):
+        return _PROPER.get(value, value)
+    if value == []:
+        return f"no {path_title(path)}"
+    if isinstance(value, list) and all(isinstance(item, dict) and "kind" in item for item in value):
+        return "+".join(str(item["kind"]) for item in value)
+    if isinstance(value, dict) and "name" in value:
+        return _PROPER.get(str(value["name"]), str(value["name"]))
+    return spell(value)
