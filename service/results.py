@@ -55,11 +55,11 @@ class Results:
         self.arms = with_baseline(arms, chosen) if chosen else arms
         self._baseline_paths = [] if baseline else list(overrides)
 
-    def read(self) -> None:
+    def read(self, *, epochs: bool = False) -> None:
         """Read all that the numbers are made of, so that the transaction may end before they are:
-        SQLite's writers wait for it."""
+        SQLite's writers wait for it. `epochs`: curves and speed will be asked for, too."""
         _ = self.trials, self.provenance
-        if self.at != "last":
+        if epochs or self.at != "last":
             _ = self._reports
 
     @cached_property

@@ -122,12 +122,12 @@ def curves(
     points: Points = 1000,
 ) -> Response:
     """The mean of a metric at each epoch of each arm, with its standard deviation and n."""
-    with _results(database, sweep_id, request, metric=metric) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        name = metric or found.headline
-        items = [curve.to_json() for curve in found.curves(name, by=by, points=points)]
-        return _json(sweep, {"metric": name, "by": by, "items": items, "next_page_token": None})
+    sweep, found = _results(database, sweep_id, request, metric=metric, epochs=True)
+    if found is None:
+        return unchanged(sweep)
+    name = metric or found.headline
+    items = [curve.to_json() for curve in found.curves(name, by=by, points=points)]
+    return _json(sweep, {"metric": name, "by": by, "items": items, "next_page_token": None})
 
 
 @router.get("/speed", **gives(SpeedAnswer))
@@ -139,19 +139,19 @@ def speed(
     metric: Metric = None,
 ) -> Response:
     """Epochs and seconds until a metric first reaches a value, with and without LRD."""
-    with _results(database, sweep_id, request, metric=metric) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        name = metric or found.headline
-        reached, against = found.speed(name, threshold)
-        answer = {
-            "metric": name,
-            "threshold": threshold,
-            "items": [each.to_json() for each in reached],
-            "comparisons": [each.to_json() for each in against],
-            "next_page_token": None,
-        }
-        return _json(sweep, answer)
+    sweep, found = _results(database, sweep_id, request, metric=metric, epochs=True)
+    if found is None:
+        return unchanged(sweep)
+    name = metric or found.headline
+    reached, against = found.speed(name, threshold)
+    answer = {
+        "metric": name,
+        "threshold": threshold,
+        "items": [each.to_json() for each in reached],
+        "comparisons": [each.to_json() for each in against],
+        "next_page_token": None,
+    }
+    return _json(sweep, answer)
 
 
 @router.get(
@@ -170,13 +170,14 @@ def figure(
     by: By = "epoch",
     baseline: Baseline = None,
 ) -> Response:
-    """A figure for a paper: learning curves, a metric against p, a forest of comparisons, paths."""
+    """A figure for a paper: learning curves, a metric against keep_prob, a forest, paths."""
     from service.analysis import figures  # matplotlib: half a second that other answers do without
 
-    with _results(database, sweep_id, request, at, baseline, metric=metric) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
+    epochs = name == "learning-curves"
+    sweep, found = _results(database, sweep_id, request, at, baseline, metric=metric, epochs=epochs)
+    if found is None:
+        return unchanged(sweep)
+    made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
     content = figures.to_bytes(made, kind)
     return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
 
@@ -195,10 +196,11 @@ def plot(
     points: Points = 1000,
 ) -> Response:
     """The same figures as Plotly JSON, `{"data": […], "layout": {…}}`, for a page to draw."""
-    with _results(database, sweep_id, request, at, baseline, metric=metric) as (sweep, found):
-        if found is None:
-            return unchanged(sweep)
-        made = _drawn(plots, found, settings, name, metric=metric, by=by, points=points)
+    epochs = name == "learning-curves"
+    sweep, found = _results(database, sweep_id, request, at, baseline, metric=metric, epochs=epochs)
+    if found is None:
+        return unchanged(sweep)
+    made = _drawn(plots, found, settings, name, metric=metric, by=by, points=points)
     return _json(sweep, made)
 
 
@@ -260,7 +262,6 @@ def _baseline_known(asked: Asked) -> Iterator[None]:
         ) from None
 
 
-@contextlib.contextmanager
 def _results(
     database: Database,
     sweep_id: str,
@@ -268,21 +269,22 @@ def _results(
     at: str | None = None,
     baseline: int | None = None,
     *,
-    metric: str | None = None,
-) -> Iterator[tuple[Sweep, Results | None]]:
-    """The sweep and its results; None where the reader has them already. `metric` is one that is
-    to be read of them."""
+    metric: str | None,
+    epochs: bool,
+) -> tuple[Sweep, Results | None]:
+    """The sweep and its results, read, with every epoch if `epochs`; None where the reader has them
+    already. `metric` is one that is to be read of them."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if request.headers.get("if-none-match") == etag_of(sweep):
-            yield sweep, None
-            return
+            return sweep, None
         refuse_unknown(session, sweep, metric)
         try:
             found = Results(session, sweep, at=at, baseline=baseline)
         except ValueError:
             raise NotFound(f"sweep {sweep_id} has no arm {baseline} to be the baseline") from None
-        yield sweep, found
+        found.read(epochs=epochs)
+    return sweep, found
 
 
 def _json(sweep: Sweep, content: Any) -> Response:

@@ -1,10 +1,12 @@
 """What readers of a sweep's results ask the API: how soon, against what, and whether it is new."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from service.results import Results
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -81,3 +83,36 @@ def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
     )
     assert settings.database == "postgresql://lrd:p%40ss%2Fword@postgres/lrd"
     assert "word" not in settings.environment()["LRD_DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    ("path", "computed"),
+    [
+        ("curves", "curves"),
+        ("speed?threshold=0.1", "speed"),
+        ("plots/learning-curves", "curves"),
+        ("plots/forest", "comparisons"),
+        ("figures/keep-prob.svg", "summaries"),
+    ],
+)
+def test_what_is_computed_for_a_reader_keeps_no_writer_waiting(
+    api: TestClient,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    computed: str,
+) -> None:
+    # Catches: a figure drawn in the middle of a transaction, for whose end SQLite's writers wait.
+    sweep_id = seed(database, small_sweep(), states=("succeeded",))
+    held: list[int] = []
+    real = getattr(Results, computed)
+
+    def compute(*args: Any, **options: Any) -> Any:
+        held.append(database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return real(*args, **options)
+
+    monkeypatch.setattr(Results, computed, compute)
+    answer = api.get(f"/api/v1/sweeps/{sweep_id}/{path}")
+    assert answer.status_code == 200, answer.text
+    assert held
+    assert not any(held)
