@@ -73,7 +73,8 @@ def run_trial(
         form = state.optimizer_form
         yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
-        checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
+        if attempt > 1:
+            checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
         # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
         newest = checkpoint.load_newest(folder, known)
         if newest is not None:
