@@ -7,8 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -67,7 +66,7 @@ def csv_lines(session: Session, sweep_id: str, kind: str) -> Iterator[str]:
     yield out.getvalue()
 
 
-def write_parquet(session: Session, sweep_id: str, kind: str, path: Path) -> None:
+def write_parquet(session: Session, sweep_id: str, kind: str, out: IO[bytes]) -> None:
     """The rows as a Parquet file; a column's type is that of its first values."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,10 +79,10 @@ def write_parquet(session: Session, sweep_id: str, kind: str, path: Path) -> Non
             plain = [{name: _parquet_value(row.get(name)) for name in names} for row in batch]
             if schema is None:
                 schema = pa.schema([(name, _type_of(plain, name)) for name in names])
-                writer = pq.ParquetWriter(path, schema)
+                writer = pq.ParquetWriter(out, schema)
             writer.write_table(pa.Table.from_pylist(plain, schema=schema))
         if schema is None:
-            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), path)
+            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), out)
     finally:
         if writer is not None:
             writer.close()

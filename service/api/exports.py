@@ -1,24 +1,20 @@
 """Everything of a sweep as files: CSV, Parquet, a bundle; and a bundle taken in again."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from service import bundles, exports
 from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
+from service.api.download import Download, made
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
 from service.api.schemas.sweeps import Sweep
 from service.api.views import sweep_view
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store
-from service.store.session import Database
 
 router = APIRouter(tags=["exports"])
 
@@ -37,19 +33,12 @@ def export(
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if format == "bundle":
-            return _download(bundles.pack(session, sweep), f"{sweep_id}.zip", "application/zip")
-        if format == "parquet":
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "rows.parquet"
-                exports.write_parquet(session, sweep_id, of, path)
-                content = path.read_bytes()
-            kind = "application/vnd.apache.parquet"
-            return _download(content, f"{sweep_id}-{of}.parquet", kind)
-    return StreamingResponse(
-        _csv(database, sweep_id, of),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{sweep_id}-{of}.csv"'},
-    )
+            content = bundles.pack(session, sweep)
+            headers = {"Content-Disposition": f'attachment; filename="{sweep_id}.zip"'}
+            return Response(content, media_type="application/zip", headers=headers)
+        # All of it before the transaction ends, none of it sent before: a reader takes its time.
+        file = made(lambda out: _WRITERS[format](session, sweep_id, of, out))
+    return Download(file, f"{sweep_id}-{of}.{format}", _MEDIA_TYPES[format])
 
 
 @router.post("/import", **gives(Sweep, 201), **takes_bytes("application/zip"))
@@ -71,11 +60,10 @@ async def import_bundle(
     return await run_in_threadpool(once.create, unpack, "/api/v1/sweeps")
 
 
-def _csv(database: Database, sweep_id: str, of: str) -> Iterator[str]:
-    with database.read() as session:
-        yield from exports.csv_lines(session, sweep_id, of)
+def _write_csv(session: Session, sweep_id: str, of: str, out: IO[bytes]) -> None:
+    for lines in exports.csv_lines(session, sweep_id, of):
+        out.write(lines.encode())
 
 
-def _download(content: bytes, name: str, kind: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type=kind, headers=headers)
+_WRITERS = {"csv": _write_csv, "parquet": exports.write_parquet}
+_MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
