@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from service import bundles, exports
+from service import bundles, exports, parquet
 from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
 from service.api.download import Download, made
 from service.api.once import IdempotencyKey, Once
@@ -65,5 +65,5 @@ def _write_csv(session: Session, sweep_id: str, of: str, out: IO[bytes]) -> None
         out.write(lines.encode())
 
 
-_WRITERS = {"csv": _write_csv, "parquet": exports.write_parquet}
+_WRITERS = {"csv": _write_csv, "parquet": parquet.write}
 _MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
