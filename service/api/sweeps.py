@@ -25,6 +25,7 @@ from service.api.context import (
     unchanged,
     valid,
 )
+from service.api.known import knows
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
@@ -91,7 +92,7 @@ def read(
     """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        if request.headers.get("if-none-match") == etag_of(sweep):
+        if knows(request, etag_of(sweep)):
             return unchanged(sweep)
         return JSONResponse(sweep_view(sweep), headers={"ETag": etag_of(sweep)})
 
