@@ -1,21 +1,27 @@
 """Everything of a sweep as files: CSV, Parquet, a bundle; and a bundle taken in again."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from service import bundles, exports
+from service import exports
+from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
+from service.api.limits import room
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
 from service.api.schemas.sweeps import Sweep
 from service.api.views import sweep_view
+from service.bundles.checking import checked
+from service.bundles.packing import pack
+from service.bundles.storing import store_bundle
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store
 from service.store.session import Database
@@ -34,10 +40,10 @@ def export(
     of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
 ) -> Response:
     """All trials or all epoch reports, nothing sampled; or a zip of everything (`bundle`)."""
+    if format == "bundle":
+        return _zip(pack(database, sweep_id), f"{sweep_id}.zip")
     with database.read() as session:
-        sweep = store.get(session, sweep_id)
-        if format == "bundle":
-            return _download(bundles.pack(session, sweep), f"{sweep_id}.zip", "application/zip")
+        store.get(session, sweep_id)
         if format == "parquet":
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "rows.parquet"
@@ -63,17 +69,40 @@ async def import_bundle(
     if request.headers.get("content-type", "").split(";")[0] != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
     content = await read_body(request, settings.max_bundle_bytes, settings.body_seconds)
-    once = Once(request, database, content, idempotency_key)
+    once, caller = Once(request, database, content, idempotency_key), caller_of(request)
 
-    def unpack(session: Session) -> dict[str, Any]:
-        return sweep_view(bundles.unpack(session, content))
+    def take() -> Response:
+        # All that takes time comes before the transaction.
+        with checked(content, caller.max_sweep_trials) as bundle:
 
-    return await run_in_threadpool(once.create, unpack, "/api/v1/sweeps")
+            def keep(session: Session) -> dict[str, Any]:
+                room(session, caller, bundle.retryable, "of the bundle could join them by a retry")
+                return sweep_view(store_bundle(session, bundle, caller.owner))
+
+            return once.create(keep, "/api/v1/sweeps")
+
+    return await run_in_threadpool(take)
 
 
 def _csv(database: Database, sweep_id: str, of: str) -> Iterator[str]:
     with database.read() as session:
         yield from exports.csv_lines(session, sweep_id, of)
+
+
+def _zip(file: IO[bytes], name: str) -> Response:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+
+    def parts() -> Iterator[bytes]:
+        with file:
+            while part := file.read(1 << 16):
+                yield part
+
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Length": str(size),
+    }
+    return StreamingResponse(parts(), media_type="application/zip", headers=headers)
 
 
 def _download(content: bytes, name: str, kind: str) -> Response:
