@@ -65,7 +65,11 @@ async def import_bundle(
     settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Take in a bundle that another service made; the body is the zip."""
+    """Take in a bundle that another service made; the body is the zip.
+
+    Its sweep keeps its id and becomes the sender's. What no service would have written is refused,
+    by file and row; so is one of more trials than the token may submit.
+    """
     if request.headers.get("content-type", "").split(";")[0] != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
     content = await read_body(request, settings.max_bundle_bytes, settings.body_seconds)
