@@ -13,6 +13,7 @@ from service.bundles.tables import BATCH, insert_into
 from service.errors import Conflict, Unprocessable
 from service.store import sweeps as store
 from service.store.models import Event, Sweep
+from service.store.reuse import IMPORTED
 from service.store.session import db_now
 
 
@@ -31,6 +32,10 @@ def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
         _insert(session, "sweep", [bundle.sweep | {"owner": owner}])
     except IntegrityError:  # it came in beside this one, a moment ago
         raise here from None
+    now = session.execute(select(db_now())).scalar_one()
+    # Before those of its past, which the bundle tells: it is known by its first event.
+    session.add(Event(sweep_id=sweep_id, at=now, kind=IMPORTED))
+    session.flush()
     arm_ids = _insert_anew(session, "arms", bundle.arms)
     trials = (row | {"arm_id": arm_ids[row["arm_id"]]} for row in bundle.rows("trials"))
     trial_ids = _insert_anew(session, "trials", trials)
@@ -42,9 +47,6 @@ def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
                     row["trial_id"] = trial_ids[row["trial_id"]]
             with _refused(name, first, rows):
                 _insert(session, name, rows)
-    now = session.execute(select(db_now())).scalar_one()
-    session.add(Event(sweep_id=sweep_id, at=now, kind="imported"))
-    session.flush()
     return store.get(session, sweep_id)
 
 

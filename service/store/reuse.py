@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, insert, literal, select
+from sqlalchemy import Select, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from service.lifecycle import TrialState
-from service.store.models import Arm, Attempt, Report, Sweep, Trial
+from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 
+IMPORTED = "imported"
+"""The first event of a sweep that came in as a bundle."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 
@@ -22,14 +24,27 @@ def present(session: Session, hashes: Iterable[str]) -> set[Key]:
 
 
 def donors(
-    session: Session, hashes: Iterable[str], *, code_version: str, execution: dict[str, Any]
+    session: Session,
+    hashes: Iterable[str],
+    *,
+    code_version: str,
+    execution: dict[str, Any],
+    owner: str | None,
 ) -> dict[Key, Trial]:
-    """(hash, seed) -> the newest trial whose results may stand for it."""
+    """(hash, seed) -> the newest trial whose results may stand for it in a sweep of `owner`.
+
+    What was imported did not run here: it may have been written by hand, so it stands for nobody's
+    trials but its owner's, also where it was reused meanwhile.
+    """
     found: dict[Key, Trial] = {}
+    trusted: dict[str, bool] = {}
     for query in _succeeded(hashes):
-        for sha256, seed, trial, code, spec in session.execute(query):
+        for sha256, seed, trial, code, spec, made_in in session.execute(query):
             if code == code_version and spec.get("execution", {}) == execution:
-                found[sha256, seed] = trial
+                if made_in not in trusted:
+                    trusted[made_in] = _stands_for(session, made_in, owner)
+                if trusted[made_in]:
+                    found[sha256, seed] = trial
     return found
 
 
@@ -83,15 +98,26 @@ def copy_reports(session: Session, sweep_id: str) -> None:
 
 
 def _succeeded(hashes: Iterable[str]) -> Iterator[Select[Any]]:
-    """In parts: a database takes some thousand parameters at most."""
+    """In parts: a database takes some thousand parameters at most. Each trial comes with the sweep
+    in which its results were made."""
+    first = aliased(Trial)
     for part in _parts(list(dict.fromkeys(hashes)), 500):
         yield (
-            select(Arm.config_sha256, Trial.seed, Trial, Sweep.code_version, Sweep.spec)
+            select(
+                Arm.config_sha256, Trial.seed, Trial, Sweep.code_version, Sweep.spec, first.sweep_id
+            )
+            .join(first, first.id == func.coalesce(Trial.reused_from, Trial.id))
             .join(Arm, Arm.id == Trial.arm_id)
             .join(Sweep, Sweep.id == Trial.sweep_id)
             .where(Arm.config_sha256.in_(part), Trial.state == TrialState.succeeded)
             .order_by(Trial.id)
         )
+
+
+def _stands_for(session: Session, sweep_id: str, owner: str | None) -> bool:
+    mine = session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner
+    first = select(Event.kind).where(Event.sweep_id == sweep_id).order_by(Event.id).limit(1)
+    return mine or session.scalar(first) != IMPORTED
 
 
 def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

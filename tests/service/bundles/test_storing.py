@@ -75,7 +75,7 @@ def test_its_ids_are_those_of_this_database(
         (attempt,) = api.get(f"/api/v1/trials/{trial['id']}/attempts").json()["items"]
         assert attempt["environment"]["torch"]
     events = api.get(f"{SWEEPS}/{ELSEWHERE}/events").json()["items"]
-    assert [event["kind"] for event in events] == ["submitted", "imported"]
+    assert [event["kind"] for event in events] == ["imported", "submitted"]
 
 
 def test_what_did_not_succeed_can_be_tried_again_here(
@@ -85,6 +85,27 @@ def test_what_did_not_succeed_can_be_tried_again_here(
     sweep = f"{SWEEPS}/{sent(api, bundle).json()['id']}"
     assert api.post(f"{sweep}/retry?cancelled=true").json()["trials"]["queued"] == 2
     assert api.post(f"{sweep}/cancel").json()["trials"]["cancelled"] == 2
+
+
+def test_it_stands_for_nobodys_trials_but_its_owners(
+    api: TestClient, database: Database, bundle: bytes
+) -> None:
+    """Catches: numbers written by hand, reused in another's sweep as if they had been computed
+    here; and the same by way of a sweep that reuses them first."""
+    bob, alice = bearer(database, "bob"), bearer(database, "alice")
+
+    def as_here(rows: Rows) -> None:
+        rows["sweep"][0]["code_version"] = code
+
+    def reused(token: dict[str, str]) -> int:
+        made = api.post(SWEEPS, json=small_sweep(reuse=True), headers=token).json()
+        return int(made["trials"]["succeeded"])
+
+    code = api.post(SWEEPS, json=small_sweep(), headers=bob).json()["code_version"]
+    assert sent(api, forged(bundle, as_here), **bob).status_code == 201
+    assert reused(alice) == 0
+    assert reused(bob) == 2
+    assert reused(alice) == 0
 
 
 def test_it_is_read_before_the_transaction_begins(
