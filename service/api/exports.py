@@ -6,13 +6,18 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from service import bundles, exports, parquet
+from service import exports, parquet
+from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
 from service.api.download import Download, made
+from service.api.limits import room
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
 from service.api.schemas.sweeps import Sweep
 from service.api.views import sweep_view
+from service.bundles.checking import checked
+from service.bundles.packing import pack
+from service.bundles.storing import store_bundle
 from service.errors import UnsupportedMedia
 from service.store import sweeps as store
 
@@ -30,12 +35,10 @@ def export(
     of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
 ) -> Response:
     """All trials or all epoch reports, nothing sampled; or a zip of everything (`bundle`)."""
+    if format == "bundle":
+        return Download(pack(database, sweep_id), f"{sweep_id}.zip", "application/zip")
     with database.read() as session:
-        sweep = store.get(session, sweep_id)
-        if format == "bundle":
-            content = bundles.pack(session, sweep)
-            headers = {"Content-Disposition": f'attachment; filename="{sweep_id}.zip"'}
-            return Response(content, media_type="application/zip", headers=headers)
+        store.get(session, sweep_id)
         # All of it before the transaction ends, none of it sent before: a reader takes its time.
         file = made(lambda out: _WRITERS[format](session, sweep_id, of, out))
     return Download(file, f"{sweep_id}-{of}.{format}", _MEDIA_TYPES[format])
@@ -48,16 +51,27 @@ async def import_bundle(
     settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Take in a bundle that another service made; the body is the zip."""
+    """Take in a bundle that another service made; the body is the zip.
+
+    Its sweep keeps its id and becomes the sender's. What no service would have written is refused,
+    by file and row; so is one of more trials than the token may submit.
+    """
     if request.headers.get("content-type", "").split(";")[0] != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
     content = await read_body(request, settings.max_bundle_bytes, settings.body_seconds)
-    once = Once(request, database, content, idempotency_key)
+    once, caller = Once(request, database, content, idempotency_key), caller_of(request)
 
-    def unpack(session: Session) -> dict[str, Any]:
-        return sweep_view(bundles.unpack(session, content))
+    def take() -> Response:
+        # All that takes time comes before the transaction.
+        with checked(content, caller.max_sweep_trials) as bundle:
 
-    return await run_in_threadpool(once.create, unpack, "/api/v1/sweeps")
+            def keep(session: Session) -> dict[str, Any]:
+                room(session, caller, bundle.retryable, "of the bundle could join them by a retry")
+                return sweep_view(store_bundle(session, bundle, caller.owner))
+
+            return once.create(keep, "/api/v1/sweeps")
+
+    return await run_in_threadpool(take)
 
 
 def _write_csv(session: Session, sweep_id: str, of: str, out: IO[bytes]) -> None:

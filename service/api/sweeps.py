@@ -26,12 +26,13 @@ from service.api.context import (
     valid,
 )
 from service.api.known import knows
+from service.api.limits import room
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
 from service.api.schemas.sweeps import EventPage, Sweep, SweepPage, SweepPlan, TrialPage
 from service.api.views import event_view, sweep_view, trial_view
-from service.errors import TooMany, Unprocessable
+from service.errors import Unprocessable
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
 from service.store import history, requests
@@ -140,7 +141,7 @@ def extend(
     def add(session: Session) -> dict[str, Any]:
         sweep = store.get(session, sweep_id)
         spec = _limit(extended(SweepSpec.model_validate(sweep.spec), more), caller)
-        _room(session, caller, spec.trials_total() - sweep.trials_total)
+        room(session, caller, spec.trials_total() - sweep.trials_total)
         return sweep_view(requests.extend(session, sweep_id, spec))
 
     return once(add)
@@ -208,7 +209,7 @@ def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     arms = expand_arms(spec)
 
     def create(session: Session) -> dict[str, Any]:
-        _room(session, caller, spec.trials_total())
+        room(session, caller, spec.trials_total())
         sweep = store.create(
             session, spec, arms, code_version=request.app.version, owner=caller.owner
         )
@@ -230,16 +231,3 @@ def _limit(spec: SweepSpec, caller: Caller) -> SweepSpec:
     if total > limit:
         raise Unprocessable(f"the sweep has {total} trials; {limit} are the limit for one sweep")
     return spec
-
-
-def _room(session: Session, caller: Caller, more: int) -> None:
-    """Refuse `more` trials of one who has too many in the queue."""
-    limit = caller.max_queued_trials
-    if limit is None or caller.owner is None:
-        return
-    waiting = store.queued_of(session, caller.owner)
-    if waiting + more > limit:
-        raise TooMany(
-            f"{waiting} trials of {caller.owner} are queued and {more} would join them; {limit} "
-            "are the limit: wait until some have run, or cancel some"
-        )

@@ -3,14 +3,16 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, insert, literal, select
+from sqlalchemy import Select, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from service.lifecycle import TrialState
-from service.store.models import Arm, Attempt, Report, Sweep, Trial
+from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 
 T = TypeVar("T")
 
+IMPORTED = "imported"
+"""The first event of a sweep that came in as a bundle."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 
@@ -25,16 +27,36 @@ def present(session: Session, hashes: Iterable[str]) -> set[Key]:
 
 
 def donors(
-    session: Session, hashes: Iterable[str], *, code_version: str, execution: dict[str, Any]
+    session: Session,
+    hashes: Iterable[str],
+    *,
+    code_version: str,
+    execution: dict[str, Any],
+    owner: str | None,
 ) -> dict[Key, Trial]:
-    """(hash, seed) -> the newest trial whose results may stand for it."""
+    """(hash, seed) -> the newest trial whose results may stand for it in a sweep of `owner`.
+
+    What was imported did not run here: it may have been written by hand, so it stands for nobody's
+    trials but its owner's, also where it was reused meanwhile.
+    """
     newest: dict[Key, int] = {}
     fitting: dict[str, bool] = {}
+    trusted: dict[str, bool] = {}
+    first = aliased(Trial)
     for part in _parts(list(dict.fromkeys(hashes))):
         fitting |= _fitting(session, part, fitting.keys(), code_version, execution)
-        query = _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
-        for sha256, seed, trial_id, sweep_id in session.execute(query.order_by(Trial.id)):
-            if fitting.get(sweep_id):
+        query = (
+            _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
+            .add_columns(first.sweep_id)  # in which its results were made
+            .where(first.id == func.coalesce(Trial.reused_from, Trial.id))
+            .order_by(Trial.id)
+        )
+        for sha256, seed, trial_id, sweep_id, made_in in session.execute(query):
+            if not fitting.get(sweep_id):
+                continue
+            if made_in not in trusted:
+                trusted[made_in] = _stands_for(session, made_in, owner)
+            if trusted[made_in]:
                 newest[sha256, seed] = trial_id
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
@@ -124,6 +146,12 @@ def _fitting(
         )
         found |= {each: (given or {}) == execution for each, given in session.execute(query)}
     return found
+
+
+def _stands_for(session: Session, sweep_id: str, owner: str | None) -> bool:
+    mine = session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner
+    first = select(Event.kind).where(Event.sweep_id == sweep_id).order_by(Event.id).limit(1)
+    return mine or session.scalar(first) != IMPORTED
 
 
 def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
