@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from lrd_core import plugins
+from lrd_core.spelling import did_you_mean
 
 
 class Spec(BaseModel):
@@ -249,8 +250,9 @@ def _task(name: str) -> str:
 
 def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:
     if name not in built_in and name not in (others := plugins.names(group)):
+        known = [*built_in, *others]
         raise ValueError(
-            f"unknown {what} {name!r}; one of {', '.join([*built_in, *others])}, "
+            f"unknown {what} {name!r}{did_you_mean(name, known)}; one of {', '.join(known)}, "
             f"or an entry point of {group} that a package adds"
         )
     return name

@@ -6,14 +6,15 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from lrd_core.errors import Fault
+from lrd_core.spelling import Model, did_you_mean, fields_at
 
 
-def fault_of(error: ErrorDetails, document: Any) -> Fault:
-    """The fault that `error` reports about `document`."""
+def fault_of(error: ErrorDetails, document: Any, model: Model) -> Fault:
+    """The fault that `error` reports about `document`, which was to be a `model`."""
     path = path_in(error["loc"], document)
     if error["type"].startswith("union_tag"):
         path.append(_discriminator(error))
-    return Fault(pointer(path), _sentence(error))
+    return Fault(pointer(path), _sentence(error, model))
 
 
 def path_in(loc: Sequence[str | int], document: Any) -> list[str | int]:
@@ -38,17 +39,23 @@ def pointer(path: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, model: Model) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return "unknown field"
+            fields = fields_at(model, error["loc"])
+            meant = did_you_mean(str(error["loc"][-1]), fields)
+            return f"unknown field{meant or '; one of ' + ', '.join(fields)}"
         case "missing":
             return "missing; this field is required"
         case "union_tag_not_found":
             return "missing; this field is required"
         case "union_tag_invalid":
             known = error["ctx"]["expected_tags"].replace("'", "")
-            return f"unknown {_discriminator(error)} {error['ctx']['tag']!r}; one of {known}"
+            tag = error["ctx"]["tag"]
+            meant = did_you_mean(tag, known.split(", "))
+            return f"unknown {_discriminator(error)} {tag!r}{meant}; one of {known}"
+        case "model_type":
+            return f"should be a mapping of fields to their values, got {_short(error['input'])}"
         case "finite_number":
             return "must be a finite number"
         case "value_error":

@@ -322,8 +322,8 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
             faults[Fault(combination.source_of(error.path, key=True), str(error))] = None
         except ValidationError as error:
             document = overridden(base, overrides)
-            for detail in error.errors(include_url=False):
-                fault = fault_of(detail, document)
+            for detail in error.errors(include_url=False)[:MAX_FAULTS]:
+                fault = fault_of(detail, document, Config)
                 unknown = detail["type"] == "extra_forbidden"
                 place = combination.source_of(fault.path, key=unknown)
                 faults[Fault(place, fault.detail)] = None
@@ -363,8 +363,10 @@ def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
 
 
 def _validate(model: type[S], document: Any) -> S:
+    if document is None:
+        raise InvalidSpec([Fault("", "there is no spec here: it is empty, or comments alone")])
     try:
         return model.model_validate(document)
     except ValidationError as error:
         details = error.errors(include_url=False)[:MAX_FAULTS]
-        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
+        raise InvalidSpec([fault_of(detail, document, model) for detail in details]) from None

@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from lrd_core.errors import InvalidSpec, LRDError
+from pydantic import ValidationError
+
+from lrd_core.errors import LRDError
 from service.lifecycle import TERMINAL
 
 try:
@@ -15,8 +17,8 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service import upkeep
-    from service.client import Client, SubmittedSweep
+    from service import upkeep, words
+    from service.client import Client, ServiceAnswered, SubmittedSweep
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -106,7 +108,7 @@ def submit(
     seeds: Annotated[int | None, typer.Option(help="How many, instead of the preset's.")] = None,
     plan: Annotated[bool, typer.Option(help="Say what would run; store nothing.")] = False,
     watch: Annotated[
-        bool, typer.Option(help="Follow it to its end, then print its table.")
+        bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
     ] = False,
     url: Url = LOCAL,
     token: Token = None,
@@ -120,13 +122,12 @@ def submit(
             raise LRDError("--set and --seeds change presets; in a FILE change the file")
         if plan:
             found = client.plan(file) if file else client.plan_preset(str(preset), wanted, seeds)
-            typer.echo(_plan(found))
+            typer.echo(words.plan(found))
             return
         sweep = client.submit(file) if file else client.submit_preset(str(preset), wanted, seeds)
-        console.print(f"sweep {sweep.id}: {sweep.trials_total} trials")
+        console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
         if watch:
-            follow(sweep)
-            typer.echo(sweep.table_text())
+            _watch(sweep)
 
 
 @app.command()
@@ -153,7 +154,7 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """One sweep, and what went wrong in it."""
     with Client(url, token) as client:
-        sweep = client.sweep(sweep_id)
+        sweep = _sweep(client, sweep_id)
         _line(sweep.status())
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
@@ -161,11 +162,9 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, then print its table."""
+    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
     with Client(url, token) as client:
-        sweep = client.sweep(sweep_id)
-        follow(sweep)
-        typer.echo(sweep.table_text())
+        _watch(_sweep(client, sweep_id))
 
 
 Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
@@ -183,7 +182,7 @@ def table(
 ) -> None:
     """A sweep's table."""
     with Client(url, token) as client:
-        typer.echo(client.sweep(sweep_id).table_text(form, metric=metric, at=at))
+        typer.echo(_sweep(client, sweep_id).table_text(form, metric=metric, at=at))
 
 
 @app.command()
@@ -197,8 +196,8 @@ def compare(
 ) -> None:
     """Each arm against its baseline, paired by seed."""
     with Client(url, token) as client:
-        for each in client.sweep(sweep_id).compare(metric=metric, at=at, baseline=baseline):
-            typer.echo(_comparison(each))
+        found = _sweep(client, sweep_id).compare(metric=metric, at=at, baseline=baseline)
+        typer.echo(words.comparisons(found))
 
 
 @app.command()
@@ -214,7 +213,7 @@ def export(
     if to.suffix not in forms:
         raise LRDError(f"{to} ends in none of {', '.join(forms)}")
     with Client(url, token) as client:
-        to.write_bytes(client.sweep(sweep_id).export(forms[to.suffix], of))
+        to.write_bytes(_sweep(client, sweep_id).export(forms[to.suffix], of))
     typer.echo(f"written to {to}")
 
 
@@ -229,21 +228,21 @@ def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
 def pause(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).pause())
+        _line(_sweep(client, sweep_id).pause())
 
 
 @app.command()
 def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Go on after a pause."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).resume())
+        _line(_sweep(client, sweep_id).resume())
 
 
 @app.command()
 def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """End a sweep."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).cancel())
+        _line(_sweep(client, sweep_id).cancel())
 
 
 @app.command()
@@ -255,7 +254,7 @@ def retry(
 ) -> None:
     """Run again what failed; diverged trials are findings and stay."""
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).retry(cancelled=cancelled))
+        _line(_sweep(client, sweep_id).retry(cancelled=cancelled))
 
 
 @app.command()
@@ -273,7 +272,7 @@ def extend(
     if seeds is not None:
         more["seeds"] = seeds
     with Client(url, token) as client:
-        _line(client.sweep(sweep_id).extend(**more))
+        _line(_sweep(client, sweep_id).extend(**more))
 
 
 @app.command()
@@ -292,9 +291,26 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
         bar = progress.add_task("trials", total=None, words="")
         for view in sweep.watch():
             done = _finished(view)
-            words = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
-            progress.update(bar, total=view["trials_total"], completed=done, words=words)
+            said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
+            progress.update(bar, total=view["trials_total"], completed=done, words=said)
     return view
+
+
+def _sweep(client: Client, sweep_id: str) -> SubmittedSweep:
+    try:
+        return client.sweep(sweep_id)
+    except ServiceAnswered as error:
+        if error.status != 404 or "no sweep" not in str(error):
+            raise
+        raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
+
+
+def _watch(sweep: SubmittedSweep) -> None:
+    view = follow(sweep)
+    typer.echo(sweep.table_text())
+    if view["trials"]["failed"]:
+        typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
+        raise typer.Exit(1)
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
@@ -308,36 +324,6 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
             raise LRDError(f"{text!r} is not PATH=VALUE")
         found[path] = parse_yaml(value)
     return found
-
-
-def _plan(plan: dict[str, Any]) -> str:
-    time, lines = plan["time"], [f"{plan['trials_total']} trials: {plan['arms_total']} arms"]
-    if plan["present_elsewhere"]:
-        fate = "are reused" if plan["reuse"] else "would run again; `reuse: true` takes them over"
-        lines.append(f"{plan['present_elsewhere']} have succeeded elsewhere and {fate}")
-    if time["trial_seconds"] is None:
-        lines.append("no trial like these has run here yet: their time is not known")
-    else:
-        unknown = f"; {time['unknown']} trials are of a kind not seen yet" * bool(time["unknown"])
-        lines.append(
-            f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
-            f"({time['trial_seconds']:.0f} s of training{unknown})"
-        )
-    if plan["comparisons"]:
-        lines.append(plan["seeds"]["sentence"])
-    return "\n".join(lines)
-
-
-def _comparison(each: dict[str, Any]) -> str:
-    if each["difference"] is None:
-        return f"{each['arm']} - {each['baseline']}: no pair of seeds yet"
-    numbers = [f"difference {each['difference']:+.4g}"]
-    if each["t_low"] is not None:
-        numbers.append(f"95 % t [{each['t_low']:+.4g}, {each['t_high']:+.4g}]")
-    numbers += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
-    numbers.append(f"{each['wins']}-{each['ties']}-{each['losses']}")
-    star = " †" if each["significant"] else ""
-    return f"{each['arm']} - {each['baseline']} (n={each['n']}): {', '.join(numbers)}{star}"
 
 
 def _report_line(report: Any, as_json: bool) -> str:
@@ -371,7 +357,12 @@ def main() -> None:
     """Entry point: errors are sentences, one line a fault."""
     try:
         app()
-    except (InvalidSpec, LRDError, OSError) as error:
+    except ValidationError as error:  # of a setting; what is sent is judged elsewhere
+        for each in error.errors():
+            setting, wrong = f"LRD_{'_'.join(map(str, each['loc']))}".upper(), each["msg"].lower()
+            typer.echo(f"{setting}: {wrong}, got {each['input']!r}", err=True)
+        sys.exit(1)
+    except (LRDError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
 

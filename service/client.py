@@ -189,7 +189,7 @@ class SubmittedSweep:
         return _frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":
-        """A row a trial, with its configuration."""
+        """A row a trial, with its configuration and the metrics of its last epoch."""
         return _frame(self.export("csv", "trials"))
 
     def comparisons(self, **question: Any) -> "DataFrame":
@@ -218,7 +218,8 @@ class SubmittedSweep:
 
     def failures(self) -> list[dict[str, Any]]:
         """The trials that have failed, each with its reason and message."""
-        return list(self.client._service.items(self._path("trials"), state="failed"))
+        failed = {"state": "failed", "page_size": 1000}
+        return list(self.client._service.items(self._path("trials"), **failed))
 
     def figure(self, name: str, kind: str = "svg", **question: Any) -> bytes:
         """`learning-curves`, `keep-prob`, `forest` or `descent` as svg, pdf or png."""

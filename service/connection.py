@@ -49,7 +49,11 @@ class ServiceAnswered(LRDError):
 
 
 class Connection:
-    """Sends requests to one service, again if need be; closed by whoever opened it."""
+    """Sends requests to one service, again if need be; closed by whoever opened it.
+
+    Raises:
+        LRDError: `url` does not begin with http:// or https://, or is none.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,20 @@ class Connection:
         patience: float,
         transport: httpx2.BaseTransport | None,
     ) -> None:
+        if not url.lower().startswith(("http://", "https://")):
+            address = url.rpartition("://")[2].lstrip("/") or "127.0.0.1:8000"
+            raise LRDError(
+                f"the service's URL {url!r} begins with neither http:// nor https://: write "
+                f"http://{address}"
+            )
         headers = {"LRD-Version": version("learning-rate-dropout")}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx2.Client(
-            base_url=url.rstrip("/") + "/api/v1", timeout=60, headers=headers, transport=transport
-        )
+        try:
+            base = httpx2.URL(url.rstrip("/") + "/api/v1")
+        except httpx2.InvalidURL as error:
+            raise LRDError(f"{url!r} is no URL of a service: {error}") from None
+        self._http = httpx2.Client(base_url=base, timeout=60, headers=headers, transport=transport)
         self._patience, self._answered = patience, False
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """Everything of a sweep, for other programs: nothing sampled, row by row; and as CSV.
 
-A trial's row holds its whole configuration by dotted path, so that a data frame needs no join.
+A trial's row holds its whole configuration by dotted path (`config.optimizer.lr`) and the metrics
+of its last epoch (`last.test_accuracy`), so that a data frame needs no join.
 """
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session
 from lrd_core.report import decode_number
 from service.analysis.configurations import flatten
 from service.analysis.escaping import escape_csv
+from service.analysis.metrics import BESIDE_METRICS
+from service.api.context import rfc3339
 from service.store.models import Arm, Report, Trial
 
 Row = dict[str, Any]
@@ -27,6 +30,7 @@ _TRIAL = (
     "epochs", "epochs_done", "seconds", "cpus", "gpus", "weights_sha256", "reused_from",
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
+_TIMES = ("created_at", "started_at", "finished_at")
 
 
 def rows(session: Session, sweep_id: str, kind: str) -> Iterator[Row]:
@@ -37,18 +41,19 @@ def rows(session: Session, sweep_id: str, kind: str) -> Iterator[Row]:
 
 def columns(session: Session, sweep_id: str, kind: str) -> list[str]:
     """The columns of `rows`: every path of any arm, every metric of any report."""
-    if kind == "trials":
-        paths: dict[str, None] = {}
-        for config in session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id)):
-            paths |= dict.fromkeys(flatten(config))
-        return [*_TRIAL, "arm", *(f"config.{path}" for path in paths)]
-    metrics: dict[str, None] = {}
+    reported: dict[str, None] = {}
     last = select(Trial.last_report).where(
         Trial.sweep_id == sweep_id, Trial.last_report.is_not(None)
     )
     for report in session.scalars(last):
-        metrics |= dict.fromkeys(report or ())
-    return list(dict.fromkeys(["trial_id", "arm_id", "seed", "attempt", "epoch", *metrics]))
+        reported |= dict.fromkeys(report or ())
+    if kind == "reports":
+        return list(dict.fromkeys(["trial_id", "arm_id", "seed", "attempt", "epoch", *reported]))
+    paths: dict[str, None] = {}
+    for config in session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id)):
+        paths |= dict.fromkeys(flatten(config))
+    metrics = [f"last.{name}" for name in reported if name not in BESIDE_METRICS]
+    return [*_TRIAL, *metrics, "arm", *(f"config.{path}" for path in paths)]
 
 
 def csv_lines(session: Session, sweep_id: str, kind: str) -> Iterator[str]:
@@ -78,8 +83,11 @@ def _trials(session: Session, sweep_id: str) -> Iterator[Row]:
         .execution_options(yield_per=BATCH)
     )
     for trial, label, config in session.execute(query):
+        own = {name: getattr(trial, name) for name in _TRIAL}
+        own |= {name: rfc3339(own[name]) for name in _TIMES}
+        last = {f"last.{name}": number for name, number in _numbers(trial.last_report or {})}
         settings = {f"config.{path}": value for path, value in flatten(config).items()}
-        yield {**{name: getattr(trial, name) for name in _TRIAL}, "arm": label, **settings}
+        yield {**own, **last, "arm": label, **settings}
 
 
 def _reports(session: Session, sweep_id: str) -> Iterator[Row]:
@@ -91,9 +99,12 @@ def _reports(session: Session, sweep_id: str) -> Iterator[Row]:
         .execution_options(yield_per=BATCH)
     )
     for arm_id, seed, trial_id, attempt, report in session.execute(query):
-        numbers = {name: decode_number(value) for name, value in report.items() if name != "epoch"}
         head = {"trial_id": trial_id, "arm_id": arm_id, "seed": seed, "attempt": attempt}
-        yield {**head, "epoch": report["epoch"], **numbers}
+        yield {**head, "epoch": report["epoch"], **dict(_numbers(report))}
+
+
+def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    return ((name, decode_number(value)) for name, value in report.items() if name != "epoch")
 
 
 def _csv_value(value: Any) -> str:

@@ -13,7 +13,7 @@ from service.analysis.baselines import default_baseline, with_baseline
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
-from service.analysis.metrics import Metric
+from service.analysis.metrics import BESIDE_METRICS, Metric
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
@@ -21,8 +21,8 @@ from service.store import sweeps as store
 from service.store.models import Sweep
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
-"""The metric of a table that names none: the first of these that the trials report."""
-_NO_METRIC = {"epoch", "lr", "seconds"}
+"""The metric of a table that names none: the first of these that the trials report, else the first
+that they do report."""
 
 
 class Results:
@@ -72,14 +72,16 @@ class Results:
         names: dict[str, None] = {}
         for trial in self.trials:
             names |= dict.fromkeys(trial.last_report or ())
-        return [name for name in names if name not in _NO_METRIC]
+        return [name for name in names if name not in BESIDE_METRICS]
 
     @property
     def headline(self) -> str:
         """The metric of the sweep's table."""
         if self.spec.table.metric:
             return self.spec.table.metric
-        return next((name for name in HEADLINES if name in self.metrics), HEADLINES[0])
+        return next(
+            (name for name in HEADLINES if name in self.metrics), (self.metrics or HEADLINES)[0]
+        )
 
     @property
     def learning_metrics(self) -> list[str]:

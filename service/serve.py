@@ -5,6 +5,7 @@ stops the child in order. A child that dies is started again.
 """
 
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -48,8 +49,23 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket to be served. asyncio leaves Nagle's algorithm on where it did not make the socket:
-    an answer's body would wait 40 ms for the acknowledgement of its head."""
-    listener = socket.create_server((host, port))
+    an answer's body would wait 40 ms for the acknowledgement of its head.
+
+    Raises:
+        LRDError: the port is in use, or may not or cannot be listened on.
+    """
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise LRDError(
+                f"port {port} of {host} is in use, perhaps by another `lrd serve`: name another "
+                "with `--port`; 0 takes any free one"
+            ) from None
+        raise LRDError(
+            f"{host} port {port} cannot be listened on ({error.strerror}): name others with "
+            "`--host` and `--port`"
+        ) from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -11,6 +11,7 @@ from lrd_core.documents import parse_yaml
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import pointer
 from lrd_core.spec import SweepSpec, expand_arms
+from lrd_core.spelling import did_you_mean
 
 FOLDER = Path(__file__).parent
 
@@ -39,8 +40,8 @@ def text(name: str) -> str:
         InvalidSpec: there is no such preset; the fault is at `/preset`.
     """
     if name not in names():
-        known = ", ".join(names())
-        raise InvalidSpec([Fault("/preset", f"unknown preset {name!r}; one of {known}")])
+        meant, known = did_you_mean(name, names()), ", ".join(names())
+        raise InvalidSpec([Fault("/preset", f"unknown preset {name!r}{meant}; one of {known}")])
     return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+BESIDE_METRICS = frozenset(("epoch", "lr", "seconds"))
+"""What an epoch report holds beside its metrics."""
 _SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
 _SMALLER = ("loss", "error", "seconds", "perplexity", "distance")
 
@@ -36,18 +38,26 @@ class Metric:
         return "%" if self.is_share else ""
 
     @property
+    def difference_unit(self) -> str:
+        """Of the difference of two values: `percentage points` or nothing."""
+        return "percentage points" if self.is_share else ""
+
+    @property
+    def words(self) -> str:
+        """As it is spoken: `test accuracy`."""
+        return self.name.replace("_", " ")
+
+    @property
     def title(self) -> str:
         """As it stands on an axis: `test accuracy (%)`."""
-        words = self.name.replace("_", " ")
-        return f"{words} ({self.unit})" if self.unit else words
+        return f"{self.words} ({self.unit})" if self.unit else self.words
 
     @property
     def difference_title(self) -> str:
         """On the axis of differences from a baseline, which way is better included."""
-        unit = " (percentage points)" if self.is_share else ""
+        unit = f" ({self.difference_unit})" if self.difference_unit else ""
         better = "right" if self.higher_is_better else "left"
-        words = self.name.replace("_", " ")
-        return f"difference in {words}{unit}, arm − baseline; better to the {better}"
+        return f"difference in {self.words}{unit}, arm − baseline; better to the {better}"
 
     def better(self, difference: float) -> float:
         """`difference` with its sign turned so that positive means better."""

@@ -18,6 +18,7 @@ from lrd_core.configuration import Text
 from lrd_core.documents import parse_json, parse_yaml
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
+from lrd_core.spec import MAX_FAULTS
 from service.api.known import knows
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
@@ -111,8 +112,8 @@ def valid(model: type[M], document: Any) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise InvalidSpec([fault_of(detail, document) for detail in details]) from None
+        details = error.errors(include_url=False)[:MAX_FAULTS]
+        raise InvalidSpec([fault_of(detail, document, model) for detail in details]) from None
 
 
 DocumentDep = Annotated[Any, Depends(document)]

@@ -66,7 +66,7 @@ async def import_bundle(
         with checked(content, caller.max_sweep_trials) as bundle:
 
             def keep(session: Session) -> dict[str, Any]:
-                room(session, caller, bundle.retryable, "of the bundle could join them by a retry")
+                room(session, caller, bundle.retryable, "of the bundle could join by a retry")
                 return sweep_view(store_bundle(session, bundle, caller.owner))
 
             return once.create(keep, "/api/v1/sweeps")

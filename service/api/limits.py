@@ -5,9 +5,10 @@ from sqlalchemy.orm import Session
 from service.access import Caller
 from service.errors import TooMany
 from service.store import sweeps as store
+from service.words import count
 
 
-def room(session: Session, caller: Caller, more: int, would: str = "would join them") -> None:
+def room(session: Session, caller: Caller, more: int, would: str = "would join") -> None:
     """Refuse `more` trials of one who has too many in the queue.
 
     Raises:
@@ -19,6 +20,6 @@ def room(session: Session, caller: Caller, more: int, would: str = "would join t
     waiting = store.queued_of(session, caller.owner)
     if waiting + more > limit:
         raise TooMany(
-            f"{waiting} trials of {caller.owner} are queued and {more} {would}; {limit} "
-            "are the limit: wait until some have run, or cancel some"
+            f"{caller.owner} has {count(waiting, 'trial')} queued and {more} {would}; the limit "
+            f"is {limit}: wait until some have run, or cancel some"
         )

@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from lrd_core import presets
 from lrd_core.spec import SweepSpec
+from lrd_core.spelling import did_you_mean
 from service.api.openapi import gives, gives_yaml
 from service.api.schemas.service import PresetDetail, PresetPage
 from service.errors import NotFound
@@ -36,7 +37,8 @@ def text(name: str) -> PlainTextResponse:
 
 def _must_exist(name: str) -> None:
     if name not in presets.names():
-        raise NotFound(f"there is no preset {name!r}; GET /api/v1/presets lists them")
+        meant = did_you_mean(name, presets.names())
+        raise NotFound(f"there is no preset {name!r}{meant}; GET /api/v1/presets lists them")
 
 
 def _view(name: str) -> dict[str, Any]:

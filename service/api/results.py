@@ -25,6 +25,7 @@ from service.results import Results, json_safe
 from service.settings import Settings
 from service.store import sweeps as store
 from service.store.models import Sweep
+from service.store.reported import refuse_unknown
 from service.store.session import Database
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
@@ -40,7 +41,9 @@ At = Annotated[
     str | None,
     Query(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$", description="last, best or epoch:N"),
 ]
-Metric = Annotated[str | None, Query(max_length=100, description="e.g. test_loss")]
+Metric = Annotated[
+    str | None, Query(max_length=100, description="one that the trials report, e.g. test_loss")
+]
 Baseline = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="id of the arm to compare all others with")
 ]
@@ -120,7 +123,7 @@ def curves(
     points: Points = 1000,
 ) -> Response:
     """The mean of a metric at each epoch of each arm, with its standard deviation and n."""
-    with _results(database, sweep_id, request) as (sweep, found):
+    with _results(database, sweep_id, request, metric=metric) as (sweep, found):
         if found is None:
             return unchanged(sweep)
         name = metric or found.headline
@@ -137,7 +140,7 @@ def speed(
     metric: Metric = None,
 ) -> Response:
     """Epochs and seconds until a metric first reaches a value, with and without LRD."""
-    with _results(database, sweep_id, request) as (sweep, found):
+    with _results(database, sweep_id, request, metric=metric) as (sweep, found):
         if found is None:
             return unchanged(sweep)
         name = metric or found.headline
@@ -171,7 +174,7 @@ def figure(
     """A figure for a paper: learning curves, a metric against p, a forest of comparisons, paths."""
     from service.analysis import figures  # matplotlib: half a second that other answers do without
 
-    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+    with _results(database, sweep_id, request, at, baseline, metric=metric) as (sweep, found):
         if found is None:
             return unchanged(sweep)
         made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
@@ -193,7 +196,7 @@ def plot(
     points: Points = 1000,
 ) -> Response:
     """The same figures as Plotly JSON, `{"data": […], "layout": {…}}`, for a page to draw."""
-    with _results(database, sweep_id, request, at, baseline) as (sweep, found):
+    with _results(database, sweep_id, request, at, baseline, metric=metric) as (sweep, found):
         if found is None:
             return unchanged(sweep)
         made = _drawn(plots, found, settings, name, metric=metric, by=by, points=points)
@@ -233,6 +236,7 @@ def _pictured(database: Database, pictures: Pictures, request: Request, asked: A
         sweep = store.get(session, asked.sweep_id)
         if knows(request, etag_of(sweep)):
             return unchanged(sweep)
+        refuse_unknown(session, sweep, asked.metric)
         with _baseline_known(asked):
             picture = pictures.of(session, sweep, asked)
     if picture is None:
@@ -263,13 +267,17 @@ def _results(
     request: Request,
     at: str | None = None,
     baseline: int | None = None,
+    *,
+    metric: str | None = None,
 ) -> Iterator[tuple[Sweep, Results | None]]:
-    """The sweep and its results; None where the reader has them already."""
+    """The sweep and its results; None where the reader has them already. `metric` is one that is
+    to be read of them."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if knows(request, etag_of(sweep)):
             yield sweep, None
             return
+        refuse_unknown(session, sweep, metric)
         try:
             found = Results(session, sweep, at=at, baseline=baseline)
         except ValueError:

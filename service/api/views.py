@@ -17,6 +17,7 @@ from service.store.models import (
     Webhook,
 )
 from service.store.queue import Held, Running, Waiting
+from service.words import count
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
@@ -218,7 +219,7 @@ def _why(waiting: Waiting, free: dict[str, float], *, leads: bool) -> str:
     if sweep.waiting_for:
         return sweep.waiting_for
     if sweep.max_concurrent is not None and sweep.running >= sweep.max_concurrent:
-        return f"its limit of {sweep.max_concurrent} trials at once is reached"
+        return f"its limit of {count(sweep.max_concurrent, 'trial')} at once is reached"
     if waiting.alone:
         return "a node that empties: a trial of it ran out of memory, and is to run alone"
     return (

@@ -295,7 +295,7 @@ def _config(place: Place, row: ArmRow) -> dict[str, Any]:
     try:
         return Config.model_validate(row.config).model_dump(mode="json")
     except ValidationError as error:
-        fault = fault_of(error.errors(include_url=False)[0], row.config)
+        fault = fault_of(error.errors(include_url=False)[0], row.config, Config)
         raise place.wrong(f"/config{fault.pointer}: {fault.detail}") from None
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lrd_core.configuration import Spec
 from lrd_core.documents import parse_json
@@ -70,7 +70,7 @@ class Files:
                 except InvalidSpec as error:
                     raise place.wrong(error.faults[0].detail) from None
                 except ValidationError as error:
-                    raise place.wrong(_said(error, line)) from None
+                    raise place.wrong(_said(error, line, kind)) from None
                 yield place, row
 
     # --- inside -----------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def _zip_faults() -> Iterator[None]:
 _OTHER_COLUMNS = ("extra_forbidden", "missing")
 
 
-def _said(error: ValidationError, line: bytes) -> str:
+def _said(error: ValidationError, line: bytes, kind: type[BaseModel]) -> str:
     details = error.errors(include_url=False)
     if any(each["type"] in _OTHER_COLUMNS and len(each["loc"]) == 1 for each in details):
         return "has other columns than this service"
@@ -140,6 +140,6 @@ def _said(error: ValidationError, line: bytes) -> str:
         document = json.loads(line)
     except (ValueError, RecursionError):
         document = None
-    fault = fault_of(details[0], document)
+    fault = fault_of(details[0], document, kind)
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"{fault.pointer}: {fault.detail}{more}" if fault.pointer else f"{fault.detail}{more}"

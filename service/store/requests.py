@@ -17,6 +17,7 @@ from service.store import sweeps
 from service.store.models import Event, Sweep, Trial
 from service.store.session import db_now
 from service.store.transitions import lock_sweeps, switch
+from service.words import count
 
 # --- sweeps ---------------------------------------------------------------------------------------
 
@@ -88,7 +89,9 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
     if cancelled:
         moved += len(_requeue(session, TrialState.cancelled, mine))
     if moved:
-        return _changed(session, sweep, f"retried {moved} trials", cancel_requested_at=None)
+        return _changed(
+            session, sweep, f"retried {count(moved, 'trial')}", cancel_requested_at=None
+        )
     if _ended(sweep):
         raise Conflict(
             f"sweep {sweep_id} has ended and none of its trials can be retried: "
@@ -116,7 +119,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     return _changed(
         session,
         sweep,
-        f"extended by {added} trials",
+        f"extended by {count(added, 'trial')}",
         spec=spec.model_dump(mode="json", exclude_unset=True),
         trials_total=Sweep.trials_total + added,
         queued=Sweep.queued + added - reused,

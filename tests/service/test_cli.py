@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
-from tests.serving import serving
+from tests.serving import dispatching, serving
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def url(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch)
         yield url
 
 
-def lrd(*words: str) -> str:
+def lrd(*words: str, code: int = 0) -> str:
     """What it says."""
     done = CliRunner().invoke(cli.app, [*words])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return done.output
 
 
@@ -77,7 +77,10 @@ def test_a_plan_tells_the_time_and_what_is_there_already(
     seed(database, small_sweep())
     known = lrd("submit", file, "--plan")
     assert re.search(r"^about \d s with \d at a time \(\d s of training\)$", known, re.MULTILINE)
-    assert "4 have succeeded elsewhere and would run again; `reuse: true` takes" in known
+    assert (
+        "4 have succeeded elsewhere and would run again; `reuse: true` takes what is there over"
+        in known
+    )
 
 
 def test_status_names_what_failed(url: str, database: Database) -> None:
@@ -87,6 +90,63 @@ def test_status_names_what_failed(url: str, database: Database) -> None:
     assert [line.split(None, 2)[2] for line in said[1:]] == [
         "error: RuntimeError: made up (seeded.py:1)"
     ] * 2
+
+
+def test_watching_a_sweep_with_failed_trials_ends_as_a_failure_and_says_why(
+    url: str, database: Database
+) -> None:
+    """Catches: a script that goes on as if all were well, over a table that does not say why."""
+    sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
+    said = lrd("watch", sweep_id, code=1)
+    assert " ± " in said or "(1/2)" in said  # the table is there all the same
+    assert said.count("made up") == 1
+    assert "2 trials: error: RuntimeError: made up (seeded.py:1)" in said
+    assert lrd("watch", seed(database, small_sweep())).count("failed") == 0
+
+
+def test_a_submitted_sweep_that_is_watched_ends_as_its_trials_did(
+    url: str, file: str, settings: Settings, database: Database
+) -> None:
+    """Catches: `lrd submit --watch` that exits with 0 whatever became of the trials."""
+    base = small_sweep()["base"] | {"optimizer": {"name": "sgdm", "lr": 1e6}}
+    Path(file).write_text(yaml.safe_dump(small_sweep(base=base, grid={}, baseline={}, seeds=1)))
+    with dispatching(settings, database):
+        said = lrd("submit", file, "--watch", code=1)
+    assert "1 trial failed" in said
+    assert "1 trial: diverged: the training loss of epoch 1 is " in said
+
+
+def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
+    url: str, database: Database
+) -> None:
+    """Catches: shares under a table of percent, of a metric that nobody named."""
+    sweep_id = seed(database, small_sweep(seeds=3))
+    said = lrd("compare", sweep_id).splitlines()
+    assert said[0] == (
+        "test accuracy: each arm minus the baseline keep_prob=1, in percentage points; "
+        "higher is better"
+    )
+    assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])
+
+
+@pytest.mark.parametrize("words", [["table", "nope"], ["cancel", "nope"], ["watch", "nope"]])
+def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> None:
+    """Catches: `GET /api/v1/sweeps lists them`, to one who sits at a shell."""
+    with pytest.raises(LRDError, match=r"^there is no sweep 'nope'; `lrd ls` lists them$"):
+        lrd(*words)
+
+
+def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    with pytest.raises(LRDError, match=f"sweep {sweep_id} has no arm 999 to be the baseline"):
+        lrd("compare", sweep_id, "--baseline", "999")
+
+
+def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    for command in ("table", "compare"):
+        with pytest.raises(LRDError, match=r"'tset_loss' \(did you mean 'test_loss'\?\); they re"):
+            lrd(command, sweep_id, "--metric", "tset_loss")
 
 
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:

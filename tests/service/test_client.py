@@ -1,5 +1,6 @@
 """The Python client: what it sends, what it makes of answers, and what it sends again."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from lrd_core.errors import InvalidSpec
+from lrd_core.errors import InvalidSpec, LRDError
 from lrd_core.spec import SweepSpec
 from service import connection
 from service.client import Client, NoAnswer, ServiceAnswered, StillRunning, SubmittedSweep
@@ -186,6 +187,21 @@ def test_patience_ends(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None
             client.sweeps()
     assert 20 < clock[0] <= 30
     assert 5 < len(wire.asked) < 20
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:8000", "begins with neither http:// nor https://: write http://127.0.0.1:8000"),
+        ("localhost:8000", "begins with neither http:// nor https://: write http://localhost:8000"),
+        ("ftp://node-1", "begins with neither http:// nor https://: write http://node-1"),
+        ("http://node-1:port", "'http://node-1:port' is no URL of a service: Invalid port"),
+    ],
+)
+def test_an_address_that_is_no_url_is_told_how_to_write_it(url: str, said: str) -> None:
+    """Catches: `is lrd serve up?`, of an address at which it was never looked."""
+    with pytest.raises(LRDError, match=re.escape(said)):
+        Client(url)
 
 
 def test_an_address_where_nobody_is_is_said_at_once(client: Client, wire: Wire) -> None:

@@ -168,7 +168,7 @@ class TestLimits:
         sweep_id = api.post(SWEEPS, json=small_sweep(), headers=mine).json()["id"]
         refused = api.post(SWEEPS, json=small_sweep(), headers=mine)
         assert refused.status_code == 429
-        assert "4 trials of Ada are queued and 4 would join them" in refused.json()["detail"]
+        assert "Ada has 4 trials queued and 4 would join; the limit is " in refused.json()["detail"]
         assert "retry-after" not in refused.headers
         longer = api.post(f"{SWEEPS}/{sweep_id}/extend", json={"seeds": 4}, headers=mine)
         assert longer.status_code == 429

@@ -118,6 +118,16 @@ NAMES = [
 ]  # fmt: skip
 
 
+def test_a_body_of_unknown_fields_without_end_is_told_of_the_first_hundred(
+    api: TestClient,
+) -> None:
+    """Catches: minutes of looking for what each of them was meant to be."""
+    unknown = {f"field {number}": 1 for number in range(20_000)}
+    grid = {"optimizer": [{"name": "adam"} | unknown]}
+    for body in (unknown | {"preset": "digits"}, unknown, small_sweep(grid=grid)):
+        assert len(api.post(SWEEPS, json=body).json()["errors"]) == 100
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_address_that_names_nothing_is_not_found(api: TestClient, name: str) -> None:
     for path in (f"{SWEEPS}/{name}", f"{SWEEPS}/{name}/table", f"/api/v1/trials/{name}",

@@ -21,6 +21,7 @@ from service.store.models import Sweep
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
+from tests.seeded import seed
 
 
 @pytest.fixture
@@ -147,6 +148,34 @@ class TestExport:
             for report in api.get(f"/api/v1/trials/{trial['id']}/reports").json()["items"]
         ]
         assert [float(row["test_accuracy"]) for row in reports] == recorded
+
+    def test_a_trials_row_ends_with_what_it_reached_and_says_when(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        """Catches: trials.csv of a bundle without a single result, and in seconds since 1970."""
+        sweep_id = finished(api, dispatcher)
+        text = api.get(f"/api/v1/sweeps/{sweep_id}/export?of=trials").text
+        rows = list(csv.DictReader(io.StringIO(text)))
+        shown = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+        for row, trial in zip(rows, shown, strict=True):
+            reached = {name: float(row[f"last.{name}"]) for name in ("test_accuracy", "test_loss")}
+            assert reached.items() <= trial["last_report"].items()
+            times = ("created_at", "started_at", "finished_at")
+            assert [row[name] for name in times] == [trial[name] for name in times]
+        assert not {"last.epoch", "last.lr", "last.seconds"} & rows[0].keys()
+        bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
+        with zipfile.ZipFile(io.BytesIO(bundle)) as files:
+            assert files.read("trials.csv").decode() == text
+
+    def test_parquet_takes_metrics_that_come_late(
+        self, api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Catches: a column that is text because the first rows have nothing in it."""
+        monkeypatch.setattr("service.exports.BATCH", 1)
+        sweep_id = seed(database, small_sweep(), states=("queued", "succeeded"))
+        path = f"/api/v1/sweeps/{sweep_id}/export?of=trials&format=parquet"
+        reached = pd.read_parquet(io.BytesIO(api.get(path).content))["last.test_accuracy"]
+        assert reached.isna().tolist() == [True, False] * 2
 
     def test_parquet_holds_the_same(
         self, api: TestClient, dispatcher: Dispatcher, tmp_path: Path

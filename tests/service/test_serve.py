@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lrd_core.errors import LRDError
 from service.serve import listen
 from tests.conftest import small_sweep
 from tests.waiting import until
@@ -165,6 +166,25 @@ def test_an_answer_does_not_wait_for_acknowledgements() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_port_in_use_is_told_with_a_way_out() -> None:
+    """Catches: `[Errno 98] Address already in use`."""
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(LRDError, match=rf"port {port} of 127.0.0.1 is in use.*`--port`"):
+            listen("127.0.0.1", port)
+
+
+def test_a_setting_out_of_its_range_is_named() -> None:
+    """Catches: a traceback through the settings' library."""
+    out = lrd("serve", "--port", "99999", code=1)
+    assert out.strip() == "LRD_PORT: input should be less than or equal to 65535, got 99999"
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    with pytest.raises(LRDError, match=r"192.0.2.1 port 0 cannot be listened on .*`--host`"):
+        listen("192.0.2.1", 0)
 
 
 @pytest.mark.slow

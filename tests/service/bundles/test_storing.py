@@ -54,7 +54,7 @@ def test_what_a_retry_would_queue_has_room_in_the_queue(
     assert api.post(SWEEPS, json=small_sweep(), headers=token).status_code == 201
     answer = sent(api, bundle, **token)
     assert answer.status_code == 429
-    assert "4 trials of bob are queued and 2 of the bundle" in answer.json()["detail"]
+    assert "bob has 4 trials queued and 2 of the bundle" in answer.json()["detail"]
     api.post(
         f"{SWEEPS}/{api.get(SWEEPS, headers=token).json()['items'][0]['id']}/cancel", headers=token
     )

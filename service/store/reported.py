@@ -1,0 +1,51 @@
+"""Which metrics a sweep's trials report, without reading all of them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from lrd_core.spelling import did_you_mean
+from service.analysis.metrics import BESIDE_METRICS
+from service.errors import Unprocessable
+from service.store.models import Arm, Sweep, Trial
+
+
+def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
+    """See to it that `metric` is one of the sweep's; before its first report any may be.
+
+    Raises:
+        Unprocessable: trials have reported, and this is none of what they report.
+    """
+    if metric is None or metric == sweep.spec.get("table", {}).get("metric"):
+        return
+    first = select(Trial.last_report).where(*_has_reported(sweep.id)).order_by(Trial.id).limit(1)
+    report = session.scalar(first)
+    if report is None or metric in report:  # mostly that is all that is read
+        return
+    known: dict[str, None] = {}
+    for report in _one_of_each_arm(session, sweep.id):
+        known |= dict.fromkeys(report)
+    if metric not in known:
+        names = [name for name in known if name not in BESIDE_METRICS]
+        raise Unprocessable(
+            f"no trial of sweep {sweep.id} reports {metric!r}{did_you_mean(metric, names)}; "
+            f"they report {', '.join(names)}"
+        )
+
+
+def _one_of_each_arm(session: Session, sweep_id: str) -> Iterator[dict[str, Any]]:
+    """The last report of a trial of each arm: a configuration decides what its trials report."""
+    one = (
+        select(Trial.last_report)
+        .where(*_has_reported(sweep_id), Trial.arm_id == Arm.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(one).where(Arm.sweep_id == sweep_id).order_by(Arm.position)
+    return (report for report in session.scalars(query) if report is not None)
+
+
+def _has_reported(sweep_id: str) -> tuple[ColumnElement[bool], ...]:
+    return Trial.sweep_id == sweep_id, Trial.last_report.is_not(None)

@@ -1,0 +1,89 @@
+"""What `lrd` says: counts, plans, comparisons and failures, as lines to be read."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lrd_core.report import decode_number
+from service.analysis.metrics import Metric, NumberFormat
+
+FAILURES_SHOWN = 20
+"""So many distinct messages are told; the rest are counted."""
+
+
+def count(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def plan(found: dict[str, Any]) -> str:
+    """What a sweep would be."""
+    time, present = found["time"], found["present_elsewhere"]
+    lines = [f"{count(found['trials_total'], 'trial')}: {count(found['arms_total'], 'arm')}"]
+    if present:
+        again = "would run again; `reuse: true` takes what is there over"
+        fate = f"{'is' if present == 1 else 'are'} reused" if found["reuse"] else again
+        has = "has" if present == 1 else "have"
+        lines.append(f"{present} {has} succeeded elsewhere and {fate}")
+    if time["trial_seconds"] is None:
+        lines.append("no trial like these has run here yet: their time is not known")
+    else:
+        verb = "is" if time["unknown"] == 1 else "are"
+        unknown = f"; {count(time['unknown'], 'trial')} {verb} of a kind not seen yet"
+        lines.append(
+            f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
+            f"({time['trial_seconds']:.0f} s of training{unknown * bool(time['unknown'])})"
+        )
+    if found["comparisons"]:
+        lines.append(found["seeds"]["sentence"])
+    return "\n".join(lines)
+
+
+def comparisons(found: Sequence[dict[str, Any]]) -> str:
+    """A line an arm, below what the numbers are: metric, baseline, unit."""
+    if not found:
+        return (
+            "no arm has a baseline to be compared with: name one with --baseline; "
+            "`lrd table SWEEP --format csv` has the arms' ids"
+        )
+    metric = Metric(found[0]["metric"])
+    differences = [each["difference"] for each in found if each["difference"] is not None]
+    number = NumberFormat.fitting(metric, map(decode_number, differences))
+    names = {each["baseline"] for each in found}
+    baseline = f"the baseline {names.pop()}" if len(names) == 1 else "its own baseline"
+    unit = metric.difference_unit or "the metric's own unit"
+    better = "higher" if metric.higher_is_better else "lower"
+    return "\n".join([
+        f"{metric.words}: each arm minus {baseline}, in {unit}; {better} is better",
+        "wins-ties-losses: seeds on which the arm is better, equal, worse; †: p(Holm) < 0.05",
+        *(_comparison(each, number) for each in found),
+    ])  # fmt: skip
+
+
+def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
+    """Why trials have failed: each distinct message once, and of how many trials it is."""
+    causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
+    lines = [f"{count(causes.total(), 'trial')} failed; `lrd status {sweep_id}` names each:"]
+    lines += [
+        f"  {count(times, 'trial')}: {cause}" for cause, times in causes.most_common(FAILURES_SHOWN)
+    ]
+    if len(causes) > FAILURES_SHOWN:
+        lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
+    return "\n".join(lines)
+
+
+def _comparison(each: dict[str, Any], number: NumberFormat) -> str:
+    arms = f"{each['arm']} - {each['baseline']}"
+    if each["difference"] is None:
+        return f"{arms}: no pair of seeds yet"
+
+    def shown(name: str) -> str:
+        return number.show(decode_number(each[name]), sign=True)
+
+    parts = [f"difference {shown('difference')}"]
+    if each["t_low"] is not None:
+        parts.append(f"95 % t [{shown('t_low')}, {shown('t_high')}]")
+    parts += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
+    parts.append(f"wins-ties-losses {each['wins']}-{each['ties']}-{each['losses']}")
+    star = " †" if each["significant"] else ""
+    return f"{arms} (n={each['n']}): {', '.join(parts)}{star}"

@@ -1,0 +1,70 @@
+"""A mistyped name is answered with the one that was meant."""
+
+from typing import Any
+
+import pytest
+
+from lrd_core import presets
+from lrd_core.errors import InvalidSpec
+from lrd_core.spec import SweepSpec, expand_arms
+from lrd_core.spelling import did_you_mean
+
+SWEEP: dict[str, Any] = {
+    "name": "digits",
+    "base": {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "sgdm"}, "epochs": 5},
+}
+
+
+def said(base: dict[str, Any] | None = None, **changes: Any) -> str:
+    with pytest.raises(InvalidSpec) as caught:
+        expand_arms(SweepSpec.parse(SWEEP | {"base": SWEEP["base"] | (base or {})} | changes))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"sedes": 3}, "/sedes: unknown field (did you mean 'seeds'?)"),
+        ({"resources": {"num_gpu": 1}}, "/resources/num_gpu: unknown field (did you mean 'num_g"),
+        ({"arms": [{"label": "a", "sett": {}}]}, "/arms/0/sett: unknown field (did you mean 'set'"),
+        ({"grid": {"optimizer.keep_porb": [1]}}, "/grid/optimizer.keep_porb: unknown field (did"),
+        ({"base": {"optimzer": {}}}, "/base/optimzer: unknown field (did you mean 'optimizer'?)"),
+        ({"base": {"regularizers": [{"kind": "SD", "keep_porb": 1}]}}, "/base/regularizers/0/keep"),
+        ({"base": {"optimizer": {"name": "ADAM"}}}, "unknown name 'ADAM' (did you mean 'adam'?); "),
+        ({"base": {"dataset": "digit"}}, "unknown dataset 'digit' (did you mean 'digits'?); one"),
+        ({"base": {"model": "resnet43"}}, "unknown model 'resnet43' (did you mean 'resnet34'?);"),
+        ({"expected": {"values": [{"wher": {}}]}}, "/wher: unknown field (did you mean 'where'?)"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_the_nearest(changes: dict[str, Any], fault: str) -> None:
+    assert fault in said(**changes)
+
+
+def test_only_fields_of_the_member_that_was_chosen_are_offered() -> None:
+    """Catches: an offer of RMSprop's alpha to one who writes of SGDM."""
+    told = said({"optimizer": {"name": "sgdm", "learning_rate": 0.1}})
+    assert told == (
+        "/base/optimizer/learning_rate: unknown field; one of "
+        "keep_prob, weight_decay, name, lr, momentum, nesterov"
+    )
+
+
+def test_a_mistyped_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidSpec, match=r"'tabel-2' \(did you mean 'table-2'\?\); one of"):
+        presets.text("tabel-2")
+
+
+def test_a_name_without_end_is_compared_with_none() -> None:
+    """Catches: a request that computes for minutes, by the square of a key's length."""
+    assert did_you_mean("epochs" * 100_000, ["epochs"]) == ""
+
+
+@pytest.mark.parametrize("document", [None, [], "digits"])
+def test_what_is_no_mapping_is_told_so_without_the_names_of_classes(document: Any) -> None:
+    """Catches: `valid dictionary or instance of SweepSpec`, to one whose file is empty."""
+    with pytest.raises(InvalidSpec) as caught:
+        SweepSpec.parse(document)
+    assert "SweepSpec" not in str(caught.value)
+    empty = "/: there is no spec here: it is empty, or comments alone"
+    other = f"/: should be a mapping of fields to their values, got {document!r}"
+    assert str(caught.value) == (empty if document is None else other)

@@ -1,0 +1,84 @@
+"""What `lrd` says, in lines; that it is said by the commands is tested in test_cli."""
+
+from typing import Any
+
+import pytest
+
+from service import words
+
+PLAN: dict[str, Any] = {
+    "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
+    "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
+}  # fmt: skip
+COMPARISON: dict[str, Any] = {
+    "arm": "keep_prob=0.5", "baseline": "keep_prob=1", "metric": "test_accuracy", "n": 6,
+    "difference": -0.01065, "t_low": -0.02, "t_high": -0.0013, "p_sign_flip": 0.0625,
+    "p_holm": 0.0625, "wins": 0, "ties": 1, "losses": 5, "significant": False,
+}  # fmt: skip
+
+
+def test_one_is_singular() -> None:
+    """Catches: `1 trials: 1 arms`."""
+    assert [words.count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+    said = words.plan(PLAN)
+    assert said.startswith("1 trial: 1 arm\n")
+    assert said.endswith("; 1 trial is of a kind not seen yet)")
+
+
+@pytest.mark.parametrize(
+    ("present", "reuse", "said"),
+    [
+        (1, True, "1 has succeeded elsewhere and is reused"),
+        (2, True, "2 have succeeded elsewhere and are reused"),
+        (1, False, "1 has succeeded elsewhere and would run again; `reuse: true` takes what is"),
+    ],
+)
+def test_a_plan_says_what_becomes_of_trials_that_are_there(
+    present: int, reuse: bool, said: str
+) -> None:
+    assert f"\n{said}" in words.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
+
+
+def test_differences_of_shares_are_in_percentage_points_as_in_the_table() -> None:
+    """Catches: −0.01065 under a table that says 94.61."""
+    header, legend, line = words.comparisons([COMPARISON]).splitlines()
+    assert header.startswith("test accuracy: each arm minus the baseline keep_prob=1, in perc")
+    assert "wins-ties-losses: seeds on which the arm is better, equal, worse" in legend
+    assert line == (
+        "keep_prob=0.5 - keep_prob=1 (n=6): difference −1.06, 95 % t [−2.00, −0.13], "
+        "p 0.0625, p(Holm) 0.0625, wins-ties-losses 0-1-5"
+    )
+
+
+def test_differences_of_other_metrics_are_in_their_own_unit() -> None:
+    loss = COMPARISON | {"metric": "test_loss", "difference": "Infinity", "t_low": None}
+    header, _, line = words.comparisons([loss]).splitlines()
+    assert header.endswith("in the metric's own unit; lower is better")
+    assert "difference inf, p 0.0625" in line
+
+
+def test_arms_with_baselines_of_their_own_are_said_to_have_them() -> None:
+    other = COMPARISON | {"baseline": "sgdm, keep_prob=1", "arm": "sgdm, keep_prob=0.5"}
+    assert "each arm minus its own baseline" in words.comparisons([COMPARISON, other])
+
+
+def test_where_nothing_has_a_baseline_it_says_how_to_name_one() -> None:
+    """Catches: an empty answer."""
+    assert "--baseline" in words.comparisons([])
+
+
+def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
+    trials = [
+        *[{"reason": "error", "message": "no such file"}] * 3,
+        {"reason": "diverged", "message": "the training loss of epoch 2 is nan"},
+    ]
+    assert words.failures(trials, "8w2k").splitlines() == [
+        "4 trials failed; `lrd status 8w2k` names each:",
+        "  3 trials: error: no such file",
+        "  1 trial: diverged: the training loss of epoch 2 is nan",
+    ]
+
+
+def test_a_thousand_causes_do_not_flood_the_terminal() -> None:
+    trials = [{"reason": "error", "message": f"file {n}"} for n in range(1000)]
+    assert words.failures(trials, "8w2k").splitlines()[-1] == "  and 980 other messages"
