@@ -1,4 +1,4 @@
-"""Everything of a sweep, for other programs: CSV and Parquet, nothing sampled, row by row.
+"""Everything of a sweep, for other programs: nothing sampled, row by row; and as CSV.
 
 A trial's row holds its whole configuration by dotted path (`config.optimizer.lr`) and the metrics
 of its last epoch (`last.test_accuracy`), so that a data frame needs no join.
@@ -7,8 +7,7 @@ of its last epoch (`last.test_accuracy`), so that a data frame needs no join.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -72,28 +71,6 @@ def csv_lines(session: Session, sweep_id: str, kind: str) -> Iterator[str]:
     yield out.getvalue()
 
 
-def write_parquet(session: Session, sweep_id: str, kind: str, path: Path) -> None:
-    """The rows as a Parquet file; a column's type is that of its first values."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = columns(session, sweep_id, kind)
-    writer: Any = None
-    schema: Any = None
-    try:
-        for batch in _batches(rows(session, sweep_id, kind)):
-            plain = [{name: _parquet_value(row.get(name)) for name in names} for row in batch]
-            if schema is None:
-                schema = pa.schema([(name, _type_of(plain, name)) for name in names])
-                writer = pq.ParquetWriter(path, schema)
-            writer.write_table(pa.Table.from_pylist(plain, schema=schema))
-        if schema is None:
-            pq.write_table(pa.table({name: pa.array([], pa.string()) for name in names}), path)
-    finally:
-        if writer is not None:
-            writer.close()
-
-
 # --- inside ---------------------------------------------------------------------------------------
 
 
@@ -130,17 +107,6 @@ def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     return ((name, decode_number(value)) for name, value in report.items() if name != "epoch")
 
 
-def _batches(found: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in found:
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _csv_value(value: Any) -> str:
     if value is None:
         return ""
@@ -149,23 +115,3 @@ def _csv_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     return escape_csv(value if isinstance(value, str) else json.dumps(value))
-
-
-def _parquet_value(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def _type_of(batch: Sequence[Mapping[str, Any]], name: str) -> Any:
-    import pyarrow as pa
-
-    if name.startswith("last."):  # the first trials may not have reported it
-        return pa.float64()
-    values = [row[name] for row in batch if row[name] is not None]
-    if values and all(isinstance(value, bool) for value in values):
-        return pa.bool_()
-    if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-        # A number that is whole in these arms may be a fraction in the next ones.
-        return pa.float64() if name.startswith("config.") else pa.int64()
-    if values and all(isinstance(value, int | float) for value in values):
-        return pa.float64()
-    return pa.string()

@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service import access
 from service.api.context import DatabaseDep
 from service.metrics import Metrics
 from service.store import leases
+from service.store.away import AWAY
 from service.store.session import Database
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ def _parts(database: Database) -> dict[str, Any]:
     try:
         with database.read() as session:
             lease = leases.current(session)
-    except (OperationalError, InterfaceError):
+    except AWAY:
         unknown = "not known: the database does not answer"
         return {"database": "does not answer", "dispatcher": unknown, "ray": unknown}
     if lease is None:

@@ -15,11 +15,11 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.types import Scope
 
 from service.lifecycle import TrialState
 from service.store import leases, queue
+from service.store.away import AWAY
 from service.store.session import Database
 
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -70,7 +70,7 @@ class _Stored(Collector):
                 age = queue.age(session)
                 held = queue.held(session)
                 lease = leases.current(session)
-        except (OperationalError, InterfaceError):
+        except AWAY:
             yield GaugeMetricFamily("lrd_database_up", "Whether the database answers.", 0)
             return
         yield GaugeMetricFamily("lrd_database_up", "Whether the database answers.", 1)

@@ -8,12 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
 from service import errors
 from service.errors import ServiceError, TooMany, Unauthorized, Unavailable, Unprocessable
+from service.store.away import AWAY, NoConnection
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,15 @@ def mount(app: FastAPI) -> None:
             answer.headers["Allow"] = ", ".join(_allowed(request))
         return answer
 
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(InterfaceError)
     def database_away(_: Request, error: Exception) -> JSONResponse:
         log.error("the database does not answer: %s", str(error).splitlines()[0])
-        return problem_of(
-            Unavailable("the database does not answer at present; try again in a few seconds", 5)
-        )
+        why = "the database does not answer at present"
+        if isinstance(error, NoConnection):
+            why = "the service is busy: no connection to its database came free"
+        return problem_of(Unavailable(f"{why}; try again in a few seconds", 5))
+
+    for kind in AWAY:
+        app.add_exception_handler(kind, database_away)
 
     @app.get(PAGE, include_in_schema=False)
     def page() -> HTMLResponse:

@@ -19,6 +19,7 @@ from lrd_core.documents import parse_json, parse_yaml
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
 from lrd_core.spec import MAX_FAULTS
+from service.api.known import knows
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
 from service.store.models import Sweep
@@ -148,7 +149,7 @@ class Tagged(APIRoute):
             if request.method != "GET" or answer.status_code != 200 or "etag" in answer.headers:
                 return answer
             tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
-            if request.headers.get("if-none-match") == tag:
+            if knows(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
             answer.headers["ETag"] = tag
             return answer

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.analysis import plots
 from service.analysis.descents import grid_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
+from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
 from service.api.schemas.results import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
 from service.descents import descents_of
@@ -233,10 +234,9 @@ def _drawn(
 
 def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:
     """The answer, from the kept ones where nothing has changed."""
-    known = request.headers.get("if-none-match")
     with database.read() as session:
         sweep = store.get(session, asked.sweep_id)
-        if known == etag_of(sweep):
+        if knows(request, etag_of(sweep)):
             return unchanged(sweep)
         refuse_unknown(session, sweep, asked.metric)
         with _baseline_known(asked):
@@ -247,7 +247,7 @@ def _pictured(database: Database, pictures: Pictures, request: Request, asked: A
     headers = {"ETag": picture.etag}
     if picture.version < sweep.version:
         headers["Age"] = str(picture.age)
-    if known == picture.etag:
+    if knows(request, picture.etag):
         return Response(status_code=304, headers=headers)
     return Response(picture.content, media_type=MEDIA_TYPES[asked.format], headers=headers)
 
@@ -276,7 +276,7 @@ def _results(
     already. `metric` is one that is to be read of them."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        if request.headers.get("if-none-match") == etag_of(sweep):
+        if knows(request, etag_of(sweep)):
             return sweep, None
         refuse_unknown(session, sweep, metric)
         try:

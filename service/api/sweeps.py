@@ -25,6 +25,8 @@ from service.api.context import (
     unchanged,
     valid,
 )
+from service.api.known import knows
+from service.api.limits import room
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
@@ -37,12 +39,11 @@ from service.api.schemas.sweeps import (
     TrialPage,
 )
 from service.api.views import event_view, failure_view, sweep_view, trial_view
-from service.errors import TooMany, Unprocessable
+from service.errors import Unprocessable
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
 from service.store import history, requests
 from service.store import sweeps as store
-from service.words import count
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
 
@@ -99,7 +100,7 @@ def read(
     """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        if request.headers.get("if-none-match") == etag_of(sweep):
+        if knows(request, etag_of(sweep)):
             return unchanged(sweep)
         return JSONResponse(sweep_view(sweep), headers={"ETag": etag_of(sweep)})
 
@@ -147,7 +148,7 @@ def extend(
     def add(session: Session) -> dict[str, Any]:
         sweep = requests.locked(session, sweep_id)
         spec = _limit(extended(SweepSpec.model_validate(sweep.spec), more), caller)
-        _room(session, caller, spec.trials_total() - sweep.trials_total)
+        room(session, caller, spec.trials_total() - sweep.trials_total)
         return sweep_view(requests.extend(session, sweep_id, spec))
 
     return once(add)
@@ -227,7 +228,7 @@ def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     arms = expand_arms(spec)
 
     def create(session: Session) -> dict[str, Any]:
-        _room(session, caller, spec.trials_total())
+        room(session, caller, spec.trials_total())
         sweep = store.create(
             session, spec, arms, code_version=request.app.version, owner=caller.owner
         )
@@ -249,16 +250,3 @@ def _limit(spec: SweepSpec, caller: Caller) -> SweepSpec:
     if total > limit:
         raise Unprocessable(f"the sweep has {total} trials; {limit} are the limit for one sweep")
     return spec
-
-
-def _room(session: Session, caller: Caller, more: int) -> None:
-    """Refuse `more` trials of one who has too many in the queue."""
-    limit = caller.max_queued_trials
-    if limit is None or caller.owner is None:
-        return
-    waiting = store.queued_of(session, caller.owner)
-    if waiting + more > limit:
-        raise TooMany(
-            f"{caller.owner} has {count(waiting, 'trial')} queued and {more} would join; the limit "
-            f"is {limit}: wait until some have run, or cancel some"
-        )

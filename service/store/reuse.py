@@ -1,14 +1,18 @@
 """Results that are there already: the same configuration, seed, execution and code elsewhere."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, insert, literal, select
+from sqlalchemy import Select, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from service.lifecycle import TrialState
-from service.store.models import Arm, Attempt, Report, Sweep, Trial
+from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 
+T = TypeVar("T")
+
+IMPORTED = "imported"
+"""The first event of a sweep that came in as a bundle."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 
@@ -16,21 +20,50 @@ Key = tuple[str, int]
 def present(session: Session, hashes: Iterable[str]) -> set[Key]:
     """Of these configurations, the (hash, seed) that have succeeded in any sweep."""
     found: set[Key] = set()
-    for query in _succeeded(hashes):
-        found |= {(sha256, seed) for sha256, seed, *_ in session.execute(query)}
+    for part in _parts(list(dict.fromkeys(hashes))):
+        query = _succeeded(part, Arm.config_sha256, Trial.seed).distinct()
+        found |= {(sha256, seed) for sha256, seed in session.execute(query)}
     return found
 
 
 def donors(
-    session: Session, hashes: Iterable[str], *, code_version: str, execution: dict[str, Any]
+    session: Session,
+    hashes: Iterable[str],
+    *,
+    code_version: str,
+    execution: dict[str, Any],
+    owner: str | None,
 ) -> dict[Key, Trial]:
-    """(hash, seed) -> the newest trial whose results may stand for it."""
-    found: dict[Key, Trial] = {}
-    for query in _succeeded(hashes):
-        for sha256, seed, trial, code, spec in session.execute(query):
-            if code == code_version and spec.get("execution", {}) == execution:
-                found[sha256, seed] = trial
-    return found
+    """(hash, seed) -> the newest trial whose results may stand for it in a sweep of `owner`.
+
+    What was imported did not run here: it may have been written by hand, so it stands for nobody's
+    trials but its owner's, also where it was reused meanwhile.
+    """
+    newest: dict[Key, int] = {}
+    fitting: dict[str, bool] = {}
+    trusted: dict[str, bool] = {}
+    first = aliased(Trial)
+    for part in _parts(list(dict.fromkeys(hashes))):
+        fitting |= _fitting(session, part, fitting.keys(), code_version, execution)
+        query = (
+            _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
+            .add_columns(first.sweep_id)  # in which its results were made
+            .where(first.id == func.coalesce(Trial.reused_from, Trial.id))
+            .order_by(Trial.id)
+        )
+        for sha256, seed, trial_id, sweep_id, made_in in session.execute(query):
+            if not fitting.get(sweep_id):
+                continue
+            if made_in not in trusted:
+                trusted[made_in] = _stands_for(session, made_in, owner)
+            if trusted[made_in]:
+                newest[sha256, seed] = trial_id
+    trials: dict[int, Trial] = {}
+    for ids in _parts(list(newest.values())):
+        trials |= {
+            each.id: each for each in session.scalars(select(Trial).where(Trial.id.in_(ids)))
+        }
+    return {key: trials[trial_id] for key, trial_id in newest.items()}
 
 
 def results_of(donor: Trial, now: float) -> dict[str, Any]:
@@ -82,18 +115,46 @@ def copy_reports(session: Session, sweep_id: str) -> None:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _succeeded(hashes: Iterable[str]) -> Iterator[Select[Any]]:
-    """In parts: a database takes some thousand parameters at most."""
-    for part in _parts(list(dict.fromkeys(hashes)), 500):
-        yield (
-            select(Arm.config_sha256, Trial.seed, Trial, Sweep.code_version, Sweep.spec)
-            .join(Arm, Arm.id == Trial.arm_id)
-            .join(Sweep, Sweep.id == Trial.sweep_id)
-            .where(Arm.config_sha256.in_(part), Trial.state == TrialState.succeeded)
-            .order_by(Trial.id)
+def _succeeded(hashes: Sequence[str], *columns: Any) -> Select[Any]:
+    """`columns` of the trials that have succeeded with these configurations."""
+    return select(*columns).where(
+        Arm.config_sha256.in_(hashes),
+        Trial.arm_id == Arm.id,
+        Trial.sweep_id == Arm.sweep_id,  # says nothing new: the index over trials begins with it
+        Trial.state == TrialState.succeeded,
+    )
+
+
+def _fitting(
+    session: Session,
+    hashes: Sequence[str],
+    known: Collection[str],
+    code_version: str,
+    execution: dict[str, Any],
+) -> dict[str, bool]:
+    """Whether a sweep with these configurations ran this code, executed so; without those known.
+
+    Of each sweep once, and of its spec this part: a spec may have a megabyte, and a sweep a
+    hundred thousand trials.
+    """
+    there = select(Arm.sweep_id).where(Arm.config_sha256.in_(hashes)).distinct()
+    ran_it = [each for each in session.scalars(there) if each not in known]
+    found = dict.fromkeys(ran_it, False)
+    for ids in _parts(ran_it):
+        query = select(Sweep.id, Sweep.spec["execution"]).where(
+            Sweep.id.in_(ids), Sweep.code_version == code_version
         )
+        found |= {each: (given or {}) == execution for each, given in session.execute(query)}
+    return found
 
 
-def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _stands_for(session: Session, sweep_id: str, owner: str | None) -> bool:
+    mine = session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner
+    first = select(Event.kind).where(Event.sweep_id == sweep_id).order_by(Event.id).limit(1)
+    return mine or session.scalar(first) != IMPORTED
+
+
+def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """In parts: a database takes some thousand parameters at most."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -106,8 +106,9 @@ def add_trials(
     if spec.reuse:
         execution = sweep.spec.get("execution", {})
         donors = reuse.donors(
-            session, list(ids), code_version=sweep.code_version, execution=execution
-        )
+            session, list(ids), code_version=sweep.code_version, execution=execution,
+            owner=sweep.owner,
+        )  # fmt: skip
     fresh, reused = [], []
     for arm, _, sha256 in configs:
         for seed in spec.seeds:

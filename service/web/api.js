@@ -1,4 +1,6 @@
 // The REST API: JSON in and out, an ETag with every question asked again, errors as sentences.
+import { say } from "./dom.js";
+
 const ROOT = "/api/v1";
 const TOKEN = "lrd-token";
 const REMEMBERED = 100; // answers: more than one page asks for
@@ -76,11 +78,15 @@ export function download(path, name) {
   const onclick = async (event) => {
     if (!token.get()) return;
     event.preventDefault();
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await (await ask(path)).blob());
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    try {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await (await ask(path)).blob());
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      say(error.message);
+    }
   };
   return { href: ROOT + path, download: name, onclick };
 }

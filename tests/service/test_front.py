@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import select, text, update
+from sqlalchemy import create_engine, select, text, update
 
 from service import problems, versions
 from service.app import create_app
 from service.dispatcher import Dispatcher
+from service.metrics import Metrics
 from service.settings import Settings
 from service.store import answers, requests, tokens
 from service.store.models import Answer, AuditEntry, Lease
@@ -297,6 +298,22 @@ class TestHealth:
         assert (answer.status_code, answer.json()["database"]) == (503, "does not answer")
         assert api.get(SWEEPS).status_code == 503
         gone.close()
+
+    def test_with_every_connection_in_use_it_says_so(
+        self, api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Catches: 500, which a client does not try again, for what is over in a moment.
+        few = create_engine(database.engine.url, pool_size=1, max_overflow=0, pool_timeout=0)
+        monkeypatch.setattr(database, "engine", few)
+        with few.connect():
+            answer = api.get(SWEEPS)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json()["type"] == "/errors#unavailable"
+            assert "no connection" in answer.json()["detail"]
+            assert api.get("/readyz").json()["database"] == "does not answer"
+            assert b"lrd_database_up 0.0" in Metrics(database).text()
+        assert api.get(SWEEPS).status_code == 200
+        few.dispose()
 
 
 class TestMetrics:

@@ -1,0 +1,25 @@
+"""What a caller may have: trials in one sweep, and trials in the queue."""
+
+from sqlalchemy.orm import Session
+
+from service.access import Caller
+from service.errors import TooMany
+from service.store import sweeps as store
+from service.words import count
+
+
+def room(session: Session, caller: Caller, more: int, would: str = "would join") -> None:
+    """Refuse `more` trials of one who has too many in the queue.
+
+    Raises:
+        TooMany: so it is; the sentence says what the new ones `would` do.
+    """
+    limit = caller.max_queued_trials
+    if limit is None or caller.owner is None:
+        return
+    waiting = store.queued_of(session, caller.owner)
+    if waiting + more > limit:
+        raise TooMany(
+            f"{caller.owner} has {count(waiting, 'trial')} queued and {more} {would}; the limit "
+            f"is {limit}: wait until some have run, or cancel some"
+        )

@@ -1,0 +1,148 @@
+"""The way out: a sweep's rows, its tables and its figures, into a zip."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+import yaml
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lrd_core.spec import SweepSpec
+from service import exports
+from service.analysis import captions, render
+from service.analysis.comparisons import Comparison
+from service.analysis.curves import Curve
+from service.analysis.looks import lines_over_keep_prob
+from service.analysis.metrics import Metric
+from service.bundles.snapshot import taken
+from service.bundles.tables import BATCH, TABLES, VERSION, json_names, rows_of
+from service.results import Results, json_safe
+from service.store import sweeps as store
+from service.store.models import Attempt, Sweep
+from service.store.session import Database
+
+IN_MEMORY = 8 << 20
+"""Bytes of a zip; a larger one lies in a temporary file."""
+
+
+def pack(database: Database, sweep_id: str) -> IO[bytes]:
+    """The sweep as a zip, to be read from its start; it goes when it is closed.
+
+    Raises:
+        NotFound: there is no such sweep.
+        Conflict: it still runs: a bundle holds what will not change.
+    """
+    out = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - its reader closes it
+    try:
+        with (
+            taken(database, sweep_id) as session,
+            zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle,
+        ):
+            sums = [
+                f"{_add(bundle, name, parts)}  {name}\n"
+                for name, parts in _files(session, store.get(session, sweep_id))
+            ]
+            bundle.writestr("SHA256SUMS", "".join(sums))
+        out.seek(0)
+    except BaseException:
+        out.close()
+        raise
+    return out
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _add(bundle: zipfile.ZipFile, name: str, parts: Iterable[str | bytes]) -> str:
+    """Write a file part by part; its sum."""
+    sha256 = hashlib.sha256()
+    with bundle.open(name, "w", force_zip64=True) as file:
+        for part in parts:
+            data = part.encode() if isinstance(part, str) else part
+            sha256.update(data)
+            file.write(data)
+    return sha256.hexdigest()
+
+
+def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str | bytes]]]:
+    from service.analysis import figures
+
+    found = Results(session, sweep)
+    spec = SweepSpec.model_validate(sweep.spec)
+    yield "spec.yaml", [yaml.safe_dump(sweep.spec, sort_keys=False, allow_unicode=True)]
+    arms = [
+        {"label": arm.label, "is_baseline": arm.is_baseline, "config": arm.config}
+        for arm in found.arms
+    ]
+    yield "arms.json", [_json(arms)]
+    for kind in exports.KINDS:
+        yield f"{kind}.csv", exports.csv_lines(session, sweep.id, kind)
+    table = found.table()
+    yield "table.md", [render.markdown(table)]
+    yield "table.csv", [render.csv(table)]
+    yield "table.tex", [render.latex(table, found.provenance, name=sweep.id)]
+    yield "table.json", [_json(json_safe(render.to_json(table)))]
+    metric = spec.table.metric or found.headline
+    comparisons = found.comparisons(metric, found.summaries(metric))
+    yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]
+    panels = {name: found.curves(name) for name in found.learning_metrics}
+    drawn = {
+        "learning-curves": figures.learning_curves(found.arms, panels),
+        "keep-prob": figures.against_keep_prob(found.summaries(metric), metric),
+        "forest": figures.forest(comparisons),
+    }
+    yield "figures/captions.md", [_captions(found, metric, panels, comparisons)]
+    for name, figure in drawn.items():
+        for form in ("svg", "pdf"):
+            yield f"figures/{name}.{form}", [figures.to_bytes(figure, form)]
+    environments: dict[str, list[Any]] = {str(trial.id): [] for trial in found.trials}
+    for attempt in session.scalars(select(Attempt).order_by(Attempt.trial_id, Attempt.attempt)):
+        told = {"attempt": attempt.attempt, "environment": attempt.environment}
+        environments[str(attempt.trial_id)].append(told)
+    code = {"code": sweep.code_version, "trials": environments}
+    yield "environment.json", [_json(code)]
+    yield "rows/version.json", [_json({"version": VERSION})]
+    for name in TABLES:
+        yield f"rows/{name}.jsonl", _lines(session, sweep.id, name)
+
+
+def _captions(
+    found: Results,
+    metric: str,
+    panels: Mapping[str, Sequence[Curve]],
+    comparisons: Sequence[Comparison],
+) -> str:
+    """A caption for each figure."""
+    kind, at = Metric(metric), found.at
+    said = {
+        "learning-curves": (
+            f"{', '.join(Metric(name).title for name in panels)} at each epoch",
+            captions.learning_curves(panels),
+        ),
+        "keep-prob": (
+            f"{kind.title} against the keep probability, read at: {at}",
+            captions.against_keep_prob(lines_over_keep_prob(found.summaries(metric))),
+        ),
+        "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
+    }
+    return "".join(f"- {name}: {what}. {how}\n" for name, (what, how) in said.items())
+
+
+def _lines(session: Session, sweep_id: str, name: str) -> Iterator[str]:
+    written = json_names(name)
+    query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)
+    for row in session.execute(query).mappings():
+        # What is JSON already goes in as it stands.
+        parts = (
+            f"{json.dumps(key)}: {(value or 'null') if key in written else json.dumps(value)}"
+            for key, value in row.items()
+        )
+        yield f"{{{', '.join(parts)}}}\n"
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

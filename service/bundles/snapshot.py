@@ -1,0 +1,50 @@
+"""One sweep's rows in a SQLite file of their own: what is made of them takes its time there.
+
+A bundle's tables and figures take long, and a transaction must not: PostgreSQL ends one that is
+idle, and SQLite's writers wait for it. So rows are copied as they come, and read at leisure.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from service.bundles.tables import BATCH, TABLES, insert_into, rows_of
+from service.errors import Conflict
+from service.store import sweeps as store
+from service.store.models import Base
+from service.store.session import Database
+
+
+@contextlib.contextmanager
+def taken(database: Database, sweep_id: str) -> Iterator[Session]:
+    """A session on a copy of the sweep, out of any transaction of `database`.
+
+    Raises:
+        NotFound: there is no such sweep.
+        Conflict: it still runs: a bundle holds what will not change.
+    """
+    with tempfile.TemporaryDirectory(prefix="lrd-bundle-") as folder:
+        copy = Database(f"sqlite:///{Path(folder) / 'sweep.db'}")
+        try:
+            _fill(copy, database, sweep_id)
+            with copy.read() as session:
+                yield session
+        finally:
+            copy.close()
+
+
+def _fill(copy: Database, database: Database, sweep_id: str) -> None:
+    Base.metadata.create_all(copy.engine, tables=list(TABLES.values()))
+    with copy.write() as writing, database.read() as reading:
+        sweep = store.get(reading, sweep_id)
+        if sweep.queued or sweep.running:
+            raise Conflict(f"sweep {sweep_id} still runs; a bundle is made of one that has ended")
+        for name in TABLES:
+            query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)
+            # Values as SQLite takes them, in the table's order: nothing is left to convert.
+            into = str(insert_into(name).compile(copy.engine))
+            for rows in reading.execute(query).partitions():
+                writing.connection().exec_driver_sql(into, [tuple(row) for row in rows])

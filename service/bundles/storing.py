@@ -1,0 +1,88 @@
+"""The way in: a checked bundle's rows, under ids of this database, in batches."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from service.bundles.checking import Bundle, Row
+from service.bundles.tables import BATCH, insert_into
+from service.errors import Conflict, Unprocessable
+from service.store import sweeps as store
+from service.store.models import Event, Sweep
+from service.store.reuse import IMPORTED
+from service.store.session import db_now
+
+
+def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
+    """Store the sweep with its id, trials, reports and events; it is `owner`'s.
+
+    Raises:
+        Conflict: a sweep with its id is here already.
+        Unprocessable: the database takes a row not, though it was checked.
+    """
+    sweep_id = bundle.sweep["id"]
+    here = Conflict(f"sweep {sweep_id} is here already")
+    if session.get(Sweep, sweep_id) is not None:
+        raise here
+    try:
+        _insert(session, "sweep", [bundle.sweep | {"owner": owner}])
+    except IntegrityError:  # it came in beside this one, a moment ago
+        raise here from None
+    now = session.execute(select(db_now())).scalar_one()
+    # Before those of its past, which the bundle tells: it is known by its first event.
+    session.add(Event(sweep_id=sweep_id, at=now, kind=IMPORTED))
+    session.flush()
+    arm_ids = _insert_anew(session, "arms", bundle.arms)
+    trials = (row | {"arm_id": arm_ids[row["arm_id"]]} for row in bundle.rows("trials"))
+    trial_ids = _insert_anew(session, "trials", trials)
+    for name in ("attempts", "reports", "events"):
+        for first, rows in _batches(bundle.rows(name)):
+            for row in rows:
+                row.pop("id", None)
+                if row["trial_id"] is not None:
+                    row["trial_id"] = trial_ids[row["trial_id"]]
+            with _refused(name, first, rows):
+                _insert(session, name, rows)
+    return store.get(session, sweep_id)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _insert(session: Session, name: str, rows: list[Row]) -> None:
+    session.connection().execute(insert_into(name), rows)
+
+
+def _insert_anew(session: Session, name: str, rows: Iterable[Row]) -> dict[int, int]:
+    """Insert rows under ids of this database; old id -> new id."""
+    ids: dict[int, int] = {}
+    into = insert_into(name)
+    new = into.returning(into.table.c.id, sort_by_parameter_order=True)
+    for first, batch in _batches(rows):
+        old = [row.pop("id") for row in batch]
+        with _refused(name, first, batch):
+            made = session.connection().execute(new, batch).scalars()
+            ids |= zip(old, made, strict=True)
+    return ids
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]]]:
+    """Each with the number of its first row."""
+    each, first = iter(rows), 1
+    while batch := list(islice(each, BATCH)):
+        yield first, batch
+        first += len(batch)
+
+
+@contextlib.contextmanager
+def _refused(name: str, first: int, rows: list[Row]) -> Iterator[None]:
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        where = f"rows/{name}.jsonl, rows {first} to {first + len(rows) - 1}"
+        said = str(error.orig).splitlines()[0]
+        raise Unprocessable(f"{where}: the database does not take them: {said}") from None

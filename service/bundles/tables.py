@@ -1,0 +1,81 @@
+"""What the rows of a bundle are: which tables, in which order, and JSON that is text already."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Dialect,
+    Insert,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    TypeDecorator,
+    cast,
+    insert,
+    select,
+)
+
+from service.store.models import Arm, Attempt, Base, Event, Report, Sweep, Trial
+
+VERSION = 2
+BATCH = 5_000
+"""Rows held in memory at a time."""
+TABLES: dict[str, Table] = {
+    name: Base.metadata.tables[model.__tablename__]
+    for name, model in {
+        "sweep": Sweep, "arms": Arm, "trials": Trial, "attempts": Attempt, "reports": Report,
+        "events": Event,
+    }.items()
+}  # fmt: skip
+"""Name in the bundle -> table; each refers only to those before it."""
+
+
+class Written(TypeDecorator[Any]):
+    """A column of JSON whose values are JSON texts. To read a text into objects and write it again
+    costs more than the row it stands in."""
+
+    impl = JSON
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """As it is."""
+
+
+def json_names(name: str) -> frozenset[str]:
+    """The table's columns of JSON."""
+    return frozenset(column.key for column in TABLES[name].c if isinstance(column.type, JSON))
+
+
+def rows_of(name: str, sweep_id: str) -> Select[Any]:
+    """The sweep's rows of a table, in order, JSON as text."""
+    table, trials, written = TABLES[name], TABLES["trials"], json_names(name)
+    query = select(
+        *(cast(each, Text).label(each.key) if each.key in written else each for each in table.c)
+    )
+    if name == "sweep":
+        query = query.where(table.c.id == sweep_id)
+    elif "sweep_id" in table.c:
+        query = query.where(table.c.sweep_id == sweep_id)
+    else:
+        query = query.join(trials, trials.c.id == table.c.trial_id)
+        query = query.where(trials.c.sweep_id == sweep_id)
+    return query.order_by(*table.primary_key)
+
+
+def insert_into(name: str) -> Insert:
+    """An insert of such rows."""
+    return insert(_WRITTEN.tables[TABLES[name].name])
+
+
+def _with_texts() -> MetaData:
+    """The tables once more, JSON as text."""
+    copied = MetaData()
+    for table in Base.metadata.sorted_tables:
+        for column in table.to_metadata(copied).c:
+            if isinstance(column.type, JSON):
+                column.type = Written()
+    return copied
+
+
+_WRITTEN = _with_texts()

@@ -1,0 +1,74 @@
+"""A bundle is made of a copy, out of the database's way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from service.analysis import figures
+from service.bundles.packing import pack
+from service.bundles.snapshot import taken
+from service.errors import Conflict, NotFound
+from service.store import sweeps
+from service.store.models import Arm, Report, Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.bundles.forging import files_of
+
+
+def test_no_transaction_is_open_while_figures_are_drawn(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: tables and figures made inside the reading transaction, which PostgreSQL ends after
+    five idle seconds and SQLite's writers wait for."""
+    sweep_id = seed(database, small_sweep())
+    out: list[int] = []
+    event.listen(database.engine, "checkout", lambda *_: out.append(1))
+    event.listen(database.engine, "checkin", lambda *_: out.append(-1))
+    open_then: list[int] = []
+
+    def watched(name: str) -> Callable[..., Any]:
+        drawn = getattr(figures, name)
+
+        def draw(*given: Any) -> Any:
+            open_then.append(sum(out))
+            return drawn(*given)
+
+        return draw
+
+    for name in ("learning_curves", "to_bytes"):
+        monkeypatch.setattr(figures, name, watched(name))
+    with pack(database, sweep_id) as file:
+        assert "figures/forest.pdf" in files_of(file.read())
+    assert sum(out) == 0 < len(out)
+    assert len(open_then) == 7
+    assert set(open_then) == {0}
+
+
+def test_the_copy_is_the_sweep_and_no_other(database: Database) -> None:
+    """Catches: rows of another sweep in a bundle, and numbers that a copy rounds."""
+    others = [seed(database, small_sweep(name=name)) for name in ("one", "two")]
+    with taken(database, others[0]) as copied, database.read() as session:
+        for there, here in zip(
+            sweeps.trials(copied, others[0]), sweeps.trials(session, others[0]), strict=True
+        ):
+            assert [_values(row) for row in there] == [_values(row) for row in here]
+        assert copied.query(Trial).count() == 4
+        assert copied.query(Arm).count() == 2
+        assert copied.query(Report).count() == 8
+        reports = sweeps.reports_by_trial(session, others[0])
+        assert sweeps.reports_by_trial(copied, others[0]) == reports
+
+
+def test_a_sweep_that_runs_or_is_none_has_no_bundle(database: Database) -> None:
+    running = seed(database, small_sweep(), states=("succeeded", "running"))
+    with pytest.raises(Conflict, match="still runs"):
+        pack(database, running)
+    with pytest.raises(NotFound):
+        pack(database, "none")
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}

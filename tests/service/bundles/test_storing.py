@@ -1,0 +1,137 @@
+"""A bundle comes in as its sender's sweep, within the sender's limits, in a short transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+
+from service.bundles import reading, storing
+from service.store import tokens
+from service.store.session import Database
+from service.store.tokens import Role
+from tests.conftest import small_sweep
+from tests.service.bundles.forging import ELSEWHERE, Rows, forged, sent
+
+SWEEPS = "/api/v1/sweeps"
+
+
+def bearer(database: Database, name: str, **limits: int) -> dict[str, str]:
+    with database.write() as session:
+        _, secret = tokens.create(session, name, Role.submitter, **limits)
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def of_alice(rows: Rows) -> None:
+    rows["sweep"][0]["owner"] = "alice"
+
+
+def test_it_belongs_to_who_sends_it(api: TestClient, database: Database, bundle: bytes) -> None:
+    """Catches: the owner taken from the file: results in the name of somebody else."""
+    open_to_all = sent(api, forged(bundle, of_alice, "a" * 12))
+    assert open_to_all.json()["owner"] is None
+    answer = sent(api, forged(bundle, of_alice), **bearer(database, "bob"))
+    assert answer.json()["owner"] == "bob"
+
+
+def test_it_has_no_more_trials_than_a_sweep_of_the_token(
+    api: TestClient, database: Database, bundle: bytes
+) -> None:
+    """Catches: a limit that a submission has, gone round by an import."""
+    answer = sent(api, bundle, **bearer(database, "small", max_sweep_trials=3))
+    assert answer.status_code == 422
+    assert "has 4 trials; 3 are the limit" in answer.json()["detail"]
+    assert sent(api, bundle, **bearer(database, "large", max_sweep_trials=4)).status_code == 201
+
+
+def test_what_a_retry_would_queue_has_room_in_the_queue(
+    api: TestClient, database: Database, bundle: bytes
+) -> None:
+    """Catches: a queue filled beyond the token's limit by cancelled trials from a bundle, retried.
+    The bundle has two trials that did not succeed."""
+    token = bearer(database, "bob", max_queued_trials=5)
+    assert api.post(SWEEPS, json=small_sweep(), headers=token).status_code == 201
+    answer = sent(api, bundle, **token)
+    assert answer.status_code == 429
+    assert "bob has 4 trials queued and 2 of the bundle" in answer.json()["detail"]
+    api.post(
+        f"{SWEEPS}/{api.get(SWEEPS, headers=token).json()['items'][0]['id']}/cancel", headers=token
+    )
+    assert sent(api, bundle, **token).status_code == 201
+
+
+def test_its_ids_are_those_of_this_database(
+    api: TestClient, database: Database, bundle: bytes
+) -> None:
+    """Catches: ids of elsewhere, under which other trials stand here."""
+    api.post(SWEEPS, json=small_sweep())
+    assert sent(api, bundle).status_code == 201
+    assert sent(api, forged(bundle, lambda rows: None)).status_code == 201
+    trials = api.get(f"{SWEEPS}/{ELSEWHERE}/trials").json()["items"]
+    for trial in trials:
+        reports = api.get(f"/api/v1/trials/{trial['id']}/reports").json()["items"]
+        assert [each["epoch"] for each in reports] == list(range(1, trial["epochs_done"] + 1))
+        (attempt,) = api.get(f"/api/v1/trials/{trial['id']}/attempts").json()["items"]
+        assert attempt["environment"]["torch"]
+    events = api.get(f"{SWEEPS}/{ELSEWHERE}/events").json()["items"]
+    assert [event["kind"] for event in events] == ["imported", "submitted"]
+
+
+def test_what_did_not_succeed_can_be_tried_again_here(
+    api: TestClient, bundle: bytes, database: Database
+) -> None:
+    """Catches: counts that do not fit the trials, which the first change of one would break."""
+    sweep = f"{SWEEPS}/{sent(api, bundle).json()['id']}"
+    assert api.post(f"{sweep}/retry?cancelled=true").json()["trials"]["queued"] == 2
+    assert api.post(f"{sweep}/cancel").json()["trials"]["cancelled"] == 2
+
+
+def test_it_stands_for_nobodys_trials_but_its_owners(
+    api: TestClient, database: Database, bundle: bytes
+) -> None:
+    """Catches: numbers written by hand, reused in another's sweep as if they had been computed
+    here; and the same by way of a sweep that reuses them first."""
+    bob, alice = bearer(database, "bob"), bearer(database, "alice")
+
+    def as_here(rows: Rows) -> None:
+        rows["sweep"][0]["code_version"] = code
+
+    def reused(token: dict[str, str]) -> int:
+        made = api.post(SWEEPS, json=small_sweep(reuse=True), headers=token).json()
+        return int(made["trials"]["succeeded"])
+
+    code = api.post(SWEEPS, json=small_sweep(), headers=bob).json()["code_version"]
+    assert sent(api, forged(bundle, as_here), **bob).status_code == 201
+    assert reused(alice) == 0
+    assert reused(bob) == 2
+    assert reused(alice) == 0
+
+
+def test_it_is_read_before_the_transaction_begins(
+    api: TestClient, database: Database, bundle: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a zip unpacked and checked while SQLite's one writer waits."""
+    writing: list[bool] = []
+    inside, transactions = False, 0
+    opened, write = reading.Files._open, database.write
+
+    def looked(files: reading.Files, name: str) -> object:
+        writing.append(inside)
+        return opened(files, name)
+
+    @contextmanager
+    def watched() -> Iterator[Session]:
+        nonlocal inside, transactions
+        with write() as session:
+            inside, transactions = True, transactions + 1
+            yield session
+        inside = False
+
+    monkeypatch.setattr(reading.Files, "_open", looked)
+    monkeypatch.setattr(database, "write", watched)
+    monkeypatch.setattr(storing, "BATCH", 1)
+    assert sent(api, bundle).status_code == 201
+    assert transactions == 1
+    assert writing
+    assert not any(writing)
