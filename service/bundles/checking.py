@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,9 +125,10 @@ class _Check:
         )
 
     def sweep(self, max_trials: int) -> SweepSpec:
-        found = list(self._files.rows("sweep", SweepRow))
+        found = list(islice(self._files.rows("sweep", SweepRow), 2))  # a third is not looked at
         if len(found) != 1:
-            raise Unprocessable(f"rows/sweep.jsonl has {len(found)} rows; a bundle is of one sweep")
+            many = "more than one row" if found else "no row"
+            raise Unprocessable(f"rows/sweep.jsonl has {many}; a bundle is of one sweep")
         ((place, row),) = found
         if row.queued or row.running:
             raise place.wrong("the bundle holds a sweep that has not ended")
