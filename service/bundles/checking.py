@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -88,8 +89,8 @@ def checked(content: bytes, max_trials: int) -> Iterator[Bundle]:
     """
     files = Files(content)
     with contextlib.ExitStack() as spools:
-        check = _Check(files, spools)
-        spec = check.sweep(max_trials)
+        check = _Check(files, spools, max_trials)
+        spec = check.sweep()
         check.arms(spec)
         check.trials(spec)
         check.attempts()
@@ -102,8 +103,8 @@ def checked(content: bytes, max_trials: int) -> Iterator[Bundle]:
 
 
 class _Check:
-    def __init__(self, files: Files, spools: contextlib.ExitStack) -> None:
-        self._files = files
+    def __init__(self, files: Files, spools: contextlib.ExitStack, max_trials: int) -> None:
+        self._files, self._max_trials = files, max_trials
         folder = Path(spools.enter_context(tempfile.TemporaryDirectory(prefix="lrd-bundle-")))
         self._spools: dict[str, IO[str]] = {
             name: spools.enter_context((folder / name).open("w+", encoding="utf-8"))
@@ -123,10 +124,11 @@ class _Check:
             self._sweep, list(self._arms.values()), self._retryable, self._trials, self._spools
         )
 
-    def sweep(self, max_trials: int) -> SweepSpec:
-        found = list(self._files.rows("sweep", SweepRow))
+    def sweep(self) -> SweepSpec:
+        found = list(islice(self._files.rows("sweep", SweepRow), 2))  # a third is not looked at
         if len(found) != 1:
-            raise Unprocessable(f"rows/sweep.jsonl has {len(found)} rows; a bundle is of one sweep")
+            many = "more than one row" if found else "no row"
+            raise Unprocessable(f"rows/sweep.jsonl has {many}; a bundle is of one sweep")
         ((place, row),) = found
         if row.queued or row.running:
             raise place.wrong("the bundle holds a sweep that has not ended")
@@ -137,11 +139,7 @@ class _Check:
         except InvalidSpec as error:
             fault = error.faults[0]
             raise place.wrong(f"/spec{fault.pointer}: {fault.detail}") from None
-        total = spec.trials_total()
-        if total > max_trials:
-            raise Unprocessable(
-                f"the sweep has {total} trials; {max_trials} are the limit for one sweep"
-            )
+        self._limit(max(row.trials_total, spec.trials_total()))
         self._sweep = row.model_dump() | {
             "name": spec.name,
             "spec": json.dumps(spec.model_dump(mode="json", exclude_unset=True)),
@@ -151,7 +149,14 @@ class _Check:
         }
         return spec
 
+    def _limit(self, total: int) -> None:
+        if total > (limit := self._max_trials):
+            raise Unprocessable(
+                f"the sweep has {total} trials; {limit} are the limit for one sweep"
+            )
+
     def arms(self, spec: SweepSpec) -> None:
+        # Of a sweep that was extended by its first explicit arms there are more.
         expected = spec.trials_total() // len(spec.seeds)
         seen: set[Any] = set()
         infos: list[ArmInfo] = []
@@ -163,8 +168,7 @@ class _Check:
                 if what in seen:
                     raise place.wrong(f"/{what[0]}: stands twice")
                 seen.add(what)
-            if len(infos) == expected:
-                raise place.wrong(f"the spec has {expected} arms only")
+            self._limit(len(infos) + 1)  # an arm has a trial, or more
             self._arms[row.id] = row.model_dump() | {
                 "config": json.dumps(config), "config_sha256": sha256,
             }  # fmt: skip
@@ -191,6 +195,7 @@ class _Check:
                     f"trial {row.id} of arm {row.arm_id}, seed {row.seed}, is a second"
                 )
             pairs.add((row.arm_id, row.seed))
+            self._limit(len(pairs))
             self._ended(place, row)
             self._trials[row.id] = _Trial(place, row.state, row.attempt, row.epochs_done)
             again = row.state is not TrialState.succeeded and row.reason is not Reason.diverged

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
@@ -15,6 +14,9 @@ from service.store import sweeps as store
 from service.store.models import Event, Sweep
 from service.store.reuse import IMPORTED
 from service.store.session import db_now
+
+BATCH_CHARS = 16 << 20
+"""A batch with more text than this is not added to: messages may be long."""
 
 
 def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
@@ -72,10 +74,15 @@ def _insert_anew(session: Session, name: str, rows: Iterable[Row]) -> dict[int, 
 
 def _batches(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]]]:
     """Each with the number of its first row."""
-    each, first = iter(rows), 1
-    while batch := list(islice(each, BATCH)):
+    first, batch, size = 1, list[Row](), 0
+    for row in rows:
+        batch.append(row)
+        size += sum(len(value) for value in row.values() if isinstance(value, str))
+        if len(batch) == BATCH or size > BATCH_CHARS:
+            yield first, batch
+            first, batch, size = first + len(batch), [], 0
+    if batch:
         yield first, batch
-        first += len(batch)
 
 
 @contextlib.contextmanager

@@ -61,6 +61,20 @@ def test_what_a_retry_would_queue_has_room_in_the_queue(
     assert sent(api, bundle, **token).status_code == 201
 
 
+def test_a_sweep_that_grew_comes_back_with_what_it_had_before(api: TestClient) -> None:
+    """Catches: a bundle refused for arms that the spec no longer lists: a grid that was extended by
+    explicit arms has its first ones still."""
+    sweep_id = api.post(SWEEPS, json=small_sweep()).json()["id"]
+    more = {"arms": [{"label": "small batches", "set": {"batch_size": 64}}], "seeds": 3}
+    answer = api.post(f"{SWEEPS}/{sweep_id}/extend", json=more)
+    assert answer.json()["trials_total"] == 4 + 6, answer.text
+    api.post(f"{SWEEPS}/{sweep_id}/cancel")
+    made = api.get(f"{SWEEPS}/{sweep_id}/export?format=bundle")
+    answer = sent(api, forged(made.content, lambda rows: None))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["trials"]["cancelled"] == 10
+
+
 def test_its_ids_are_those_of_this_database(
     api: TestClient, database: Database, bundle: bytes
 ) -> None:
