@@ -123,7 +123,7 @@ def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
     sweep_id = seed(database, small_sweep(seeds=3))
     said = lrd("compare", sweep_id).splitlines()
     assert said[0] == (
-        "test accuracy: each arm minus the baseline keep_prob=1, in percentage points; "
+        "test accuracy: each arm minus the baseline without LRD, in percentage points; "
         "higher is better"
     )
     assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])

@@ -121,6 +121,9 @@ seeds:
 - 2
 """
     page.goto(url)
+    expect(
+        page.get_by_text("lrd submit --preset")
+    ).to_be_visible()  # or it ends in the middle of its start
     found = page.evaluate(
         """async ([text, pointers]) => {
             const { lineOf } = await import("/web/yaml.js");
