@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from lrd_core.errors import LRDError
 from service import cli
+from service.client import SubmittedSweep
 from service.settings import Settings
+from service.store.models import Sweep
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -102,6 +105,39 @@ def test_watching_a_sweep_with_failed_trials_ends_as_a_failure_and_says_why(
     assert said.count("made up") == 1
     assert "2 trials: error: RuntimeError: made up (seeded.py:1)" in said
     assert lrd("watch", seed(database, small_sweep())).count("failed") == 0
+
+
+NO_GPU = "a trial needs 4 GPUs on one node; the largest node has 0"
+
+
+def test_status_says_why_no_trial_can_start(url: str, database: Database) -> None:
+    """Catches: `queued 0/4` for ever, and not a word of what the cluster lacks."""
+    sweep_id = seed(database, small_sweep(), states=("queued",))
+    assert len(lrd("status", sweep_id).splitlines()) == 1
+    with database.write() as session:
+        session.execute(update(Sweep).values(waiting_for=NO_GPU))
+    _, why = lrd("status", sweep_id).splitlines()
+    assert why == f"  waiting, for none of its trials can start: {NO_GPU}"
+
+
+def test_watching_says_on_stderr_why_it_stands_still_once_for_each_reason(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a bar that hangs without a word, one that says it with every look, and a table on
+    stdout with a reason in it."""
+    ended = seed(database, small_sweep())
+    no_node = "the cluster has no node at present"
+    reasons = [None, NO_GPU, NO_GPU, no_node, no_node, None, NO_GPU, None]
+
+    def watch(sweep: SubmittedSweep) -> Iterator[dict[str, Any]]:
+        yield from (sweep.status() | {"waiting_for": reason} for reason in reasons)
+
+    monkeypatch.setattr(SubmittedSweep, "watch", watch)
+    done = CliRunner().invoke(cli.app, ["watch", ended])
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        NO_GPU, no_node, NO_GPU,
+    ]  # fmt: skip
+    assert "waiting" not in done.stdout
 
 
 def test_a_submitted_sweep_that_is_watched_ends_as_its_trials_did(
