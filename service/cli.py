@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ValidationError
-
 from lrd_core.errors import LRDError
 from service.lifecycle import TERMINAL
 
@@ -367,11 +365,6 @@ def main() -> None:
     """Entry point: errors are sentences, one line a fault."""
     try:
         app()
-    except ValidationError as error:  # of a setting; what is sent is judged elsewhere
-        for each in error.errors():
-            setting, wrong = f"LRD_{'_'.join(map(str, each['loc']))}".upper(), each["msg"].lower()
-            typer.echo(f"{setting}: {wrong}, got {each['input']!r}", err=True)
-        sys.exit(1)
     except (LRDError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from lrd_core.errors import LRDError
-from service import cli
+from service import cli, dispatch
 from service.client import SubmittedSweep
 from service.settings import Settings
 from service.store.models import Sweep
@@ -205,6 +205,55 @@ def test_a_database_is_upgraded_and_then_at_the_newest_schema(
     assert "`lrd db upgrade`" in old.output
     lrd("db", "upgrade")
     assert "newest schema" in lrd("db", "check")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("LRD_PORT", "abc", "LRD_PORT should be a valid integer, got 'abc'"),
+        ("LRD_DATABASE_URL", "foo", "LRD_DATABASE_URL: 'foo' is no URL of a database of this"),
+        ("LRD_DATABASE_URL", "mysql://me:secret@x/y", "LRD_DATABASE_URL: 'mysql:…' is no URL of"),
+        ("LRD_DATABASE_URL", "postgresql://x:port/y", "write postgresql://USER@HOST/NAME, or sql"),
+        ("LRD_DATABASE_URL", "sqlite://", "SQLite needs a file, for several processes share"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_by_whatever_reads_it(
+    setting: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a traceback through three libraries, and a password in it."""
+    monkeypatch.setenv(setting, value)
+    for command in (["serve"], ["api"], ["db", "check"], ["token", "ls"]):
+        with pytest.raises(LRDError) as refused:
+            lrd(*command)
+        assert said in str(refused.value)
+        assert "secret" not in str(refused.value)
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        dispatch.main()
+
+
+def test_a_source_that_is_no_database_is_refused() -> None:
+    """Catches: `Can't load plugin: sqlalchemy.dialects:mysql`."""
+    with pytest.raises(LRDError, match=r"^'mysql:…' is no URL of a database of this service"):
+        lrd("db", "copy", "mysql://x/y")
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_a_file_that_is_not_utf_8_is_told_with_its_line(command: str, tmp_path: Path) -> None:
+    """Catches: `UnicodeDecodeError`, of a name with an accent that an old editor saved."""
+    file = tmp_path / "old.yaml"
+    file.write_bytes("# a sweep\nname: présentée\n".encode("latin-1"))
+    with pytest.raises(LRDError, match=r"old.yaml is not UTF-8 \(byte 0xe9 in line 2\): save it"):
+        lrd(command, str(file))
+
+
+@pytest.mark.parametrize("token", ["é", "lrd_a b", "lrd_a\n"])
+def test_a_token_that_cannot_be_sent_is_refused_unshown(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `'ascii' codec can't encode character`, out of the depths of HTTP."""
+    monkeypatch.setenv("LRD_TOKEN", token)
+    with pytest.raises(LRDError, match=r"^the token \(LRD_TOKEN, or --token\) holds a character"):
+        lrd("ls")
 
 
 def test_the_api_alone_and_the_dispatcher_alone(monkeypatch: pytest.MonkeyPatch) -> None:

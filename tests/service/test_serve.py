@@ -179,7 +179,7 @@ def test_a_port_in_use_is_told_with_a_way_out() -> None:
 def test_a_setting_out_of_its_range_is_named() -> None:
     """Catches: a traceback through the settings' library."""
     out = lrd("serve", "--port", "99999", code=1)
-    assert out.strip() == "LRD_PORT: input should be less than or equal to 65535, got 99999"
+    assert out.strip() == "LRD_PORT should be less than or equal to 65535, got 99999"
 
 
 def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
