@@ -272,6 +272,11 @@ def extend(
     more: dict[str, Any] = {"grid": _assignments(grid or [])}
     if seeds is not None:
         more["seeds"] = seeds
+    if more == {"grid": {}}:
+        raise typer.BadParameter(
+            "say what the sweep gets more of: --seeds N (how many in all), --grid PATH=[VALUES], "
+            "or both"
+        )
     with Client(url, token) as client:
         _line(_sweep(client, sweep_id).extend(**more))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from sqlalchemy import update
 from typer.testing import CliRunner
@@ -22,6 +23,8 @@ from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.serving import dispatching, serving
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -71,6 +74,12 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_what_does_not_go_together_is_refused(words: list[str], said: str, file: str) -> None:
     with pytest.raises(LRDError, match=said):
         lrd(*(file if word == "FILE" else word for word in words))
+
+
+def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
+    """Catches: exit 0 after nothing, for one who left the option out."""
+    said = " ".join(lrd("extend", "SWEEP", code=2).replace("│", "").split())
+    assert "--seeds N (how many in all), --grid PATH=[VALUES], or both" in said
 
 
 def test_a_plan_tells_the_time_and_what_is_there_already(
@@ -188,6 +197,22 @@ def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
     assert "no pair of seeds yet" in lrd("compare", sweep_id)
+
+
+def test_every_command_that_a_message_names_is_there() -> None:
+    """Catches: `lrd sweep export`, to one who then looks for it."""
+    commands = typer.main.get_command(cli.app)
+    sources = [path for room in ("lrd_core", "service") for path in (ROOT / room).rglob("*.py")]
+    named = {
+        (match[1], match[2], str(path))
+        for path in sources
+        for match in re.finditer(r"`lrd ([a-z]+)(?: ([a-z]+))?", path.read_text())
+    }
+    assert len(named) > 20
+    for group, below, path in named:
+        assert group in commands.commands, path  # type: ignore[attr-defined]
+        inside = getattr(commands.commands[group], "commands", None)  # type: ignore[attr-defined]
+        assert not (inside and below) or below in inside, path
 
 
 def test_one_trial_is_told_in_words(tmp_path: Path) -> None:
