@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
 from lrd_core.errors import LRDError
 from service.store.address import address
@@ -94,7 +95,8 @@ class Settings(BaseSettings):
         """The database's URL, password included."""
         if self.database_password_file is not None:
             password = self.database_password_file.read_text().strip()
-            url = address(self.database_url).set(password=password)
+            address(self.database_url)  # refuses the empty one
+            url = make_url(self.database_url).set(password=password)
             return url.render_as_string(hide_password=False)
         return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"
 
