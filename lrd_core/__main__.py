@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lrd_core.documents import parse_yaml
+from lrd_core.documents import parse_yaml, read
 from lrd_core.environment import pick_device, pin
 from lrd_core.errors import LRDError
 from lrd_core.report import EpochReport
@@ -18,9 +18,10 @@ def run_file(file: Path) -> Iterator[EpochReport]:
 
     Raises:
         InvalidSpec: with each fault.
+        LRDError: the file is not UTF-8.
         TrialError: the trial cannot go on.
     """
-    spec = TrialSpec.parse(parse_yaml(file.read_text()))
+    spec = TrialSpec.parse(parse_yaml(read(file)))
     pin(spec)
     yield from train(spec, TrainState.create(spec, pick_device()))
 

@@ -7,11 +7,12 @@ and tags are refused: none is needed to write a spec, and each has been used aga
 
 import json
 import re
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.errors import Fault, InvalidSpec, LRDError
 
 MAX_DEPTH = 32
 """Deepest nesting accepted; a sweep spec needs 6."""
@@ -55,6 +56,22 @@ for _tag, _pattern, _first in (
 _Yaml12.add_constructor(
     "tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node))
 )
+
+
+def read(file: Path) -> str:
+    """The text in `file`.
+
+    Raises:
+        LRDError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    content = file.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        wrong = f"byte 0x{content[error.start]:02x} in line {line}"
+        raise LRDError(f"{file} is not UTF-8 ({wrong}): save it as UTF-8") from None
 
 
 def parse_json(text: str) -> Any:

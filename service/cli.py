@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ValidationError
-
 from lrd_core.errors import LRDError
 from service.lifecycle import TERMINAL
 
@@ -152,10 +150,13 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """One sweep, and what went wrong in it."""
+    """One sweep, what went wrong in it, and what its trials wait for."""
     with Client(url, token) as client:
         sweep = _sweep(client, sweep_id)
-        _line(sweep.status())
+        view = sweep.status()
+        _line(view)
+        if view["waiting_for"]:
+            typer.echo(f"  {words.waiting(view)}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
 
@@ -271,6 +272,11 @@ def extend(
     more: dict[str, Any] = {"grid": _assignments(grid or [])}
     if seeds is not None:
         more["seeds"] = seeds
+    if more == {"grid": {}}:
+        raise typer.BadParameter(
+            "say what the sweep gets more of: --seeds N (how many in all), --grid PATH=[VALUES], "
+            "or both"
+        )
     with Client(url, token) as client:
         _line(_sweep(client, sweep_id).extend(**more))
 
@@ -285,11 +291,18 @@ def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> No
 
 
 def follow(sweep: SubmittedSweep) -> dict[str, Any]:
-    """Show a progress bar until the sweep has ended; the sweep then."""
+    """Show a progress bar until the sweep has ended, and on stderr, once, why it stands still; the
+    sweep then."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        bar = progress.add_task("trials", total=None, words="")
+    above = sys.stderr.isatty()  # what goes to stderr's file must not be shown on stdout instead
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, redirect_stderr=above
+    ) as progress:
+        bar, why = progress.add_task("trials", total=None, words=""), None
         for view in sweep.watch():
+            if view["waiting_for"] not in (None, why):
+                sys.stderr.write(f"{words.waiting(view)}\n")  # rich keeps it clear of the bar
+            why = view["waiting_for"]
             done = _finished(view)
             said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=said)
@@ -357,11 +370,6 @@ def main() -> None:
     """Entry point: errors are sentences, one line a fault."""
     try:
         app()
-    except ValidationError as error:  # of a setting; what is sent is judged elsewhere
-        for each in error.errors():
-            setting, wrong = f"LRD_{'_'.join(map(str, each['loc']))}".upper(), each["msg"].lower()
-            typer.echo(f"{setting}: {wrong}, got {each['input']!r}", err=True)
-        sys.exit(1)
     except (LRDError, OSError) as error:
         typer.echo(str(error), err=True)
         sys.exit(1)

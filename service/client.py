@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 
+from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
 from service.connection import Connection, NoAnswer, ServiceAnswered, given
@@ -76,6 +77,7 @@ class Client:
 
         Raises:
             InvalidSpec: with each fault; nothing was stored.
+            LRDError: the file is not UTF-8.
         """
         view = self._service.json("POST", "/sweeps", **_body(spec))
         return SubmittedSweep(view["id"], view["trials_total"], self)
@@ -279,7 +281,7 @@ class StillRunning(LRDError, TimeoutError):
 def _body(spec: Written) -> dict[str, Any]:
     """Sent as it was written, so that a fault is named at the place where it was made."""
     if isinstance(spec, Path):
-        spec = spec.read_text()
+        spec = read(spec)
     if isinstance(spec, str):
         return {"content": spec.encode(), "headers": _YAML}  # JSON is YAML, too
     if isinstance(spec, SweepSpec):

@@ -52,7 +52,8 @@ class Connection:
     """Sends requests to one service, again if need be; closed by whoever opened it.
 
     Raises:
-        LRDError: `url` does not begin with http:// or https://, or is none.
+        LRDError: `url` does not begin with http:// or https://, or is none; or `token` cannot be
+            one.
     """
 
     def __init__(
@@ -69,6 +70,11 @@ class Connection:
                 f"http://{address}"
             )
         headers = {"LRD-Version": version("learning-rate-dropout")}
+        if token and not re.fullmatch("[!-~]+", token):
+            raise LRDError(
+                "the token (LRD_TOKEN, or --token) holds a character that no token has, such as a "
+                "space or an accent: copy it as `lrd token create` showed it"
+            )
         if token:
             headers["Authorization"] = f"Bearer {token}"
         try:

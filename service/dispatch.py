@@ -24,9 +24,10 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    settings = Settings()
     try:
+        settings = Settings()
         authenticate(settings)
+        database = Database(settings.database)
     except LRDError as error:
         sys.exit(str(error))
     from workers.executor import RayExecutor  # Ray reads how it authenticates when it is imported
@@ -41,7 +42,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     parent = os.getppid() if os.environ.get("LRD_WITH_PARENT") else None
-    database = Database(settings.database)
     # What was imported stays. Python would walk all of it, for 0.2 s, now and then between a report
     # and its record.
     gc.freeze()

@@ -1,6 +1,7 @@
 """From rows to numbers: what the store holds of one sweep, put through the analysis."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from lrd_core.report import decode_number, encode_number
 from lrd_core.spec import SweepSpec
+from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import default_baseline, with_baseline
 from service.analysis.comparisons import Comparison, compare
@@ -19,6 +21,7 @@ from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.store import sweeps as store
 from service.store.models import Sweep
+from service.store.reported import SELDOM
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 """The metric of a table that names none: the first of these that the trials report, else the first
@@ -117,7 +120,7 @@ class Results:
         """The sweep's table, laid out as its spec asks."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
-        return build_table(
+        table = build_table(
             summaries,
             self.comparisons(metric, summaries),
             layout=self.spec.table,
@@ -126,6 +129,9 @@ class Results:
             baseline=self._baseline_paths,
             expected=self.spec.expected,
         )
+        if any(summary.mean is not None for summary in summaries):
+            return table
+        return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
 
     def curves(
         self, metric: str, *, by: Literal["epoch", "seconds"] = "epoch", points: int | None = None
@@ -177,6 +183,17 @@ class Results:
         return list(views.values())
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _about_the_metric(self, metric: str) -> list[str]:
+        """That the spec's table asks for what no trial reports, once any has reported."""
+        if not self.metrics or metric in (*self.metrics, *SELDOM):
+            return []
+        meant = did_you_mean(metric, self.metrics)
+        return [
+            f"No trial reports {metric!r}{meant}, which this table asks for; they report "
+            f"{', '.join(self.metrics)}: ask for one of these, or clone the sweep with another "
+            "table.metric."
+        ]
 
     @cached_property
     def _reports(self) -> dict[int, list[dict[str, Any]]]:

@@ -48,14 +48,16 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket to be served. asyncio leaves Nagle's algorithm on where it did not make the socket:
-    an answer's body would wait 40 ms for the acknowledgement of its head.
+    """A socket to be served; a `host` with a colon is of IPv6. asyncio leaves Nagle's algorithm on
+    where it did not make the socket: an answer's body would wait 40 ms for the acknowledgement of
+    its head.
 
     Raises:
         LRDError: the port is in use, or may not or cannot be listened on.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port))
+        listener = socket.create_server((host.strip("[]"), port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise LRDError(
@@ -70,6 +72,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(host: str, port: int) -> str:
+    """Where a browser finds it: `http://[::1]:8000`, brackets around IPv6."""
+    name = host.strip("[]")
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def server_config(app: FastAPI) -> uvicorn.Config:
     """How the application is served. By h11: httptools would take a head without end."""
     return uvicorn.Config(app, http="h11", log_config=None, access_log=False)
@@ -77,7 +85,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     listener = listen(settings.host, settings.port)
-    address = f"http://{settings.host}:{listener.getsockname()[1]}"
+    address = url_of(settings.host, listener.getsockname()[1])
     log.info("listening on %s; storage in %s", address, settings.storage)
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()

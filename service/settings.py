@@ -2,10 +2,15 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
+
+from lrd_core.errors import LRDError
+from service.store.address import address
 
 
 class Settings(BaseSettings):
@@ -13,6 +18,9 @@ class Settings(BaseSettings):
 
     Their sentences are docs/settings.md. Where the data sets lie, `LRD_DATA_DIR`, is no field: each
     node has its own, and `lrd_core.datasets.catalogue` reads it there.
+
+    Raises:
+        LRDError: a value is not what the setting takes; a line for each.
     """
 
     model_config = SettingsConfigDict(
@@ -56,6 +64,22 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(5, ge=0)
     """Epochs shorter than this share one checkpoint: what a crash costs at most."""
 
+    def __init__(self, **chosen: Any) -> None:
+        try:
+            super().__init__(**chosen)
+        except ValidationError as error:
+            raise LRDError("\n".join(map(_sentence, error.errors()))) from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_of_a_database(cls, url: str) -> str:
+        try:
+            if url:
+                address(url)
+        except LRDError as error:
+            raise ValueError(str(error)) from None
+        return url
+
     @cached_property
     def storage(self) -> Path:
         """The storage directory, absolute."""
@@ -71,6 +95,7 @@ class Settings(BaseSettings):
         """The database's URL, password included."""
         if self.database_password_file is not None:
             password = self.database_password_file.read_text().strip()
+            address(self.database_url)  # refuses the empty one
             url = make_url(self.database_url).set(password=password)
             return url.render_as_string(hide_password=False)
         return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"
@@ -80,3 +105,11 @@ class Settings(BaseSettings):
         values = self.model_dump(mode="json", exclude_none=True)
         values["database_url"] = self.database_url or self.database
         return {f"LRD_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = f"LRD_{'_'.join(map(str, error['loc']))}".upper()
+    if error["type"] == "value_error":
+        return f"{name}: {error['ctx']['error']}"
+    should = error["msg"].removeprefix("Input ").partition(", unable")[0]
+    return f"{name} {should}, got {error['input']!r}"

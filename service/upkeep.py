@@ -48,15 +48,14 @@ def db_copy(
     source: Annotated[str, typer.Argument(help="Its SQLAlchemy URL, or a SQLite file.")],
 ) -> None:
     """Copy all that the database SOURCE holds into the empty one of LRD_DATABASE_URL."""
-    from sqlalchemy import make_url
-
     import migrations
     from service.settings import Settings
     from service.store import copying
+    from service.store.address import address
     from service.store.session import Database
 
     url = source if "://" in source else f"sqlite:///{source}"
-    file = make_url(url).database if url.startswith("sqlite") else None
+    file = address(url).database if url.startswith("sqlite") else None
     if file is not None and not Path(file).is_file():
         raise LRDError(f"there is no database at {file}")
     with contextlib.closing(Database(url)) as theirs, _database() as ours:

@@ -1,4 +1,4 @@
-"""What `lrd` says: counts, plans, comparisons and failures, as lines to be read."""
+"""What `lrd` says: counts, plans, comparisons, failures and waits, as lines to be read."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -70,6 +70,11 @@ def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     if len(causes) > FAILURES_SHOWN:
         lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
     return "\n".join(lines)
+
+
+def waiting(sweep: dict[str, Any]) -> str:
+    """Why no trial of a sweep can start."""
+    return f"waiting, for none of its trials can start: {sweep['waiting_for']}"
 
 
 def _comparison(each: dict[str, Any], number: NumberFormat) -> str:

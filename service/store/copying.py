@@ -37,7 +37,7 @@ def copy(source: Database, target: Database) -> dict[str, int]:
             if writing.execute(select(table).limit(1)).first() is not None:
                 raise LRDError(
                     f"the target has rows in its table {table.name} already: a copy goes into an "
-                    "empty database (`lrd sweep export` and `import` move single sweeps)"
+                    "empty database (`lrd export` and `lrd import` move single sweeps)"
                 )
         return {table.name: _copy(reading, writing, table) for table in tables}
 

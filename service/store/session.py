@@ -16,12 +16,13 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
-    make_url,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
+
+from service.store.address import address
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +59,16 @@ class Database:
     """Opens transactions. One request or one dispatcher step is one transaction."""
 
     def __init__(self, url: str) -> None:
-        """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`."""
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
+        """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`.
+
+        Raises:
+            LRDError: it is none, or not of SQLite or PostgreSQL.
+        """
+        parsed = address(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._writing = threading.Lock()
         if self.is_sqlite:
-            if not parsed.database or parsed.database == ":memory:":
-                raise ValueError("SQLite needs a file: several processes share the database")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
             self.engine = _sqlite_engine(str(parsed))
         else:
             self.engine = _postgres_engine(parsed)

@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from lrd_core.errors import LRDError
-from service import cli
+from service import cli, dispatch
+from service.client import SubmittedSweep
 from service.settings import Settings
+from service.store.models import Sweep
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.serving import dispatching, serving
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -70,6 +76,12 @@ def test_what_does_not_go_together_is_refused(words: list[str], said: str, file:
         lrd(*(file if word == "FILE" else word for word in words))
 
 
+def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
+    """Catches: exit 0 after nothing, for one who left the option out."""
+    said = " ".join(lrd("extend", "SWEEP", code=2).replace("│", "").split())
+    assert "--seeds N (how many in all), --grid PATH=[VALUES], or both" in said
+
+
 def test_a_plan_tells_the_time_and_what_is_there_already(
     url: str, file: str, database: Database
 ) -> None:
@@ -102,6 +114,39 @@ def test_watching_a_sweep_with_failed_trials_ends_as_a_failure_and_says_why(
     assert said.count("made up") == 1
     assert "2 trials: error: RuntimeError: made up (seeded.py:1)" in said
     assert lrd("watch", seed(database, small_sweep())).count("failed") == 0
+
+
+NO_GPU = "a trial needs 4 GPUs on one node; the largest node has 0"
+
+
+def test_status_says_why_no_trial_can_start(url: str, database: Database) -> None:
+    """Catches: `queued 0/4` for ever, and not a word of what the cluster lacks."""
+    sweep_id = seed(database, small_sweep(), states=("queued",))
+    assert len(lrd("status", sweep_id).splitlines()) == 1
+    with database.write() as session:
+        session.execute(update(Sweep).values(waiting_for=NO_GPU))
+    _, why = lrd("status", sweep_id).splitlines()
+    assert why == f"  waiting, for none of its trials can start: {NO_GPU}"
+
+
+def test_watching_says_on_stderr_why_it_stands_still_once_for_each_reason(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a bar that hangs without a word, one that says it with every look, and a table on
+    stdout with a reason in it."""
+    ended = seed(database, small_sweep())
+    no_node = "the cluster has no node at present"
+    reasons = [None, NO_GPU, NO_GPU, no_node, no_node, None, NO_GPU, None]
+
+    def watch(sweep: SubmittedSweep) -> Iterator[dict[str, Any]]:
+        yield from (sweep.status() | {"waiting_for": reason} for reason in reasons)
+
+    monkeypatch.setattr(SubmittedSweep, "watch", watch)
+    done = CliRunner().invoke(cli.app, ["watch", ended])
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        NO_GPU, no_node, NO_GPU,
+    ]  # fmt: skip
+    assert "waiting" not in done.stdout
 
 
 def test_a_submitted_sweep_that_is_watched_ends_as_its_trials_did(
@@ -154,6 +199,22 @@ def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> No
     assert "no pair of seeds yet" in lrd("compare", sweep_id)
 
 
+def test_every_command_that_a_message_names_is_there() -> None:
+    """Catches: `lrd sweep export`, to one who then looks for it."""
+    commands = typer.main.get_command(cli.app)
+    sources = [path for room in ("lrd_core", "service") for path in (ROOT / room).rglob("*.py")]
+    named = {
+        (match[1], match[2], str(path))
+        for path in sources
+        for match in re.finditer(r"`lrd ([a-z]+)(?: ([a-z]+))?", path.read_text())
+    }
+    assert len(named) > 20
+    for group, below, path in named:
+        assert group in commands.commands, path  # type: ignore[attr-defined]
+        inside = getattr(commands.commands[group], "commands", None)  # type: ignore[attr-defined]
+        assert not (inside and below) or below in inside, path
+
+
 def test_one_trial_is_told_in_words(tmp_path: Path) -> None:
     trial = tmp_path / "trial.yaml"
     trial.write_text(yaml.safe_dump(small_sweep()["base"] | {"epochs": 1}))
@@ -169,6 +230,55 @@ def test_a_database_is_upgraded_and_then_at_the_newest_schema(
     assert "`lrd db upgrade`" in old.output
     lrd("db", "upgrade")
     assert "newest schema" in lrd("db", "check")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("LRD_PORT", "abc", "LRD_PORT should be a valid integer, got 'abc'"),
+        ("LRD_DATABASE_URL", "foo", "LRD_DATABASE_URL: 'foo' is no URL of a database of this"),
+        ("LRD_DATABASE_URL", "mysql://me:secret@x/y", "LRD_DATABASE_URL: 'mysql:…' is no URL of"),
+        ("LRD_DATABASE_URL", "postgresql://x:port/y", "write postgresql://USER@HOST/NAME, or sql"),
+        ("LRD_DATABASE_URL", "sqlite://", "SQLite needs a file, for several processes share"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_by_whatever_reads_it(
+    setting: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a traceback through three libraries, and a password in it."""
+    monkeypatch.setenv(setting, value)
+    for command in (["serve"], ["api"], ["db", "check"], ["token", "ls"]):
+        with pytest.raises(LRDError) as refused:
+            lrd(*command)
+        assert said in str(refused.value)
+        assert "secret" not in str(refused.value)
+    with pytest.raises(SystemExit, match=re.escape(said)):
+        dispatch.main()
+
+
+def test_a_source_that_is_no_database_is_refused() -> None:
+    """Catches: `Can't load plugin: sqlalchemy.dialects:mysql`."""
+    with pytest.raises(LRDError, match=r"^'mysql:…' is no URL of a database of this service"):
+        lrd("db", "copy", "mysql://x/y")
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_a_file_that_is_not_utf_8_is_told_with_its_line(command: str, tmp_path: Path) -> None:
+    """Catches: `UnicodeDecodeError`, of a name with an accent that an old editor saved."""
+    file = tmp_path / "old.yaml"
+    file.write_bytes("# a sweep\nname: présentée\n".encode("latin-1"))
+    with pytest.raises(LRDError, match=r"old.yaml is not UTF-8 \(byte 0xe9 in line 2\): save it"):
+        lrd(command, str(file))
+
+
+@pytest.mark.parametrize("token", ["é", "lrd_a b", "lrd_a\n"])
+def test_a_token_that_cannot_be_sent_is_refused_unshown(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `'ascii' codec can't encode character`, out of the depths of HTTP."""
+    monkeypatch.setenv("LRD_TOKEN", token)
+    with pytest.raises(LRDError, match=r"^the token \(LRD_TOKEN, or --token\) holds a character"):
+        lrd("ls")
 
 
 def test_the_api_alone_and_the_dispatcher_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,26 @@ def test_what_a_reader_has_is_not_sent_again(api: TestClient, sweep: str, path: 
     assert changed.status_code == 200
 
 
+def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: `not reported` in every cell, for ever, after a slip in the spec."""
+
+    def notes(metric: str, state: str) -> list[str]:
+        asked = small_sweep(table={"metric": metric})
+        sweep = seed(database, asked, states=(state,))
+        return list(api.get(f"/api/v1/sweeps/{sweep}/table").json()["notes"])
+
+    assert notes("tset_loss", "succeeded")[0] == (
+        "No trial reports 'tset_loss' (did you mean 'test_loss'?), which this table asks for; they "
+        "report train_loss, train_accuracy, test_loss, test_accuracy: ask for one of these, or "
+        "clone the sweep with another table.metric."
+    )
+    told = [("test_loss", "succeeded"), ("tset_loss", "queued"), ("map_50", "succeeded")]
+    for metric, state in told:  # it is there; nobody has reported yet; not every epoch has it
+        assert "No trial reports" not in " ".join(notes(metric, state))
+
+
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
     answer = api.get(f"{sweep}/comparisons?baseline=987654")
     assert answer.status_code == 404

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 import yaml
 
 from lrd_core.errors import LRDError
-from service.serve import listen
+from service.client import Client
+from service.serve import listen, url_of
 from tests.conftest import small_sweep
 from tests.waiting import until
 
@@ -27,11 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(folder: Path, *command: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     environment = {**os.environ, "LRD_STORAGE_DIR": str(folder / "storage"), "LRD_PORT": "0"}
     with (folder / "serve.log").open("a") as log:
         process = subprocess.Popen(
-            [*LRD, "serve"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            [*LRD, *command], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
         )
     assert process.stdout is not None
     try:
@@ -45,7 +47,7 @@ def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    with serving(folder) as (_, url):
+    with serving(folder, "serve") as (_, url):
         yield url
 
 
@@ -144,7 +146,7 @@ def children(pid: int) -> set[int]:
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -> None:
-    with serving(tmp_path) as (process, url):
+    with serving(tmp_path, "serve") as (process, url):
         lrd("submit", write(tmp_path, small_sweep()), url=url)
         before: set[int] = set()
         log = tmp_path / "serve.log"
@@ -176,10 +178,29 @@ def test_a_port_in_use_is_told_with_a_way_out() -> None:
             listen("127.0.0.1", port)
 
 
+def test_it_listens_on_ipv6_and_says_an_address_that_leads_there(tmp_path: Path) -> None:
+    """Catches: `::1 cannot be listened on`, and `http://::1:8000`, which no client understands."""
+    try:
+        listen("::1", 0).close()
+    except LRDError:
+        pytest.skip("this machine has no IPv6")
+    with serving(tmp_path, "api", "--host", "::1") as (_, url):
+        assert re.fullmatch(r"http://\[::1\]:\d+", url)
+        with Client(url) as client:
+            assert client.sweeps() == []
+            assert client.cluster()
+
+
+def test_a_name_and_an_address_of_ipv4_stay_as_they_are_in_the_url() -> None:
+    assert url_of("localhost", 8000) == "http://localhost:8000"
+    assert url_of("127.0.0.1", 80) == "http://127.0.0.1:80"
+    assert url_of("[::1]", 8000) == url_of("::1", 8000) == "http://[::1]:8000"
+
+
 def test_a_setting_out_of_its_range_is_named() -> None:
     """Catches: a traceback through the settings' library."""
     out = lrd("serve", "--port", "99999", code=1)
-    assert out.strip() == "LRD_PORT: input should be less than or equal to 65535, got 99999"
+    assert out.strip() == "LRD_PORT should be less than or equal to 65535, got 99999"
 
 
 def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
