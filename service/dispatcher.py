@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from service.executor import Executor, Key, Message, understood
@@ -21,6 +20,7 @@ from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.retention import Retention
 from service.store import claims, leases, memory, recording
+from service.store.away import AWAY
 from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
@@ -28,8 +28,6 @@ from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
 
-AWAY = (OperationalError, InterfaceError)
-"""So SQLAlchemy says that the database does not answer: then all is kept, and tried again."""
 KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then hangs: its process is killed."""
 DRAIN_SECONDS = 8
