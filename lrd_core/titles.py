@@ -112,7 +112,7 @@ def _speaks(path: str, value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(item, dict) for item in value)
     if isinstance(value, dict):
-        return bool(value)
+        return "name" in value or "kind" in value
     return path in (ARM, KEEP_PROB) or (isinstance(value, str) and _is_name(path))
 
 

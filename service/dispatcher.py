@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from service.executor import Executor, Key, Message, understood
@@ -269,10 +270,10 @@ class Dispatcher:
         if count:
             try:
                 self._record()
-            except AWAY:
-                raise
-            except Exception:
-                log.exception("what the trials say cannot be recorded together")
+            except Exception as error:
+                if not _are_unfit(error):
+                    raise
+                log.warning("what the trials say cannot be recorded together: %s", error)
                 self._record_apart()
         return count
 
@@ -286,9 +287,9 @@ class Dispatcher:
                 self._heard = left[key].copy()
                 try:
                     self._record()
-                except AWAY:
-                    raise
                 except Exception as error:
+                    if not _are_unfit(error):
+                        raise
                     self._end(key, Reason.error, f"what it said cannot be recorded: {error}")
                 del left[key]
         finally:
@@ -387,6 +388,13 @@ class Dispatcher:
     def _lock(self, session: Session, keys: list[Key]) -> None:
         held = [self._held[key] for key in keys if key in self._held]
         lock_sweeps(session, {each.assignment.sweep_id for each in held})
+
+
+def _are_unfit(error: Exception) -> bool:
+    """Whether words raised this that are none of a trial's, or that no database takes."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError)
+    return isinstance(error, StatementError | ValueError | TypeError | KeyError)
 
 
 def _first_line(error: Exception) -> str:

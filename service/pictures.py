@@ -248,7 +248,7 @@ def main() -> None:
                 raise
             sys.stderr.write(str(error))
             sys.exit(NO_BASELINE)
-        found.read()
+        found.read(provenance=True)
     sys.stdout.buffer.write(b"%d\n%b" % (sweep.version, _content(found, asked).encode()))
 
 

@@ -1,6 +1,6 @@
 """From rows to numbers: what the store holds of one sweep, put through the analysis."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -48,7 +48,7 @@ class Results:
         self._observed: dict[str, list[Observation]] = {}
         self.spec = SweepSpec.model_validate(sweep.spec)
         self.at = at or self.spec.table.at
-        given = [arm.label for arm in self.spec.arms]
+        given = {arm.label for arm in self.spec.arms}
         arms = [
             ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given))
             for arm in store.arm_rows(session, sweep.id)
@@ -58,10 +58,17 @@ class Results:
         self.arms = with_baseline(arms, chosen) if chosen else arms
         self._baseline_paths = [] if baseline else list(overrides)
 
-    def read(self, *, epochs: bool = False) -> None:
+    def read(self, *, epochs: bool = False, provenance: bool = False) -> None:
         """Read all that the numbers are made of, so that the transaction may end before they are:
-        SQLite's writers wait for it. `epochs`: curves and speed will be asked for, too."""
-        _ = self.trials, self.provenance
+        SQLite's writers wait for it.
+
+        Args:
+            epochs: curves and speed will be asked for, too.
+            provenance: so will what made the numbers.
+        """
+        _ = self.trials
+        if provenance:
+            _ = self.provenance
         if epochs or self.at != "last":
             _ = self._reports
 
@@ -251,11 +258,11 @@ _OF_A_METRIC = (
 )  # fmt: skip
 
 
-def _given(name: str, labels: Sequence[str]) -> str:
+def _given(name: str, labels: Collection[str]) -> str:
     """Which of the labels an arm's name begins with; the longest, since labels may hold commas."""
-    return max(
-        (label for label in labels if f"{name}, ".startswith(f"{label}, ")), key=len, default=""
-    )
+    parts = name.split(", ")
+    heads = (", ".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((head for head in heads if head in labels), "")
 
 
 def _number(report: dict[str, Any], metric: str) -> float | None:

@@ -1,7 +1,7 @@
 """Arms against their baselines, paired by seed."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -62,8 +62,8 @@ class Comparison:
     std: float | None = None
     """Of d, divided by n − 1; n ≥ 2."""
     p_sign_flip: float | None = None
-    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n. None where both
-    arms give one and the same number on two seeds or more: those are no independent pairs."""
+    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n. None where the
+    seed changes nothing in either arm: n pairs are then one observation, n times."""
     flips: int | None = None
     """Random sign patterns behind `p_sign_flip`, where there were too many pairs to count all."""
     p_holm: float | None = None
@@ -146,6 +146,9 @@ def compare(
     pairings = pair_with_baselines(arms, baseline)
     pairs = [_pair_up(of_arm[each.arm.id], of_arm[each.baseline.id]) for each in pairings]
     numbers = _numbers(pairs)
+    for pairing, found in zip(pairings, numbers, strict=True):
+        if not (_is_seeded(pairing.arm.config) or _is_seeded(pairing.baseline.config)):
+            found["p_sign_flip"] = None
     adjusted = holm([each.get("p_sign_flip") for each in numbers])
     kind = Metric(metric)
     return [
@@ -201,10 +204,7 @@ def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
     differences = np.where(constant[:, None], differences[:, :1], differences)
     mean = np.where(constant, differences[:, 0], differences.mean(axis=1))
     in_units = {"difference": mean}
-    p_sign_flip = sign_flip(differences, rounding * size.sum(axis=1))
-    # Where no seed changes anything, n pairs are one observation, n times.
-    seedless = (n > 1) & (np.ptp(arm, axis=1) == 0) & (np.ptp(baseline, axis=1) == 0)
-    found = {"p_sign_flip": np.where(seedless, np.nan, p_sign_flip)}
+    found = {"p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1))}
     if n > 1:
         std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
         half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n)
@@ -243,6 +243,13 @@ def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _is_seeded(config: Mapping[str, Any]) -> bool:
+    """Whether the seed changes what the configuration gives: a descent starts at fixed points, and
+    has no chance in it but that of its masks and of regularizers."""
+    plain = config.get("optimizer", {}).get("keep_prob", 1.0) == 1.0
+    return config.get("dataset") != "surface" or not plain or bool(config.get("regularizers"))
 
 
 @dataclass(frozen=True)

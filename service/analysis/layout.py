@@ -122,15 +122,23 @@ def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
         titles = speaking_titles(path, [flat[path] for flat in flats])
         for arm, flat, title in zip(arms, flats, titles, strict=True):
             if not arm.given:
-                flat[ARM] = _without(flat[ARM], title)
+                flat[ARM] = _without(flat[ARM], title, path)
     return flats
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _without(label: str, title: str) -> str:
-    return ", ".join(part for part in label.split(", ") if part != title) or label
+def _without(name: str, title: str, path: str) -> str:
+    """A name less the part that says this; what would be nothing stays."""
+    start = f", {name}, ".find(f", {title}, ")  # a title may hold commas
+    if start >= 0:
+        rest = name[: max(0, start - 2)] + name[start + len(title) :]
+        return rest.removeprefix(", ") or name
+    # Arms that were stored before names were titles: `optimizer=adam, keep_prob=0.5`.
+    *parents, last = path.split(".")
+    head = f"{parents[-1] if parents and last == 'name' else last}="
+    return ", ".join(part for part in name.split(", ") if not part.startswith(head)) or name
 
 
 def _default_pair(varied: Sequence[str], baseline: Sequence[str]) -> str | None:

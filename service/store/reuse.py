@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, insert, literal, select
+from sqlalchemy import Select, exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from service.lifecycle import TrialState
@@ -12,7 +12,7 @@ from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 T = TypeVar("T")
 
 IMPORTED = "imported"
-"""The first event of a sweep that came in as a bundle."""
+"""The kind of an event that no sweep has but one that came in as a bundle."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 
@@ -149,9 +149,10 @@ def _fitting(
 
 
 def _stands_for(session: Session, sweep_id: str, owner: str | None) -> bool:
-    mine = session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner
-    first = select(Event.kind).where(Event.sweep_id == sweep_id).order_by(Event.id).limit(1)
-    return mine or session.scalar(first) != IMPORTED
+    if session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner:
+        return True
+    imported = exists().where(Event.sweep_id == sweep_id, Event.kind == IMPORTED)
+    return not session.scalar(select(imported))
 
 
 def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

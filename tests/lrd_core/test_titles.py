@@ -24,6 +24,12 @@ class TestOfArms:
             "Adam, lr = 0.1, without LRD", "Adam, lr = 0.1, LRD (keep_prob = 0.5)",
         ]  # fmt: skip
 
+    def test_what_is_no_name_says_of_what_it_is(self):
+        # Catches: `(milestones=1, gamma=0.1)`, of which nobody knows what it is.
+        grid = {"schedule": [{"milestones": [1], "gamma": 0.1}], KEEP: [1.0]}
+        (found,) = names(grid=grid)
+        assert found.startswith("schedule = ")
+
     def test_a_label_comes_first(self):
         arms = [{"label": "plain"}, {"label": "SD", "set": {"regularizers": ["SD"]}}]
         assert names(arms=arms, grid={KEEP: [1.0, 0.7]}) == [

@@ -1,6 +1,7 @@
 """Requests that meet: each is answered by what the sweep is when its turn has come."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -48,7 +49,9 @@ def test_two_extensions_at_once_are_both_kept(
         waiting.start()
         with database.read() as watching:
             blocked = text("select count(*) from pg_locks where not granted")
+            deadline = time.monotonic() + 60
             while not watching.scalar(blocked):
+                assert time.monotonic() < deadline, "nobody waits for the sweep"
                 watching.rollback()
         more = Extension.parse({"grid": {"optimizer.keep_prob": [0.7]}})
         requests.extend(session, sweep_id, extended(SweepSpec.model_validate(held.spec), more))

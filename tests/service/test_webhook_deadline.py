@@ -14,6 +14,7 @@ from service.webhooks import NotAllowed
 def trickling() -> Iterator[str]:
     """The address of a server whose answer's head comes byte by byte, and never ends."""
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(30)
 
     def answer() -> None:
         connection, _ = listening.accept()

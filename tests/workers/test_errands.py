@@ -28,6 +28,24 @@ def test_what_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "7" / "stop-1").exists()
 
 
+def test_folders_that_never_work_hold_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Catches: a thread that waits for its own errand, until all of them do.
+    monkeypatch.setattr(errands, "RETRY_SECONDS", 60)
+    done = threading.Event()
+
+    def refused(_: TrialFolder) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    running = Errands(str(tmp_path))
+    for trial_id in range(3 * errands.AT_A_TIME):
+        running.add(trial_id, refused)
+    running.add(99, lambda _: done.set())
+    assert done.wait(60)
+    running.close()
+
+
 def test_closing_tries_once_what_is_left_and_waits_for_no_storage_that_is_away(
     tmp_path: Path,
 ) -> None:
@@ -40,5 +58,16 @@ def test_closing_tries_once_what_is_left_and_waits_for_no_storage_that_is_away(
     running = Errands(str(tmp_path))
     for trial_id in range(20):
         running.add(trial_id, lambda _, trial_id=trial_id: away(trial_id))
-    running.close()  # or the test never ends
+    running.close()
     assert sorted(tried) == list(range(20))
+
+
+def test_closing_does_not_wait_for_storage_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errands, "CLOSE_SECONDS", 0.1)
+    back = threading.Event()
+    running = Errands(str(tmp_path))
+    running.add(7, lambda _: back.wait() and None)
+    running.close()  # or the test never ends
+    back.set()

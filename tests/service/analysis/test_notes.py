@@ -32,7 +32,14 @@ def test_without_a_single_pair_the_reader_is_told():
 
 
 def test_where_no_seed_changes_anything_nothing_is_tested():
-    found = notes({"plain": [0.5] * 6, "lrd": [0.9] * 6}, pair())
+    descents = [
+        arm("plain", baseline=True, dataset="surface", model="point"),
+        arm("lrd", dataset="surface", model="point", keep_prob=1.0, lr=0.2),
+    ]
+    observations = [*trials("plain", [0.5] * 6), *trials("lrd", [0.9] * 6)]
+    summaries = summarise(descents, observations)
+    compared = compare(summaries, observations, baseline=["optimizer"])
+    found = list(notes_on(summaries, compared, bold=None))
     assert found[-1] == "Not tested, for no seed changes it or its baseline: lrd."
 
 

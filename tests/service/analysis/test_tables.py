@@ -125,6 +125,27 @@ class TestTable3OfThePaper:
             ("SGDM", "No regularization, SGDM"),
         }  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("label", "row"),
+        [
+            ("optimizer={name}, keep_prob={p:g}", "optimizer={name}"),  # as they were stored once
+            ("{name}, {lrd}", "{name}"),
+            ("{name}, NG(eta=0.1, gamma=0.55), {lrd}", "{name}, NG(eta=0.1, gamma=0.55)"),
+        ],
+    )
+    def test_names_lose_what_the_columns_say_whatever_they_are_made_of(self, label, row):
+        # Catches: a row for each arm, where two make one.
+        said = {1.0: "without LRD", 0.5: "LRD (keep_prob = 0.5)"}
+        arms = [
+            arm(f"{name}/{p}", label.format(name=name, p=p, lrd=said[p]), name=name, keep_prob=p)
+            for name, p in itertools.product(("adam", "sgdm"), said)
+        ]
+        layout = TableSpec(rows="arm", columns=KEEP)
+        found = table(arms, {each.id: [0.9] for each in arms}, layout=layout)
+        assert [each.titles for each in found.rows] == [
+            (row.format(name=name),) for name in ("adam", "sgdm")
+        ]
+
     def test_the_labels_that_the_sweep_gives_make_the_rows_and_the_best_is_bold_still(self):
         arms = [replace(each, given=each.label.split(", ")[0]) for each in self.ARMS]
         found = table(arms, self.SAMPLES, baseline=("regularizers", KEEP))
