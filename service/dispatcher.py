@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from service.executor import Executor, Key, Message, understood
@@ -21,7 +20,7 @@ from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.retention import Retention
 from service.store import claims, leases, memory, recording
-from service.store.away import AWAY
+from service.store.away import AWAY, is_unfit
 from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
@@ -271,7 +270,7 @@ class Dispatcher:
             try:
                 self._record()
             except Exception as error:
-                if not _are_unfit(error):
+                if not is_unfit(error):
                     raise
                 log.warning("what the trials say cannot be recorded together: %s", error)
                 self._record_apart()
@@ -288,7 +287,7 @@ class Dispatcher:
                 try:
                     self._record()
                 except Exception as error:
-                    if not _are_unfit(error):
+                    if not is_unfit(error):
                         raise
                     self._end(key, Reason.error, f"what it said cannot be recorded: {error}")
                 del left[key]
@@ -388,13 +387,6 @@ class Dispatcher:
     def _lock(self, session: Session, keys: list[Key]) -> None:
         held = [self._held[key] for key in keys if key in self._held]
         lock_sweeps(session, {each.assignment.sweep_id for each in held})
-
-
-def _are_unfit(error: Exception) -> bool:
-    """Whether words raised this that are none of a trial's, or that no database takes."""
-    if isinstance(error, DBAPIError):
-        return isinstance(error, DataError)
-    return isinstance(error, StatementError | ValueError | TypeError | KeyError)
 
 
 def _first_line(error: Exception) -> str:
