@@ -35,7 +35,7 @@ def test_submit_watch_cancel_and_retry_with_ray(page: Page, tmp_path: Path) -> N
         spec.fill(text.replace("epochs: 5", "epochs: 400").replace("seeds: 3", "seeds: 2"))
         page.get_by_role("button", name="Submit").click()
         expect(page.locator("#trials .badge.running").first).to_be_visible(timeout=60_000)
-        drawn(page, 2)  # against p: when the first trial has ended
+        drawn(page)  # the curves; the other figures wait for the first trial to end
         page.get_by_role("button", name="Cancel", exact=True).click()
         page.get_by_role("button", name="Cancel the sweep").click()
         expect(page.locator(".head .badge")).to_have_text(re.compile("cancelled"), timeout=60_000)
