@@ -53,7 +53,7 @@ class Batches:
         """All training examples once, as (images `(n, c, h, w)` float32, labels), in the order of
         this epoch."""
         count = len(self._train_labels)
-        order = torch.randperm(count, generator=generator(seed, "order", epoch)).to(self.device)
+        order = self._there(torch.randperm(count, generator=generator(seed, "order", epoch)))
         crops = self._draw_crops(count, seed, epoch)
         centres = self._draw_centres(count, seed, epoch)
         for start in range(0, count, batch_size):
@@ -63,7 +63,7 @@ class Batches:
                 rows = self._train.index_select(0, chosen)
             else:
                 rows = self._normalised(self._cropped(chosen, *crops[:, here]))
-            if self._cutout is not None:
+            if self._cutout is not None and centres is not None:
                 rows = cut_out(rows, centres[:, here], self._cutout, self._channels)
             yield self._images(rows), self._train_labels.index_select(0, chosen)
 
@@ -82,14 +82,19 @@ class Batches:
         draws = generator(seed, "augment", epoch)
         shifts = torch.randint(2 * PADDING + 1, (2, count), generator=draws)
         flips = torch.rand(count, generator=draws) < 0.5
-        return torch.cat([shifts, flips.unsqueeze(0)]).to(self.device)
+        return self._there(torch.cat([shifts, flips.unsqueeze(0)]))
 
-    def _draw_centres(self, count: int, seed: int, epoch: int) -> Tensor:
-        """Row and column of the middle of each square that is cut out, `(2, n)`."""
+    def _draw_centres(self, count: int, seed: int, epoch: int) -> Tensor | None:
+        """Row and column of the middle of each square, `(2, n)`; None where none is cut out."""
+        if self._cutout is None:
+            return None
         draws = generator(seed, "cutout", epoch)
         sides = self.data.image_shape[1:]
         drawn = [torch.randint(side, (count,), generator=draws) for side in sides]
-        return torch.stack(drawn).to(self.device)
+        return self._there(torch.stack(drawn))
+
+    def _there(self, drawn: Tensor) -> Tensor:
+        return drawn.to(self.device, non_blocking=True)
 
     def _cropped(self, chosen: Tensor, down: Tensor, right: Tensor, flips: Tensor) -> Tensor:
         """Rows of padded images, each cropped at its own place and maybe flipped."""

@@ -98,7 +98,10 @@ class Detection:
 
     def _loss(self, model: nn.Module, images: Tensor, truths: Sequence[Boxes]) -> Tensor:
         targets = [
-            {"boxes": boxes.corners.to(self.device), "labels": boxes.labels.to(self.device)}
+            {
+                "boxes": windows.there(boxes.corners, self.device),
+                "labels": windows.there(boxes.labels, self.device),
+            }
             for boxes in truths
         ]
         with autocast(self.spec, self.device):

@@ -101,7 +101,7 @@ class Segmentation:
             for image, _ in examples
         ]
         images, masks = self._cut(examples, places, self.crop)
-        blurred = torch.tensor([draws.random() < 0.5 for _ in examples], device=self.device)
+        blurred = windows.there([draws.random() < 0.5 for _ in examples], self.device)
         images = torch.where(
             blurred.view(-1, 1, 1, 1), gaussian_blur(images, [5, 5], [BLUR_SIGMA] * 2), images
         )
@@ -135,9 +135,11 @@ def scores() -> MetricCollection:
     """
     return MetricCollection(
         {
-            "mean_iou": MulticlassJaccardIndex(CLASSES, ignore_index=windows.IGNORED),
+            "mean_iou": MulticlassJaccardIndex(
+                CLASSES, ignore_index=windows.IGNORED, validate_args=False
+            ),
             "pixel_accuracy": MulticlassAccuracy(
-                CLASSES, average="micro", ignore_index=windows.IGNORED
+                CLASSES, average="micro", ignore_index=windows.IGNORED, validate_args=False
             ),
         },
         compute_groups=False,

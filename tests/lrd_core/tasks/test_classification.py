@@ -1,35 +1,24 @@
-"""Classification: how it is computed moves results by rounding at most, and nothing waits."""
+"""Classification: how it is computed moves results by rounding at most."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from lrd_core.datasets import images
-from lrd_core.datasets.images import ImageData
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks.classification import Classification
 from lrd_core.training import TrainState, train
+from tests.lrd_core.small_cifar import small_cifar
 
 CPU = torch.device("cpu")
-COUNT = 48
 
 
 @pytest.fixture(autouse=True)
-def small_cifar(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """CIFAR-10 is 48 random images, the last 8 of which are to be recognised."""
-    draws = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (COUNT, 3, 32, 32), generator=draws, dtype=torch.uint8)
-    labels = torch.arange(COUNT) % 10
-    data = ImageData(
-        pixels[:-8], labels[:-8], pixels[-8:], labels[-8:], classes=10, scale=255,
-        mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), crop_and_flip=True,
-    )  # fmt: skip
-    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: data)
+def cifar_is_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: small_cifar())
     images._load.cache_clear()
     yield
     images._load.cache_clear()
@@ -50,37 +39,6 @@ def spec(**changes: Any) -> TrialSpec:
 
 def losses(trial: TrialSpec) -> list[float]:
     return [report.metrics["train_loss"] for report in train(trial, TrainState.create(trial))]
-
-
-WAITING = {"item", "tolist", "cpu", "nonzero", "__bool__", "__float__", "__int__", "__index__"}
-"""Calls for which the host waits until the device has computed."""
-
-
-class Waits(TorchFunctionMode):
-    """Counts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: Counter[str] = Counter()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        masked = name == "__getitem__" and getattr(args[1], "dtype", None) == torch.bool
-        if name in WAITING or masked:
-            self.seen[name] += 1
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
-def test_the_host_waits_for_the_device_once_an_epoch(dataset: str) -> None:
-    # Not the fused form: it reads its counts of steps, which are on the host also where the device
-    # is a GPU, and on a CPU this test cannot tell.
-    options = {"data": {"cutout": 4}, "execution": {"compile": "off"}}
-    trial = spec(dataset=dataset, model="fcnet", epochs=3, **options)
-    state = TrainState.create(trial)
-    with Waits() as waits:
-        assert len(list(train(trial, state))) == 3
-    assert waits.seen == {"tolist": 3}
 
 
 def test_evaluation_leaves_no_graph_and_no_layer_in_training() -> None:
