@@ -187,6 +187,23 @@ def table(
 
 
 @app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="LaTeX with tables of `lrd table`.")],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Hold a paper's tables against the service; exit 1 where a number is another one."""
+    differ = False
+    with Client(url, token) as client:
+        for file in files:
+            for printed, wrong in client.verify(file):
+                typer.echo(f"{file}: {words.verified(printed, wrong)}")
+                differ |= bool(wrong)
+    if differ:
+        raise typer.Exit(1)
+
+
+@app.command()
 def compare(
     sweep_id: str,
     metric: Metric = None,

@@ -24,6 +24,8 @@ import httpx2
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
+from service.analysis import printed
+from service.analysis.printed import PrintedTable
 from service.connection import Connection, NoAnswer, ServiceAnswered, given
 
 if TYPE_CHECKING:
@@ -127,6 +129,30 @@ class Client:
     def trial(self, trial_id: int) -> dict[str, Any]:
         """One trial, with the provenance of its numbers."""
         return self._service.json("GET", f"/trials/{trial_id}")
+
+    def verify(self, file: Path) -> list[tuple[PrintedTable, list[str]]]:
+        """Each table in a LaTeX file that `table_text("latex")` wrote, and a sentence for each of
+        its cells that does not say what the service says now.
+
+        Raises:
+            LRDError: there is no such table in it, or it can no longer be read.
+        """
+        source = read(file)
+        try:
+            tables = printed.read(source)
+        except LRDError as error:
+            raise LRDError(f"{file}: {error}") from None
+        if not tables:
+            raise LRDError(
+                f"{file} has no table of this service: those of `lrd table --format latex` say in "
+                "comments of which sweep they are, and each row of which arms"
+            )
+        return [(table, printed.differences(table, self._now(table))) for table in tables]
+
+    def _now(self, table: PrintedTable) -> dict[str, Any]:
+        question = {name: value for name, value in table.question.items() if name != "sweep"}
+        text = self.sweep(table.question["sweep"]).table_text("json", **question)
+        return dict(json.loads(text))
 
     def cluster(self) -> dict[str, Any]:
         """Who dispatches, what there is, what runs and what waits."""

@@ -220,7 +220,9 @@ def _content(found: Results, asked: Asked) -> str:
         case "json":
             return _json(render.to_json(made) | {"metrics": found.metrics})
         case "latex":
-            return render.latex(made, found.provenance, name=asked.sweep_id)
+            return render.latex(
+                made, found.provenance, name=asked.sweep_id, baseline=asked.baseline
+            )
         case "csv":
             return render.csv(made)
     return render.markdown(made)

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrd_core.report import decode_number
 from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.printed import PrintedTable
 
 FAILURES_SHOWN = 20
 """So many distinct messages are told; the rest are counted."""
@@ -70,6 +71,16 @@ def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     if len(causes) > FAILURES_SHOWN:
         lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
     return "\n".join(lines)
+
+
+def verified(table: PrintedTable, differ: Sequence[str]) -> str:
+    """Whether a table of a paper still says what the service does."""
+    asked = table.question
+    of = f"line {table.line}: {asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
+    if not differ:
+        return f"{of}: {count(len(table.cells), 'cell')}, all as the service has them"
+    cells = f"{len(differ)} of {count(len(table.cells), 'cell')}"
+    return "\n".join([f"{of}: {cells} not as the service has them", *(f"  {d}" for d in differ)])
 
 
 def waiting(sweep: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Labels come from users: each format escapes every string in its own way (`escapi
 
 import csv as csv_module
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -16,6 +17,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.configurations import flatten, varying
 from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
 from service.analysis.expected import ExpectedRow
+from service.analysis.printed import OF_ROW, OF_TABLE
 from service.analysis.tables import Cell, Table
 
 _EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "verdict")
@@ -112,18 +114,34 @@ def _csv_value(value: Any) -> str:
 # --- LaTeX ----------------------------------------------------------------------------------------
 
 
-def latex(table: Table, provenance: Mapping[str, Any] | None = None, *, name: str = "table") -> str:
+def latex(
+    table: Table,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    name: str = "table",
+    baseline: int | None = None,
+) -> str:
     """A table for booktabs: bold for the better one, a dagger where p_holm < 0.05.
 
     `provenance` (sweep, code version, environment …) goes into comments above it, and so does what
-    more seeds could show. It is cited as `tab:` with the `name`, the metric and the place read.
+    more seeds could show; others say to `printed.read` of what the table and its cells are. It is
+    cited as `tab:` with the `name`, the metric and the place read.
+
+    Args:
+        table: any.
+        provenance: by name.
+        name: the sweep's id.
+        baseline: the arm that was asked for instead of the sweep's own.
     """
+    question: dict[str, Any] = {"sweep": name, "metric": table.metric.name, "at": table.at}
+    question |= {} if baseline is None else {"baseline": baseline}
     labels, width = len(table.heads), len(table.columns)
     label = re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {table.metric.name} {table.at}").strip("-")
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [latex_comment(text) for text in table.advice]
     lines += [
         r"% needs \usepackage{booktabs}",
+        OF_TABLE + json.dumps(question),
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",
@@ -168,7 +186,9 @@ def _latex_body(table: Table) -> Iterator[str]:
         while same < len(row.titles) - 1 and row.titles[: same + 1] == above[: same + 1]:
             same += 1
         titles = [""] * same + [escape_latex(title) for title in row.titles[same:]]
-        yield _latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
+        arms = [str(cell.summary.arm.id) if cell.summary else "-" for cell in row.cells]
+        line = _latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
+        yield f"{line} {OF_ROW}{' '.join(arms)}"
         above = row.titles
 
 

@@ -174,6 +174,48 @@ def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
     assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])
 
 
+def test_a_papers_tables_are_held_against_the_service(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    sweep_id = seed(database, small_sweep(seeds=3))
+    sound, paper = lrd("table", sweep_id, "--format", "latex"), tmp_path / "paper.tex"
+    best = lrd("table", sweep_id, "--format", "latex", "--metric", "test_loss", "--at", "best")
+    paper.write_text(f"\\section{{Results}}\n{sound}{best}")
+    lines = lrd("verify", str(paper)).splitlines()
+    assert [line.partition(" of sweep ")[0].split(": ")[-1] for line in lines] == [
+        "test_accuracy at last",
+        "test_loss at best",
+    ]
+    assert all(line.endswith("2 cells, all as the service has them") for line in lines)
+
+    row = next(line for line in sound.splitlines() if "% arms" in line)
+    (mean,) = re.findall(r"(\d\d\.\d\d)[} ].*?% arms", row)[:1]
+    paper.write_text(sound.replace(mean, "99.99", 1))
+    said = lrd("verify", str(paper), code=1)
+    assert "1 of 2 cells not as the service has them" in said
+    assert re.search(rf"line \d+: .*: 99\.99 .* in the file, {mean} .* in the service", said)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("no table", r"paper\.tex has no table of this service: those of `lrd table --format lat"),
+        ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
+        (
+            '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}',
+            "there is no sweep 'nope'",
+        ),
+    ],
+)
+def test_a_paper_that_cannot_be_verified_says_why(
+    url: str, source: str, said: str, tmp_path: Path
+) -> None:
+    paper = tmp_path / "paper.tex"
+    paper.write_text(source)
+    with pytest.raises(LRDError, match=said):
+        lrd("verify", str(paper))
+
+
 @pytest.mark.parametrize("words", [["table", "nope"], ["cancel", "nope"], ["watch", "nope"]])
 def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> None:
     """Catches: `GET /api/v1/sweeps lists them`, to one who sits at a shell."""

@@ -34,7 +34,7 @@ def check(source: str) -> None:
     Raises:
         Invalid: with the reason.
     """
-    lines = [line for line in source.splitlines() if not line.startswith("%")]
+    lines = _lines(source)
     depth, maths, environments = 0, False, []
     tokens = _TOKEN.findall("\n".join(lines))
     for index, token in enumerate(tokens):
@@ -74,7 +74,7 @@ def check(source: str) -> None:
 
 def cells(source: str) -> list[list[str]]:
     """The rows of the first tabular, each cell as it reads when printed."""
-    (_, rows), *_ = _tabulars([line for line in source.splitlines() if not line.startswith("%")])
+    (_, rows), *_ = _tabulars(_lines(source))
     return [[printed(cell) for cell in _split(row)] for row in rows]
 
 
@@ -92,6 +92,12 @@ def printed(text: str) -> str:
 def _sign(command: str) -> str:
     sign = _SIGNS[command.rstrip(" ").removesuffix("{}")]
     return {"{": "\ue000", "}": "\ue001", "$": "\ue002"}.get(sign, sign)
+
+
+def _lines(source):
+    """Without comments; behind a row there is but one kind of them."""
+    whole = [line for line in source.splitlines() if not line.startswith("%")]
+    return [re.sub(r"(?<=\\\\) % arms [^&{}]*$", "", line) for line in whole]
 
 
 def _tabulars(lines):

@@ -1,0 +1,122 @@
+"""Tables read back from LaTeX: what was written is found again, what was changed is seen."""
+
+import pytest
+
+from lrd_core.errors import LRDError
+from service.analysis import printed, render
+from service.analysis.tables import Table
+
+from .cases import arm, pair
+from .test_render import grid, table
+
+
+def wrong(source: str, found: Table) -> list[str]:
+    (read,) = printed.read(source)
+    return printed.differences(read, render.to_json(found))
+
+
+def powers() -> Table:
+    arms = [arm("a"), arm("b", keep_prob=0.5)]
+    return table(arms, {"a": [3e-7, 5e-7], "b": [1.0]}, metric="test_loss")
+
+
+def fates() -> Table:
+    return table(pair(), {"plain": ["diverged", "diverged"], "lrd": [0.9, "oom"]})
+
+
+@pytest.mark.parametrize("made", [grid, powers, fates])
+def test_every_cell_that_was_written_is_found_again(made):
+    found = made()
+    (read,) = printed.read(render.latex(found, {"sweep": "demo"}, name="4m94m4"))
+    assert read.question == {"sweep": "4m94m4", "metric": found.metric.name, "at": "last"}
+    arms = [str(cell.summary.arm.id) for row in found.rows for cell in row.cells if cell.summary]
+    assert [cell.arm_id for cell in read.cells] == arms
+    assert printed.differences(read, render.to_json(found)) == []
+
+
+def test_another_baseline_is_asked_for_again():
+    (read,) = printed.read(render.latex(grid(), name="s", baseline=7))
+    assert read.question["baseline"] == 7
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ("94.00", "94.50", "94.50 ± 2.74 † (9) in the file, 94.00 ± 2.74 † (9) in the service"),
+    ("2.74", "1.74", "94.00 ± 1.74 † (9) in the file"),
+    ("(9)", "(8)", "(8) in the file"),
+    (r"$50.00 \pm 0.00$", r"$50.00 \pm 0.00^{\dagger}$", "50.00 ± 0.00 † (9) in the file"),
+    (r"$\mathbf{94.00} \pm 2.74^{\dagger}$ {\footnotesize (9)}", "", "nothing in the file"),
+    (r"\emph{running}", "90.00", "90.00 (0/1) in the file, running (0/1) in the service"),
+])  # fmt: skip
+def test_a_number_that_was_changed_is_seen(was, now, said):
+    source = render.latex(grid())
+    assert was in source
+    sentences = wrong(source.replace(was, now, 1), grid())
+    assert len(sentences) == 1
+    assert said in sentences[0]
+
+
+@pytest.mark.parametrize(("was", "now"), [
+    (r"\mathbf{94.00}", "94.00"),
+    ("94.00", "94"),
+    (r" {\footnotesize (9)}", ""),
+    (r"^{\dagger}", ""),
+    (r" \pm 2.74", ""),
+    (" & ", "\n  & "),
+    ("Adam", r"\textsc{Adam} \& friends"),
+    (r"$\mathbf{94.00}", r"\cellcolor{gray!20} $\mathbf{94.00}"),
+])  # fmt: skip
+def test_what_is_set_otherwise_or_left_out_is_no_difference(was, now):
+    source = render.latex(grid())
+    assert was in source
+    assert wrong(source.replace(was, now), grid()) == []
+
+
+def test_rows_and_columns_may_be_moved_with_their_arms():
+    lines = render.latex(grid()).splitlines()
+    rows = [number for number, line in enumerate(lines) if printed.OF_ROW in line]
+    lines[rows[0]], lines[rows[-1]] = lines[rows[-1]], lines[rows[0]]
+    assert wrong("\n".join(lines), grid()) == []
+    first, second = r"a & $1.00$ & $2.00$ \\ % arms 1 2", r"a & $2.00$ \\ % arms 2"
+    header = '% lrd verify {"sweep": "s", "metric": "test_loss", "at": "last"}\n'
+    for row, arms in ((first, ["1", "2"]), (second, ["2"])):
+        (read,) = printed.read(header + row)
+        assert [(cell.arm_id, cell.mean[0]) for cell in read.cells] == [(a, a) for a in arms]
+
+
+def test_rounding_is_that_of_the_digits_shown():
+    found = table(pair(), {"plain": [0.5], "lrd": [0.94565]})
+    source = render.latex(found)
+    assert "94.56" in source or "94.57" in source
+    shown = "94.56" if "94.56" in source else "94.57"
+    assert wrong(source.replace(shown, "94.6"), found) == []
+    assert wrong(source.replace(shown, "94.5"), found) != []
+    assert wrong(source.replace(shown, "94.564"), found) != []
+
+
+def test_several_tables_of_one_file_are_kept_apart():
+    source = render.latex(grid(), name="one") + r"\section{B}" + render.latex(powers(), name="two")
+    one, two = printed.read(source)
+    assert (one.question["sweep"], two.question["sweep"]) == ("one", "two")
+    assert source.splitlines()[two.line - 1].startswith(printed.OF_TABLE)
+    assert len(two.cells) == 2
+    assert printed.read("no table at all") == []
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ('"metric"', "metric", "line 2: which table this is can no longer be read"),
+    ('"sweep"', '"sleep"', "line 2: which table this is can no longer be read"),
+    ("digits & ", "", "line 13: the comment names 5 arms and the row has 4 cells"),
+    ("(9)}", "(9)} (2)", r"line 13: no mean ± deviation \(n\) can be read in"),
+])  # fmt: skip
+def test_what_can_no_longer_be_read_is_said_with_its_line(was, now, said):
+    source = render.latex(grid())
+    assert was in source
+    if not now:  # a cell was taken out, and all arms left in
+        source = source.replace("% arms", "% arms another", 1)
+    with pytest.raises(LRDError, match=said):
+        printed.read(source.replace(was, now, 1))
+
+
+def test_an_arm_of_another_sweep_is_named():
+    source = render.latex(table(pair())).replace("% arms plain", "% arms 41")
+    assert any("arm 41 is not in this sweep" in each for each in wrong(source, table(pair())))
