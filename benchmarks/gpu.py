@@ -307,6 +307,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, help="of each part, instead of its own number")
     given = parser.parse_args()
+    if given.rounds == 1:
+        parser.error("of a single round nothing is known of its spread: --rounds 2 at least")
     device = torch.device(given.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
     print(f"Machine: {machine()}; {name}.", end="\n\n", flush=True)
