@@ -27,7 +27,7 @@ class Estimate:
     exact: int
     """Trials whose very configuration has run before, but for its number of epochs."""
     alike: int
-    """Trials judged by others with the same data set, model and batch size."""
+    """Trials judged by others with the same task, data set, model and batch size."""
     unknown: int
     """Trials of which nothing is known; they are in none of the seconds."""
     trial_seconds: float | None
@@ -83,6 +83,9 @@ def estimate(
 
 # --- inside ---------------------------------------------------------------------------------------
 
+_KIND = ("task", "dataset", "data", "model", "batch_size")
+"""`data` among them: a first look at a few examples tells nothing of an epoch over all of them."""
+
 
 def _rates(past: Sequence[Past], key: Any) -> dict[Any, float]:
     found: dict[Any, list[float]] = {}
@@ -97,4 +100,4 @@ def _all_but_epochs(config: Mapping[str, Any]) -> Any:
 
 
 def _kind(config: Mapping[str, Any]) -> Any:
-    return tuple(identity(config.get(name)) for name in ("dataset", "model", "batch_size"))
+    return tuple(identity(config.get(name)) for name in _KIND)
