@@ -144,6 +144,51 @@ def test_a_task_of_another_package_is_named_by_the_spec() -> None:
 
 
 @pytest.mark.usefixtures("lab")
+def test_a_task_of_another_package_may_do_without_a_data_set_and_a_model() -> None:
+    bare = {"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 2}
+    trial = TrialSpec.parse(bare)
+    assert (trial.dataset, trial.model) == ("", "")
+    assert not {"dataset", "model"} & trial.config().keys()
+    assert TrialSpec.parse(bare | {"dataset": None, "model": None}) == trial
+    # As the store and the workers have it.
+    assert TrialSpec.parse(trial.model_dump(mode="json")) == trial
+    assert len(list(train(trial, TrainState.create(trial)))) == 2
+    sweep = {"name": "bare", "base": bare, "grid": {"optimizer.keep_prob": [1.0, 0.5]}}
+    for _ in range(2):
+        arms = expand_arms(SweepSpec.parse(sweep))
+        assert [arm.config.model for arm in arms] == ["", ""]
+        sweep = SweepSpec.parse(sweep).model_dump(mode="json", exclude_unset=True)
+    with pytest.raises(InvalidSpec, match=r"^/dataset: missing.*\n/model: missing[^\n]*$"):
+        TrialSpec.parse({**bare, "task": "classification"})
+    with pytest.raises(InvalidSpec, match=r"^/task: unknown task 'lab_tsak'[^\n]*$"):
+        TrialSpec.parse({**bare, "task": "lab_tsak"})
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"dataset": "lab_stripes", "task": "descent"}, "/task: a descent is of dataset surface"),
+        ({"dataset": "lab_stripes", "task": "segmentation"}, "/task: .* dataset voc_segmentation"),
+        ({"dataset": "lab_stripes", "model": "point"}, "/: model point does not go with dataset"),
+        ({"dataset": "lab_stripes", "model": "ssd300"}, "/: model ssd300 does not go with"),
+        (
+            {"dataset": "surface", "data": {"surface": "toy"}, "model": "lab_net"},
+            "/: model lab_net does not go with dataset surface; one of point does",
+        ),
+        (
+            {"dataset": "voc_detection", "model": "lab_net", "regularizers": ["SD"]},
+            "/regularizers: SD drops units of a classification's model; this is a detection",
+        ),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused(changes: Any, fault: str) -> None:
+    # Each was accepted, and trained other data, another model or without the regularizer.
+    with pytest.raises(InvalidSpec, match=fault):
+        spec(**changes)
+
+
+@pytest.mark.usefixtures("lab")
 def test_names_are_checked_without_importing_what_they_stand_for() -> None:
     sweep = SweepSpec.parse(
         {
