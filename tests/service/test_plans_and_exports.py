@@ -285,7 +285,7 @@ DESCENT = {
         "optimizer": {"name": "adam", "lr": 0.1},
         "epochs": 2,
     },
-    "grid": {"optimizer.keep_prob": [1.0, 0.5]},
+    "grid": {"optimizer.keep_prob": [1.0, 0.5, 0.2]},
     "seeds": 1,
 }
 
@@ -314,8 +314,9 @@ class TestFigures:
         plot = api.get(f"/api/v1/sweeps/{sweep_id}/plots/descent").json()
         paths = [each for each in plot["data"] if each.get("mode") == "lines"]
         starts = SURFACES["toy"].drawn
-        assert len(paths) == 2 * len(starts)  # without LRD and with it
-        assert [(each["x"][0], each["y"][0]) for each in paths] == [*starts, *starts]
+        assert [(each["x"][0], each["y"][0]) for each in paths] == [*starts] * 3
+        names = [each["name"] for each in paths if each["showlegend"]]
+        assert names == ["without LRD", "LRD (keep_prob = 0.5)", "LRD (keep_prob = 0.2)"]
         assert all(each["x"][0] != each["x"][-1] for each in paths)
         drawn = api.get(f"/api/v1/sweeps/{sweep_id}/figures/descent.png")
         assert drawn.content[1:4] == b"PNG"
