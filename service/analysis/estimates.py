@@ -31,7 +31,7 @@ class Estimate:
     unknown: int
     """Trials of which nothing is known; they are in none of the seconds."""
     trial_seconds: float | None
-    """All known trials one after the other; None where none is known."""
+    """All known trials one after the other; None where there are trials and none is known."""
     wall_seconds: float | None
     """The same with `slots` trials at once, at best: no waiting, no start-up, no retries."""
     slots: int
@@ -69,7 +69,7 @@ def estimate(
         seconds = rate * config["epochs"]
         total += seconds * trials
         longest = max(longest, seconds if trials else 0.0)
-    known = exact + alike > 0
+    known = exact + alike > 0 or unknown == 0  # where nothing is left to run, it takes no time
     return Estimate(
         trials=exact + alike + unknown,
         exact=exact,

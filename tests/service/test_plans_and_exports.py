@@ -69,6 +69,18 @@ class TestPlan:
         assert found["time"]["exact"] == 8
         assert min(spent) * 8 <= found["time"]["trial_seconds"] <= max(spent) * 8
 
+    def test_takes_for_present_only_what_a_sweep_would_take_over(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        # Catches: trials of another precision or of older code, promised and then run after all.
+        finished(api, dispatcher)
+        found = plan(api, small_sweep(reuse=True))
+        assert (found["present_elsewhere"], found["time"]["trial_seconds"]) == (4, 0)
+        other = small_sweep(reuse=True, execution={"precision": "bf16"})
+        found = plan(api, other)
+        assert (found["present_elsewhere"], found["time"]["exact"]) == (0, 4)
+        assert submit(api, reuse=True, execution={"precision": "bf16"})["trials"]["queued"] == 4
+
 
 class TestPresets:
     def test_are_listed_and_read(self, api: TestClient) -> None:

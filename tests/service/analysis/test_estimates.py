@@ -54,7 +54,7 @@ def test_slots_divide_the_time_but_no_trial():
 
 def test_an_arm_without_trials_left_takes_no_time():
     found = estimate([(ADAM, 0)], [Past(ADAM, 5, 60.0)])
-    assert (found.trials, found.trial_seconds) == (0, None)
+    assert (found.trials, found.trial_seconds, found.wall_seconds) == (0, 0.0, 0.0)
 
 
 def test_no_slot_is_an_error():
