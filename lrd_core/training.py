@@ -21,7 +21,7 @@ from lrd_core.optim import Form, build_optimizer, form_of, worth_compiling
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
 from lrd_core.schedule import build_scheduler
-from lrd_core.seeds import derive
+from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks import Metrics, Task, build_task
 
@@ -52,8 +52,11 @@ class TrainState:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
         """
         device = torch.device(device)
-        task = build_task(spec, device, data_dir)
-        model = task.model()
+        # This package's tasks seed what they draw themselves; another's need not think of it.
+        with seeded(derive(spec.seed, "task"), device):
+            task = build_task(spec, device, data_dir)
+        with seeded(derive(spec.seed, "weights"), device):
+            model = task.model()
         optimizer = build_optimizer(
             spec.optimizer,
             model.parameters(),
@@ -115,9 +118,11 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
         started = time.perf_counter()
         lr = state.optimizer.param_groups[0]["lr"]
         epoch = state.epoch + 1
-        trained = state.task.train_epoch(state.model, state.optimizer, epoch)
+        with seeded(derive(spec.seed, "model", epoch), state.device):
+            trained = state.task.train_epoch(state.model, state.optimizer, epoch)
         state.scheduler.step()
-        metrics = _numbers({**trained, **state.task.evaluate(state.model)})
+        with seeded(derive(spec.seed, "evaluation", epoch), state.device):
+            metrics = _numbers({**trained, **state.task.evaluate(state.model)})
         state.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)

@@ -1,5 +1,6 @@
 """Another package's model, data set, task and optimizer, named in a spec."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ lab_broken = lab_absent:net
 lab_stripes = lab_parts:stripes
 [lrd.tasks]
 lab_task = lab_parts:Counting
+lab_chance = lab_parts:Chance
 [lrd.optimizers]
 lab_lion = lab_parts:Lion
 """
@@ -64,6 +66,23 @@ class Counting:
 
     def evaluate(self, model):
         return {"counted": 1.0}
+
+
+class Chance(Counting):
+    """It draws from torch's global generators everywhere, and seeds none."""
+
+    def __init__(self, spec, device, data_dir):
+        self.data = torch.rand(())
+
+    def model(self):
+        return nn.Linear(1, 1)
+
+    def train_epoch(self, model, optimizer, epoch):
+        trained = super().train_epoch(model, optimizer, epoch)
+        return trained | {"train_drawn": torch.rand(())}
+
+    def evaluate(self, model):
+        return {"data": self.data, "weight": model.weight.detach().sum(), "drawn": torch.rand(())}
 
 
 class Lion(torch.optim.Optimizer):
@@ -186,6 +205,40 @@ def test_what_would_be_passed_over_in_silence_is_refused(changes: Any, fault: st
     # Each was accepted, and trained other data, another model or without the regularizer.
     with pytest.raises(InvalidSpec, match=fault):
         spec(**changes)
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
+    # Catches: an arm and its baseline of one seed that begin with different weights, and a trial
+    # that resumes and draws what the one that did not stop would not have drawn.
+    def run(seed: int, keep_prob: float) -> tuple[Any, list[Any]]:
+        torch.rand(3)  # the global generators are elsewhere each time
+        optimizer = {"name": "adam", "lr": 1e-3, "keep_prob": keep_prob}
+        trial = TrialSpec.parse(
+            {"task": "lab_chance", "optimizer": optimizer, "epochs": 2, "seed": seed}
+        )
+        state = TrainState.create(trial)
+        weights = [param.detach().clone() for param in state.model.parameters()]
+        reports = train(trial, state)
+        first, saved = next(reports), copy.deepcopy(state.state_dict())
+        resumed = TrainState.create(trial)
+        resumed.load_state_dict(saved)
+        torch.rand(3)
+        (second,) = reports
+        (again,) = train(trial, resumed)
+        assert second.metrics == again.metrics
+        return weights, [first.metrics, second.metrics]
+
+    weights, (first, second) = run(1, 1.0)
+    with_lrd, (masked, _) = run(1, 0.5)
+    assert weights == with_lrd
+    for drawn in ("data", "drawn", "train_drawn"):
+        assert first[drawn] == masked[drawn]
+    assert first["drawn"] != second["drawn"]
+    assert first["train_drawn"] != second["train_drawn"]
+    others, (other, _) = run(2, 1.0)
+    assert weights != others
+    assert first["data"] != other["data"]
 
 
 @pytest.mark.usefixtures("lab")
