@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrd_core.errors import CheckpointError, Diverged
+from lrd_core.errors import CheckpointError, Diverged, PluginError
 from lrd_core.optim import Form, build_optimizer, form_of, worth_compiling
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
@@ -113,6 +113,7 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
 
     Raises:
         Diverged: the training loss of the epoch just reported is not finite.
+        PluginError: another package's task reports what makes no report.
     """
     while state.epoch < spec.epochs:
         started = time.perf_counter()
@@ -130,9 +131,29 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
 
 
+_BESIDE_METRICS = ("epoch", "lr", "seconds")
+"""The names that a report has itself."""
+
+
 def _numbers(metrics: Metrics) -> dict[str, float]:
-    """Plain numbers; those on the device come over together: the epoch's one synchronisation."""
+    """Plain numbers; those on the device come over together: the epoch's one synchronisation.
+
+    Raises:
+        PluginError: another package's task reports what makes no report.
+    """
     tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
+    if "train_loss" not in metrics:
+        raise PluginError(
+            "the task's train_epoch gives no train_loss; it is to be among its metrics"
+        )
+    if taken := [name for name in _BESIDE_METRICS if name in metrics]:
+        raise PluginError(f"the task calls a metric {taken[0]!r}, as a report calls its own")
+    for name, value in tensors.items():
+        if value.dim() > 0:
+            shape = tuple(value.shape)
+            raise PluginError(
+                f"the task's metric {name!r} has shape {shape}; it is to be one number"
+            )
     if not tensors:
         return {name: float(value) for name, value in metrics.items()}
     values = torch.stack([value.double() for value in tensors.values()]).tolist()

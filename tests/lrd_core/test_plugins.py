@@ -242,6 +242,32 @@ def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
 
 
 @pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    ("trained", "evaluated", "said"),
+    [
+        ({"loss": 1.0}, {}, "gives no train_loss"),
+        ({"train_loss": 1.0}, {"epoch": 7.0}, "calls a metric 'epoch'"),
+        ({"train_loss": 1.0}, {"hits": torch.ones(1)}, r"'hits' has shape \(1,\)"),
+    ],
+)
+def test_what_makes_no_report_is_said_in_a_sentence(
+    trained: Any, evaluated: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A metric `epoch` was recorded as the report's own.
+    trial = TrialSpec.parse({"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 1})
+    state = TrainState.create(trial)
+
+    def train_epoch(task: Any, model: Any, optimizer: Any, epoch: int) -> Any:
+        optimizer.step()
+        return trained
+
+    monkeypatch.setattr(type(state.task), "train_epoch", train_epoch)
+    monkeypatch.setattr(type(state.task), "evaluate", lambda *_: evaluated)
+    with pytest.raises(PluginError, match=said):
+        next(train(trial, state))
+
+
+@pytest.mark.usefixtures("lab")
 def test_names_are_checked_without_importing_what_they_stand_for() -> None:
     sweep = SweepSpec.parse(
         {
