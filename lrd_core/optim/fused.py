@@ -28,8 +28,8 @@ class FusedOptimizer(Optimizer):
             neither contiguous nor channels-last; an option is none that the kernel knows.
 
     `step()` raises RuntimeError, before anything has changed, for a sparse gradient, a parameter
-    that the kernel no longer takes (after `model.half()`), and a loaded moment of another shape
-    than its parameter's.
+    that the kernel no longer takes (after `model.half()`), and a loaded moment or a gradient of
+    another shape than its parameter's.
     """
 
     rule: ClassVar[str]
@@ -144,12 +144,12 @@ class FusedOptimizer(Optimizer):
                         f"the fused form of learning-rate dropout {_unfit(parameter)}"
                     )
                 state = self.state.get(parameter, {})
-                for name in self.moments:
-                    moment: Tensor | None = state.get(name)
-                    if moment is not None and moment.shape != parameter.shape:
+                parts = [(name, state.get(name)) for name in self.moments]
+                for name, part in (("gradient", parameter.grad), *parts):
+                    if part is not None and part.shape != parameter.shape:
                         raise RuntimeError(
                             f"{name} of a parameter of shape {tuple(parameter.shape)} has shape "
-                            f"{tuple(moment.shape)}: it is the state of another model"
+                            f"{tuple(part.shape)}: it is of another model, or of before a change"
                         )
 
     def _state(self, parameter: Tensor) -> tuple[list[Tensor], int]:

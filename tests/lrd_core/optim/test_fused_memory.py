@@ -66,6 +66,16 @@ def test_a_model_that_becomes_bfloat16_is_refused_before_anything_changes() -> N
     assert not optimizer.state
 
 
+def test_a_gradient_of_before_its_parameter_grew_is_refused() -> None:
+    param = torch.zeros(4, requires_grad=True)
+    param.grad = torch.ones(4)
+    optimizer = FusedAdam([param])
+    param.data = torch.zeros(4000)
+    with pytest.raises(RuntimeError, match=r"gradient of .* \(4000,\) has shape \(4,\)"):
+        optimizer.step()
+    assert not param.any()
+
+
 @pytest.mark.skipif(not hasattr(Tensor, "grad_dtype"), reason="this torch has no grad_dtype")
 def test_a_gradient_of_another_type_is_read_as_what_it_is() -> None:
     param: Any = torch.zeros(800, requires_grad=True)
