@@ -65,7 +65,8 @@ and what it leaves out has each one's own default."""
 
 _DATA_SETS = """\
 Which models fit which data sets; `SD` marks those that have places for it, `weights` those with
-pretrained ones. What a [plugin](plugins.md) adds goes with anything; it must know itself."""
+pretrained ones. Of what a [plugin](plugins.md) adds, a data set is one of a classification, a model
+goes with all data sets but `surface`, and a task with anything; it must know itself."""
 
 _METRICS = """\
 | task | metrics: what `table.metric`, `expected` and `lrd table --metric` may name |

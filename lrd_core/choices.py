@@ -36,19 +36,62 @@ PRETRAINED = ("pspnet", "ssd300")
 """The models whose backbones can begin with ImageNet weights."""
 
 
+TASKS = frozenset(TASK_OF.values())
+"""The tasks of this package. What goes with another's, that knows best itself."""
+
+
 def known_dataset(name: str) -> str:
-    """`name`, or ValueError with the data sets that there are."""
-    return _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
+    """`name`, which may be none, or ValueError with the data sets that there are."""
+    return name and _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
 
 
 def known_model(name: str) -> str:
-    """`name`, or ValueError with the models that there are."""
-    return _known("model", name, sorted(MODELS))
+    """`name`, which may be none, or ValueError with the models that there are."""
+    return name and _known("model", name, sorted(MODELS))
 
 
 def known_task(name: str) -> str:
     """`name`, or ValueError with the tasks that there are."""
-    return _known("task", name, sorted(set(TASK_OF.values())), "lrd.tasks")
+    return _known("task", name, sorted(TASKS), "lrd.tasks")
+
+
+def wrong_task(dataset: str, task: str) -> str | None:
+    """Why the data set is none for this task, or None."""
+    if task not in TASKS:
+        return None
+    if dataset in TASK_OF:
+        poses = TASK_OF[dataset]
+        return None if task == poses else f"dataset {dataset} poses a {poses}, no {task}"
+    if task == "classification":
+        return None
+    own = next(name for name, poses in TASK_OF.items() if poses == task)
+    return f"a {task} is of dataset {own} alone; {dataset} poses a classification"
+
+
+def wrong_model(dataset: str, task: str, model: str) -> str | None:
+    """Why the model is none for this data set and task, or None."""
+    if task not in TASKS:
+        return None
+    fitting = MODELS_FOR.get(dataset, WITH_DROPOUT)  # another's data set holds images and labels
+    # A descent has points and no other; elsewhere another package's model knows best itself.
+    if model in fitting or (model not in MODELS and task != "descent"):
+        return None
+    return f"model {model} does not go with dataset {dataset}; one of {', '.join(fitting)} does"
+
+
+def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
+    """Why these kinds of regularizers are none for this task and model, or None."""
+    if "SD" in kinds and model in MODELS and model not in WITH_DROPOUT:
+        return (
+            f"SD does not go with model {model}, which has no hidden units to drop by a rule of "
+            f"the paper's; it goes with {', '.join(WITH_DROPOUT)}"
+        )
+    if task in TASKS and task != "classification":
+        if "SD" in kinds:
+            return f"SD drops units of a classification's model; this is a {task}"
+        if "NL" in kinds:
+            return f"NL replaces the labels of a classification; this is a {task}"
+    return None
 
 
 def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:

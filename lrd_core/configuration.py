@@ -17,14 +17,15 @@ from pydantic import (
 
 from lrd_core import plugins
 from lrd_core.choices import (
-    MODELS,
-    MODELS_FOR,
     PRETRAINED,
     TASK_OF,
-    WITH_DROPOUT,
+    TASKS,
     known_dataset,
     known_model,
     known_task,
+    wrong_model,
+    wrong_regularizers,
+    wrong_task,
 )
 
 
@@ -240,6 +241,10 @@ def _absent(value: Any) -> bool:
     return value is None
 
 
+def _none(name: str) -> bool:
+    return not name
+
+
 class Data(Spec):
     """What is asked of a data set beside its name."""
 
@@ -288,8 +293,13 @@ class Schedule(Spec):
 class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
-    dataset: Annotated[Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF))]
-    """One of this package's, or an entry point of `lrd.datasets`."""
+    dataset: Annotated[
+        Text,
+        AfterValidator(known_dataset),
+        Field(examples=sorted(TASK_OF), exclude_if=_none),
+    ]
+    """One of this package's, or an entry point of `lrd.datasets`. A task of another package may do
+    without."""
     data: Annotated[Data, Field(validate_default=True, exclude_if=lambda data: data == Data())] = (
         Data()
     )
@@ -298,8 +308,13 @@ class Config(Spec):
         Annotated[Text, AfterValidator(known_task)] | None, Field(exclude_if=_absent)
     ] = None
     """What is learned. May be an entry point of `lrd.tasks`."""
-    model: Annotated[Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"])]
-    """One that fits the data set, or an entry point of `lrd.models`."""
+    model: Annotated[
+        Text,
+        AfterValidator(known_model),
+        Field(examples=["fcnet", "resnet34"], exclude_if=_none),
+    ]
+    """One that fits the data set, or an entry point of `lrd.models`. A task of another package may
+    do without."""
     pretrained: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
     """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""
     optimizer: OptimizerSpec
@@ -318,6 +333,19 @@ class Config(Spec):
     def task_name(self) -> str:
         """The task, spelt out: a data set of another package poses a classification."""
         return self.task or TASK_OF.get(self.dataset, "classification")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _another_s_task_may_do_without(cls, document: Any) -> Any:
+        """A data set and a model are spelt out as none where none is needed; else they are missing
+        if nothing is there."""
+        if not isinstance(document, dict):
+            return document
+        free = ("dataset", "model")
+        given = {key: value for key, value in document.items() if value or key not in free}
+        task = document.get("task")
+        foreign = isinstance(task, str) and task not in TASKS  # an unknown one is a fault itself
+        return dict.fromkeys(free, "") | given if foreign else given
 
     @field_validator("data")
     @classmethod
@@ -338,9 +366,9 @@ class Config(Spec):
     @field_validator("task")
     @classmethod
     def _task_fits_dataset(cls, task: str | None, info: ValidationInfo) -> str | None:
-        poses = TASK_OF.get(info.data.get("dataset", ""))
-        if poses and task in TASK_OF.values() and task != poses:
-            raise ValueError(f"dataset {info.data['dataset']} poses a {poses}, no {task}")
+        dataset = info.data.get("dataset")  # absent if it is wrong itself
+        if task and dataset and (wrong := wrong_task(dataset, task)):
+            raise ValueError(wrong)
         return task
 
     @field_validator("pretrained")
@@ -348,7 +376,7 @@ class Config(Spec):
     def _weights_exist(cls, pretrained: bool, info: ValidationInfo) -> bool:
         if pretrained and (model := info.data.get("model", "pspnet")) not in PRETRAINED:
             raise ValueError(
-                f"there are no pretrained weights for model {model}; "
+                f"there are no pretrained weights for {f'model {model}' if model else 'no model'}; "
                 f"there are for {', '.join(PRETRAINED)}"
             )
         return pretrained
@@ -357,26 +385,15 @@ class Config(Spec):
     @classmethod
     def _regularizers_apply(cls, regularizers: list[Any], info: ValidationInfo) -> list[Any]:
         kinds = {regularizer.kind for regularizer in regularizers}
-        model, dataset = info.data.get("model"), info.data.get("dataset", "")
-        if "SD" in kinds and model in MODELS and model not in WITH_DROPOUT:
-            raise ValueError(
-                f"SD does not go with model {model}, which has no hidden units to drop by a rule "
-                f"of the paper's; it goes with {', '.join(WITH_DROPOUT)}"
-            )
-        poses = info.data.get("task") or TASK_OF.get(dataset, "classification")
-        if "NL" in kinds and poses in TASK_OF.values() and poses != "classification":
-            raise ValueError(f"NL replaces the labels of a classification; this is a {poses}")
+        task = info.data.get("task") or TASK_OF.get(info.data.get("dataset", ""), "classification")
+        if wrong := wrong_regularizers(kinds, task, info.data.get("model", "")):
+            raise ValueError(wrong)
         return regularizers
 
     @model_validator(mode="after")
     def _model_fits_dataset(self) -> Self:
-        fitting = MODELS_FOR.get(self.dataset)
-        # What another package adds, it knows best itself.
-        if fitting and self.task_name in TASK_OF.values() and self.model in MODELS - {*fitting}:
-            raise ValueError(
-                f"model {self.model} does not go with dataset {self.dataset}; "
-                f"one of {', '.join(fitting)} does"
-            )
+        if wrong := wrong_model(self.dataset, self.task_name, self.model):
+            raise ValueError(wrong)
         # Its pyramid pools to one value a channel, and normalises that over the batch.
         if self.model == "pspnet" and 1 in (self.batch_size, self.data.max_examples):
             raise ValueError("pspnet needs a batch_size and max_examples of at least 2")

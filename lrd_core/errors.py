@@ -4,7 +4,7 @@ LRDError
 ├── InvalidSpec           a spec is wrong; carries every fault with its JSON pointer
 ├── TrialError            a trial cannot go on; `reason` says why in one word
 │   ├── DataNotFound      a data set is neither on disk nor to be downloaded
-│   ├── PluginError       what an entry point names is not installed or cannot be imported
+│   ├── PluginError       what an entry point names is not installed, or not what it is to be
 │   └── Diverged          the loss is not finite: a result, not an accident
 └── CheckpointError       a checkpoint is torn, foreign or from another trial
 """
@@ -53,7 +53,7 @@ class DataNotFound(TrialError):
 
 
 class PluginError(TrialError):
-    """A model, data set, task or optimizer of another package cannot be had on this node."""
+    """A model, data set, task or optimizer of another package cannot be had or used here."""
 
 
 class Diverged(TrialError):

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrd_core.errors import CheckpointError, Diverged
+from lrd_core.errors import CheckpointError, Diverged, PluginError
 from lrd_core.optim import Form, build_optimizer, form_of, worth_compiling
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
 from lrd_core.schedule import build_scheduler
-from lrd_core.seeds import derive
+from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks import Metrics, Task, build_task
 
@@ -52,8 +52,11 @@ class TrainState:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
         """
         device = torch.device(device)
-        task = build_task(spec, device, data_dir)
-        model = task.model()
+        # This package's tasks seed what they draw themselves; another's need not think of it.
+        with seeded(derive(spec.seed, "task"), device):
+            task = build_task(spec, device, data_dir)
+        with seeded(derive(spec.seed, "weights"), device):
+            model = task.model()
         optimizer = build_optimizer(
             spec.optimizer,
             model.parameters(),
@@ -110,14 +113,17 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
 
     Raises:
         Diverged: the training loss of the epoch just reported is not finite.
+        PluginError: another package's task reports what makes no report.
     """
     while state.epoch < spec.epochs:
         started = time.perf_counter()
         lr = state.optimizer.param_groups[0]["lr"]
         epoch = state.epoch + 1
-        trained = state.task.train_epoch(state.model, state.optimizer, epoch)
+        with seeded(derive(spec.seed, "model", epoch), state.device):
+            trained = state.task.train_epoch(state.model, state.optimizer, epoch)
         state.scheduler.step()
-        metrics = _numbers({**trained, **state.task.evaluate(state.model)})
+        with seeded(derive(spec.seed, "evaluation", epoch), state.device):
+            metrics = _numbers({**trained, **state.task.evaluate(state.model)})
         state.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
@@ -125,9 +131,29 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
 
 
+_BESIDE_METRICS = ("epoch", "lr", "seconds")
+"""The names that a report has itself."""
+
+
 def _numbers(metrics: Metrics) -> dict[str, float]:
-    """Plain numbers; those on the device come over together: the epoch's one synchronisation."""
+    """Plain numbers; those on the device come over together: the epoch's one synchronisation.
+
+    Raises:
+        PluginError: another package's task reports what makes no report.
+    """
     tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
+    if "train_loss" not in metrics:
+        raise PluginError(
+            "the task's train_epoch gives no train_loss; it is to be among its metrics"
+        )
+    if taken := [name for name in _BESIDE_METRICS if name in metrics]:
+        raise PluginError(f"the task calls a metric {taken[0]!r}, as a report calls its own")
+    for name, value in tensors.items():
+        if value.dim() > 0:
+            shape = tuple(value.shape)
+            raise PluginError(
+                f"the task's metric {name!r} has shape {shape}; it is to be one number"
+            )
     if not tensors:
         return {name: float(value) for name, value in metrics.items()}
     values = torch.stack([value.double() for value in tensors.values()]).tolist()

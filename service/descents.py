@@ -3,9 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from lrd_core.titles import KEEP_PROB
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder
-from service.analysis.configurations import flatten
+from service.analysis.data import ArmId
 from service.analysis.descents import Path
 from service.errors import NotFound
 from service.results import Results
@@ -16,8 +15,8 @@ class Descents:
     """The paths of each arm's first trial that has ended well."""
 
     surface: str
-    without: list[Path]
-    with_lrd: list[Path]
+    paths: dict[ArmId, list[Path]]
+    """Of the arms on this surface that have left any."""
 
 
 def descents_of(found: Results, trials: str) -> Descents:
@@ -30,19 +29,17 @@ def descents_of(found: Results, trials: str) -> Descents:
     surface = next((name for name in surfaces.values() if name), None)
     if surface is None:
         raise NotFound("only sweeps on dataset `surface` have descent paths")
-    plain = {arm.id for arm in found.arms if flatten(arm.config).get(KEEP_PROB) == 1.0}
     first = {
         trial.arm_id: trial.id for trial in reversed(found.trials) if trial.state == "succeeded"
     }
-    without: list[Path] = []
-    with_lrd: list[Path] = []
-    for arm in found.arms:
-        if surfaces[arm.id] == surface and arm.id in first:
-            paths = _read(trial_folder(trials, first[arm.id]))
-            (without if arm.id in plain else with_lrd).extend(paths)
-    if not without and not with_lrd:
+    paths = {
+        arm.id: _read(trial_folder(trials, first[arm.id]))
+        for arm in found.arms
+        if surfaces[arm.id] == surface and arm.id in first
+    }
+    if not any(paths.values()):
         raise NotFound("no descent of this sweep has left its paths yet")
-    return Descents(surface, without, with_lrd)
+    return Descents(surface, {arm: ways for arm, ways in paths.items() if ways})
 
 
 def _read(folder: TrialFolder) -> list[Path]:

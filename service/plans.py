@@ -14,11 +14,21 @@ from service.store import history, leases, reuse
 from service.store.claims import need
 
 
-def plan_sweep(session: Session, spec: SweepSpec, arms: list[Arm]) -> dict[str, Any]:
-    """The plan of a valid sweep; nothing is stored."""
+def plan_sweep(
+    session: Session,
+    spec: SweepSpec,
+    arms: list[Arm],
+    *,
+    code_version: str,
+    owner: str | None = None,
+) -> dict[str, Any]:
+    """The plan of a valid sweep that `owner` would submit to this code; nothing is stored."""
     configs = [arm.config_json() for arm in arms]
     hashes = [config_hash(config) for config in configs]
-    present = reuse.present(session, hashes)
+    execution = spec.model_dump(mode="json", exclude_unset=True).get("execution", {})
+    present = reuse.present(
+        session, hashes, code_version=code_version, execution=execution, owner=owner
+    )
     elsewhere = sum((sha256, seed) in present for sha256 in hashes for seed in spec.seeds)
     comparisons = _comparisons(spec, arms, configs)
     past = [Past(each.config, each.epochs_done, each.seconds) for each in history.timed(session)]

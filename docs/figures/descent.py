@@ -13,7 +13,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 
 from lrd_core import presets
-from lrd_core.spec import expand
+from lrd_core.spec import expand, expand_arms
 from lrd_core.surfaces import SURFACES
 from lrd_core.tasks.descent import paths
 
@@ -24,7 +24,8 @@ STEPS = {"figure-1": 2500, "figure-4": 2000}
 def draw(name: str) -> None:
     """Write `<name>.png` beside this file."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-    for axis, trial in zip(axes, expand(presets.apply_preset(name, seeds=1)), strict=True):
+    sweep = presets.apply_preset(name, seeds=1)
+    for axis, arm, trial in zip(axes, expand_arms(sweep), expand(sweep), strict=True):
         surface = SURFACES[trial.data.surface or ""]
         x, y = (np.linspace(*ends, 300) for ends in zip(surface.low, surface.high, strict=True))
         height = surface.height(*np.meshgrid(x, y))
@@ -36,8 +37,7 @@ def draw(name: str) -> None:
         axis.plot(ways[-1, :, 0], ways[-1, :, 1], "o", color="gold", markersize=4)
         axis.plot(*zip(*surface.optima, strict=True), "*", color="black", markersize=10)
         axis.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel="x")
-        keep_prob = trial.optimizer.keep_prob
-        axis.set_title("without LRD" if keep_prob == 1 else f"LRD (p = {keep_prob:g})")
+        axis.set_title(arm.label)
     axes[0].set_ylabel("y")
     figure.savefig(HERE / f"{name}.png", dpi=100)
     plt.close(figure)

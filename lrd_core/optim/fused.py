@@ -27,7 +27,9 @@ class FusedOptimizer(Optimizer):
         ValueError: `keep_prob` is not within 0 to 1; a parameter is not of float32 or float64, or
             neither contiguous nor channels-last; an option is none that the kernel knows.
 
-    `step()` raises RuntimeError, before anything has changed, for a sparse gradient.
+    `step()` raises RuntimeError, before anything has changed, for a sparse gradient, a parameter
+    that the kernel no longer takes (after `model.half()`), and a loaded moment or a gradient of
+    another shape than its parameter's.
     """
 
     rule: ClassVar[str]
@@ -79,6 +81,7 @@ class FusedOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         refuse_sparse(self)
+        self._refuse_unfit()
         draws = [
             Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
             for group in self.param_groups
@@ -91,9 +94,10 @@ class FusedOptimizer(Optimizer):
                     moments, count = self._state(parameter)
                     if count not in scalars:
                         scalars[count] = self.scalars(group, count)
-                    moves.append(
-                        Move(parameter, parameter.grad, moments, scalars[count], draw, position)
-                    )
+                    gradient = parameter.grad
+                    if gradient.dtype != parameter.dtype:  # its `grad_dtype` is another
+                        gradient = gradient.to(parameter.dtype)
+                    moves.append(Move(parameter, gradient, moments, scalars[count], draw, position))
                 position += parameter.numel()
         kernels.step(self.rule, moves)
         increment_version([move.tensor for move in moves])  # for autograd, which saw no kernel
@@ -123,26 +127,42 @@ class FusedOptimizer(Optimizer):
         for name in ("foreach", "fused"):
             if group.get(name):
                 return f"does not know {name}"
-        for parameter in group["params"]:
-            if not fits(parameter):
-                return (
-                    f"takes contiguous or channels-last parameters of float32 or float64; one is "
-                    f"of {parameter.dtype}, shape {tuple(parameter.shape)}, strides "
-                    f"{parameter.stride()}"
-                )
-        return None
+        return next((_unfit(each) for each in group["params"] if not fits(each)), None)
+
+    def _refuse_unfit(self) -> None:
+        """Kernels are given addresses: what is shorter than they take it for, they run over.
+
+        Torch gives a parameter another type or size in place (`model.half()`), and loads a state
+        without a look at its shapes.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if not fits(parameter):
+                    raise RuntimeError(
+                        f"the fused form of learning-rate dropout {_unfit(parameter)}"
+                    )
+                state = self.state.get(parameter, {})
+                parts = [(name, state.get(name)) for name in self.moments]
+                for name, part in (("gradient", parameter.grad), *parts):
+                    if part is not None and part.shape != parameter.shape:
+                        raise RuntimeError(
+                            f"{name} of a parameter of shape {tuple(parameter.shape)} has shape "
+                            f"{tuple(part.shape)}: it is of another model, or of before a change"
+                        )
 
     def _state(self, parameter: Tensor) -> tuple[list[Tensor], int]:
         """The moments, and the number of this step; both as torch keeps them."""
         state = self.state[parameter]
         for name in self.moments:
             moment: Tensor | None = state.get(name)
-            if moment is None or moment.stride() != parameter.stride():
+            if moment is None or not _alike(moment, parameter):
                 state[name] = torch.zeros_like(parameter)
-                if moment is not None:  # loaded, and laid out in another way
+                if moment is not None:  # loaded, or from before the model became another type
                     state[name].copy_(moment)
         if "step" not in state:
-            state["step"] = torch.tensor(0.0)
+            state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
         state["step"] += 1
         return [state[name] for name in self.moments], int(state["step"])
 
@@ -227,3 +247,18 @@ class FusedRAdam(_AdamLike, torch.optim.RAdam):
 def fits(parameter: Tensor) -> bool:
     """Whether the kernels take it."""
     return parameter.dtype in (torch.float32, torch.float64) and kernels.fits(parameter)
+
+
+def _alike(moment: Tensor, parameter: Tensor) -> bool:
+    """Whether they lie alike in memory; the shapes are equal."""
+    return (moment.stride(), moment.dtype, moment.device) == (
+        parameter.stride(), parameter.dtype, parameter.device,
+    )  # fmt: skip
+
+
+def _unfit(parameter: Tensor) -> str:
+    """What is said of a parameter that the kernels do not take."""
+    return (
+        f"takes contiguous or channels-last parameters of float32 or float64; one is of "
+        f"{parameter.dtype}, shape {tuple(parameter.shape)}, strides {parameter.stride()}"
+    )

@@ -66,7 +66,9 @@ class Descent:
         share of them that has reached it. A run that left for infinity makes the means so too."""
         x, y = model()
         points = torch.stack([x, y], 1)  # (n, 2)
-        distance = torch.cdist(points, self.optima).amin(1)
+        # By differences: the sums of products that it takes for many points lose all below 5e-4.
+        mode = "donot_use_mm_for_euclid_dist"
+        distance = torch.cdist(points, self.optima, compute_mode=mode).amin(1)
         return {
             "final_loss": self.surface.height(x, y).double().mean(),
             "optimum_distance": distance.double().mean(),

@@ -39,7 +39,10 @@ def forest(comparisons: Sequence[Comparison]) -> str:
 
 def descent_paths() -> str:
     """Of `figures.descent_paths` and its plot."""
-    return "The first trial of each arm; contours: equally many grid points between two of them."
+    return (
+        "The first trial of each arm, dashed without LRD; contours: equally many grid points "
+        "between two of them."
+    )
 
 
 def _range(counts: Iterable[int], noun: str) -> str:

@@ -247,9 +247,10 @@ def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
 
 def _is_seeded(config: Mapping[str, Any]) -> bool:
     """Whether the seed changes what the configuration gives: a descent starts at fixed points, and
-    has no chance in it but that of its masks and of regularizers."""
-    plain = config.get("optimizer", {}).get("keep_prob", 1.0) == 1.0
-    return config.get("dataset") != "surface" or not plain or bool(config.get("regularizers"))
+    has no chance in it but that of its masks and of regularizers, and with keep_prob 0 no step."""
+    keep_prob = config.get("optimizer", {}).get("keep_prob", 1.0)
+    by_chance = 0 < keep_prob < 1 or (keep_prob == 1 and bool(config.get("regularizers")))
+    return config.get("dataset") != "surface" or by_chance
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ class Estimate:
     exact: int
     """Trials whose very configuration has run before, but for its number of epochs."""
     alike: int
-    """Trials judged by others with the same data set, model and batch size."""
+    """Trials judged by others with the same task, data set, model and batch size."""
     unknown: int
     """Trials of which nothing is known; they are in none of the seconds."""
     trial_seconds: float | None
-    """All known trials one after the other; None where none is known."""
+    """All known trials one after the other; None where there are trials and none is known."""
     wall_seconds: float | None
     """The same with `slots` trials at once, at best: no waiting, no start-up, no retries."""
     slots: int
@@ -69,7 +69,7 @@ def estimate(
         seconds = rate * config["epochs"]
         total += seconds * trials
         longest = max(longest, seconds if trials else 0.0)
-    known = exact + alike > 0
+    known = exact + alike > 0 or unknown == 0  # where nothing is left to run, it takes no time
     return Estimate(
         trials=exact + alike + unknown,
         exact=exact,
@@ -82,6 +82,9 @@ def estimate(
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+_KIND = ("task", "dataset", "data", "model", "batch_size")
+"""`data` among them: a first look at a few examples tells nothing of an epoch over all of them."""
 
 
 def _rates(past: Sequence[Past], key: Any) -> dict[Any, float]:
@@ -97,4 +100,4 @@ def _all_but_epochs(config: Mapping[str, Any]) -> Any:
 
 
 def _kind(config: Mapping[str, Any]) -> Any:
-    return tuple(identity(config.get(name)) for name in ("dataset", "model", "batch_size"))
+    return tuple(identity(config.get(name)) for name in _KIND)

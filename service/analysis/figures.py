@@ -31,6 +31,7 @@ from service.analysis.looks import (
     Look,
     lines_over_keep_prob,
     looks_of,
+    looks_of_paths,
     set_apart,
 )
 from service.analysis.metrics import Metric
@@ -135,8 +136,11 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
         return figure
 
 
-def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path]) -> Figure:
-    """Paths over a surface's contours: dashed without LRD, solid with; starts and optima marked.
+def descent_paths(
+    grid: Grid, arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+) -> Figure:
+    """Each arm's paths over a surface's contours: dashed without LRD, solid with; starts and optima
+    marked.
 
     What leaves the grid is cut off there; a path ends where it is no longer finite.
 
@@ -150,22 +154,23 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
         axes.grid(visible=False)
         axes.contour(grid.x, grid.y, grid.z, levels, colors="#bbbbbb", linewidths=0.6, zorder=1)
         handles: dict[str, Any] = {}
-        for label, paths, look in (
-            ("without LRD", without, Look(PALETTE[0], 0, dashed=True)),
-            ("with LRD", with_lrd, Look(PALETTE[1], 0)),
-        ):
+        lines: list[Any] = []
+        looks = looks_of_paths(arms, paths)
+        for arm, look in looks:
             style = {"linestyle": "--", "zorder": 3} if look.dashed else {"zorder": 2}
-            for path in paths:
+            for path in paths[arm.id]:
                 x, y = while_finite(path)
-                (handles[label],) = axes.plot(x, y, color=look.color, linewidth=1.0, **style)
+                (line,) = axes.plot(x, y, color=look.color, linewidth=1.0, **style)
                 (handles["start"],) = axes.plot(x[:1], y[:1], **_POINTS["start"])
+            lines.append(line)
         for optimum in grid.optima:
             (handles["optimum"],) = axes.plot(*optimum, **_POINTS["optimum"])
         axes.set(
             xlabel="x", ylabel="y",
             xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
         )  # fmt: skip
-        _legend(figure, list(handles.values()), list(handles))
+        labels = [arm.label for arm, _ in looks]
+        _legend(figure, [*lines, *handles.values()], [*labels, *handles])
         _caption(figure, captions.descent_paths())
         return figure
 

@@ -13,6 +13,7 @@ from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
 from service.analysis.arms import ArmSummary
 from service.analysis.configurations import Flat, distinguishing, flatten, identity, varying
 from service.analysis.data import ArmId, ArmInfo
+from service.analysis.descents import Path
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933",
@@ -56,6 +57,17 @@ def looks_of(arms: Sequence[ArmInfo]) -> dict[ArmId, Look]:
         for number, group in enumerate(groups)
         for index in group
     }
+
+
+def looks_of_paths(
+    arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+) -> list[tuple[ArmInfo, Look]]:
+    """The arms that have paths, each in a colour of its own: paths cross, and dashes get lost."""
+    drawn = [arm for arm in arms if paths.get(arm.id)]
+    return [
+        (arm, Look.number(number, dashed=flatten(arm.config).get(KEEP_PROB) == 1.0))
+        for number, arm in enumerate(drawn)
+    ]
 
 
 def lines_over_keep_prob(

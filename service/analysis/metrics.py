@@ -8,7 +8,12 @@ from typing import Self
 BESIDE_METRICS = frozenset(("epoch", "lr", "seconds"))
 """What an epoch report holds beside its metrics."""
 _SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
-_SMALLER = ("loss", "error", "seconds", "perplexity", "distance")
+_SMALLER = ("loss", "error", "seconds", "perplexity", "distance", "entropy", "divergence", "regret")
+_SMALLER_WORDS = frozenset(
+    ("mse", "rmse", "mae", "mape", "nll", "bce", "ece", "brier", "wer", "cer", "fid", "bpc", "bpb",
+     "ppl", "epe", "time", "latency")
+)  # fmt: skip
+"""What a task of another package may report by its short name."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,9 @@ class Metric:
     @property
     def higher_is_better(self) -> bool:
         """False for losses, errors, times and distances."""
-        return not any(word in self.name.lower() for word in _SMALLER)
+        name = self.name.lower()
+        short = not _SMALLER_WORDS.isdisjoint(name.split("_"))
+        return not short and not any(word in name for word in _SMALLER)
 
     @property
     def is_share(self) -> bool:

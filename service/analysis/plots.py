@@ -24,6 +24,7 @@ from service.analysis.looks import (
     Look,
     lines_over_keep_prob,
     looks_of,
+    looks_of_paths,
     set_apart,
 )
 from service.analysis.metrics import Metric
@@ -160,7 +161,9 @@ def forest(comparisons: Sequence[Comparison]) -> Plot:
     return {"data": [trace], "layout": layout}
 
 
-def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path]) -> Plot:
+def descent_paths(
+    grid: Grid, arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+) -> Plot:
     """As `figures.descent_paths`: paths over a surface's contours, dashed without LRD.
 
     The contours lie between quantiles of the heights, so the heights are drawn as their ranks.
@@ -181,19 +184,13 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
         }
     ]
     starts: list[tuple[float, float]] = []
-    for name, paths, look in (
-        ("without LRD", without, Look(PALETTE[0], 0, dashed=True)),
-        ("with LRD", with_lrd, Look(PALETTE[1], 0)),
-    ):
-        for number, path in enumerate(paths):
+    for arm, look in looks_of_paths(arms, paths):
+        group = {"name": escape_html(arm.label), "legendgroup": str(arm.id)}
+        for number, path in enumerate(paths[arm.id]):
             x, y = while_finite(path)
             starts += list(zip(x[:1], y[:1], strict=True))
-            line = {"mode": "lines", "x": x, "y": y, "name": name, "legendgroup": name}
-            data.append(
-                _scatter(look)
-                | line
-                | {"showlegend": number == 0, "hovertemplate": "(%{x:.3f}, %{y:.3f})"}
-            )
+            line = {"mode": "lines", "x": x, "y": y, "hovertemplate": "(%{x:.3f}, %{y:.3f})"}
+            data.append(_scatter(look) | group | line | {"showlegend": number == 0})
     for name, points, symbol in (
         ("start", starts, "circle"),
         ("optimum", list(grid.optima), "star"),

@@ -88,7 +88,8 @@ class Table:
         same = [
             value_titles(path, [configs[0][path]])[0]
             for path in ("model", "dataset")
-            if len({config[path] for config in configs}) == 1
+            # A task of another package may have neither.
+            if configs[0].get(path) and len({config.get(path) for config in configs}) == 1
         ]
         return f"{text}; {' on '.join(same)}" if same else text
 

@@ -229,7 +229,7 @@ def _drawn(
             return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
         case _:
             ways = descents_of(found, settings.trials)
-            return by_what.descent_paths(grid_of(ways.surface), ways.without, ways.with_lrd)
+            return by_what.descent_paths(grid_of(ways.surface), found.arms, ways.paths)
 
 
 def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:

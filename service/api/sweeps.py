@@ -62,9 +62,12 @@ def submit(
     """
     if not validate_only:
         return _create(document, request, once)
-    spec = _limit(_spec_of(document), caller_of(request))
+    caller, version = caller_of(request), request.app.version
+    spec = _limit(_spec_of(document), caller)
+    arms = expand_arms(spec)
     with database.read() as session:
-        return JSONResponse(plan_sweep(session, spec, expand_arms(spec)))
+        planned = plan_sweep(session, spec, arms, code_version=version, owner=caller.owner)
+    return JSONResponse(planned)
 
 
 @router.get("", **gives(SweepPage))

@@ -17,24 +17,16 @@ Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 
 
-def present(session: Session, hashes: Iterable[str]) -> set[Key]:
-    """Of these configurations, the (hash, seed) that have succeeded in any sweep."""
-    found: set[Key] = set()
-    for part in _parts(list(dict.fromkeys(hashes))):
-        query = _succeeded(part, Arm.config_sha256, Trial.seed).distinct()
-        found |= {(sha256, seed) for sha256, seed in session.execute(query)}
-    return found
-
-
-def donors(
+def present(
     session: Session,
     hashes: Iterable[str],
     *,
     code_version: str,
     execution: dict[str, Any],
     owner: str | None,
-) -> dict[Key, Trial]:
-    """(hash, seed) -> the newest trial whose results may stand for it in a sweep of `owner`.
+) -> dict[Key, int]:
+    """(hash, seed) -> the id of the newest trial whose results may stand for it in a sweep of
+    `owner`.
 
     What was imported did not run here: it may have been written by hand, so it stands for nobody's
     trials but its owner's, also where it was reused meanwhile.
@@ -58,6 +50,12 @@ def donors(
                 trusted[made_in] = _stands_for(session, made_in, owner)
             if trusted[made_in]:
                 newest[sha256, seed] = trial_id
+    return newest
+
+
+def donors(session: Session, hashes: Iterable[str], **like: Any) -> dict[Key, Trial]:
+    """The trials that `present` finds."""
+    newest = present(session, hashes, **like)
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
         trials |= {

@@ -1,5 +1,6 @@
 """Another package's model, data set, task and optimizer, named in a spec."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ lab_broken = lab_absent:net
 lab_stripes = lab_parts:stripes
 [lrd.tasks]
 lab_task = lab_parts:Counting
+lab_chance = lab_parts:Chance
 [lrd.optimizers]
 lab_lion = lab_parts:Lion
 """
@@ -64,6 +66,23 @@ class Counting:
 
     def evaluate(self, model):
         return {"counted": 1.0}
+
+
+class Chance(Counting):
+    """It draws from torch's global generators everywhere, and seeds none."""
+
+    def __init__(self, spec, device, data_dir):
+        self.data = torch.rand(())
+
+    def model(self):
+        return nn.Linear(1, 1)
+
+    def train_epoch(self, model, optimizer, epoch):
+        trained = super().train_epoch(model, optimizer, epoch)
+        return trained | {"train_drawn": torch.rand(())}
+
+    def evaluate(self, model):
+        return {"data": self.data, "weight": model.weight.detach().sum(), "drawn": torch.rand(())}
 
 
 class Lion(torch.optim.Optimizer):
@@ -141,6 +160,111 @@ def test_a_task_of_another_package_is_named_by_the_spec() -> None:
         {"train_loss": 1.0, "counted": 1.0},
         {"train_loss": 2.0, "counted": 1.0},
     ]
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_task_of_another_package_may_do_without_a_data_set_and_a_model() -> None:
+    bare = {"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 2}
+    trial = TrialSpec.parse(bare)
+    assert (trial.dataset, trial.model) == ("", "")
+    assert not {"dataset", "model"} & trial.config().keys()
+    assert TrialSpec.parse(bare | {"dataset": None, "model": None}) == trial
+    # As the store and the workers have it.
+    assert TrialSpec.parse(trial.model_dump(mode="json")) == trial
+    assert len(list(train(trial, TrainState.create(trial)))) == 2
+    sweep = {"name": "bare", "base": bare, "grid": {"optimizer.keep_prob": [1.0, 0.5]}}
+    for _ in range(2):
+        arms = expand_arms(SweepSpec.parse(sweep))
+        assert [arm.config.model for arm in arms] == ["", ""]
+        sweep = SweepSpec.parse(sweep).model_dump(mode="json", exclude_unset=True)
+    with pytest.raises(InvalidSpec, match=r"^/dataset: missing.*\n/model: missing[^\n]*$"):
+        TrialSpec.parse({**bare, "task": "classification"})
+    with pytest.raises(InvalidSpec, match=r"^/task: unknown task 'lab_tsak'[^\n]*$"):
+        TrialSpec.parse({**bare, "task": "lab_tsak"})
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"dataset": "lab_stripes", "task": "descent"}, "/task: a descent is of dataset surface"),
+        ({"dataset": "lab_stripes", "task": "segmentation"}, "/task: .* dataset voc_segmentation"),
+        ({"dataset": "lab_stripes", "model": "point"}, "/: model point does not go with dataset"),
+        ({"dataset": "lab_stripes", "model": "ssd300"}, "/: model ssd300 does not go with"),
+        (
+            {"dataset": "surface", "data": {"surface": "toy"}, "model": "lab_net"},
+            "/: model lab_net does not go with dataset surface; one of point does",
+        ),
+        (
+            {"dataset": "voc_detection", "model": "lab_net", "regularizers": ["SD"]},
+            "/regularizers: SD drops units of a classification's model; this is a detection",
+        ),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused(changes: Any, fault: str) -> None:
+    # Each was accepted, and trained other data, another model or without the regularizer.
+    with pytest.raises(InvalidSpec, match=fault):
+        spec(**changes)
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
+    # Catches: an arm and its baseline of one seed that begin with different weights, and a trial
+    # that resumes and draws what the one that did not stop would not have drawn.
+    def run(seed: int, keep_prob: float) -> tuple[Any, list[Any]]:
+        torch.rand(3)  # the global generators are elsewhere each time
+        optimizer = {"name": "adam", "lr": 1e-3, "keep_prob": keep_prob}
+        trial = TrialSpec.parse(
+            {"task": "lab_chance", "optimizer": optimizer, "epochs": 2, "seed": seed}
+        )
+        state = TrainState.create(trial)
+        weights = [param.detach().clone() for param in state.model.parameters()]
+        reports = train(trial, state)
+        first, saved = next(reports), copy.deepcopy(state.state_dict())
+        resumed = TrainState.create(trial)
+        resumed.load_state_dict(saved)
+        torch.rand(3)
+        (second,) = reports
+        (again,) = train(trial, resumed)
+        assert second.metrics == again.metrics
+        return weights, [first.metrics, second.metrics]
+
+    weights, (first, second) = run(1, 1.0)
+    with_lrd, (masked, _) = run(1, 0.5)
+    assert weights == with_lrd
+    for drawn in ("data", "drawn", "train_drawn"):
+        assert first[drawn] == masked[drawn]
+    assert first["drawn"] != second["drawn"]
+    assert first["train_drawn"] != second["train_drawn"]
+    others, (other, _) = run(2, 1.0)
+    assert weights != others
+    assert first["data"] != other["data"]
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    ("trained", "evaluated", "said"),
+    [
+        ({"loss": 1.0}, {}, "gives no train_loss"),
+        ({"train_loss": 1.0}, {"epoch": 7.0}, "calls a metric 'epoch'"),
+        ({"train_loss": 1.0}, {"hits": torch.ones(1)}, r"'hits' has shape \(1,\)"),
+    ],
+)
+def test_what_makes_no_report_is_said_in_a_sentence(
+    trained: Any, evaluated: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A metric `epoch` was recorded as the report's own.
+    trial = TrialSpec.parse({"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 1})
+    state = TrainState.create(trial)
+
+    def train_epoch(task: Any, model: Any, optimizer: Any, epoch: int) -> Any:
+        optimizer.step()
+        return trained
+
+    monkeypatch.setattr(type(state.task), "train_epoch", train_epoch)
+    monkeypatch.setattr(type(state.task), "evaluate", lambda *_: evaluated)
+    with pytest.raises(PluginError, match=said):
+        next(train(trial, state))
 
 
 @pytest.mark.usefixtures("lab")

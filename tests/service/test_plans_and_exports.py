@@ -69,6 +69,18 @@ class TestPlan:
         assert found["time"]["exact"] == 8
         assert min(spent) * 8 <= found["time"]["trial_seconds"] <= max(spent) * 8
 
+    def test_takes_for_present_only_what_a_sweep_would_take_over(
+        self, api: TestClient, dispatcher: Dispatcher
+    ) -> None:
+        # Catches: trials of another precision or of older code, promised and then run after all.
+        finished(api, dispatcher)
+        found = plan(api, small_sweep(reuse=True))
+        assert (found["present_elsewhere"], found["time"]["trial_seconds"]) == (4, 0)
+        other = small_sweep(reuse=True, execution={"precision": "bf16"})
+        found = plan(api, other)
+        assert (found["present_elsewhere"], found["time"]["exact"]) == (0, 4)
+        assert submit(api, reuse=True, execution={"precision": "bf16"})["trials"]["queued"] == 4
+
 
 class TestPresets:
     def test_are_listed_and_read(self, api: TestClient) -> None:
@@ -285,7 +297,7 @@ DESCENT = {
         "optimizer": {"name": "adam", "lr": 0.1},
         "epochs": 2,
     },
-    "grid": {"optimizer.keep_prob": [1.0, 0.5]},
+    "grid": {"optimizer.keep_prob": [1.0, 0.5, 0.2]},
     "seeds": 1,
 }
 
@@ -314,8 +326,9 @@ class TestFigures:
         plot = api.get(f"/api/v1/sweeps/{sweep_id}/plots/descent").json()
         paths = [each for each in plot["data"] if each.get("mode") == "lines"]
         starts = SURFACES["toy"].drawn
-        assert len(paths) == 2 * len(starts)  # without LRD and with it
-        assert [(each["x"][0], each["y"][0]) for each in paths] == [*starts, *starts]
+        assert [(each["x"][0], each["y"][0]) for each in paths] == [*starts] * 3
+        names = [each["name"] for each in paths if each["showlegend"]]
+        assert names == ["without LRD", "LRD (keep_prob = 0.5)", "LRD (keep_prob = 0.2)"]
         assert all(each["x"][0] != each["x"][-1] for each in paths)
         drawn = api.get(f"/api/v1/sweeps/{sweep_id}/figures/descent.png")
         assert drawn.content[1:4] == b"PNG"

@@ -116,7 +116,9 @@ def put_back(new: Tensor, old: Tensor, place: Tensor) -> None:
 
 
 def sgdm(w: Tensor, g: Tensor, m: Tensor, scalars: Tensor, place: Tensor) -> None:
-    m.mul_(scalars[FIRST]).add_(g + scalars[DECAY] * w)
+    # Without momentum nothing is remembered, as in torch: 0 times an infinity is no number.
+    past = torch.where(scalars[FIRST] > 0, scalars[FIRST] * m, 0.0)
+    m.copy_(past + (g + scalars[DECAY] * w))
     _move(w, scalars[RATE] * m, place)
 
 
@@ -150,7 +152,9 @@ def radam(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor, place: Te
 
 def _accumulate(w: Tensor, g: Tensor, m: Tensor, v: Tensor, scalars: Tensor) -> None:
     g = g + scalars[DECAY] * w
-    m.add_((g - m) * scalars[FIRST_REST])
+    # From the nearer end, as torch.lerp: where little of m stays, its rounding must not hide g.
+    near, rest = scalars[FIRST_REST] < 0.5, scalars[FIRST_REST]
+    m.copy_(torch.where(near, m, g) + (g - m) * torch.where(near, rest, rest - 1))
     v.mul_(scalars[SECOND]).add_(g * g * scalars[SECOND_REST])
 
 

@@ -43,7 +43,9 @@ struct SGDM {
   static constexpr int moments = 1;
   template <class T>
   static T step(const Scalars<T>& s, T w, T g, T& m, T&, T&) {
-    m = s.first * m + (g + s.decay * w);
+    // Without momentum nothing is remembered, as in torch: 0 times an infinity is no number.
+    T past = s.first > 0 ? s.first * m : T(0);
+    m = past + (g + s.decay * w);
     return s.rate * m;
   }
 };
@@ -61,7 +63,9 @@ struct RMSprop {
 template <class T>
 void accumulate(const Scalars<T>& s, T w, T g, T& m, T& v) {
   g += s.decay * w;
-  m += (g - m) * s.first_rest;
+  // From the nearer end, as torch.lerp: where little of m stays, its rounding must not hide g.
+  bool near = s.first_rest < T(0.5);
+  m = (near ? m : g) + (g - m) * (near ? s.first_rest : s.first_rest - 1);
   v = s.second * v + s.second_rest * g * g;
 }
 

@@ -195,6 +195,37 @@ def test_what_is_no_number_stays_in_the_moments_as_in_torch(name: str) -> None:
 
 
 @on_both_kernels
+def test_without_momentum_an_infinite_gradient_is_gone_with_its_step() -> None:
+    # Catches: 0 · ∞, which kept no number in the buffer that torch does not have, for good.
+    def run(optimizer: Optimizer, param: Tensor) -> Tensor:
+        for gradient in (math.inf, 1.0, 1.0):
+            param.grad = torch.full_like(param, gradient)
+            optimizer.step()
+        return param.detach()
+
+    ours, theirs = torch.zeros(64, requires_grad=True), torch.zeros(64, requires_grad=True)
+    plain = torch.optim.SGD([theirs], lr=0.1)
+    moved = run(FusedSGDM([ours], lr=0.1, seed=1), ours)
+    expected = run(learning_rate_dropout(plain, seed=1), theirs)
+    finite = expected.isfinite()
+    assert torch.equal(moved.isfinite(), finite)
+    assert torch.equal(moved[finite], expected[finite])
+    assert 16 < finite.sum() < 48
+
+
+@on_both_kernels
+@pytest.mark.parametrize("cls", [FusedAdam, FusedAMSGrad, FusedRAdam])
+def test_without_a_first_decay_a_small_gradient_is_seen_after_a_large_one(cls: Any) -> None:
+    # Catches: m + (g − m), in which g is lost where m is 10⁹; torch.lerp comes from the other end.
+    param = torch.zeros(3, requires_grad=True)
+    optimizer = cls([param], betas=(0.0, 0.5))
+    for gradient in (1e9, 1.0):
+        param.grad = torch.full_like(param, gradient)
+        optimizer.step()
+    assert torch.equal(optimizer.state[param]["exp_avg"], torch.ones(3))
+
+
+@on_both_kernels
 def test_a_group_added_later_has_the_next_positions_and_the_first_keep_prob() -> None:
     ours, theirs = parameters(), parameters()
     adam = torch.optim.Adam

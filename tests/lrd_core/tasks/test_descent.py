@@ -100,3 +100,11 @@ def test_a_trial_reports_how_many_runs_reach_the_optimum() -> None:
 def test_either_minimum_of_the_saddle_counts() -> None:
     task = Descent(spec("saddle", name="sgdm"), torch.device("cpu"), starts=[(1, -1), (-1, 1)])
     assert task.evaluate(task.model())["reached_share"] == 1
+
+
+def test_a_small_distance_is_not_lost_where_there_are_many_runs() -> None:
+    # Catches: |a|² − 2ab + |b|², torch's way for more than 25 points: 5e-4 for what is 1e-6.
+    starts = [(1 + 1e-6, -1)] * 100
+    task = Descent(spec("saddle", name="sgdm"), torch.device("cpu"), starts=starts)
+    found = task.evaluate(task.model())["optimum_distance"]
+    assert float(found) == pytest.approx(1e-6, rel=0.1)

@@ -23,6 +23,11 @@ def test_else_one_with_the_same_data_set_model_and_batch_size():
     assert found.trial_seconds == 3 * 50.0
 
 
+@pytest.mark.parametrize("other", [{"data": {"max_examples": 100}}, {"task": "another"}])
+def test_a_look_at_few_examples_or_another_task_is_not_alike(other):
+    assert estimate([(ADAM, 3)], [Past(SGDM | other, 5, 50.0)]).unknown == 3
+
+
 def test_of_several_past_trials_the_median_is_taken():
     past = [Past(ADAM, 1, seconds) for seconds in (1.0, 2.0, 300.0)]
     assert estimate([(ADAM, 1)], past).trial_seconds == 5 * 2.0
@@ -49,7 +54,7 @@ def test_slots_divide_the_time_but_no_trial():
 
 def test_an_arm_without_trials_left_takes_no_time():
     found = estimate([(ADAM, 0)], [Past(ADAM, 5, 60.0)])
-    assert (found.trials, found.trial_seconds) == (0, None)
+    assert (found.trials, found.trial_seconds, found.wall_seconds) == (0, 0.0, 0.0)
 
 
 def test_no_slot_is_an_error():

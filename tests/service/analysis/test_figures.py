@@ -25,6 +25,8 @@ LABELS = [each.label for each in ARMS]
 VALUES = {each.id: [0.90 + i / 50 + k / 200 for k in range(6)] for i, each in enumerate(ARMS)}
 BOWL = Grid([-1, 0, 1], [-1, 0, 1], [[2, 1, 2], [1, 0, 1], [2, 1, 2]], optima=[(0, 0)])
 
+DESCENTS = [arm("plain", baseline=True), arm("half", keep_prob=0.5)]
+
 
 def observed():
     observations = [trial for key, values in VALUES.items() for trial in trials(key, values)]
@@ -50,7 +52,9 @@ def drawn():
         "learning curves": learning(),
         "keep_prob": figures.against_keep_prob(summaries, "test_accuracy"),
         "forest": figures.forest(comparisons),
-        "paths": figures.descent_paths(BOWL, [[(1, 1), (0.5, 0.2)]], [[(1, 1), (0, 0)]]),
+        "paths": figures.descent_paths(
+            BOWL, DESCENTS, {"plain": [[(1, 1), (0.5, 0.2)]], "half": [[(1, 1), (0, 0)]]}
+        ),
     }
 
 
@@ -191,16 +195,26 @@ class TestForest:
 class TestDescentPaths:
     def test_both_sets_of_paths_the_start_and_the_optimum_are_marked(self):
         figure = drawn()["paths"]
-        assert legend(figure) == ["without LRD", "start", "with LRD", "optimum"]
+        assert legend(figure) == ["plain", "half", "start", "optimum"]
         assert {line.get_color() for line in figure.axes[0].lines} >= {"#0072B2", "#D55E00"}
+
+    def test_each_arm_is_told_apart_by_its_name_even_of_two_that_have_one(self):
+        path = [(1.0, 1.0), (0.5, 0.5)]
+        arms = [*DESCENTS, arm("low", label="half", keep_prob=0.1), arm("late", keep_prob=0.2)]
+        paths = {"plain": [path], "half": [path, path], "low": [path]}
+        figure = figures.descent_paths(BOWL, arms, paths)
+        assert legend(figure) == ["plain", "half", "half", "start", "optimum"]
+        lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 1]
+        assert len({line.get_color() for line in lines}) == 3
+        assert [line.get_linestyle() for line in lines] == ["--", "-", "-", "-"]
 
     def test_a_path_ends_where_it_is_no_longer_finite(self):
         path = [(1.0, 1.0), (0.5, 0.5), (math.inf, 0.0), (0.0, 0.0)]
-        axes = figures.descent_paths(BOWL, [path], []).axes[0]
+        axes = figures.descent_paths(BOWL, DESCENTS, {"plain": [path]}).axes[0]
         assert axes.lines[0].get_xdata().tolist() == [1.0, 0.5]
 
     def test_the_axes_end_with_the_grid(self):
-        axes = figures.descent_paths(BOWL, [[(1, 1), (99, 99)]], []).axes[0]
+        axes = figures.descent_paths(BOWL, DESCENTS, {"half": [[(1, 1), (99, 99)]]}).axes[0]
         assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-1, 1))
 
     @pytest.mark.parametrize(("name", "minima"), [("toy", 1), ("saddle", 2)])
@@ -215,11 +229,12 @@ class TestDescentPaths:
 
     def test_a_saddle_has_no_optimum(self):
         saddle = Grid([-1, 0, 1], [-1, 0, 1], [[0, -1, 0], [1, 0, 1], [0, -1, 0]])
-        assert "optimum" not in legend(figures.descent_paths(saddle, [[(1, 1)]], []))
+        figure = figures.descent_paths(saddle, DESCENTS, {"half": [[(1, 1)]]})
+        assert "optimum" not in legend(figure)
 
     @pytest.mark.parametrize(
         ("z", "said"), [([[1, 2, 3]], "y and x have 3, 3"), ([[math.nan] * 3] * 3, "no finite")]
     )
     def test_a_grid_that_does_not_fit_is_an_error(self, z, said):
         with pytest.raises(ValueError, match=said):
-            figures.descent_paths(Grid([0, 1, 2], [0, 1, 2], z), [], [])
+            figures.descent_paths(Grid([0, 1, 2], [0, 1, 2], z), [], {})

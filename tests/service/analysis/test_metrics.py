@@ -19,6 +19,9 @@ from service.analysis.metrics import Metric, NumberFormat
         ("seconds", False, "seconds"),
         ("loss_distance", False, "loss distance"),
         ("reached", True, "reached"),
+        ("test_rmse", False, "test rmse"),
+        ("val_NLL", False, "val NLL"),
+        ("maestro_score", True, "maestro score"),
     ],
 )
 def test_its_direction_and_title(name, higher, title):

@@ -78,6 +78,12 @@ class TestPower:
         power, _ = integrate.quad(rejected, 0, 60, points=[0.01, 0.1, 1, 10], limit=500)
         assert power == pytest.approx(0.8, abs=2e-6)
 
+    def test_two_seeds_at_a_tiny_alpha_are_asked_for_ten_times_as_much_at_a_tenth_of_it(self):
+        # Catches: NaN, taken for power enough: the same 71,738 for each alpha below 5e-6.
+        effects = [detectable_effect(2, alpha) for alpha in (5e-4, 5e-5, 5e-6, 5e-7, 5e-8)]
+        for effect, next_effect in itertools.pairwise(effects):
+            assert next_effect / effect == pytest.approx(10, rel=1e-4)
+
     @pytest.mark.parametrize("seeds", [5, 10, 50])
     def test_statsmodels_finds_the_same_effect(self, seeds):
         oracle = TTestPower().solve_power(nobs=seeds, alpha=0.05, power=0.8)

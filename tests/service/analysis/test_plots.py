@@ -13,13 +13,14 @@ from service.analysis.descents import grid_of
 from service.analysis.looks import looks_of
 
 from .cases import arm, series, trials
-from .test_figures import ARMS, LABELS, curves, observed
+from .test_figures import ARMS, DESCENTS, LABELS, curves, observed
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
 
 
 def descent(paths=((1, 1), (0.5, 0.2), (math.inf, 0))):
-    return plots.descent_paths(grid_of("saddle", 20), [[(1, 1), (0, 0)]], [paths, [(0, 1)]])
+    ways = {"plain": [[(1, 1), (0, 0)]], "half": [paths, [(0, 1)]]}
+    return plots.descent_paths(grid_of("saddle", 20), DESCENTS, ways)
 
 
 def every():
@@ -156,8 +157,8 @@ class TestDescentPaths:
         contour, without, first, second, starts, optima = descent()["data"]
         assert contour["type"] == "contour"
         assert max(map(max, contour["z"])) == contour["contours"]["end"]  # every level is drawn
-        assert (without["name"], without["line"]["dash"]) == ("without LRD", "dash")
-        assert (first["name"], first["line"]["dash"]) == ("with LRD", "solid")
+        assert (without["name"], without["line"]["dash"]) == ("plain", "dash")
+        assert (first["name"], first["line"]["dash"]) == ("half", "solid")
         assert first["showlegend"]
         assert not second["showlegend"]
         assert (starts["x"], starts["y"]) == ([1, 1, 0], [1, 1, 1])
@@ -165,3 +166,15 @@ class TestDescentPaths:
 
     def test_a_path_ends_where_it_is_no_longer_finite(self):
         assert descent()["data"][2]["x"] == [1, 0.5]
+
+    def test_each_arm_has_its_own_name_colour_and_entry(self):
+        arms = [*DESCENTS, arm("low", "<b>low</b>", keep_prob=0.1), arm("late", keep_prob=0.2)]
+        ways = {each.id: [[(1, 1), (0, 0)]] * 2 for each in arms[:3]}
+        plot = plots.descent_paths(grid_of("saddle", 20), arms, ways)
+        lines = [trace for trace in plot["data"] if trace.get("mode") == "lines"]
+        names = ["plain", "half", "&lt;b&gt;low&lt;/b&gt;"]
+        assert [line["name"] for line in lines if line["showlegend"]] == names
+        assert len({line["line"]["color"] for line in lines}) == 3
+        assert [line["legendgroup"] for line in lines] == [
+            key for key in ("plain", "half", "low") for _ in range(2)
+        ]

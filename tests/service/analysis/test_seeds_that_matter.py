@@ -22,6 +22,13 @@ def test_arms_that_no_seed_changes_are_not_tested() -> None:
     assert found.wins == 6
 
 
+def test_runs_that_stand_still_are_one_observation_whatever_would_be_drawn() -> None:
+    noise = [{"kind": "NG", "eta": 0.1, "gamma": 0.55}]
+    for regularizers in ([], noise):
+        found = compared(1.0, 0.0, dataset="surface", keep_prob=0.0, regularizers=regularizers)
+        assert found.p_sign_flip is None
+
+
 def test_equal_numbers_of_seeds_that_matter_are_tested() -> None:
     # Catches: masks or noise that drove every seed to the same end, taken for no chance at all.
     assert compared(1.0, 0.0).p_sign_flip == 2 / 64

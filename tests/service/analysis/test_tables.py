@@ -372,6 +372,12 @@ def test_the_caption_says_what_was_read_and_where(at, place):
     assert found.caption == said
 
 
+def test_the_caption_names_no_data_set_and_no_model_where_a_task_has_none():
+    bare = arm("a")
+    del bare.config["dataset"], bare.config["model"]
+    assert table([bare], {"a": [0.9]}, baseline=()).caption.endswith("(n) over seeds")
+
+
 def test_the_caption_leaves_to_the_titles_what_differs():
     arms = [arm("a", dataset="mnist"), arm("b", dataset="cifar10")]
     found = table(arms, {"a": [0.9], "b": [0.9]}, baseline=())
