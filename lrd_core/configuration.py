@@ -336,7 +336,7 @@ class Config(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _another_s_task_may_do_without(cls, document: Any) -> Any:
+    def _foreign_task_may_do_without(cls, document: Any) -> Any:
         """A data set and a model are spelt out as none where none is needed; else they are missing
         if nothing is there."""
         if not isinstance(document, dict):

@@ -52,7 +52,7 @@ class TrainState:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
         """
         device = torch.device(device)
-        # This package's tasks seed what they draw themselves; another's need not think of it.
+        # For what draws from torch's global generators: dropout of a model, tasks of others.
         with seeded(derive(spec.seed, "task"), device):
             task = build_task(spec, device, data_dir)
         with seeded(derive(spec.seed, "weights"), device):

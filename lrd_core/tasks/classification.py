@@ -12,7 +12,7 @@ from lrd_core.datasets.batches import Batches
 from lrd_core.datasets.images import load_images
 from lrd_core.models import build_model
 from lrd_core.regularizers import StandardDropout, noisy_labels
-from lrd_core.seeds import derive, seeded
+from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
 
@@ -58,10 +58,6 @@ class Classification:
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """Mean loss and accuracy over the epoch, measured while training, as the paper plots."""
         model.train()
-        with seeded(derive(self.spec.seed, "model", epoch), self.device):
-            return self._train_epoch(model, optimizer, epoch)
-
-    def _train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.train(self.spec.batch_size, self.spec.seed, epoch):
             loss, logits = self._loss(model, images, labels)

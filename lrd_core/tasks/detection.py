@@ -13,7 +13,7 @@ from lrd_core.datasets import ssd_windows, voc, windows
 from lrd_core.datasets.voc import Boxes
 from lrd_core.models import build_model
 from lrd_core.models.ssd import SIDE
-from lrd_core.seeds import derive, seeded
+from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
 from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
@@ -54,19 +54,18 @@ class Detection:
         draws = random.Random(derive(self.spec.seed, "augment", epoch))  # noqa: S311
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         batches = shuffled(self.split.train, self.spec, epoch)
-        with seeded(derive(self.spec.seed, "model", epoch), self.device):
-            for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
-                placed = [
-                    ssd_windows.training_window(*_size(image), boxes, SIDE, draws)
-                    for image, boxes in examples
-                ]
-                images = self._cut(examples, [window for window, _ in placed])
-                images = ssd_windows.distorted(images, draws)
-                loss = self._loss(model, images, [boxes for _, boxes in placed])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                total += loss.detach().double() * len(examples)
+        for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
+            placed = [
+                ssd_windows.training_window(*_size(image), boxes, SIDE, draws)
+                for image, boxes in examples
+            ]
+            images = self._cut(examples, [window for window, _ in placed])
+            images = ssd_windows.distorted(images, draws)
+            loss = self._loss(model, images, [boxes for _, boxes in placed])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += loss.detach().double() * len(examples)
         return {"train_loss": total / len(self.split.train)}
 
     @torch.no_grad()

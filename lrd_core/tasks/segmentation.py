@@ -16,7 +16,7 @@ from lrd_core.datasets import voc, windows
 from lrd_core.datasets.windows import Window
 from lrd_core.models import build_model
 from lrd_core.models.pspnet import STRIDE
-from lrd_core.seeds import derive, seeded
+from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
 from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
@@ -62,15 +62,14 @@ class Segmentation:
         draws = random.Random(derive(self.spec.seed, "augment", epoch))  # noqa: S311
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         batches = shuffled(self.split.train, self.spec, epoch)
-        with seeded(derive(self.spec.seed, "model", epoch), self.device):
-            for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
-                images, masks = self._augmented(examples, draws)
-                losses = self._losses(model, images, masks)
-                loss = losses[0] + AUXILIARY_WEIGHT * sum(losses[1:])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                total += losses[0].detach().double() * len(examples)
+        for examples in voc.read_ahead(batches, _read, reading_threads(self.spec)):
+            images, masks = self._augmented(examples, draws)
+            losses = self._losses(model, images, masks)
+            loss = losses[0] + AUXILIARY_WEIGHT * sum(losses[1:])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += losses[0].detach().double() * len(examples)
         return {"train_loss": total / len(self.split.train)}
 
     @torch.inference_mode()
