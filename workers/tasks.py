@@ -181,8 +181,8 @@ def _leave_paths(spec: Any, folder: TrialFolder) -> None:
     from lrd_core.surfaces import SURFACES
     from lrd_core.tasks.descent import paths
 
-    ways = paths(spec, SURFACES[spec.data.surface].drawn)  # (steps + 1, n, 2)
-    few = ways[:: max(1, len(ways) // PATH_POINTS)].transpose(1, 0, 2)
+    ways = paths(spec, SURFACES[spec.data.surface].drawn, points=PATH_POINTS)  # (points, n, 2)
+    few = ways.transpose(1, 0, 2)
     with suppress(OSError):  # it costs a figure, never the trial
         folder.write(PATHS, json.dumps(few.round(4).tolist()).encode())
 

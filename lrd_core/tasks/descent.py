@@ -77,7 +77,10 @@ class Descent:
 
 
 def paths(
-    spec: TrialSpec, starts: Sequence[Point] | None = None, steps: int | None = None
+    spec: TrialSpec,
+    starts: Sequence[Point] | None = None,
+    steps: int | None = None,
+    points: int | None = None,
 ) -> NDArray[np.float32]:
     """The ways that the runs of a trial take, for a figure.
 
@@ -86,9 +89,10 @@ def paths(
         starts: starting points; the surface's own if left out. The masks of a point depend on its
             place in this list, so other lists give other paths of the same kind.
         steps: how many; all of the trial's if left out.
+        points: about so many of each way, evenly; all if left out.
 
     Returns:
-        `(steps + 1, n, 2)`: every run's (x, y) at its start and after each step.
+        `(points, n, 2)`: every run's (x, y) at its start and after each step, or each k-th.
     """
     task = Descent(spec, torch.device("cpu"), starts=starts)
     model: Any = task.model()
@@ -99,10 +103,13 @@ def paths(
         optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
     )
     scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
-    points = [model.at.detach().numpy().copy()]
-    for number in range(1, (steps or spec.epochs * STEPS_PER_EPOCH) + 1):
+    count = steps or spec.epochs * STEPS_PER_EPOCH
+    every = max(1, (count + 1) // points) if points else 1
+    ways = [model.at.detach().numpy().copy()]
+    for number in range(1, count + 1):
         task.step(model, optimizer)
-        points.append(model.at.detach().numpy().copy())
+        if number % every == 0:
+            ways.append(model.at.detach().numpy().copy())
         if number % STEPS_PER_EPOCH == 0:
             scheduler.step()
-    return np.stack(points)
+    return np.stack(ways)

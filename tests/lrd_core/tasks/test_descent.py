@@ -108,3 +108,9 @@ def test_a_small_distance_is_not_lost_where_there_are_many_runs() -> None:
     task = Descent(spec("saddle", name="sgdm"), torch.device("cpu"), starts=starts)
     found = task.evaluate(task.model())["optimum_distance"]
     assert float(found) == pytest.approx(1e-6, rel=0.1)
+
+
+def test_a_few_points_of_a_way_are_among_all_of_them() -> None:
+    trial = spec("toy", name="adam", lr=0.1, keep_prob=0.5)
+    whole, few = paths(trial, steps=250), paths(trial, steps=250, points=50)
+    np.testing.assert_array_equal(few, whole[::5])
