@@ -45,7 +45,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _seen(text: str) -> str:
+    if text and not text.strip():
+        raise ValueError("is blank: nothing would be seen of it")
+    return text
+
+
 Text = Annotated[str, AfterValidator(_printable)]
+Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=200)]
+"""What a person reads, and a page makes a link of."""
 
 # --- optimizers -----------------------------------------------------------------------------------
 # The default learning rates of the paper's five are those it tuned (section 4.1).

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lrd_core.agreement import about_nothing, is_baseline, undone
-from lrd_core.configuration import Config, Spec, Text
+from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, combinations, overridden
@@ -108,7 +108,7 @@ Overrides = Annotated[dict[Text, Any], Field(max_length=50)]
 class ArmSpec(Spec):
     """An explicit override of the base, with a label."""
 
-    label: Annotated[Text, Field(min_length=1, max_length=200)]
+    label: Label
     """What the arm is called in tables and figures."""
     set: Overrides = {}
     """Dotted paths in the base, and what is set there."""
@@ -196,7 +196,7 @@ Seeds = Annotated[
 class SweepSpec(Spec):
     """A base configuration, a grid and/or arms, and seeds."""
 
-    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    name: Label
     """What the sweep is called; two may have one name."""
     base: Config
     """The configuration that every arm starts from."""
