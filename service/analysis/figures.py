@@ -166,7 +166,7 @@ def descent_paths(grid: Grid, without: Sequence[Path], with_lrd: Sequence[Path])
             xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
         )  # fmt: skip
         _legend(figure, list(handles.values()), list(handles))
-        _caption(figure, captions.descent_paths())
+        _caption(figure, captions.descent_paths(grid.name))
         return figure
 
 
