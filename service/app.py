@@ -78,6 +78,7 @@ async def _reap(database: Database, seconds: float) -> None:
         await asyncio.sleep(seconds)
         try:
             lost = await asyncio.to_thread(leases.reap, database)
+            await asyncio.to_thread(leases.tell, database)
             await asyncio.to_thread(_forget, database)
         except SQLAlchemyError as error:  # away, or its schema is just being changed
             log.warning("lost trials wait: %s", str(error).splitlines()[0])
