@@ -1,5 +1,7 @@
 """The data sets, models and tasks that a spec may name, and which go together. No torch."""
 
+from collections.abc import Collection
+
 from lrd_core import plugins
 from lrd_core.spelling import did_you_mean
 
@@ -53,6 +55,22 @@ def known_model(name: str) -> str:
 def known_task(name: str) -> str:
     """`name`, or ValueError with the tasks that there are."""
     return _known("task", name, sorted(TASKS), "lrd.tasks")
+
+
+def wrong_data(dataset: str, asked: Collection[str]) -> str | None:
+    """Why what is `asked` of the data set, by the fields' names, is nothing for it, or None."""
+    if dataset == "surface" and "surface" not in asked:
+        return "dataset surface needs data.surface: toy or saddle"
+    if dataset not in TASK_OF:
+        return None
+    takes = {
+        "surface": dataset == "surface",
+        "max_examples": dataset != "surface",
+        "crop_size": dataset == "voc_segmentation",
+        "cutout": TASK_OF[dataset] == "classification",
+    }
+    wrong = [name for name in asked if not takes[name]]
+    return f"{wrong[0]} does not go with dataset {dataset}" if wrong else None
 
 
 def wrong_task(dataset: str, task: str) -> str | None:

@@ -23,6 +23,7 @@ from lrd_core.choices import (
     known_dataset,
     known_model,
     known_task,
+    wrong_data,
     wrong_model,
     wrong_regularizers,
     wrong_task,
@@ -46,7 +47,15 @@ def _printable(text: str) -> str:
     return text
 
 
+def _seen(text: str) -> str:
+    if text and not text.strip():
+        raise ValueError("is blank: nothing would be seen of it")
+    return text
+
+
 Text = Annotated[str, AfterValidator(_printable)]
+Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=200)]
+"""What a person reads, and a page makes a link of."""
 
 # --- optimizers -----------------------------------------------------------------------------------
 # The default learning rates of the paper's five are those it tuned (section 4.1).
@@ -294,9 +303,7 @@ class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
     dataset: Annotated[
-        Text,
-        AfterValidator(known_dataset),
-        Field(examples=sorted(TASK_OF), exclude_if=_none),
+        Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF), exclude_if=_none)
     ]
     """One of this package's, or an entry point of `lrd.datasets`. A task of another package may do
     without."""
@@ -309,9 +316,7 @@ class Config(Spec):
     ] = None
     """What is learned. May be an entry point of `lrd.tasks`."""
     model: Annotated[
-        Text,
-        AfterValidator(known_model),
-        Field(examples=["fcnet", "resnet34"], exclude_if=_none),
+        Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"], exclude_if=_none)
     ]
     """One that fits the data set, or an entry point of `lrd.models`. A task of another package may
     do without."""
@@ -351,16 +356,8 @@ class Config(Spec):
     @classmethod
     def _data_fits_dataset(cls, data: Data, info: ValidationInfo) -> Data:
         dataset = info.data.get("dataset")  # absent if it is wrong itself
-        if dataset == "surface" and data.surface is None:
-            raise ValueError("dataset surface needs data.surface: toy or saddle")
-        if dataset == "surface" and data.max_examples is not None:
-            raise ValueError("max_examples does not go with dataset surface")
-        if dataset in TASK_OF and dataset != "surface" and data.surface is not None:
-            raise ValueError(f"surface does not go with dataset {dataset}")
-        if dataset in TASK_OF and dataset != "voc_segmentation" and data.crop_size is not None:
-            raise ValueError(f"crop_size does not go with dataset {dataset}")
-        if dataset in TASK_OF and TASK_OF[dataset] != "classification" and data.cutout is not None:
-            raise ValueError(f"cutout does not go with dataset {dataset}")
+        if dataset and (wrong := wrong_data(dataset, data.model_dump(exclude_none=True))):
+            raise ValueError(wrong)
         return data
 
     @field_validator("task")

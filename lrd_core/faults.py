@@ -12,7 +12,7 @@ from lrd_core.spelling import Model, did_you_mean, fields_at
 def fault_of(error: ErrorDetails, document: Any, model: Model) -> Fault:
     """The fault that `error` reports about `document`, which was to be a `model`."""
     path = path_in(error["loc"], document)
-    if error["type"].startswith("union_tag"):
+    if error["type"].startswith("union_tag") and isinstance(error["input"], dict):
         path.append(_discriminator(error))
     return Fault(pointer(path), _sentence(error, model))
 
@@ -47,8 +47,11 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
             return f"unknown field{meant or '; one of ' + ', '.join(fields)}"
         case "missing":
             return "missing; this field is required"
-        case "union_tag_not_found":
+        case "union_tag_not_found" if isinstance(error["input"], dict):
             return "missing; this field is required"
+        case "union_tag_not_found":
+            written = _short(error["input"])
+            return f"should be a mapping, {{{_discriminator(error)}: …}}, got {written}"
         case "union_tag_invalid":
             known = error["ctx"]["expected_tags"].replace("'", "")
             tag = error["ctx"]["tag"]
@@ -56,12 +59,26 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
             return f"unknown {_discriminator(error)} {tag!r}{meant}; one of {known}"
         case "model_type":
             return f"should be a mapping of fields to their values, got {_short(error['input'])}"
+        case "too_short" | "too_long" | "string_too_short" | "string_too_long":
+            return _about_length(error)
         case "finite_number":
             return "must be a finite number"
         case "value_error":
             return str(error["ctx"]["error"])
     message = error["msg"].replace("Input should", "should", 1)
     return f"{message}, got {_short(error['input'])}"
+
+
+def _about_length(error: ErrorDetails) -> str:
+    """pydantic counts items `after validation`, those of a text too."""
+    bound = error["ctx"].get("min_length", error["ctx"].get("max_length"))
+    side = "least" if error["type"].endswith("short") else "most"
+    noun = "character" if isinstance(error["input"], str) else "entry"
+    many = {"character": "characters", "entry": "entries"}[noun]
+    length = len(error["input"])
+    if not length:
+        return "is empty"
+    return f"should have at {side} {bound} {noun if bound == 1 else many}, got {length}"
 
 
 def _discriminator(error: ErrorDetails) -> str:

@@ -6,6 +6,7 @@ checked without torch is checked here, and every fault names its place by JSON p
 """
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from lrd_core.configuration import Config, Spec, Text
+from lrd_core.agreement import about_nothing, is_baseline, undone
+from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, combinations, overridden
@@ -106,7 +108,7 @@ Overrides = Annotated[dict[Text, Any], Field(max_length=50)]
 class ArmSpec(Spec):
     """An explicit override of the base, with a label."""
 
-    label: Annotated[Text, Field(min_length=1, max_length=200)]
+    label: Label
     """What the arm is called in tables and figures."""
     set: Overrides = {}
     """Dotted paths in the base, and what is set there."""
@@ -194,7 +196,7 @@ Seeds = Annotated[
 class SweepSpec(Spec):
     """A base configuration, a grid and/or arms, and seeds."""
 
-    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    name: Label
     """What the sweep is called; two may have one name."""
     base: Config
     """The configuration that every arm starts from."""
@@ -335,11 +337,13 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     """The arms of a sweep: its explicit arms (outer) times the product of its grid (inner).
 
     Raises:
-        InvalidSpec: an override names no field, a combination is not a valid configuration, two
-            arms are the same, or no arm is the baseline.
+        InvalidSpec: an override names no field or is undone by another, a combination is not a
+            valid configuration, two arms are the same, no arm is the baseline, or the table is
+            about what no arm has.
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
-    faults: dict[Fault, None] = {}
+    again = [*itertools.islice(undone([arm.set for arm in sweep.arms], sweep.grid), MAX_FAULTS)]
+    faults: dict[Fault, None] = dict.fromkeys(again)
     found: list[tuple[str, Config, dict[str, Any]]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         overrides = [(choice.path, choice.value) for choice in combination.choices]
@@ -362,11 +366,14 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     arms: list[Arm] = []
     seen: dict[str, str] = {}
     for name, (_, config, document) in zip(names, found, strict=True):
-        arms.append(Arm(name, config, _is_baseline(config, sweep.baseline)))
-        if (identity := config_hash(document)) in seen:
+        arms.append(Arm(name, config, is_baseline(config, sweep.baseline)))
+        if (identity := config_hash(document)) in seen and not again:
             where = "/grid" if sweep.grid else "/arms"
             faults[Fault(where, f"{name!r} and {seen[identity]!r} are the same arm")] = None
         seen.setdefault(identity, name)
+    if not faults:
+        configs, table = [arm.config for arm in arms], sweep.table.model_dump(exclude_none=True)
+        faults = dict.fromkeys(about_nothing(configs, sweep.baseline, table))
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         faults[Fault("/baseline", "no arm of this sweep has these values")] = None
     if faults:
@@ -377,17 +384,6 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 # --- inside ---------------------------------------------------------------------------------------
 
 S = TypeVar("S", bound=Spec)
-
-
-def _is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
-    """Whether setting the baseline's values changes nothing in `config`."""
-    if not baseline:
-        return False
-    try:
-        document = overridden(config.model_dump(mode="json"), list(baseline.items()))
-        return Config.model_validate(document) == config
-    except (NoSuchPath, ValidationError):
-        return False
 
 
 def _validate(model: type[S], document: Any) -> S:

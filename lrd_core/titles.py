@@ -43,7 +43,7 @@ def arm_names(
     """
     parts = [[label] if label else [] for label in given]
     for path in paths:
-        titles = speaking_titles(path, [_value_at(config, path) for config in configs])
+        titles = speaking_titles(path, [value_at(config, path) for config in configs])
         for name, title in zip(parts, titles, strict=True):
             name.append(title)
     return [", ".join(name) or "base" for name in parts]
@@ -95,16 +95,17 @@ def spell(value: Any) -> str:
     return str(value)
 
 
-# --- inside ---------------------------------------------------------------------------------------
-
-
-def _value_at(config: Mapping[str, Any], path: str) -> Any:
+def value_at(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of a configuration; `ABSENT` where there is none."""
     found: Any = config
     for part in path.split("."):
         if not isinstance(found, Mapping) or part not in found:
             return ABSENT
         found = found[part]
     return found
+
+
+# --- inside ---------------------------------------------------------------------------------------
 
 
 def _speaks(path: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
+from service.api.context import known_parameters
 from service.front import Front
 from service.metrics import Metrics
 from service.pictures import Pictures
@@ -54,7 +55,11 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         app.include_router(
             noun.router,
             prefix="/api/v1",
-            dependencies=[Depends(access.check), Depends(openapi.declared)],
+            dependencies=[
+                Depends(access.check),
+                Depends(openapi.declared),
+                Depends(known_parameters),
+            ],
             responses=openapi.PROBLEMS,
         )
 
@@ -73,6 +78,7 @@ async def _reap(database: Database, seconds: float) -> None:
         await asyncio.sleep(seconds)
         try:
             lost = await asyncio.to_thread(leases.reap, database)
+            await asyncio.to_thread(leases.tell, database)
             await asyncio.to_thread(_forget, database)
         except SQLAlchemyError as error:  # away, or its schema is just being changed
             log.warning("lost trials wait: %s", str(error).splitlines()[0])

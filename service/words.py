@@ -90,8 +90,9 @@ def waiting(sweep: dict[str, Any]) -> str:
 
 def _comparison(each: dict[str, Any], number: NumberFormat) -> str:
     arms = f"{each['arm']} - {each['baseline']}"
-    if each["difference"] is None:
-        return f"{arms}: no pair of seeds yet"
+    tally = f"wins-ties-losses {each['wins']}-{each['ties']}-{each['losses']}"
+    if each["difference"] is None:  # none has ended yet, or one side diverged on each
+        return f"{arms}: no seed gave a number in both, {tally}"
 
     def shown(name: str) -> str:
         return number.show(decode_number(each[name]), sign=True)
@@ -103,6 +104,6 @@ def _comparison(each: dict[str, Any], number: NumberFormat) -> str:
         parts.append("not tested, for no seed changes either")
     else:
         parts += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
-    parts.append(f"wins-ties-losses {each['wins']}-{each['ties']}-{each['losses']}")
+    parts.append(tally)
     star = " †" if each["significant"] else ""
     return f"{arms} (n={each['n']}): {', '.join(parts)}{star}"

@@ -37,11 +37,12 @@ def forest(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def descent_paths() -> str:
-    """Of `figures.descent_paths` and its plot."""
+def descent_paths(surface: str) -> str:
+    """Of `figures.descent_paths` and its plot; `surface`: its name, for a sweep may have others."""
+    where = f" on the surface {surface}" if surface else ""
     return (
-        "The first trial of each arm, dashed without LRD; contours: equally many grid points "
-        "between two of them."
+        f"The first trial of each arm{where}; dashed without LRD; "
+        "contours: equally many grid points between two of them."
     )
 
 

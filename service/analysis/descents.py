@@ -22,6 +22,8 @@ class Grid:
     z: Sequence[Sequence[float]]
     """z[i][j] is the value at (x[j], y[i])."""
     optima: Sequence[tuple[float, float]] = ()
+    name: str = ""
+    """Of the surface, where it is one of the paper's."""
 
     def levels(self) -> list[float]:
         """The heights of its contours: equally many grid points between two of them, so that narrow
@@ -48,7 +50,7 @@ def grid_of(name: str, points: int = 120) -> Grid:
     surface = SURFACES[name]
     x, y = (np.linspace(a, b, points) for a, b in zip(surface.low, surface.high, strict=True))
     z = surface.height(*np.meshgrid(x, y))
-    return Grid(x.tolist(), y.tolist(), z.tolist(), surface.optima)
+    return Grid(x.tolist(), y.tolist(), z.tolist(), surface.optima, name)
 
 
 def while_finite(path: Path) -> tuple[list[float], list[float]]:

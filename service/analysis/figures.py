@@ -171,7 +171,7 @@ def descent_paths(
         )  # fmt: skip
         labels = [arm.label for arm, _ in looks]
         _legend(figure, [*lines, *handles.values()], [*labels, *handles])
-        _caption(figure, captions.descent_paths())
+        _caption(figure, captions.descent_paths(grid.name))
         return figure
 
 

@@ -12,6 +12,7 @@ from service.analysis.configurations import (
     distinguishing,
     flatten,
     identity,
+    under,
     value_at,
     varying,
 )
@@ -21,6 +22,9 @@ MAX_COLUMNS = 12
 """A table chosen by default is no wider."""
 MAX_PAIR = 3
 """With more values than this (p from 0.1 to 1) the pair factor makes the rows instead."""
+
+_NAMES = ("dataset", "task", "model", "optimizer.name")
+"""Paths whose values stand for all that is the default with them."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,28 @@ def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
             if not arm.given:
                 flat[ARM] = _without(flat[ARM], title, path)
     return flats
+
+
+def unsaid(flats: Sequence[Flat], layout: Layout) -> list[str]:
+    """The paths in which arms differ though no title says so.
+
+    A path that follows from another (a learning rate that goes with keep_prob) is not needed to
+    tell the arms apart, yet may be why they differ. What comes with a name (the optimizer's, the
+    data set's) or stands under a label is said by it.
+    """
+    shown = (*layout.rows, *layout.columns)
+    if ARM in shown:
+        return []
+    groups: dict[Any, list[Flat]] = {}
+    for flat in flats:
+        names = tuple(identity(flat.get(path, ABSENT)) for path in _NAMES)
+        groups.setdefault(names, []).append(flat)
+    differing = {path for group in groups.values() for path in varying(group)}
+    return [
+        path
+        for path in varying(flats)
+        if path != ARM and path in differing and not any(under(path, each) for each in shown)
+    ]
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -12,10 +12,22 @@ _WAITING = {"queued", "running"}
 
 
 def notes_on(
-    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], *, bold: str | None
+    summaries: Sequence[ArmSummary],
+    comparisons: Sequence[Comparison],
+    *,
+    bold: str | None,
+    unsaid: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The notes of a table, in reading order; `bold`: the pair factor, if it made any cell bold."""
+    """The notes of a table, in reading order.
+
+    Args:
+        bold: the pair factor, if it made any cell bold.
+        unsaid: the paths in which arms differ though no title says so.
+    """
     yield _about_spread(summaries)
+    if unsaid:
+        paths = ", ".join(path_title(path) for path in unsaid)
+        yield f"The arms differ in {paths} too, which no title says; the table's CSV does."
     if bold:
         yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
     yield from _about_gaps(summaries)

@@ -201,7 +201,7 @@ def descent_paths(
             data.append(
                 {"type": "scatter", "mode": "markers", "name": name, "marker": marker} | marks
             )
-    layout = _layout(captions.descent_paths()) | {
+    layout = _layout(captions.descent_paths(grid.name)) | {
         "xaxis": {"title": {"text": "x"}, "range": [min(grid.x), max(grid.x)]},
         "yaxis": {"title": {"text": "y"}, "range": [min(grid.y), max(grid.y)]},
     }

@@ -11,7 +11,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
 from service.analysis.expected import ExpectedRow, hold_against
-from service.analysis.layout import Layout, axis, flatten_arms, lay_out
+from service.analysis.layout import Layout, axis, flatten_arms, lay_out, unsaid
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.notes import advice_on, notes_on
 
@@ -141,7 +141,14 @@ def build_table(
             Row(titles, tuple(cells.get((row, column), Cell()) for column in columns.places))
             for row, titles in zip(rows.places, rows.titles, strict=True)
         ),
-        notes=tuple(notes_on(summaries, comparisons, bold=chosen.pair if best else None)),
+        notes=tuple(
+            notes_on(
+                summaries,
+                comparisons,
+                bold=chosen.pair if best else None,
+                unsaid=unsaid(flats, chosen),
+            )
+        ),
         advice=tuple(advice_on(comparisons)),
         expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),
         source=wanted.source if wanted else "",

@@ -10,15 +10,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query as QueryParameter
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from lrd_core.configuration import Text
 from lrd_core.documents import parse_json, parse_yaml
-from lrd_core.errors import InvalidSpec
-from lrd_core.faults import fault_of
+from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.faults import fault_of, pointer
 from lrd_core.spec import MAX_FAULTS
+from lrd_core.spelling import did_you_mean
 from service.api.known import knows
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
@@ -42,6 +45,30 @@ async def settings_of(request: Request) -> Settings:
 
 DatabaseDep = Annotated[Database, Depends(_database)]
 SettingsDep = Annotated[Settings, Depends(settings_of)]
+
+
+async def known_parameters(request: Request) -> None:
+    """A query parameter that the route does not have is a slip: `metrc` would be answered with
+    another metric than was asked for.
+
+    Raises:
+        Unprocessable: with each of them.
+    """
+    if not request.query_params:
+        return
+    fields = get_flat_params(request.scope["route"].dependant)
+    known = sorted(each.alias for each in fields if isinstance(each.field_info, QueryParameter))
+    others = f"; one of {', '.join(known)}" if known else "; there is none here"
+    faults = tuple(
+        Fault(
+            pointer(["query", name]),
+            f"unknown parameter{did_you_mean(name, known) or others}",
+        )
+        for name in dict.fromkeys(request.query_params)
+        if name not in known
+    )
+    if faults:
+        raise Unprocessable("a parameter is not valid", faults[:MAX_FAULTS])
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:

@@ -4,6 +4,7 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
+from service.store.claims import NO_DISPATCHER
 from service.store.history import Failure
 from service.store.models import (
     Arm,
@@ -221,7 +222,7 @@ def _why(waiting: Waiting, free: dict[str, float], *, leads: bool) -> str:
     if sweep.paused_at is not None:
         return "it is paused"
     if not leads:
-        return "no dispatcher leads; lrd dispatch starts one"
+        return NO_DISPATCHER
     if sweep.waiting_for:
         return sweep.waiting_for
     if sweep.max_concurrent is not None and sweep.running >= sweep.max_concurrent:

@@ -14,7 +14,7 @@ from service.placement import Need, Node, Place, Rooms, shortage
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.ready import Wanted, count_of_each, is_ready, next_of_each
 from service.store.session import db_now
-from service.store.transitions import switch
+from service.store.transitions import lock_sweeps, switch
 
 MAX_SWEEPS = 100
 """So many open sweeps are looked at in one round; the others' turn comes when these have none.
@@ -23,6 +23,9 @@ Those that could start nothing, whatever is free, do not count."""
 
 MAX_CLAIMS = 200
 """So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
+
+NO_DISPATCHER = "no dispatcher leads; `lrd dispatch` starts one"
+"""What the sweeps wait for then."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,17 @@ def write_shortages(session: Session, shortages: dict[str, str | None]) -> None:
             .where(Sweep.id == sweep_id)
             .values(waiting_for=shortages[sweep_id], version=Sweep.version + 1)
         )
+
+
+def note_no_dispatcher(session: Session) -> int:
+    """Tell the readers of open sweeps, of some at a time, that nobody starts their trials; how
+    many. The next dispatcher takes it back, as `note_shortages` has it."""
+    told = or_(Sweep.waiting_for.is_(None), Sweep.waiting_for != NO_DISPATCHER)
+    query = select(Sweep.id).where(told, *_is_open()).order_by(Sweep.id).limit(MAX_SWEEPS)
+    untold = session.scalars(query).all()
+    lock_sweeps(session, untold)
+    write_shortages(session, dict.fromkeys(untold, NO_DISPATCHER))
+    return len(untold)
 
 
 # --- inside ---------------------------------------------------------------------------------------

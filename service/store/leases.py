@@ -9,6 +9,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason
+from service.store.claims import note_no_dispatcher
 from service.store.models import Lease, Trial
 from service.store.recording import settle
 from service.store.session import Database, db_now
@@ -78,3 +79,15 @@ def reap(database: Database) -> int:
             for trial_id, attempt, _ in lost
         ]
         return sum(end is not None for end in ends)
+
+
+def tell(database: Database) -> int:
+    """Have the sweeps that wait say so while no dispatcher leads; how many say it newly.
+
+    Every API does this: `lrd dispatch` may never have been started.
+    """
+    with database.read() as session:
+        if current(session) is not None:
+            return 0
+    with database.write() as session:
+        return 0 if current(session) is not None else note_no_dispatcher(session)

@@ -36,8 +36,8 @@ export function figure(name, label) {
   return places.get(name).place;
 }
 
-// Draw, or draw again what has changed. `off`: the arms that are not shown.
-export async function show(name, plot, { off = [], log = false, height = 360 } = {}) {
+// Draw, or draw again what has changed. `off`: the arms that are not shown; `legend`: whether groups of lines are named above them.
+export async function show(name, plot, { off = [], log = false, height = 360, legend = true } = {}) {
   const entry = places.get(name);
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
   const room = entry.place.clientWidth;
@@ -48,7 +48,7 @@ export async function show(name, plot, { off = [], log = false, height = 360 } =
   const Plotly = await library();
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
-  const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && !trace.legendgroup }));
+  const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
   const layout = { ...plot.layout, ...colours(), height, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
   if (data.some((trace) => trace.showlegend)) layout.margin = { ...layout.margin, t: 45 };
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
@@ -59,7 +59,7 @@ export async function show(name, plot, { off = [], log = false, height = 360 } =
   if (stacked) stack(layout, panels, height);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   await Plotly.react(entry.place, data, layout, { displayModeBar: false, responsive: true });
-  entry.drawn = { plot, wanted, again: () => show(name, plot, { off, log, height }) };
+  entry.drawn = { plot, wanted, again: () => show(name, plot, { off, log, height, legend }) };
 }
 
 // On top of each other, each as high as all were beside each other.

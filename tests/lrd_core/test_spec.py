@@ -108,3 +108,26 @@ def test_yaml_tricks_are_refused(text: str) -> None:
 def test_json_tricks_are_refused(text: str) -> None:
     with pytest.raises(InvalidSpec):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("name", "", "/name: is empty"),
+        ("name", "  ", "/name: is blank: nothing would be seen of it"),
+        ("name", "x" * 201, "/name: should have at most 200 characters, got 201"),
+        ("seeds", [], "/seeds: is empty"),
+        (
+            "base/optimizer",
+            "adam",
+            "/base/optimizer: should be a mapping, {name: …}, got 'adam'",
+        ),
+        ("arms", [{"label": " "}], "/arms/0/label: is blank: nothing would be seen of it"),
+    ],
+)
+def test_a_fault_says_what_the_user_wrote(path: str, value: Any, said: str) -> None:
+    """Catches: `items after validation` of a text, and `name: missing` of one that is there."""
+    with pytest.raises(InvalidSpec) as caught:
+        SweepSpec.parse(changed(path, value))
+    (fault,) = caught.value.faults
+    assert f"{fault.pointer}: {fault.detail}" == said

@@ -238,7 +238,7 @@ def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
 
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
-    assert "no pair of seeds yet" in lrd("compare", sweep_id)
+    assert "no seed gave a number in both" in lrd("compare", sweep_id)
 
 
 def test_every_command_that_a_message_names_is_there() -> None:

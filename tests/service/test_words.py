@@ -62,6 +62,13 @@ def test_arms_with_baselines_of_their_own_are_said_to_have_them() -> None:
     assert "each arm minus its own baseline" in words.comparisons([COMPARISON, other])
 
 
+def test_an_arm_that_diverged_on_every_seed_has_lost_them() -> None:
+    """Catches: `no pair of seeds yet` of a sweep that has ended, and the losses kept back."""
+    lost = COMPARISON | {"difference": None, "wins": 0, "ties": 0, "losses": 3}
+    said = words.comparisons([lost])
+    assert said.endswith("no seed gave a number in both, wins-ties-losses 0-0-3")
+
+
 def test_where_no_seed_changes_anything_there_is_no_p() -> None:
     same = COMPARISON | {"p_sign_flip": None, "p_holm": None}
     assert "not tested, for no seed changes either" in words.comparisons([same])

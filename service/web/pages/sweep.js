@@ -48,7 +48,7 @@ export function open({ id, draw, title, refresh }) {
     const log = query.get("scale") === "log";
     const off = query.list("off");
     for (const [name, parameters, options] of [
-      ["learning-curves", curves, { off, log }],
+      ["learning-curves", curves, { off, log, legend: false }],
       ...figuresOf(found).slice(1).map(({ name }) => [name, asked, { log: null, height: name === "forest" ? forestHeight(found.table) : 360 }]),
     ]) {
       found.plots[name] = await get(withQuery(`${path}/plots/${name}`, parameters));
@@ -75,7 +75,7 @@ export function open({ id, draw, title, refresh }) {
       el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
       ...overview(sweep),
       found.failures && failures(sweep, found.failures),
-      el("p", { class: "buttons" }, actions(sweep, ask)),
+      el("p", { class: "buttons" }, actions(sweep, ask, found.failures ?? [])),
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
@@ -115,8 +115,11 @@ function failures(sweep, items) {
 }
 
 // As `service.store.requests` has it; what slips through is refused there, with a sentence.
-function actions(sweep, ask) {
+function actions(sweep, ask, causes) {
   const { queued, running, failed, cancelled } = sweep.trials;
+  const total = (some) => some.reduce((sum, { trials }) => sum + trials, 0);
+  const diverged = total(causes.filter(({ reason }) => reason === "diverged"));
+  const all = total(causes) === failed; // the rarest messages are not among them
   const ended = queued + running === 0;
   const cancelling = sweep.cancel_requested_at !== null;
   const stopping = cancelling && running > 0;
@@ -125,7 +128,8 @@ function actions(sweep, ask) {
     if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel");
   };
   const retry = async () => {
-    const text = `${plural(failed, "failed trial")} and ${plural(cancelled, "cancelled one")} go on from their last checkpoints. Diverged trials stay: they are results.`;
+    const some = `${all ? "" : "Up to "}${plural(failed - diverged, "failed trial")} and ${plural(cancelled, "cancelled one")}`;
+    const text = `${some} go on from their last checkpoints. Diverged trials stay: they are results.`;
     if (await question({ title: "Run again what did not succeed?", text, yes: "Retry" })) ask("retry?cancelled=true");
   };
   const extend = async () => {
@@ -135,12 +139,14 @@ function actions(sweep, ask) {
     const wanted = await question({ title: "More seeds", text: `It has ${plural(has, "seed")} now. Only the missing trials run.`, yes: "Extend", field });
     if (wanted) ask("extend", { seeds: wanted }, `Extended to ${plural(wanted, "seed")}`);
   };
+  const findings = all && failed > 0 && "The failed trials diverged: that is their result.";
+  const noneToRetry = failed - (all ? diverged : 0) + cancelled ? null : findings || "No trial failed or was cancelled.";
   return [
     sweep.paused_at && !ended
       ? request("Resume", cancelling && "The sweep was cancelled; retry it instead.", () => ask("resume"))
       : request("Pause", ended || cancelling ? "The sweep has ended: there is nothing to pause." : null, () => ask("pause")),
     request("Cancel", ended ? "The sweep has ended: there is nothing to cancel." : cancelling ? "It is being cancelled." : null, cancel, { class: "danger" }),
-    request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : failed + cancelled ? null : "No trial failed or was cancelled.", retry),
+    request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : noneToRetry, retry),
     request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),
     el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
   ].flatMap((button) => [button, " "]);

@@ -247,6 +247,22 @@ class TestLayout:
         found = table(arms, {}, layout=TableSpec(rows="schedule"))
         assert len(found.rows) == 2
 
+    def test_a_difference_that_no_title_says_is_in_the_notes(self):
+        # Catches: a learning rate tuned for LRD alone, read as what LRD does.
+        tuned = [
+            arm("plain", "adam(keep_prob=1, lr=0.001)", name="adam", lr=0.001),
+            arm("lrd", "adam(keep_prob=0.5, lr=0.01)", name="adam", lr=0.01, keep_prob=0.5),
+        ]
+        said = "The arms differ in lr too, which no title says; the table's CSV does."
+        assert said in table(tuned, {"plain": [0.9, 0.8], "lrd": [0.9, 0.8]}).notes
+        # What comes with the optimizer's name is said by it.
+        found = table(grid(), {each.id: [0.9, 0.8] for each in grid()})
+        assert not any("no title" in note for note in found.notes)
+        # What stands under a label is the label's.
+        labelled = [replace(each, given=each.id) for each in tuned]
+        found = table(labelled, {}, layout=TableSpec(rows="arm"))
+        assert not any("no title" in note for note in found.notes)
+
     def test_one_arm_is_one_cell(self):
         found = table([arm("a", "base")], {"a": [0.9]}, baseline=())
         assert texts(found) == [["90.00 (1)"]]

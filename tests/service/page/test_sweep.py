@@ -8,7 +8,10 @@ from pathlib import Path
 
 import httpx2
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
+from service.store import sweeps
+from service.store.models import Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -122,6 +125,58 @@ def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None
     document["base"]["epochs"] = 500
     page.goto(f"{url}/sweeps/{seed(database, document)}")
     expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+
+
+def test_retry_counts_what_goes_on_and_leaves_what_diverged(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a promise to go on with trials that diverged, which stay."""
+    sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
+    with database.read() as session:
+        found = [trial for trial, _ in sweeps.trials(session, sweep_id)]
+    failed = [trial.id for trial in found if trial.state == "failed"]
+
+    def because(reason: str, *trials: int) -> None:
+        with database.write() as session:
+            session.execute(update(Trial).where(Trial.id.in_(trials)).values(reason=reason))
+
+    because("error", *failed)
+    because("diverged", failed[0])
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    expect(page.get_by_label("Why trials failed")).to_be_visible()
+    page.get_by_role("button", name="Retry", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"{len(failed) - 1} failed trial")
+    dialog.get_by_role("button", name="Not now").click()
+    because("diverged", *failed)
+    page.reload()
+    expect(page.get_by_role("button", name="Retry", exact=True)).to_have_attribute(
+        "title", "The failed trials diverged: that is their result."
+    )
+
+
+def test_the_paths_of_a_descent_say_which_is_which(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    """Catches: a figure with two colours and no word of what they are, or of which surface."""
+    document = small_sweep(
+        base={
+            "dataset": "surface",
+            "model": "point",
+            "data": {"surface": "saddle"},
+            "optimizer": {"name": "adam"},
+            "epochs": 1,
+        },
+        seeds=1,
+    )
+    sweep_id = str(httpx2.post(f"{url}/api/v1/sweeps", json=document).json()["id"])
+    train(20)
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    paths = page.locator("[data-key=figure-descent]")
+    expect(paths.locator(".legendtext")).to_have_text(
+        ["without LRD", "with LRD", "start", "optimum"], timeout=30_000
+    )
+    expect(page.get_by_text("each arm on the surface saddle; dashed without LRD")).to_be_visible()
 
 
 def test_the_buttons_do_what_is_legal_and_say_why_not(

@@ -3,7 +3,8 @@
 import pytest
 
 from service.placement import Node
-from service.store import claims
+from service.store import claims, leases
+from service.store.models import Sweep
 from service.store.session import Database
 from tests.service.store.test_dispatching import claim, submit
 
@@ -49,3 +50,26 @@ def test_sweeps_that_run_as_many_as_they_may_keep_no_other_waiting(database: Dat
     assert len(first) == 3
     assert able not in first
     assert able in {each.sweep_id for each in claim(database, cpus=8)}
+
+
+def test_with_no_dispatcher_each_sweep_says_so_and_the_next_one_takes_it_back(
+    database: Database,
+) -> None:
+    """Catches: `queued 0/4` for ever where the API runs alone, and a word that stays."""
+    sweeps = {submit(database) for _ in range(5)}
+
+    def said() -> set[str | None]:
+        with database.read() as session:
+            return {session.get_one(Sweep, each).waiting_for for each in sweeps}
+
+    for _ in range(2):  # three at a time
+        leases.tell(database)
+    assert said() == {claims.NO_DISPATCHER}
+    assert leases.tell(database) == 0
+    with database.write() as session:
+        leases.take(session, "d1", host="here", pid=1, seconds=60)
+    for _ in range(50):
+        note(database, Node(4, 0))
+    assert said() == {None}
+    leases.tell(database)
+    assert said() == {None}

@@ -1,0 +1,82 @@
+"""Whether the parts of a sweep agree: nothing that one part asks for is undone by another, and what
+the baseline and the table are about is there."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from lrd_core.configuration import Config
+from lrd_core.errors import Fault
+from lrd_core.faults import fault_of, pointer
+from lrd_core.overrides import NoSuchPath, overridden
+from lrd_core.titles import ABSENT, ARM, value_at
+
+
+def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]]) -> Iterator[Fault]:
+    """Each setting that a later one sets again: an arm would not be what its label says.
+
+    Args:
+        arms: the overrides of each explicit arm, which are set first.
+        grid: dotted path to its values, which are set on top.
+    """
+    axes = [(path, pointer(["grid", path])) for path in grid]
+    for number, overrides in enumerate(arms):
+        settings = [(path, pointer(["arms", number, "set", path])) for path in overrides]
+        for index, (path, place) in enumerate(settings):
+            for later, by in (*settings[index + 1 :], *axes):
+                if path == later or path.startswith(later + "."):
+                    yield Fault(place, f"{by} sets it again: say it in one of the two places")
+
+
+def about_nothing(
+    configs: Sequence[Config], baseline: Iterable[str], table: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Each path of the baseline or the table that no configuration has, nor could have by a further
+    setting; and an epoch that none reaches.
+
+    Args:
+        table: as `TableSpec` has it, without what is left out.
+    """
+    asked = {pointer(["baseline", path]): path for path in baseline}
+    asked |= {
+        f"/table/{name}": table[name] for name in ("rows", "columns", "pair") if name in table
+    }
+    documents = [config.model_dump(mode="json") for config in configs] if asked else []
+    for place, path in asked.items():
+        if path == ARM or any(value_at(each, path) is not ABSENT for each in documents):
+            continue
+        if fault := _fault_at(documents[0], path):
+            yield Fault(place, fault)
+    epochs = max(config.epochs for config in configs)
+    _, _, epoch = table["at"].partition("epoch:")
+    if epoch and int(epoch) > epochs:
+        yield Fault("/table/at", f"no arm has so many epochs: {epochs} at most")
+
+
+def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
+    """Whether setting the baseline's values changes nothing in `config`."""
+    if not baseline:
+        return False
+    try:
+        document = overridden(config.model_dump(mode="json"), list(baseline.items()))
+        return Config.model_validate(document) == config
+    except (NoSuchPath, ValidationError):
+        return False
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _fault_at(document: dict[str, Any], path: str) -> str | None:
+    """What is wrong with a path that has no value: None where it is a field left out."""
+    try:
+        changed = overridden(document, [(path, None)])
+        Config.model_validate(changed)
+    except NoSuchPath as error:
+        return str(error)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["type"] == "extra_forbidden":
+                return f"{path!r} is no path here: {fault_of(detail, changed, Config).detail}"
+    return None
