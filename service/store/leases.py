@@ -15,6 +15,8 @@ from service.store.session import Database, db_now
 from service.store.transitions import lock_sweeps
 
 DISPATCH = "dispatch"
+DROPPED = 0
+"""When a lease expires that its holder has let go."""
 
 
 def take(
@@ -25,10 +27,19 @@ def take(
     pid: int,
     seconds: float,
     cluster: dict[str, Any] | None = None,
+    patient: bool = False,
 ) -> bool:
     """Take or renew the right to dispatch for `seconds`; False while another holds it.
 
-    `cluster`: what the holder sees of it, for the readers.
+    Args:
+        session: a writing transaction.
+        holder: who asks.
+        host: where it runs.
+        pid: as which process.
+        seconds: for how long.
+        cluster: what the holder sees of it, for the readers.
+        patient: leave a lease that has lapsed to its holder, unless that has dropped it: the
+            database was away for both, and the holder's trials run.
     """
     now = session.execute(select(db_now())).scalar_one()
     lease = session.get(Lease, DISPATCH, with_for_update=True)
@@ -41,6 +52,8 @@ def take(
     elif lease.holder != holder:
         if lease.expires_at > now:
             return False
+        if patient and lease.expires_at > DROPPED:
+            return False
         lease.holder, lease.host, lease.pid = holder, host, pid
         lease.term, lease.acquired_at = lease.term + 1, now
     lease.expires_at, lease.cluster = now + seconds, cluster
@@ -50,7 +63,9 @@ def take(
 def drop(session: Session, holder: str) -> None:
     """Let another dispatcher take over at once."""
     session.execute(
-        update(Lease).where(Lease.name == DISPATCH, Lease.holder == holder).values(expires_at=0)
+        update(Lease)
+        .where(Lease.name == DISPATCH, Lease.holder == holder)
+        .values(expires_at=DROPPED)
     )
 
 

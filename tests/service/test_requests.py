@@ -227,6 +227,7 @@ def test_a_trial_without_a_word_is_killed_and_tried_again(
     with database.write() as session:
         session.execute(update(Trial).values(reported_at=1.0, seconds=0.0))
     executor.poll = lambda timeout: []  # type: ignore[method-assign]  # it hangs
+    dispatcher._listening.seconds += 600
     work(dispatcher, 1)
     (trial,) = trials(api, sweep_id)
     assert (trial["state"], trial["reason"], trial["losses"]) == ("queued", "stalled", 1)
