@@ -3,9 +3,11 @@
 Judged by the database's clock alone.
 """
 
+import contextlib
 from typing import Any
 
 from sqlalchemy import exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason
@@ -44,12 +46,12 @@ def take(
     now = session.execute(select(db_now())).scalar_one()
     lease = session.get(Lease, DISPATCH, with_for_update=True)
     if lease is None:
-        lease = Lease(
+        _first(session, Lease(
             name=DISPATCH, holder=holder, host=host, pid=pid, term=1,
             acquired_at=now, expires_at=now,
-        )  # fmt: skip
-        session.add(lease)
-    elif lease.holder != holder:
+        ))  # fmt: skip
+        lease = session.get_one(Lease, DISPATCH, with_for_update=True)
+    if lease.holder != holder:
         if lease.expires_at > now:
             return False
         if patient and lease.expires_at > DROPPED:
@@ -58,6 +60,12 @@ def take(
         lease.term, lease.acquired_at = lease.term + 1, now
     lease.expires_at, lease.cluster = now + seconds, cluster
     return True
+
+
+def _first(session: Session, lease: Lease) -> None:
+    """Write the only row there ever is, unless another dispatcher has begun at the same moment."""
+    with contextlib.suppress(IntegrityError), session.begin_nested():
+        session.add(lease)
 
 
 def drop(session: Session, holder: str) -> None:
