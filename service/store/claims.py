@@ -17,8 +17,8 @@ from service.store.session import db_now
 from service.store.transitions import switch
 
 MAX_SWEEPS = 100
-"""So many open sweeps are looked at in one round; the others' turn comes when these have none.
-Those that could start nothing, whatever is free, do not count."""
+"""So many open sweeps are looked at first in a round, and as many of the others while these leave
+something free. Those that could start nothing, whatever is free, do not count."""
 
 
 MAX_CLAIMS = 200
@@ -51,27 +51,29 @@ class Assignment:
     """(epoch, name, sha256) of the newest recorded checkpoints, newest first."""
 
 
-def plan(session: Session, rooms: Rooms) -> list[Share]:
+@dataclass
+class Others:
+    """Which sweeps beyond the first are looked at next."""
+
+    turn: int = 1
+
+
+def plan(session: Session, rooms: Rooms, others: Others | None = None) -> list[Share]:
     """What fits now, and where: by priority, and in equal parts where that is equal.
 
     A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
-    time is kept for such trials, so that others do not take each CPU that becomes free.
+    time is kept for such trials, so that others do not take each CPU that becomes free. Nor do
+    sweeps of lower priority take the room for which a larger trial waits.
+
+    `others`: what the first sweeps leave free is for some of these, in turn from round to round.
     """
-    queues = _queues(session, rooms)
-    for queue in queues:
-        if queue.alone and queue.room > 0:
-            queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
-    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
-    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
     places: dict[tuple[str, bool], list[Place]] = {}
-    claimed = 0
-    while turns and claimed < MAX_CLAIMS:
-        priority, running, at = heapq.heappop(turns)
-        taken = _next(session, queues[at], rooms)
-        if taken is not None:
-            claimed += 1
-            places.setdefault((queues[at].sweep_id, taken.again), []).append(taken)
-            heapq.heappush(turns, (priority, running + 1, at))
+    queues = _queues(session, rooms)
+    _give(session, queues, rooms, places)
+    if others is not None and len(queues) == MAX_SWEEPS and rooms:
+        queues = _queues(session, rooms, others.turn * MAX_SWEEPS)
+        others.turn = others.turn + 1 if len(queues) == MAX_SWEEPS else 1
+        _give(session, queues, rooms, places)
     return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
 
 
@@ -140,9 +142,50 @@ class _Queue:
     """So many other trials are ready; None until that is asked."""
 
 
-def _queues(session: Session, rooms: Rooms) -> list[_Queue]:
-    """Of each open sweep."""
-    found = _open_sweeps(session)
+def _give(
+    session: Session,
+    queues: Sequence[_Queue],
+    rooms: Rooms,
+    places: dict[tuple[str, bool], list[Place]],
+) -> None:
+    """Add to `places`, by sweep and whether alone, what starts now."""
+    for queue in queues:
+        if queue.alone and queue.room > 0:
+            queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
+    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
+    blocked: list[_Queue] = []
+    claimed = sum(map(len, places.values()))
+    while turns and claimed < MAX_CLAIMS:
+        priority, running, at = heapq.heappop(turns)
+        queue = queues[at]
+        if blocked and queue.priority < blocked[0].priority:
+            _hold_back(session, blocked, rooms)
+            blocked = []
+        may_start = queue.room > queue.kept
+        taken = _next(session, queue, rooms)
+        if taken is not None:
+            claimed += 1
+            places.setdefault((queue.sweep_id, taken.again), []).append(taken)
+            heapq.heappush(turns, (priority, running + 1, at))
+        elif may_start and rooms.is_blocked(queue.need, queue.priority):
+            blocked.append(queue)
+    if len(queues) == MAX_SWEEPS:  # of the others many have a lower priority
+        _hold_back(session, blocked, rooms)
+
+
+def _hold_back(session: Session, blocked: Sequence[_Queue], rooms: Rooms) -> None:
+    """The next trial of each of these waits for others to end; lower priorities are not to take
+    what that leaves."""
+    ready = count_of_each(session, [Wanted(queue.sweep_id, 1) for queue in blocked])
+    for queue, count in zip(blocked, ready, strict=True):
+        if count:
+            rooms.reserve(queue.need, queue.priority)
+
+
+def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
+    """Of each open sweep whose turn it is, `skipped` of them left out."""
+    found = _open_sweeps(session, skipped)
     lonely = [Wanted(sweep.id, lonely * len(rooms.nodes), alone=True) for sweep, lonely in found]
     queues = []
     for (sweep, _), alone in zip(found, count_of_each(session, lonely), strict=True):
@@ -189,7 +232,7 @@ def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> N
         queue.others = count
 
 
-def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
+def _open_sweeps(session: Session, skipped: int = 0) -> list[tuple[Sweep, bool]]:
     """The sweeps in the order of their turns, and whether any of their trials is to run alone.
 
     Last come those that wait for another cluster: it may have come since that was noted.
@@ -202,6 +245,7 @@ def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
         .where(*_is_open(), has_room)
         .order_by(waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
         .limit(MAX_SWEEPS)
+        .offset(skipped)
         .execution_options(populate_existing=True)
     )
     return [(sweep, found) for sweep, found in session.execute(query)]

@@ -1,11 +1,14 @@
 """Whose turn it is: sweeps that can start nothing keep nobody waiting."""
 
 import pytest
+from sqlalchemy import update
 
-from service.placement import Node
+from service.lifecycle import Reason
+from service.placement import Need, Node, Rooms
 from service.store import claims
+from service.store.models import Trial
 from service.store.session import Database
-from tests.service.store.test_dispatching import claim, submit
+from tests.service.store.test_dispatching import claim, settle, submit
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +52,43 @@ def test_sweeps_that_run_as_many_as_they_may_keep_no_other_waiting(database: Dat
     assert len(first) == 3
     assert able not in first
     assert able in {each.sweep_id for each in claim(database, cpus=8)}
+
+
+def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None:
+    # Catches: a hundred sweeps that wait for busy GPUs, and idle CPUs until one of them ends.
+    for _ in range(7):
+        submit(database, resources={"num_gpus": 1}, priority=9)
+    able = submit(database, resources={"num_gpus": 0})
+    gone = submit(database, resources={"num_gpus": 0})
+    others = claims.Others()
+    found = []
+    for _ in range(3):
+        rooms = Rooms([Node(9, 1)])
+        rooms.take(Need(1, 1), 0)
+        with database.read() as session:
+            found.append({share.sweep_id for share in claims.plan(session, rooms, others)})
+    assert found == [set(), {able, gone}, set()]
+
+
+def test_a_large_trial_of_higher_priority_does_not_wait_for_all_small_ones(
+    database: Database,
+) -> None:
+    # Catches: small trials that take each CPU as it becomes free, for as long as there are any.
+    submit(database, seeds=100, grid={})
+    running = claim(database, cpus=4)
+    large = submit(database, grid={}, resources={"num_cpus": 4}, priority=9)
+    found = []
+    while running:
+        settle(database, running.pop(), Reason.error)
+        found = claim(database, cpus=4, held=running)
+        assert {each.sweep_id for each in found} <= {large}
+    assert [each.sweep_id for each in found] == [large]
+
+
+def test_one_that_waits_after_a_loss_holds_nobody_back(database: Database) -> None:
+    small = submit(database, seeds=100, grid={})
+    held = claim(database, cpus=3)
+    lost = submit(database, seeds=1, grid={}, resources={"num_cpus": 4}, priority=9)
+    with database.write() as session:
+        session.execute(update(Trial).where(Trial.sweep_id == lost).values(not_before=9e9))
+    assert [each.sweep_id for each in claim(database, cpus=4, held=held)] == [small]
