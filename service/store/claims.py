@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, case, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Execution, Resources
@@ -83,8 +83,7 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
     A sweep that another transaction holds is left for the next round: a request that hangs in the
     middle of one sweep does not keep the others waiting.
     """
-    sweeps = _lock_free(session, {share.sweep_id for share in shares})
-    specs = {sweep.id: _Spec.of(sweep) for sweep in sweeps}
+    specs = _lock_free(session, {share.sweep_id for share in shares})
     taken = _take(session, holder, [share for share in shares if share.sweep_id in specs])
     configs = _configs(session, [trial for trial, _ in taken])
     return [
@@ -100,12 +99,12 @@ def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | N
     """
     changed = {}
     some = (
-        select(Sweep)
+        select(Sweep.id, Sweep.waiting_for, Sweep.gpu_share, _RESOURCES)
         .where(Sweep.waiting_for.is_not(None), *_is_open())
         .order_by(func.random())
         .limit(MAX_SWEEPS)
     )
-    for sweep in {*session.scalars(some), *(sweep for sweep, _ in _open_sweeps(session))}:
+    for sweep in (*session.execute(some), *_open_sweeps(session)):
         why = shortage(need_of(sweep, nodes), nodes)
         if why != sweep.waiting_for:
             changed[sweep.id] = why
@@ -186,9 +185,9 @@ def _hold_back(session: Session, blocked: Sequence[_Queue], rooms: Rooms) -> Non
 def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
     """Of each open sweep whose turn it is, `skipped` of them left out."""
     found = _open_sweeps(session, skipped)
-    lonely = [Wanted(sweep.id, lonely * len(rooms.nodes), alone=True) for sweep, lonely in found]
+    lonely = [Wanted(each.id, each.lonely * len(rooms.nodes), alone=True) for each in found]
     queues = []
-    for (sweep, _), alone in zip(found, count_of_each(session, lonely), strict=True):
+    for sweep, alone in zip(found, count_of_each(session, lonely), strict=True):
         room = sweep.queued
         if sweep.max_concurrent is not None:
             room = min(room, sweep.max_concurrent - sweep.running)
@@ -232,32 +231,37 @@ def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> N
         queue.others = count
 
 
-def _open_sweeps(session: Session, skipped: int = 0) -> list[tuple[Sweep, bool]]:
+_RESOURCES = Sweep.spec["resources"].label("resources")
+_EXECUTION = Sweep.spec["execution"].label("execution")
+"""These parts of a spec are read, for a hundred sweeps ten times a second; a spec with thousands of
+arms takes ten milliseconds."""
+
+
+def _open_sweeps(session: Session, skipped: int = 0) -> Sequence[Row[Any]]:
     """The sweeps in the order of their turns, and whether any of their trials is to run alone.
 
     Last come those that wait for another cluster: it may have come since that was noted.
     """
-    lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
     has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
     waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
-    query = (
-        select(Sweep, lonely)
-        .where(*_is_open(), has_room)
-        .order_by(waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
-        .limit(MAX_SWEEPS)
-        .offset(skipped)
-        .execution_options(populate_existing=True)
-    )
-    return [(sweep, found) for sweep, found in session.execute(query)]
+    turns = (waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
+    first = select(Sweep.id).where(*_is_open(), has_room).order_by(*turns)
+    these = first.limit(MAX_SWEEPS).offset(skipped).subquery()  # parts of specs are for these alone
+    lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
+    query = select(
+        Sweep.id, Sweep.priority, Sweep.queued, Sweep.running, Sweep.max_concurrent,
+        Sweep.waiting_for, Sweep.gpu_share, _RESOURCES, lonely.label("lonely"),
+    )  # fmt: skip
+    return session.execute(query.join(these, these.c.id == Sweep.id).order_by(*turns)).all()
 
 
 def _is_open() -> list[ColumnElement[bool]]:
     return [Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None)]
 
 
-def need_of(sweep: Sweep, nodes: Sequence[Node]) -> Need:
+def need_of(sweep: Row[Any], nodes: Sequence[Node]) -> Need:
     """What each trial of the sweep takes on this cluster, as far as is known by now."""
-    asked = Resources.model_validate(sweep.spec.get("resources", {}))
+    asked = Resources.model_validate(sweep.resources or {})
     return need(asked, nodes, sweep.gpu_share)
 
 
@@ -276,19 +280,18 @@ def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None
     )
 
 
-def _lock_free(session: Session, sweep_ids: Collection[str]) -> list[Sweep]:
+def _lock_free(session: Session, sweep_ids: Collection[str]) -> dict[str, "_Spec"]:
     """Hold these sweeps, but those that others hold, or have paused or cancelled since the plan."""
     query = (
-        select(Sweep)
+        select(Sweep.id, _RESOURCES, _EXECUTION)
         .where(
             Sweep.id.in_(sorted(sweep_ids)),
             Sweep.paused_at.is_(None),
             Sweep.cancel_requested_at.is_(None),
         )
         .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
     )
-    return list(session.scalars(query))
+    return {sweep_id: _Spec.of(*parts) for sweep_id, *parts in session.execute(query)}
 
 
 def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[Trial, Place]]:
@@ -350,10 +353,9 @@ class _Spec(NamedTuple):
     execution: Execution
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Self:
+    def of(cls, resources: dict[str, Any] | None, execution: dict[str, Any] | None) -> Self:
         return cls(
-            Resources.model_validate(sweep.spec.get("resources", {})),
-            Execution.model_validate(sweep.spec.get("execution", {})),
+            Resources.model_validate(resources or {}), Execution.model_validate(execution or {})
         )
 
 
