@@ -284,6 +284,8 @@ class Dispatcher:
                 if (trial_id, attempt) not in self._held:
                     continue  # given up before: its words no longer count
                 match message:
+                    case "gpus", given:
+                        self._held[trial_id, attempt].is_on(given)
                     case "started", environment:
                         environments[trial_id, attempt] = environment
                     case "epoch", report, checkpoint:

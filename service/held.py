@@ -1,7 +1,8 @@
 """What a dispatcher holds: its running attempts, the clock that judges them, what it has done."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from service.retention import Retention
 from service.store.claims import Assignment
@@ -45,6 +46,12 @@ class Held:
     def __post_init__(self) -> None:
         self.heard = self.began
         self.checkpoints = Retention(name for _, name, _ in reversed(self.assignment.checkpoints))
+
+    def is_on(self, gpus: Sequence[int]) -> None:
+        """Ray gave it these of its node's GPUs, which are not always those that were counted on:
+        where another trial has just ended, Ray may know of that a moment later."""
+        place = replace(self.assignment.place, on=tuple(gpus))
+        self.assignment = replace(self.assignment, place=place)
 
 
 @dataclass

@@ -70,7 +70,7 @@ class Place:
     gpus: float
     memory_gib: float
     on: tuple[int, ...] = ()
-    """Which GPUs of the node, by this count."""
+    """Which GPUs of the node, by this count; by Ray's, once the trial has started."""
     alone: bool = False
     """Nothing else is on the node, nor can be."""
     again: bool = False
