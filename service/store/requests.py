@@ -125,9 +125,11 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
     now = session.execute(select(db_now())).scalar_one()
-    added, reused = sweeps.add_trials(session, sweep, expand_arms(spec), spec, now)
+    arms = expand_arms(spec)
+    added, reused = sweeps.add_trials(session, sweep, arms, spec, now)
     if not added:
         return sweep
+    sweeps.rename(session, sweep_id, arms)
     return _changed(
         session,
         sweep,
