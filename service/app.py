@@ -73,15 +73,23 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
 
 
 async def _reap(database: Database, seconds: float) -> None:
-    """With every dispatcher gone, the readers still see what became of its trials."""
+    """With every dispatcher gone, the readers still see what became of its trials.
+
+    After an outage the dispatcher comes first: its lease has lapsed, and it lives.
+    """
+    was_away = False
     while True:
         await asyncio.sleep(seconds)
         try:
-            lost = await asyncio.to_thread(leases.reap, database)
-            await asyncio.to_thread(leases.tell, database)
+            lost = 0
+            if not was_away:
+                lost = await asyncio.to_thread(leases.reap, database)
+                await asyncio.to_thread(leases.tell, database)
             await asyncio.to_thread(_forget, database)
+            was_away = False
         except SQLAlchemyError as error:  # away, or its schema is just being changed
             log.warning("lost trials wait: %s", str(error).splitlines()[0])
+            was_away = True
             continue
         if lost:
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)

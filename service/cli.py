@@ -222,7 +222,7 @@ def compare(
 def export(
     sweep_id: str,
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
-    of: Annotated[str, typer.Option(help="reports or trials.")] = "reports",
+    of: Annotated[str | None, typer.Option(help="reports (the default) or trials.")] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
@@ -230,8 +230,10 @@ def export(
     forms = {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"}
     if to.suffix not in forms:
         raise LRDError(f"{to} ends in none of {', '.join(forms)}")
+    if of is not None and to.suffix == ".zip":
+        raise LRDError(f"{to} takes everything; --of goes with .csv and .parquet")
     with Client(url, token) as client:
-        to.write_bytes(_sweep(client, sweep_id).export(forms[to.suffix], of))
+        to.write_bytes(_sweep(client, sweep_id).export(forms[to.suffix], of or "reports"))
     typer.echo(f"written to {to}")
 
 

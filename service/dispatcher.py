@@ -10,18 +10,17 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.executor import Executor, Key, Message, understood
+from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
-from service.retention import Retention
-from service.store import claims, leases, memory, recording
+from service.store import claims, leases, memory, recording, shortages
 from service.store.away import AWAY, is_unfit
-from service.store.claims import Assignment
 from service.store.recording import Recorded
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
@@ -38,34 +37,6 @@ WATCH_SECONDS = 1.0
 """How often requests, stalled trials and shortages are looked for."""
 
 
-@dataclass
-class _Held:
-    """A running attempt of this dispatcher."""
-
-    assignment: Assignment
-    started: float = field(default_factory=time.monotonic)
-    asked_to_stop: bool = False
-    cancelled_at: float | None = None
-    checkpoints: Retention = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.checkpoints = Retention(name for _, name, _ in reversed(self.assignment.checkpoints))
-
-
-@dataclass
-class _Totals:
-    """What a dispatcher has done since it began, for /metrics; times in seconds."""
-
-    starts: int = 0
-    start_seconds: float = 0.0
-    """From claims to the first words of their processes."""
-    reports: int = 0
-    report_seconds: float = 0.0
-    """From the arrival of epoch reports to their commits."""
-    cpu_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-
-
 class Dispatcher:
     """Leases queued trials, has them run, and records what they report."""
 
@@ -79,15 +50,17 @@ class Dispatcher:
         self.id = str(uuid.uuid4())
         self._database, self._executor = database, executor
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
-        self._leads = False
+        self._leads = self._was_away = False
         self._renew_at = self._watch_at = self._plan_at = 0.0
         self._nodes: list[Node] = []
-        self._held: dict[Key, _Held] = {}
+        self._held: dict[Key, Held] = {}
         """Ray's own count of what is free lags behind: what is held is counted here."""
         self._heard: list[tuple[int, int, Message]] = []
         """What the trials have said and the database does not know yet."""
         self._heard_since: float | None = None
-        self._totals = _Totals()
+        self._totals = Totals()
+        self._listening = Listening()
+        self._others = claims.Others()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; a database that is away is waited for."""
@@ -99,7 +72,7 @@ class Dispatcher:
             except AWAY as error:
                 log.warning("the database does not answer (%s); trying again", _first_line(error))
                 pause = min(5.0, 2 * pause)
-                busy = False
+                busy, self._was_away = False, True
             if not busy:
                 time.sleep(pause / 2)
         self.drain()
@@ -147,7 +120,9 @@ class Dispatcher:
                 pid=os.getpid(),
                 seconds=self._lease_seconds,
                 cluster=self._cluster(),
+                patient=self._was_away,
             )
+        self._was_away = False
         self._renew_at = time.monotonic() + min(5.0, self._lease_seconds / 6)
         led, self._leads = self._leads, leads
         if led and not leads:
@@ -184,13 +159,13 @@ class Dispatcher:
         if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, rooms)
+            shares = claims.plan(session, rooms, self._others)
         if not shares:
             return 0
         with self._database.write() as session:
             assignments = claims.claim(session, self.id, shares)
         for each in assignments:
-            self._held[each.trial_id, each.attempt] = _Held(each)
+            self._held[each.trial_id, each.attempt] = Held(each, self._listening.seconds)
             self._executor.start(
                 each.trial_id, each.attempt, each.spec, each.checkpoints, asdict(each.place)
             )
@@ -209,14 +184,15 @@ class Dispatcher:
     def _watch(self) -> None:
         """What nobody reports: requests, trials that hang or take too long, sweeps that wait."""
         with self._database.read() as session:
-            never_started = {
-                key: sweep_id
-                for key, sweep_id in recording.held_by(session, self.id).items()
-                if key not in self._held
-            }
+            mine = recording.held_by(session, self.id)
             asked = recording.asked_to_stop(session, self.id)
             stalled = recording.stalled(session, self.id, self._stall_seconds)
-            shortages = claims.note_shortages(session, self._nodes)
+            waiting = shortages.note_shortages(session, self._nodes)
+        for key in self._held.keys() - mine.keys():  # given back while this process hung
+            log.warning("trial %d attempt %d is no longer this dispatcher's; stopping it", *key)
+            self._let_go(key)
+            self._executor.cancel(*key, force=True)
+        never_started = {key: mine[key] for key in mine.keys() - self._held.keys()}
         if never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
                 lock_sweeps(session, set(never_started.values()))
@@ -224,16 +200,16 @@ class Dispatcher:
                     recording.settle(session, *key, Reason.user, "claimed and not started")
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
-        for key in stalled:
-            self._end(key, Reason.stalled, f"no report for {self._stall_seconds:g} s or more")
-        now = time.monotonic()
+        now = self._listening.seconds
         for key, held in list(self._held.items()):
             limit = held.assignment.timeout_seconds
-            if limit is not None and now - held.started > limit:
+            if limit is not None and now - held.began > limit:
                 self._end(key, Reason.timeout, f"longer than its limit of {limit:g} s")
-        if shortages:
+            elif key in stalled and now - held.heard >= self._stall_seconds:
+                self._end(key, Reason.stalled, f"no report for {self._stall_seconds:g} s or more")
+        if waiting:
             with self._database.write() as session:
-                claims.write_shortages(session, shortages)
+                shortages.write_shortages(session, waiting)
 
     def _stop(self, trial_id: int, attempt: int, *, for_good: bool) -> None:
         held = self._held.get((trial_id, attempt))
@@ -274,6 +250,7 @@ class Dispatcher:
                     raise
                 log.warning("what the trials say cannot be recorded together: %s", error)
                 self._record_apart()
+        self._listening.go_on()
         return count
 
     def _record_apart(self) -> None:
@@ -307,6 +284,8 @@ class Dispatcher:
                 if (trial_id, attempt) not in self._held:
                     continue  # given up before: its words no longer count
                 match message:
+                    case "gpus", given:
+                        self._held[trial_id, attempt].is_on(given)
                     case "started", environment:
                         environments[trial_id, attempt] = environment
                     case "epoch", report, checkpoint:
@@ -370,6 +349,7 @@ class Dispatcher:
             held = self._held.get((trial_id, attempt))
             if held is None:
                 continue
+            held.heard = self._listening.seconds
             if message[0] == "started":
                 self._totals.starts += 1
                 self._totals.start_seconds += now - held.started

@@ -4,7 +4,7 @@ The dispatcher chooses the node and Ray holds the trial to it, so that what is c
 It counts as Ray does: in ten-thousandths, a part of a GPU from the fullest one with room for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -70,7 +70,7 @@ class Place:
     gpus: float
     memory_gib: float
     on: tuple[int, ...] = ()
-    """Which GPUs of the node, by this count."""
+    """Which GPUs of the node, by this count; by Ray's, once the trial has started."""
     alone: bool = False
     """Nothing else is on the node, nor can be."""
     again: bool = False
@@ -96,9 +96,22 @@ class Room:
             and self._on(need) is not None
         )
 
+    def spares(self, need: Need, awaited: Need) -> bool:
+        """Whether one more such trial leaves of all that it takes what an awaited one needs."""
+        memory = _bytes(need.memory_gib) + _bytes(awaited.memory_gib)
+        return (
+            _units(need.cpus) + _units(awaited.cpus) <= self.cpus
+            and not (need.gpus and awaited.gpus)
+            and (not need.memory_gib or not awaited.memory_gib or memory <= self._memory)
+        )
+
     def held(self) -> int:
         """How many CPUs are taken, in units."""
         return _units(self.node.cpus) - self.cpus
+
+    def held_gpus(self) -> int:
+        """How much of its GPUs is taken, in units."""
+        return UNIT * len(self._gpus) - sum(self._gpus)
 
     def take(self, need: Need, *, again: bool = False) -> Place:
         """Hold what a trial takes that fits."""
@@ -127,6 +140,10 @@ class Room:
             if gpu < len(self._gpus):  # else the node came back with fewer
                 self._gpus[gpu] -= min(UNIT, _units(place.gpus))
 
+    def is_wasted_on(self, need: Need) -> bool:
+        """Whether it has GPUs, and the trial needs none."""
+        return bool(self.node.gpus and not need.gpus)
+
     def tightness(self, need: Need) -> int:
         """How much is free of the GPU of which it would get a part; the less, the better."""
         on = self._on(need)
@@ -152,6 +169,8 @@ class Rooms:
         self._rooms = {node.id: Room(node) for node in nodes}
         self._kept: dict[str, tuple[int, str]] = {}
         """Node -> the (priority, sweep) whose trial is to have it alone when it is empty."""
+        self._awaited: dict[str, tuple[int, Need]] = {}
+        """Node -> the priority and the need of a trial that waits for others to end there."""
         for place in held:
             if place.node in self._rooms:  # else the node is gone, and the trial soon too
                 self._rooms[place.node].hold(place)
@@ -172,39 +191,75 @@ class Rooms:
         """Let a node become empty for a trial that is to run alone: sweeps of no higher priority
         start nothing there. One at a time of the nodes that it may use; whether it is one.
 
-        The node with the least on it is taken. As nothing is started there, it stays that one, or
-        one with as little: so it will be empty.
+        The node with the least on it is taken, if possible without a GPU that nobody would use. As
+        nothing is started there, it stays that one, or one with as little: so it will be empty.
         """
         usable = [room for room in self._rooms.values() if need.may_use(room.node)]
         if not usable or any(room.again or room.node.id in self._kept for room in usable):
             return False
-        self._kept[min(usable, key=Room.held).node.id] = (priority, sweep_id)
+        least = min(usable, key=lambda room: (room.is_wasted_on(need), room.held()))
+        self._kept[least.node.id] = (priority, sweep_id)
         return True
+
+    def reserve(self, need: Need, priority: int) -> None:
+        """Have no sweep of lower priority take what a blocked trial waits for, on one node at a
+        time of those that it may use: else small trials take each CPU that becomes free, and
+        a large one never starts. What it does not need, or would find there all the same, they
+        may take.
+        """
+        usable = [room for room in self._rooms.values() if need.may_use(room.node)]
+        if any(room.again or room.node.id in {*self._kept, *self._awaited} for room in usable):
+            return
+
+        def on_it(room: Room) -> tuple[bool, int, int]:
+            return room.is_wasted_on(need), room.held_gpus() if need.gpus else 0, room.held()
+
+        self._awaited[min(usable, key=on_it).node.id] = (priority, need)
+
+    def is_blocked(self, need: Need, priority: int) -> bool:
+        """Whether such a trial waits for others to end: it fits on a node, and on none now."""
+        return any(need.may_use(room.node) for room in self._rooms.values()) and not any(
+            self._fitting(need, priority)
+        )
 
     def take(self, need: Need, priority: int) -> Place | None:
         """Room for one more such trial, taken; None if there is none."""
-        fitting = [
-            room
-            for room in self._rooms.values()
-            if self._open(room, priority) and need.is_meant(room.node) and room.fits(need)
-        ]
+        fitting = list(self._fitting(need, priority))
         if not fitting:
             return None
         # Nodes with GPUs are left to those who need them; else the load is spread.
         return min(
             fitting,
-            key=lambda room: (
-                bool(room.node.gpus and not need.gpus), room.tightness(need), -room.cpus,
-            ),
-        ).take(need)  # fmt: skip
+            key=lambda room: (room.is_wasted_on(need), room.tightness(need), -room.cpus),
+        ).take(need)
 
     def take_alone(self, need: Need, priority: int, sweep_id: str) -> Place | None:
         """An empty node, taken as a whole; None if there is none."""
-        for room in self._rooms.values():
+        for room in sorted(self._rooms.values(), key=lambda room: room.is_wasted_on(need)):
             mine = self._kept.get(room.node.id) == (priority, sweep_id)
-            if not room.trials and (mine or self._open(room, priority)) and need.may_use(room.node):
-                return room.take(need.alone_on(room.node), again=True)
+            whole = need.alone_on(room.node)
+            if (
+                not room.trials
+                and need.may_use(room.node)
+                and (mine or self._open(room, priority))
+                and self._spares(room, whole, priority)
+            ):
+                return room.take(whole, again=True)
         return None
+
+    def _fitting(self, need: Need, priority: int) -> Iterator[Room]:
+        for room in self._rooms.values():
+            if (
+                self._open(room, priority)
+                and need.is_meant(room.node)
+                and room.fits(need)
+                and self._spares(room, need, priority)
+            ):
+                yield room
+
+    def _spares(self, room: Room, need: Need, priority: int) -> bool:
+        of, awaited = self._awaited.get(room.node.id, (priority, need))
+        return of <= priority or room.spares(need, awaited)
 
     def _open(self, room: Room, priority: int) -> bool:
         kept = self._kept.get(room.node.id)

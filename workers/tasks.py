@@ -1,7 +1,8 @@
 """The remote function: restore, train, checkpoint, yield.
 
 A worker has no database, no URL and no password: what it has to say, it yields. Messages are
-`("started", environment)`, `("epoch", report, (checkpoint, sha256) or None)`,
+`("gpus", numbers)` first where it was given any, `("started", environment)`,
+`("epoch", report, (checkpoint, sha256) or None)`,
 `("memory", peak, total)` in bytes where it runs on a GPU, after its first epoch and at its end if
 that has grown, and last `("ended", reason or None, message, sha256 of the final weights or None)`.
 """
@@ -62,6 +63,8 @@ def run_trial(
     try:
         spec = TrialSpec.parse(document)
         pin(spec)
+        if spec.resources.num_gpus and (given := gpus_given()):
+            yield "gpus", given
         device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
         memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
@@ -146,6 +149,19 @@ def _gpu() -> Any:
         device = torch.device("cuda", int(first))
         torch.cuda.set_device(device)
     return device
+
+
+def gpus_given() -> list[int]:
+    """Which of its node's GPUs Ray gave to this task, by Ray's own count; none outside of Ray.
+
+    Not `ray.get_gpu_ids()`, which says how CUDA names them on a node that does not show all it has.
+    """
+    from ray._private import worker
+
+    process: Any = worker.global_worker
+    if not process.connected:
+        return []
+    return sorted(at for at, _ in process.core_worker.resource_ids().get("GPU", []))
 
 
 class _Memory:

@@ -134,11 +134,20 @@ def resume(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
 
 
 @router.post("/{sweep_id}/retry", **gives(Sweep))
-def retry(sweep_id: SweepId, once: OnceDep, cancelled: bool = False) -> JSONResponse:
+def retry(
+    sweep_id: SweepId, request: Request, once: OnceDep, cancelled: bool = False
+) -> JSONResponse:
     """Queue again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
-    return once(
-        lambda session: sweep_view(requests.retry_sweep(session, sweep_id, cancelled=cancelled))
-    )
+    caller = caller_of(request)
+
+    def again(session: Session) -> dict[str, Any]:
+        before = requests.locked(session, sweep_id).queued
+        sweep = requests.retry_sweep(session, sweep_id, cancelled=cancelled)
+        mine = sweep.owner == caller.owner
+        room(session, caller, sweep.queued - before, "would join again", counted=mine)
+        return sweep_view(sweep)
+
+    return once(again)
 
 
 @router.post("/{sweep_id}/extend", **gives(Sweep), **takes(Extension))

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
+from service.access import caller_of
 from service.api.context import (
     DatabaseDep,
     PageSize,
@@ -16,6 +17,7 @@ from service.api.context import (
     decode_token,
     page_of,
 )
+from service.api.limits import room
 from service.api.once import OnceDep
 from service.api.openapi import gives, gives_text
 from service.api.schemas import sweeps as schemas
@@ -49,9 +51,20 @@ def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
 
 
 @router.post("/retry", **gives(schemas.Trial))
-def retry(trial_id: TrialId, once: OnceDep) -> JSONResponse:
+def retry(trial_id: TrialId, request: Request, once: OnceDep) -> JSONResponse:
     """Queue the trial again, from its last checkpoint."""
-    return once(lambda session: _view(session, requests.retry_trial(session, trial_id)))
+    caller = caller_of(request)
+
+    def again(session: Session) -> dict[str, Any]:
+        sweep = requests.locked(session, store.get_trial(session, trial_id).sweep_id)
+        before = sweep.queued
+        trial = requests.retry_trial(session, trial_id)
+        session.refresh(sweep)
+        mine = sweep.owner == caller.owner
+        room(session, caller, sweep.queued - before, "would join again", counted=mine)
+        return _view(session, trial)
+
+    return once(again)
 
 
 @router.get("/reports", **gives(schemas.ReportPage))

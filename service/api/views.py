@@ -4,7 +4,6 @@ from typing import Any
 
 from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
-from service.store.claims import NO_DISPATCHER
 from service.store.history import Failure
 from service.store.models import (
     Arm,
@@ -19,6 +18,7 @@ from service.store.models import (
     Webhook,
 )
 from service.store.queue import Held, Running, Waiting
+from service.store.shortages import NO_DISPATCHER
 from service.words import count
 
 

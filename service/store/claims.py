@@ -1,31 +1,32 @@
-"""Claims: which queued trials start now, and why the others cannot."""
+"""Claims: which queued trials start now."""
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, case, exists, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Execution, Resources
 from service.lifecycle import TrialState
-from service.placement import Need, Node, Place, Rooms, shortage
+from service.placement import Need, Node, Place, Rooms
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.ready import Wanted, count_of_each, is_ready, next_of_each
 from service.store.session import db_now
-from service.store.transitions import lock_sweeps, switch
+from service.store.transitions import switch
 
 MAX_SWEEPS = 100
-"""So many open sweeps are looked at in one round; the others' turn comes when these have none.
-Those that could start nothing, whatever is free, do not count."""
-
+"""So many open sweeps are looked at first in a round, and as many of the others while these leave
+something free. Those that could start nothing, whatever is free, do not count."""
 
 MAX_CLAIMS = 200
 """So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
 
-NO_DISPATCHER = "no dispatcher leads; `lrd dispatch` starts one"
-"""What the sweeps wait for then."""
+RESOURCES = Sweep.spec["resources"].label("resources")
+_EXECUTION = Sweep.spec["execution"].label("execution")
+"""These parts of a spec are read, for a hundred sweeps ten times a second; a spec with thousands of
+arms takes ten milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,29 @@ class Assignment:
     """(epoch, name, sha256) of the newest recorded checkpoints, newest first."""
 
 
-def plan(session: Session, rooms: Rooms) -> list[Share]:
+@dataclass
+class Others:
+    """Which sweeps beyond the first are looked at next."""
+
+    turn: int = 1
+
+
+def plan(session: Session, rooms: Rooms, others: Others | None = None) -> list[Share]:
     """What fits now, and where: by priority, and in equal parts where that is equal.
 
     A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
-    time is kept for such trials, so that others do not take each CPU that becomes free.
+    time is kept for such trials, so that others do not take each CPU that becomes free. Nor do
+    sweeps of lower priority take the room for which a larger trial waits.
+
+    `others`: what the first sweeps leave free is for some of these, in turn from round to round.
     """
-    queues = _queues(session, rooms)
-    for queue in queues:
-        if queue.alone and queue.room > 0:
-            queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
-    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
-    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
     places: dict[tuple[str, bool], list[Place]] = {}
-    claimed = 0
-    while turns and claimed < MAX_CLAIMS:
-        priority, running, at = heapq.heappop(turns)
-        taken = _next(session, queues[at], rooms)
-        if taken is not None:
-            claimed += 1
-            places.setdefault((queues[at].sweep_id, taken.again), []).append(taken)
-            heapq.heappush(turns, (priority, running + 1, at))
+    queues = _queues(session, rooms)
+    _give(session, queues, rooms, places)
+    if others is not None and len(queues) == MAX_SWEEPS and rooms:
+        queues = _queues(session, rooms, others.turn * MAX_SWEEPS)
+        others.turn = others.turn + 1 if len(queues) == MAX_SWEEPS else 1
+        _give(session, queues, rooms, places)
     return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
 
 
@@ -84,8 +87,7 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
     A sweep that another transaction holds is left for the next round: a request that hangs in the
     middle of one sweep does not keep the others waiting.
     """
-    sweeps = _lock_free(session, {share.sweep_id for share in shares})
-    specs = {sweep.id: _Spec.of(sweep) for sweep in sweeps}
+    specs = _lock_free(session, {share.sweep_id for share in shares})
     taken = _take(session, holder, [share for share in shares if share.sweep_id in specs])
     configs = _configs(session, [trial for trial, _ in taken])
     return [
@@ -94,44 +96,32 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
     ]
 
 
-def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:
-    """Sweep id -> why none of its trials can ever start here, where that has changed.
+def open_sweeps(session: Session, skipped: int = 0) -> Sequence[Row[Any]]:
+    """The sweeps in the order of their turns, and whether any of their trials is to run alone.
 
-    Of those whose turn is next, and of some of those that wait for another cluster.
+    Last come those that wait for another cluster: it may have come since that was noted.
     """
-    changed = {}
-    some = (
-        select(Sweep)
-        .where(Sweep.waiting_for.is_not(None), *_is_open())
-        .order_by(func.random())
-        .limit(MAX_SWEEPS)
-    )
-    for sweep in {*session.scalars(some), *(sweep for sweep, _ in _open_sweeps(session))}:
-        why = shortage(need_of(sweep, nodes), nodes)
-        if why != sweep.waiting_for:
-            changed[sweep.id] = why
-    return changed
+    has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
+    waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
+    turns = (waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
+    first = select(Sweep.id).where(*is_open(), has_room).order_by(*turns)
+    these = first.limit(MAX_SWEEPS).offset(skipped).subquery()  # parts of specs are for these alone
+    lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
+    query = select(
+        Sweep.id, Sweep.priority, Sweep.queued, Sweep.running, Sweep.max_concurrent,
+        Sweep.waiting_for, Sweep.gpu_share, RESOURCES, lonely.label("lonely"),
+    )  # fmt: skip
+    return session.execute(query.join(these, these.c.id == Sweep.id).order_by(*turns)).all()
 
 
-def write_shortages(session: Session, shortages: dict[str, str | None]) -> None:
-    """Tell the readers."""
-    for sweep_id in sorted(shortages):
-        session.execute(
-            update(Sweep)
-            .where(Sweep.id == sweep_id)
-            .values(waiting_for=shortages[sweep_id], version=Sweep.version + 1)
-        )
+def is_open() -> list[ColumnElement[bool]]:
+    return [Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None)]
 
 
-def note_no_dispatcher(session: Session) -> int:
-    """Tell the readers of open sweeps, of some at a time, that nobody starts their trials; how
-    many. The next dispatcher takes it back, as `note_shortages` has it."""
-    told = or_(Sweep.waiting_for.is_(None), Sweep.waiting_for != NO_DISPATCHER)
-    query = select(Sweep.id).where(told, *_is_open()).order_by(Sweep.id).limit(MAX_SWEEPS)
-    untold = session.scalars(query).all()
-    lock_sweeps(session, untold)
-    write_shortages(session, dict.fromkeys(untold, NO_DISPATCHER))
-    return len(untold)
+def need_of(sweep: Row[Any], nodes: Sequence[Node]) -> Need:
+    """What each trial of the sweep takes on this cluster, as far as is known by now."""
+    asked = Resources.model_validate(sweep.resources or {})
+    return need(asked, nodes, sweep.gpu_share)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -154,12 +144,53 @@ class _Queue:
     """So many other trials are ready; None until that is asked."""
 
 
-def _queues(session: Session, rooms: Rooms) -> list[_Queue]:
-    """Of each open sweep."""
-    found = _open_sweeps(session)
-    lonely = [Wanted(sweep.id, lonely * len(rooms.nodes), alone=True) for sweep, lonely in found]
+def _give(
+    session: Session,
+    queues: Sequence[_Queue],
+    rooms: Rooms,
+    places: dict[tuple[str, bool], list[Place]],
+) -> None:
+    """Add to `places`, by sweep and whether alone, what starts now."""
+    for queue in queues:
+        if queue.alone and queue.room > 0:
+            queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
+    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
+    blocked: list[_Queue] = []
+    claimed = sum(map(len, places.values()))
+    while turns and claimed < MAX_CLAIMS:
+        priority, running, at = heapq.heappop(turns)
+        queue = queues[at]
+        if blocked and queue.priority < blocked[0].priority:
+            _hold_back(session, blocked, rooms)
+            blocked = []
+        may_start = queue.room > queue.kept
+        taken = _next(session, queue, rooms)
+        if taken is not None:
+            claimed += 1
+            places.setdefault((queue.sweep_id, taken.again), []).append(taken)
+            heapq.heappush(turns, (priority, running + 1, at))
+        elif may_start and rooms.is_blocked(queue.need, queue.priority):
+            blocked.append(queue)
+    if len(queues) == MAX_SWEEPS:  # of the others many have a lower priority
+        _hold_back(session, blocked, rooms)
+
+
+def _hold_back(session: Session, blocked: Sequence[_Queue], rooms: Rooms) -> None:
+    """The next trial of each of these waits for others to end; lower priorities are not to take
+    what that leaves."""
+    ready = count_of_each(session, [Wanted(queue.sweep_id, 1) for queue in blocked])
+    for queue, count in zip(blocked, ready, strict=True):
+        if count:
+            rooms.reserve(queue.need, queue.priority)
+
+
+def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
+    """Of each open sweep whose turn it is, `skipped` of them left out."""
+    found = open_sweeps(session, skipped)
+    lonely = [Wanted(each.id, each.lonely * len(rooms.nodes), alone=True) for each in found]
     queues = []
-    for (sweep, _), alone in zip(found, count_of_each(session, lonely), strict=True):
+    for sweep, alone in zip(found, count_of_each(session, lonely), strict=True):
         room = sweep.queued
         if sweep.max_concurrent is not None:
             room = min(room, sweep.max_concurrent - sweep.running)
@@ -203,34 +234,6 @@ def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> N
         queue.others = count
 
 
-def _open_sweeps(session: Session) -> list[tuple[Sweep, bool]]:
-    """The sweeps in the order of their turns, and whether any of their trials is to run alone.
-
-    Last come those that wait for another cluster: it may have come since that was noted.
-    """
-    lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
-    has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
-    waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
-    query = (
-        select(Sweep, lonely)
-        .where(*_is_open(), has_room)
-        .order_by(waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
-        .limit(MAX_SWEEPS)
-        .execution_options(populate_existing=True)
-    )
-    return [(sweep, found) for sweep, found in session.execute(query)]
-
-
-def _is_open() -> list[ColumnElement[bool]]:
-    return [Sweep.queued > 0, Sweep.paused_at.is_(None), Sweep.cancel_requested_at.is_(None)]
-
-
-def need_of(sweep: Sweep, nodes: Sequence[Node]) -> Need:
-    """What each trial of the sweep takes on this cluster, as far as is known by now."""
-    asked = Resources.model_validate(sweep.spec.get("resources", {}))
-    return need(asked, nodes, sweep.gpu_share)
-
-
 def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None) -> Need:
     """What a trial takes on this cluster; `gpu_share`: as it was measured, if it was."""
     gpus = asked.num_gpus
@@ -246,19 +249,18 @@ def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None
     )
 
 
-def _lock_free(session: Session, sweep_ids: Collection[str]) -> list[Sweep]:
+def _lock_free(session: Session, sweep_ids: Collection[str]) -> dict[str, "_Spec"]:
     """Hold these sweeps, but those that others hold, or have paused or cancelled since the plan."""
     query = (
-        select(Sweep)
+        select(Sweep.id, RESOURCES, _EXECUTION)
         .where(
             Sweep.id.in_(sorted(sweep_ids)),
             Sweep.paused_at.is_(None),
             Sweep.cancel_requested_at.is_(None),
         )
         .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
     )
-    return list(session.scalars(query))
+    return {sweep_id: _Spec.of(*parts) for sweep_id, *parts in session.execute(query)}
 
 
 def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[Trial, Place]]:
@@ -320,10 +322,9 @@ class _Spec(NamedTuple):
     execution: Execution
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Self:
+    def of(cls, resources: dict[str, Any] | None, execution: dict[str, Any] | None) -> Self:
         return cls(
-            Resources.model_validate(sweep.spec.get("resources", {})),
-            Execution.model_validate(sweep.spec.get("execution", {})),
+            Resources.model_validate(resources or {}), Execution.model_validate(execution or {})
         )
 
 

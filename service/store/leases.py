@@ -3,19 +3,23 @@
 Judged by the database's clock alone.
 """
 
+import contextlib
 from typing import Any
 
 from sqlalchemy import exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason
-from service.store.claims import note_no_dispatcher
 from service.store.models import Lease, Trial
 from service.store.recording import settle
 from service.store.session import Database, db_now
+from service.store.shortages import note_no_dispatcher
 from service.store.transitions import lock_sweeps
 
 DISPATCH = "dispatch"
+DROPPED = 0
+"""When a lease expires that its holder has let go."""
 
 
 def take(
@@ -26,21 +30,32 @@ def take(
     pid: int,
     seconds: float,
     cluster: dict[str, Any] | None = None,
+    patient: bool = False,
 ) -> bool:
     """Take or renew the right to dispatch for `seconds`; False while another holds it.
 
-    `cluster`: what the holder sees of it, for the readers.
+    Args:
+        session: a writing transaction.
+        holder: who asks.
+        host: where it runs.
+        pid: as which process.
+        seconds: for how long.
+        cluster: what the holder sees of it, for the readers.
+        patient: leave a lease that has lapsed to its holder, unless that has dropped it: the
+            database was away for both, and the holder's trials run.
     """
     now = session.execute(select(db_now())).scalar_one()
     lease = session.get(Lease, DISPATCH, with_for_update=True)
     if lease is None:
-        lease = Lease(
+        _first(session, Lease(
             name=DISPATCH, holder=holder, host=host, pid=pid, term=1,
             acquired_at=now, expires_at=now,
-        )  # fmt: skip
-        session.add(lease)
-    elif lease.holder != holder:
+        ))  # fmt: skip
+        lease = session.get_one(Lease, DISPATCH, with_for_update=True)
+    if lease.holder != holder:
         if lease.expires_at > now:
+            return False
+        if patient and lease.expires_at > DROPPED:
             return False
         lease.holder, lease.host, lease.pid = holder, host, pid
         lease.term, lease.acquired_at = lease.term + 1, now
@@ -48,10 +63,18 @@ def take(
     return True
 
 
+def _first(session: Session, lease: Lease) -> None:
+    """Write the only row there ever is, unless another dispatcher has begun at the same moment."""
+    with contextlib.suppress(IntegrityError), session.begin_nested():
+        session.add(lease)
+
+
 def drop(session: Session, holder: str) -> None:
     """Let another dispatcher take over at once."""
     session.execute(
-        update(Lease).where(Lease.name == DISPATCH, Lease.holder == holder).values(expires_at=0)
+        update(Lease)
+        .where(Lease.name == DISPATCH, Lease.holder == holder)
+        .values(expires_at=DROPPED)
     )
 
 

@@ -180,6 +180,13 @@ class Trial(Base):
             sqlite_where=text("state = 'queued'"),
         ),
         Index(
+            "ix_trials_failed",  # of trials that do not fail it costs nothing
+            "sweep_id",
+            "id",
+            postgresql_where=text("state = 'failed'"),
+            sqlite_where=text("state = 'failed'"),
+        ),
+        Index(
             "ix_trials_running",
             "dispatcher_id",
             postgresql_where=text("state = 'running'"),

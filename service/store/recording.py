@@ -361,7 +361,7 @@ def held_by(session: Session, holder: str) -> dict[tuple[int, int], str]:
     return {(trial_id, attempt): of for trial_id, attempt, of in session.execute(query)}
 
 
-def stalled(session: Session, holder: str, seconds: float) -> list[tuple[int, int]]:
+def stalled(session: Session, holder: str, seconds: float) -> set[tuple[int, int]]:
     """(trial, attempt) of this dispatcher's running trials without a word for `seconds`, and for
     ten of their own epochs."""
     epochs = case((Trial.epochs_done > 0, Trial.epochs_done), else_=1)
@@ -373,4 +373,4 @@ def stalled(session: Session, holder: str, seconds: float) -> list[tuple[int, in
             Trial.reported_at < db_now() - 10 * Trial.seconds / epochs,
         ),
     )
-    return [(trial_id, attempt) for trial_id, attempt in session.execute(query)]
+    return {(trial_id, attempt) for trial_id, attempt in session.execute(query)}

@@ -95,7 +95,10 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
     if sweep.cancel_requested_at is not None and sweep.running:
         raise Conflict(f"sweep {sweep_id} is being cancelled; retry when its trials have stopped")
     if sweep.cancel_requested_at is not None and not cancelled:
-        raise Conflict(f"sweep {sweep_id} was cancelled; retry it with cancelled=true")
+        raise Conflict(
+            f"sweep {sweep_id} was cancelled; retry it with cancelled=true (`lrd retry "
+            f"{sweep_id} --cancelled`)"
+        )
     mine = Trial.sweep_id == sweep_id
     moved = len(_requeue(session, TrialState.failed, mine))
     if cancelled:
@@ -125,9 +128,11 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
     now = session.execute(select(db_now())).scalar_one()
-    added, reused = sweeps.add_trials(session, sweep, expand_arms(spec), spec, now)
+    arms = expand_arms(spec)
+    added, reused = sweeps.add_trials(session, sweep, arms, spec, now)
     if not added:
         return sweep
+    sweeps.rename(session, sweep_id, arms)
     return _changed(
         session,
         sweep,

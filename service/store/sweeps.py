@@ -1,5 +1,6 @@
 """Sweeps, their arms and trials: submitting and reading."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Sequence
@@ -134,6 +135,15 @@ def add_trials(
     return len(fresh) + len(reused), len(reused)
 
 
+def rename(session: Session, sweep_id: str, arms: Sequence[SpecArm]) -> None:
+    """Call the sweep's arms as they are called together: what tells two values apart depends on
+    the others, and an earlier version may have called them otherwise."""
+    names = {config_hash(arm.config_json()): arm.label for arm in arms}
+    for arm in arms_of(session, sweep_id):
+        arm.label = names.get(arm.config_sha256, arm.label)
+    session.flush()
+
+
 def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
     """Queued trials, by one statement over arrays: 100,000 rows one by one take three times as
     long."""
@@ -179,7 +189,15 @@ def get_trial(session: Session, trial_id: int) -> Trial:
 
 
 def queued_of(session: Session, owner: str) -> int:
-    """How many trials of this owner's sweeps are queued."""
+    """How many trials of this owner's sweeps are queued.
+
+    Who asks in a transaction that writes holds the number until its end: of two requests at once,
+    the second counts what the first has added.
+    """
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyway
+        digest = hashlib.sha256(f"the queue of {owner}".encode()).digest()
+        number = int.from_bytes(digest[:8], "big", signed=True)
+        session.execute(select(func.pg_advisory_xact_lock(number)))
     queued = select(func.sum(Sweep.queued)).where(Sweep.owner == owner, Sweep.queued > 0)
     return int(session.scalar(queued) or 0)
 

@@ -69,6 +69,7 @@ def test_the_version_is_that_of_the_package() -> None:
         (["submit", "FILE", "--set", "base.epochs=2"], "in a FILE change the file"),
         (["submit", "--preset", "digits", "--set", "base.epochs"], "'base.epochs' is not PATH="),
         (["export", "SWEEP", "all.tar"], "all.tar ends in none of .csv, .parquet, .zip"),
+        (["export", "SWEEP", "all.zip", "--of", "trials"], "--of goes with .csv and .parquet"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], said: str, file: str) -> None:

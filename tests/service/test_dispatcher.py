@@ -273,6 +273,29 @@ def test_trials_share_a_gpu_once_their_memory_is_known(
     assert [place["on"] for place in executor.places.values()] == [(0,)] * 8
 
 
+def test_a_trial_is_counted_on_the_gpu_that_ray_gave_it(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    # Catches: a trial for a whole GPU that waits in Ray, until it counts as stalled.
+    executor = InlineExecutor(settings.trials, cpus=8, gpus=2)
+    submit(api, seeds=1, resources={"num_gpus": 0.5})
+    dispatcher = Dispatcher(database, executor, 60)
+    dispatcher.step(0)
+    assert [place["on"] for place in executor.places.values()] == [(0,)] * 2
+    first, second = executor.running()
+    told: list[Any] = [(*first, ("gpus", [0])), (*second, ("gpus", [1]))]
+    executor.poll = lambda _: [told.pop()] if told else []  # type: ignore[method-assign]
+    submit(api, seeds=1, resources={"num_gpus": 1}, priority=9)
+    while told:
+        dispatcher._plan_at = 1e18
+        dispatcher.step(0)
+    dispatcher._plan_at = 0
+    dispatcher.step(0)
+    assert executor.running() == [first, second]
+    with database.read() as session:
+        assert session.query(Trial).filter(Trial.state == "running").count() == 2
+
+
 def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

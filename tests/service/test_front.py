@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,34 @@ class TestLimits:
         assert api.post(SWEEPS, json=small_sweep(), headers=other).status_code == 201
         api.post(f"{SWEEPS}/{sweep_id}/cancel", headers=mine)
         assert api.post(SWEEPS, json=small_sweep(), headers=mine).status_code == 201
+
+    def test_requests_at_once_do_not_pass_each_other_in_the_queue(
+        self, api: TestClient, database: Database
+    ) -> None:
+        # Catches: each counts what was queued before any of them.
+        mine = token(database, max_queued_trials=4)
+        with ThreadPoolExecutor(6) as pool:
+            answers = pool.map(
+                lambda _: api.post(SWEEPS, json=small_sweep(), headers=mine).status_code, range(6)
+            )
+            assert sorted(answers) == [201, *[429] * 5]
+
+    def test_a_retry_needs_room_in_the_queue(self, api: TestClient, database: Database) -> None:
+        mine = token(database, max_queued_trials=4)
+        path = api.post(SWEEPS, json=small_sweep(), headers=mine).headers["location"]
+        api.post(f"{path}/cancel", headers=mine)
+        other = api.post(SWEEPS, json=small_sweep(), headers=mine).headers["location"]
+        trial = api.get(f"{path}/trials", headers=mine).json()["items"][0]["id"]
+        for asked in (f"{path}/retry?cancelled=true", f"/api/v1/trials/{trial}/retry"):
+            refused = api.post(asked, headers=mine)
+            assert refused.status_code == 429
+            assert "Ada has 4 trials queued and " in refused.json()["detail"]
+            assert " would join again; the limit is 4" in refused.json()["detail"]
+        assert api.get(path, headers=mine).json()["trials"]["cancelled"] == 4
+        api.post(f"{other}/cancel", headers=mine)
+        assert api.post(f"/api/v1/trials/{trial}/retry", headers=mine).status_code == 200
+        again = api.post(f"{path}/retry?cancelled=true", headers=mine)
+        assert again.json()["trials"]["queued"] == 4
 
     def test_a_sweep_of_a_billion_trials_is_refused_with_the_limit(self, api: TestClient) -> None:
         axes = {f"optimizer.{name}": [i / 1000 for i in range(1000)] for name in ("beta1", "beta2")}

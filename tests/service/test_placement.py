@@ -193,6 +193,55 @@ def test_a_trial_that_fills_an_empty_node_is_alone_there() -> None:
     assert not second.alone
 
 
+def test_who_needs_no_gpu_has_a_node_without_one_to_itself() -> None:
+    # Catches: four GPUs that nobody can use, for want of a CPU.
+    nodes = [Node(8, 4, id="gpus"), Node(8, 0, id="plain")]
+    place = Rooms(nodes).take_alone(Need(1), 0, "mine")
+    assert place is not None
+    assert place.node == "plain"
+    rooms = Rooms(nodes, beside("plain", 2))
+    assert rooms.keep(Need(1), 0, "mine")
+    assert rooms.take(Need(1), 0) == Place("gpus", 1, 0, 0)
+    with_gpu = Rooms(nodes).take_alone(Need(1, 0.25), 0, "mine")
+    assert with_gpu is not None
+    assert with_gpu.node == "gpus"
+
+
+# --- large trials -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large", [Need(4), Need(1, 4), Need(1, memory_gib=8)])
+def test_a_large_trial_starts_though_small_ones_ask_for_all_that_becomes_free(large: Need) -> None:
+    nodes = [Node(4, 4, 8, id=str(at)) for at in range(2)]
+    small = Need(1, 1, 2)
+    running = [Place(node.id, 1, 1, 2, (gpu,)) for node in nodes for gpu in range(4)]
+    for _ in range(8):  # one ends
+        running.pop(0)
+        rooms = Rooms(nodes, running)
+        if (place := rooms.take(large, 9)) is not None:
+            assert place.node == "0"
+            return
+        assert rooms.is_blocked(large, 9)
+        rooms.reserve(large, 9)
+        while (other := rooms.take(small, 0)) is not None:
+            running.append(other)
+    raise AssertionError("it starves")
+
+
+def test_what_a_large_trial_does_not_wait_for_others_take() -> None:
+    nodes = [Node(32, 4, id="a"), Node(32, 4, id="b")]  # 28 CPUs of each are free, and no GPU
+    busy = [Place(node.id, 1, 1, 0, (gpu,)) for node in nodes for gpu in range(4)]
+    rooms = Rooms(nodes, busy)
+    rooms.reserve(Need(1, 1), 9)
+    found = list(itertools.takewhile(bool, (rooms.take(Need(1), 0) for _ in itertools.count())))
+    assert len(found) == 2 * 28 - 1  # but for the CPU that goes with the GPU
+    rooms = Rooms(nodes, busy[1:])
+    rooms.reserve(Need(1, 2), 9)
+    assert rooms.take(Need(1, 1), 8) is None
+    assert rooms.take(Need(1, 1), 9) is not None  # equals share
+    assert not Rooms(nodes, busy).is_blocked(Need(33), 9)  # that is no wait but a shortage
+
+
 # --- what is lacking ------------------------------------------------------------------------------
 
 

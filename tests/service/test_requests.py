@@ -13,7 +13,7 @@ from service.dispatcher import Dispatcher
 from service.lifecycle import Reason, TrialState
 from service.settings import Settings
 from service.store import recording
-from service.store.models import Trial
+from service.store.models import Arm, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
@@ -227,6 +227,7 @@ def test_a_trial_without_a_word_is_killed_and_tried_again(
     with database.write() as session:
         session.execute(update(Trial).values(reported_at=1.0, seconds=0.0))
     executor.poll = lambda timeout: []  # type: ignore[method-assign]  # it hangs
+    dispatcher._listening.seconds += 600
     work(dispatcher, 1)
     (trial,) = trials(api, sweep_id)
     assert (trial["state"], trial["reason"], trial["losses"]) == ("queued", "stalled", 1)
@@ -321,3 +322,18 @@ def test_a_trial_whose_folder_is_in_an_object_store_pauses_resumes_and_shows_its
         assert trial["weights_sha256"] in log
         first = api.get(f"/api/v1/trials/{trial['id']}/logs?attempt=1").text
         assert "stops here: asked to" in first
+
+
+def test_arms_are_called_as_they_are_called_together(api: TestClient, database: Database) -> None:
+    # Catches: `SD` beside `SD(keep_prob=0.5)`, and names that an earlier version gave.
+    axis = "regularizers"
+    sd = [{"kind": "SD", "keep_prob": 0.8}]
+    sweep_id = submit(api, grid={axis: [[], sd]}, baseline={axis: []}, seeds=1)
+    labels = [arm["label"] for arm in api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]]
+    with database.write() as session:
+        session.execute(update(Arm).where(Arm.label == labels[0]).values(label="of old"))
+    more = {"grid": {axis: [[{"kind": "SD", "keep_prob": 0.5}]]}}
+    assert api.post(f"/api/v1/sweeps/{sweep_id}/extend", json=more).status_code == 200
+    now = [arm["label"] for arm in api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]]
+    assert now == ["no regularizers", "SD(keep_prob=0.8)", "SD(keep_prob=0.5)"]
+    assert labels == ["no regularizers", "SD"]

@@ -2,7 +2,9 @@
 
 import itertools
 import random
+import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -308,3 +310,16 @@ def test_attempts_that_are_done_together_are_as_if_settled_in_turn(database: Dat
     assert kinds[: len(kinds) // 2] == kinds[len(kinds) // 2 :]
     assert settle(database, cancelled, None) is TrialState.cancelled
     assert settle(database, short, None) is TrialState.failed
+
+
+def test_dispatchers_that_begin_together_agree_on_who_leads(database: Database) -> None:
+    # Catches: the one row of leases written twice, which ends the process that comes second.
+    together = threading.Barrier(1 if database.is_sqlite else 4)  # SQLite's writers take turns
+
+    def begin(holder: str) -> bool:
+        with database.write() as session:
+            together.wait(60)
+            return leases.take(session, holder, host="host", pid=1, seconds=60)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(begin, ["d1", "d2", "d3", "d4"])) == [False, False, False, True]

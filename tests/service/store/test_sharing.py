@@ -1,5 +1,6 @@
 """Shares of GPUs by measured memory, and trials that ran out of it: once more, alone."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, memory, ready, recording, requests
+from service.store import claims, memory, ready, recording, requests, shortages
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.ready import Wanted
@@ -99,7 +100,7 @@ def test_nodes_are_chosen_by_label_accelerator_and_memory(database: Database) ->
     none = submit(database, resources={"labels": {"zone": "c"}})
     other = submit(database)
     with database.write() as session:
-        short = claims.note_shortages(session, nodes)
+        short = shortages.note_shortages(session, nodes)
     assert short == {none: "a trial needs a node with the labels zone=c; no node has them"}
     assert {each.sweep_id for each in claim(database, nodes=nodes)} == {other}
 
@@ -275,3 +276,17 @@ def watched(session: Session) -> list[tuple[str, Any]]:
     bind = session.connection()
     event.listen(bind, "before_cursor_execute", lambda *args: asked.append((args[2], args[3])))
     return asked
+
+
+def test_a_round_reads_no_spec_as_a_whole(database: Database) -> None:
+    # Catches: a dispatcher that stands still for half a second in each round, beside a hundred
+    # sweeps of two thousand arms each.
+    submit(database)
+    with database.write() as session:
+        asked = watched(session)
+        shortages.note_shortages(session, [Node(2, 0)])
+        assert claims.claim(session, "d1", claims.plan(session, Rooms([Node(2, 0)])))
+    statements = " ".join(statement for statement, _ in asked)
+    parts = re.sub(r"JSON_EXTRACT\(sweeps\.spec|sweeps\.spec ->", "a part", statements)
+    assert parts.count("a part") >= 4
+    assert "sweeps.spec" not in parts

@@ -1,12 +1,14 @@
 """Whose turn it is: sweeps that can start nothing keep nobody waiting."""
 
 import pytest
+from sqlalchemy import update
 
-from service.placement import Node
-from service.store import claims, leases
-from service.store.models import Sweep
+from service.lifecycle import Reason
+from service.placement import Need, Node, Rooms
+from service.store import claims, leases, shortages
+from service.store.models import Sweep, Trial
 from service.store.session import Database
-from tests.service.store.test_dispatching import claim, submit
+from tests.service.store.test_dispatching import claim, settle, submit
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +19,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def note(database: Database, *nodes: Node) -> None:
     with database.write() as session:
-        claims.write_shortages(session, claims.note_shortages(session, nodes))
+        shortages.write_shortages(session, shortages.note_shortages(session, nodes))
 
 
 def test_sweeps_that_fit_on_no_node_keep_no_other_waiting(database: Database) -> None:
@@ -39,7 +41,7 @@ def test_they_start_once_the_cluster_has_what_they_need(database: Database) -> N
         note(database, Node(64, 64))
     assert {each.sweep_id for each in claim(database, cpus=64, gpus=64)} <= sweeps
     with database.read() as session:
-        assert not claims.note_shortages(session, [Node(64, 64)])
+        assert not shortages.note_shortages(session, [Node(64, 64)])
 
 
 def test_sweeps_that_run_as_many_as_they_may_keep_no_other_waiting(database: Database) -> None:
@@ -64,7 +66,7 @@ def test_with_no_dispatcher_each_sweep_says_so_and_the_next_one_takes_it_back(
 
     for _ in range(2):  # three at a time
         leases.tell(database)
-    assert said() == {claims.NO_DISPATCHER}
+    assert said() == {shortages.NO_DISPATCHER}
     assert leases.tell(database) == 0
     with database.write() as session:
         leases.take(session, "d1", host="here", pid=1, seconds=60)
@@ -73,3 +75,43 @@ def test_with_no_dispatcher_each_sweep_says_so_and_the_next_one_takes_it_back(
     assert said() == {None}
     leases.tell(database)
     assert said() == {None}
+
+
+def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None:
+    # Catches: a hundred sweeps that wait for busy GPUs, and idle CPUs until one of them ends.
+    for _ in range(7):
+        submit(database, resources={"num_gpus": 1}, priority=9)
+    able = submit(database, resources={"num_gpus": 0})
+    gone = submit(database, resources={"num_gpus": 0})
+    others = claims.Others()
+    found = []
+    for _ in range(3):
+        rooms = Rooms([Node(9, 1)])
+        rooms.take(Need(1, 1), 0)
+        with database.read() as session:
+            found.append({share.sweep_id for share in claims.plan(session, rooms, others)})
+    assert found == [set(), {able, gone}, set()]
+
+
+def test_a_large_trial_of_higher_priority_does_not_wait_for_all_small_ones(
+    database: Database,
+) -> None:
+    # Catches: small trials that take each CPU as it becomes free, for as long as there are any.
+    submit(database, seeds=100, grid={})
+    running = claim(database, cpus=4)
+    large = submit(database, grid={}, resources={"num_cpus": 4}, priority=9)
+    found = []
+    while running:
+        settle(database, running.pop(), Reason.error)
+        found = claim(database, cpus=4, held=running)
+        assert {each.sweep_id for each in found} <= {large}
+    assert [each.sweep_id for each in found] == [large]
+
+
+def test_one_that_waits_after_a_loss_holds_nobody_back(database: Database) -> None:
+    small = submit(database, seeds=100, grid={})
+    held = claim(database, cpus=3)
+    lost = submit(database, seeds=1, grid={}, resources={"num_cpus": 4}, priority=9)
+    with database.write() as session:
+        session.execute(update(Trial).where(Trial.sweep_id == lost).values(not_before=9e9))
+    assert [each.sweep_id for each in claim(database, cpus=4, held=held)] == [small]

@@ -1,0 +1,152 @@
+"""Nobody is judged by what could not be heard: while the database was away, while a process stood
+still, or by a clock that jumps."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from service import app
+from service.dispatcher import Dispatcher
+from service.held import Listening
+from service.settings import Settings
+from service.store import leases
+from service.store.models import Lease, Trial
+from service.store.session import Database
+from tests.inline import InlineExecutor
+from tests.service.test_dispatcher import broken, submit
+
+
+@pytest.fixture
+def executor(settings: Settings) -> InlineExecutor:
+    return InlineExecutor(settings.trials)
+
+
+@pytest.fixture
+def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
+    return Dispatcher(database, executor, lease_seconds=60)
+
+
+def states(api: TestClient, sweep_id: str) -> list[tuple[str, int]]:
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    return [(each["state"], each["attempt"]) for each in trials]
+
+
+def lapse(database: Database) -> None:
+    with database.write() as session:
+        session.execute(update(Lease).values(expires_at=1.0))
+
+
+def away(dispatcher: Dispatcher, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks a database once that does not answer."""
+    once = iter([False, True])
+    with monkeypatch.context() as outage:
+        outage.setattr(database, "write", broken)
+        outage.setattr(dispatcher, "drain", lambda: None)
+        dispatcher._renew_at = 0
+        dispatcher.run(lambda: next(once))
+
+
+def test_only_time_in_which_it_listens_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    listening = Listening()
+    for seconds in (0.1, 0.2, 3600, 0.3):
+        now += seconds
+        listening.go_on()
+    assert listening.seconds == pytest.approx(5.6)
+
+
+def test_a_trial_that_nobody_listened_to_has_not_stalled(
+    api: TestClient, database: Database, dispatcher: Dispatcher
+) -> None:
+    # Catches: all trials killed when the database is back, before their words were read.
+    sweep_id = submit(api, seeds=1)
+    dispatcher.step(0)
+    with database.write() as session:  # an hour passes, or its clock jumps
+        session.execute(update(Trial).values(reported_at=Trial.reported_at - 3600))
+    dispatcher._watch_at = 0
+    dispatcher.step(0)
+    assert states(api, sweep_id) == [("running", 1)] * 2
+
+
+def test_what_was_given_back_meanwhile_is_stopped(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    # Catches: two attempts of one trial, and CPUs held by the one whose words do not count.
+    submit(api, seeds=1)
+    dispatcher.step(0)
+    old = executor.running()
+    lapse(database)  # it hangs, and nobody else takes over
+    assert leases.reap(database) == len(old) == 2
+    executor.poll = lambda _: []  # type: ignore[method-assign]  # nor do they say anything
+    dispatcher._renew_at = dispatcher._watch_at = 0
+    dispatcher.step(0)
+    assert executor.running() == []
+    assert dispatcher._held == {}
+
+
+def test_after_an_outage_the_leader_goes_on(
+    api: TestClient,
+    database: Database,
+    dispatcher: Dispatcher,
+    executor: InlineExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Catches: a standby that is back first and takes a lease which lapsed for all.
+    sweep_id = submit(api, seeds=1)
+    dispatcher.step(0)
+    standby = Dispatcher(database, InlineExecutor(executor._trials), lease_seconds=60)
+    away(standby, database, monkeypatch)
+    lapse(database)
+    assert not standby.step(0)
+    dispatcher._renew_at = 0
+    dispatcher.step(0)
+    standby._renew_at = 0
+    assert not standby.step(0)
+    assert states(api, sweep_id) == [("running", 1)] * 2
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_leader_that_does_not_come_back_or_has_let_go_is_followed(
+    database: Database,
+    dispatcher: Dispatcher,
+    executor: InlineExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    dropped: bool,
+) -> None:
+    dispatcher.step(0)
+    standby = Dispatcher(database, InlineExecutor(executor._trials), lease_seconds=60)
+    away(standby, database, monkeypatch)
+    if dropped:
+        dispatcher.drain()
+    else:
+        lapse(database)
+        standby.step(0)
+        standby._renew_at = 0
+    standby.step(0)
+    assert standby._leads
+
+
+def test_after_an_outage_the_api_looks_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def reap(_: Database) -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise OperationalError("select", None, Exception("no route to host"))
+        raise asyncio.CancelledError
+
+    contacts = []
+    monkeypatch.setattr(leases, "reap", reap)
+    monkeypatch.setattr(app, "_forget", lambda _: contacts.append(looks))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(app._reap(database, 0))
+    assert contacts == [1]  # between the outage and the next look it has seen the database answer

@@ -1,0 +1,37 @@
+"""Which GPU a trial has, by Ray's own count: a real Ray that believes to have some."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import ray
+from workers.tasks import gpus_given
+
+assert gpus_given() == []
+ray.init("local", include_dashboard=False, num_cpus=4, num_gpus=3, log_to_driver=False,
+         _node_ip_address="127.0.0.1")
+assert gpus_given() == []
+
+
+@ray.remote(num_cpus=1)
+class Holder:
+    def has(self):
+        return gpus_given()
+
+
+holders = [Holder.options(num_gpus=gpus).remote() for gpus in (0.5, 2, 0.25, 0)]
+print([ray.get(each.has.remote()) for each in holders], flush=True)
+"""
+
+
+@pytest.mark.ray
+def test_a_task_knows_which_gpus_it_was_given() -> None:
+    shown = {"CUDA_VISIBLE_DEVICES": "5,6,7", "RAY_AUTH_MODE": "disabled"}  # CUDA's names for them
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT], env=os.environ | shown,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.stdout.strip() == "[[0], [1, 2], [0], []]", ran.stderr[-2000:]
