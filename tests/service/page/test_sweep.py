@@ -174,7 +174,7 @@ def test_the_paths_of_a_descent_say_which_is_which(
     page.goto(f"{url}/sweeps/{sweep_id}")
     paths = page.locator("[data-key=figure-descent]")
     expect(paths.locator(".legendtext")).to_have_text(
-        ["without LRD", "with LRD", "start", "optimum"], timeout=30_000
+        ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"], timeout=30_000
     )
     expect(page.get_by_text("each arm on the surface saddle; dashed without LRD")).to_be_visible()
 
