@@ -1,9 +1,11 @@
 """The wheel: it has all that the packages read, and works in an empty environment."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -32,7 +34,7 @@ def test_it_has_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An environment with the wheel, its extras at the lock's versions, and nothing else."""
     folder = tmp_path_factory.mktemp("empty") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
@@ -43,7 +45,8 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # six gigabytes
 
 
 @pytest.mark.slow

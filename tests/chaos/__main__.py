@@ -8,6 +8,7 @@ Exits 1 if any promise was broken.
 import argparse
 import contextlib
 import json
+import shutil
 import sys
 import tempfile
 import threading
@@ -96,11 +97,13 @@ def run(seconds: float, seed: int, *, heads: bool = False) -> Verdict:
             time.monotonic() - started,
         )  # fmt: skip
         database.close()
-        if verdict.wrong:
-            print(f"logs are in {folder}", file=sys.stderr)  # noqa: T201
-        return verdict
     finally:
         world.end()
+    if verdict.wrong:
+        print(f"logs are in {folder}", file=sys.stderr)  # noqa: T201
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdict
 
 
 def _settle(url: str) -> None:

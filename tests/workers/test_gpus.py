@@ -1,5 +1,6 @@
 """Which GPU a trial has, by Ray's own count: a real Ray that believes to have some."""
 
+import json
 import os
 import subprocess
 import sys
@@ -34,4 +35,9 @@ def test_a_task_knows_which_gpus_it_was_given() -> None:
         [sys.executable, "-W", "ignore", "-c", SCRIPT], env=os.environ | shown,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert ran.stdout.strip() == "[[0], [1, 2], [0], []]", ran.stderr[-2000:]
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    half, two, quarter, none = json.loads(ran.stdout)
+    assert len(half) == 1
+    assert sorted(half + two) == [0, 1, 2]  # which one Ray takes first is its own affair
+    assert quarter == half  # the only one with room
+    assert none == []

@@ -1,6 +1,7 @@
 """The store keeps its promises in any order of events; and bugs planted in it do not go unseen."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -190,9 +191,21 @@ def planted(request: pytest.FixtureRequest) -> Iterator[None]:
     for right, wrong in changes:
         assert mutant.count(right) == 1, f"the place to plant it in is gone: {right}"
         mutant = mutant.replace(right, wrong)
-    load({**sources, module: mutant})
-    yield
-    load(sources)
+    with restored():
+        load({**sources, module: mutant})
+        yield
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """The modules are as before afterwards, to their very classes: others have imported those."""
+    before = {module: dict(vars(module)) for module in ORDER}
+    try:
+        yield
+    finally:
+        for module, names in before.items():
+            vars(module).clear()
+            vars(module).update(names)
 
 
 def load(sources: dict[ModuleType, str]) -> None:
@@ -201,10 +214,11 @@ def load(sources: dict[ModuleType, str]) -> None:
 
 
 def test_reloading_alone_breaks_nothing(sqlite: object, tmp_path: Path) -> None:
-    load({module: Path(str(module.__file__)).read_text() for module in ORDER})
-    database = Database(sqlite(tmp_path))  # type: ignore[operator]
-    run(database, examples=5)
-    database.close()
+    with restored():
+        load({module: Path(str(module.__file__)).read_text() for module in ORDER})
+        database = Database(sqlite(tmp_path))  # type: ignore[operator]
+        run(database, examples=5)
+        database.close()
 
 
 @pytest.mark.slow
