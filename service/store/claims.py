@@ -1,11 +1,24 @@
 """Claims: which queued trials start now."""
 
+import functools
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Row, case, exists, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Execution, Resources
@@ -101,17 +114,23 @@ def open_sweeps(session: Session, skipped: int = 0) -> Sequence[Row[Any]]:
 
     Last come those that wait for another cluster: it may have come since that was noted.
     """
+    return session.execute(_in_turn(), {"most": MAX_SWEEPS, "skipped": skipped}).all()
+
+
+@functools.cache  # to write it down anew takes as long as to ask, and it is asked at each end
+def _in_turn() -> Select[Any]:
     has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
     waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
     turns = (waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
     first = select(Sweep.id).where(*is_open(), has_room).order_by(*turns)
-    these = first.limit(MAX_SWEEPS).offset(skipped).subquery()  # parts of specs are for these alone
+    most, skipped = bindparam("most", type_=Integer), bindparam("skipped", type_=Integer)
+    these = first.limit(most).offset(skipped).subquery()  # parts of specs are for these alone
     lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
     query = select(
         Sweep.id, Sweep.priority, Sweep.queued, Sweep.running, Sweep.max_concurrent,
         Sweep.waiting_for, Sweep.gpu_share, RESOURCES, lonely.label("lonely"),
     )  # fmt: skip
-    return session.execute(query.join(these, these.c.id == Sweep.id).order_by(*turns)).all()
+    return query.join(these, these.c.id == Sweep.id).order_by(*turns)
 
 
 def is_open() -> list[ColumnElement[bool]]:
