@@ -65,8 +65,14 @@ def read(source: str) -> list[PrintedTable]:
     starts = [number for number, line in enumerate(lines) if line.lstrip().startswith(OF_TABLE)]
     tables = []
     for start, end in pairwise([*starts, len(lines)]):
+        question = _question(lines[start], start + 1)
         cells = [cell for row in _rows(lines, start + 1, end) for cell in row]
-        tables.append(PrintedTable(start + 1, _question(lines[start], start + 1), tuple(cells)))
+        if not cells:
+            raise LRDError(
+                f"line {start + 1}: no row of this table says any more of which arms it is; take "
+                "it anew from `lrd table`"
+            )
+        tables.append(PrintedTable(start + 1, question, tuple(cells)))
     return tables
 
 

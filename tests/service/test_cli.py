@@ -203,7 +203,8 @@ def test_a_papers_tables_are_held_against_the_service(
         ("no table", r"paper\.tex has no table of this service: those of `lrd table --format lat"),
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
         (
-            '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}',
+            '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}\n'
+            "a & $1.00$ \\\\ % arms 1",
             "there is no sweep 'nope'",
         ),
     ],

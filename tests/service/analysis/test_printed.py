@@ -117,6 +117,11 @@ def test_what_can_no_longer_be_read_is_said_with_its_line(was, now, said):
         printed.read(source.replace(was, now, 1))
 
 
+def test_a_table_whose_rows_name_no_arms_is_not_taken_for_sound():
+    with pytest.raises(LRDError, match="line 2: no row of this table says any more of which arms"):
+        printed.read(render.latex(grid()).replace(printed.OF_ROW, "% "))
+
+
 def test_an_arm_of_another_sweep_is_named():
     source = render.latex(table(pair())).replace("% arms plain", "% arms 41")
     assert any("arm 41 is not in this sweep" in each for each in wrong(source, table(pair())))
