@@ -25,16 +25,6 @@ from tests.inline import InlineExecutor
 from workers import tasks
 
 
-@pytest.fixture
-def executor(settings: Settings) -> InlineExecutor:
-    return InlineExecutor(settings.trials)
-
-
-@pytest.fixture
-def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
-    return Dispatcher(database, executor, lease_seconds=60)
-
-
 def submit(api: TestClient, **changes: Any) -> str:
     answer = api.post("/api/v1/sweeps", json=small_sweep(**changes))
     assert answer.status_code == 201, answer.text

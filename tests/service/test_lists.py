@@ -7,11 +7,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from service.dispatcher import Dispatcher
-from service.settings import Settings
 from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
-from tests.inline import InlineExecutor
 
 
 def submit(api: TestClient, **changes: Any) -> str:
@@ -22,11 +20,6 @@ def ids(api: TestClient, path: str, key: str = "id", **params: Any) -> list[Any]
     answer = api.get(f"/api/v1{path}", params=params)
     assert answer.status_code == 200, answer.text
     return [item[key] for item in answer.json()["items"]]
-
-
-@pytest.fixture
-def dispatcher(database: Database, settings: Settings) -> Dispatcher:
-    return Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
 
 
 def test_each_failure_is_listed_once_with_its_count(api: TestClient, database: Database) -> None:

@@ -13,22 +13,11 @@ from sqlalchemy.exc import OperationalError
 from service import app
 from service.dispatcher import Dispatcher
 from service.held import Listening
-from service.settings import Settings
 from service.store import leases
 from service.store.models import Lease, Trial
 from service.store.session import Database
 from tests.inline import InlineExecutor
 from tests.service.test_dispatcher import broken, submit
-
-
-@pytest.fixture
-def executor(settings: Settings) -> InlineExecutor:
-    return InlineExecutor(settings.trials)
-
-
-@pytest.fixture
-def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
-    return Dispatcher(database, executor, lease_seconds=60)
 
 
 def states(api: TestClient, sweep_id: str) -> list[tuple[str, int]]:

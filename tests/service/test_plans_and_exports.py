@@ -20,13 +20,7 @@ from service.settings import Settings
 from service.store.models import Sweep
 from service.store.session import Database
 from tests.conftest import small_sweep
-from tests.inline import InlineExecutor
 from tests.seeded import seed
-
-
-@pytest.fixture
-def dispatcher(database: Database, settings: Settings) -> Dispatcher:
-    return Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
 
 
 def submit(api: TestClient, **changes: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import re
 import uuid
 from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
@@ -17,16 +16,6 @@ from service.store.models import Arm, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
-
-
-@pytest.fixture
-def executor(settings: Settings) -> InlineExecutor:
-    return InlineExecutor(settings.trials)
-
-
-@pytest.fixture
-def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
-    return Dispatcher(database, executor, lease_seconds=60)
 
 
 def submit(api: TestClient, **changes: Any) -> str:
