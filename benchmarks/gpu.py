@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,18 +21,27 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import authors_recipe
+from benchmarks.optimizers import FORMS, PLAIN, make
 from benchmarks.published import PublishedSGDM
 from benchmarks.timing import interleaved, machine, table
-from benchmarks.training import images, our_epoch, packed_step, train_step
+from benchmarks.training import images, mnist, our_epoch, packed_step, train_step
+from lrd_core.datasets.batches import Batches
 from lrd_core.datasets.images import ImageData
 from lrd_core.environment import pin
 from lrd_core.models import build_model
+from lrd_core.optim import build_optimizer
 from lrd_core.spec import TrialSpec
+from lrd_core.tasks import classification
 
 BATCH = 128
 LISTED = 12
 """So many of the longest operations are listed."""
-STEPS = {"cuda": 200, "cpu": 2}
+SHORT = {
+    "cuda": [("fcnet", "fp32"), ("resnet34", "fp32"), ("resnet34", "bf16")],
+    "cpu": [("fcnet", "fp32")],
+}
+"""Networks and precisions of the short trials."""
+STEPS = {"cuda": 50, "cpu": 2}
 """Of a small network, in each measurement."""
 
 
@@ -68,8 +79,8 @@ def cifar10(steps: int) -> ImageData:
     return replace(data, test_images=data.test_images[:few], test_labels=data.test_labels[:few])
 
 
-def recipe_epoch(data: ImageData, device: torch.device) -> Callable[[], None]:
-    model = build_model("resnet34", data.image_shape, data.classes, seed=0).to(device)
+def recipe_epoch(name: str, data: ImageData, device: torch.device) -> Callable[[], None]:
+    model = build_model(name, data.image_shape, data.classes, seed=0).to(device)
     optimizer = PublishedSGDM(model.parameters(), 0.5, lr=0.1)
 
     def epoch() -> None:
@@ -80,29 +91,55 @@ def recipe_epoch(data: ImageData, device: torch.device) -> Callable[[], None]:
 
 
 def resnet(device: torch.device, rounds: int) -> str:
-    """Epochs with their evaluation, and the share of learning-rate dropout in ours."""
-    data = cifar10(steps=100 if device.type == "cuda" else 1)
-    candidates = {"recipe": pinned("fp32", recipe_epoch(data, device))}
+    """Epochs with their evaluation, and the share of learning-rate dropout in ours. The recipe is
+    run as its authors' torch did, in fp32, and as today's does, with TF32 in convolutions."""
+    data = cifar10(steps=40 if device.type == "cuda" else 1)
+    recipe = recipe_epoch("resnet34", data, device)
+    candidates = {"recipe": pinned("fp32", recipe), "recipe, tf32": pinned("tf32", recipe)}
     for precision in ("fp32", "tf32", "bf16"):
         for name, keep_prob in (("LRD", 0.5), ("none", 1.0)):
             ours = our_epoch(keep_prob, "resnet34", data, device, precision)
             candidates[f"{precision}, {name}"] = pinned(precision, settled(device, ours))
-    times = interleaved(candidates, rounds)
+        ours = our_epoch(0.5, "resnet34", data, device, precision, compile="off")
+        candidates[f"{precision}, LRD, compile: off"] = pinned(precision, settled(device, ours))
+    return epochs(candidates, data, "ResNet-34, batch 128", rounds)
+
+
+def fcnet(device: torch.device, rounds: int) -> str:
+    """Epochs of FCNet on MNIST with their evaluation."""
+    data = mnist()
+    candidates = {"recipe": pinned("fp32", recipe_epoch("fcnet", data, device))}
+    for compile in ("auto", "off"):
+        for name, keep_prob in (("LRD", 0.5), ("none", 1.0)):
+            ours = our_epoch(keep_prob, "fcnet", data, device, compile=compile)
+            key = f"compile: {compile}, {name}"
+            candidates[key] = pinned("fp32", settled(device, ours))
+    with mock.patch.object(classification, "GRAPHED", ()):
+        ours = our_epoch(0.5, "fcnet", data, device)
+        ours()  # whether to make a graph is decided here
+    candidates["kernels, no graph"] = pinned("fp32", settled(device, ours))
+    return epochs(candidates, data, "FCNet on MNIST, batch 128", rounds)
+
+
+def epochs(
+    candidates: dict[str, Callable[[], None]], data: ImageData, what: str, rounds: int
+) -> str:
+    times = interleaved(candidates, rounds, warm_up=1)
     seen = len(data.train_labels) + len(data.test_labels)
     rows = [
         [name, f"{seen / each.median:,.0f}", times["recipe"].ratio(each)]
         for name, each in times.items()
     ]
-    return table(["ResNet-34, batch 128", "images a second", "times the recipe"], rows)
+    return table([what, "images a second", "times the recipe"], rows)
 
 
 def bound(device: torch.device, rounds: int) -> str:
     """Where the time of an epoch goes: the share in which the device works, and its longest
     operations. `rounds` is not used: one epoch is looked at."""
-    data = cifar10(steps=50 if device.type == "cuda" else 1)
+    data = cifar10(steps=20 if device.type == "cuda" else 1)
     activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
     tables = []
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32", "tf32", "bf16"):
         epoch = pinned(
             precision, settled(device, our_epoch(0.5, "resnet34", data, device, precision))
         )
@@ -123,6 +160,124 @@ def bound(device: torch.device, rounds: int) -> str:
             )
         )
     return "\n\n".join(tables)
+
+
+# --- the optimizer's step alone -------------------------------------------------------------------
+
+
+def optimizer(device: torch.device, rounds: int) -> str:
+    """A step of each form, for the 6 tensors of FCNet and the 110 of ResNet-34."""
+    rows = []
+    for model_name, shape in (("fcnet", (1, 28, 28)), ("resnet34", (3, 32, 32))):
+        for name in PLAIN:
+            candidates = {}
+            for form in FORMS:
+                model = build_model(model_name, shape, 10, seed=0).to(device)
+                model = model.to(memory_format=torch.channels_last)
+                for parameter in model.parameters():
+                    parameter.grad = torch.randn_like(parameter).mul_(1e-3)
+                made = make(form, name, model.parameters())
+                if made is not None:
+                    candidates[form] = settled(device, made.step, 10)
+            times = interleaved(candidates, rounds)
+            cells = [
+                f"{times[form].median / 10 * 1e6:,.0f}" if form in times else "–" for form in FORMS
+            ]
+            rows.append([f"{model_name}, {name}", *cells])
+    return table(["a step, µs", *FORMS], rows)
+
+
+# --- layout, precision and graphs -----------------------------------------------------------------
+
+
+def layout(device: torch.device, rounds: int) -> str:
+    """A train step of ResNet-34 on 128 images, with LRD: whole, and the host's part in it."""
+    few, rows = (12 if device.type == "cuda" else 1), []
+    for precision in ("bf16", "tf32", "fp32"):
+        for name, last in (("channels last", "on"), ("contiguous", "off")):
+            candidates: dict[str, Callable[[], None]] = {}
+            host: dict[str, float] = {}
+            for way, graphed in (("as it is", False), ("as a graph", True)):
+                run = layout_step(device, precision, last, graphed)
+                for _ in range(5):
+                    run()
+
+                work = partial(launched, run, few, host, way)
+                candidates[way] = pinned(precision, settled(device, work))
+            times = interleaved(candidates, rounds, warm_up=1)
+            cells = [
+                f"{each.median / few * 1e3:.1f} ({host[way] * 1e3:.1f})"
+                for way, each in times.items()
+            ]
+            rows.append([f"{precision}, {name}", *cells])
+    head = ["ResNet-34, a step of 128 (and the host in it), ms", "as it is", "as a graph"]
+    return table(head, rows)
+
+
+def launched(run: Callable[[], None], times: int, host: dict[str, float], way: str) -> None:
+    """Notes what the host needs for one, the device not waited for."""
+    started = time.perf_counter()
+    for _ in range(times):
+        run()
+    host[way] = (time.perf_counter() - started) / times
+
+
+def layout_step(
+    device: torch.device, precision: str, last: str, graphed: bool
+) -> Callable[[], None]:
+    data = cifar10(steps=1)
+    document = {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "sgdm"}, "epochs": 1}
+    execution = {"precision": precision, "channels_last": last, "compile": "on"}
+    spec = TrialSpec.parse(document | {"execution": execution})
+    spec = spec.model_copy(update={"model": "resnet34"})
+    with mock.patch.object(classification, "GRAPHED", ("resnet34",) if graphed else ()):
+        task = classification.Classification(spec, device, None)
+        task.data, task.batches = data, Batches(data, device)
+        model = task.model()
+        gradients = task._gradients(model)
+    optimizer = build_optimizer(spec.optimizer, model.parameters(), seed=0, compile=True)
+    images, labels = next(iter(task.batches.train(BATCH, seed=0, epoch=1)))
+
+    def step() -> None:
+        gradients(images, labels)
+        optimizer.step()
+
+    return pinned(precision, step)
+
+
+# --- short trials -------------------------------------------------------------------------------
+
+
+def short(device: torch.device, rounds: int) -> str:
+    """Trials of 100 steps, their optimizer and what is captured included: `compile: auto` never
+    makes them slower."""
+    steps = 10 if device.type == "cuda" else 1
+    data = {"fcnet": mnist().first(steps * BATCH), "resnet34": cifar10(steps)}
+    rows = []
+    for name, precision in SHORT[device.type]:
+
+        def trial(
+            compile: str, graphed: bool, name: str = name, precision: str = precision
+        ) -> Callable[[], None]:
+            def run() -> None:
+                with mock.patch.object(classification, "GRAPHED", (name,) if graphed else ()):
+                    epoch = our_epoch(0.5, name, data[name], device, precision, compile)
+                    for _ in range(10):
+                        epoch()
+
+            return pinned(precision, settled(device, run))
+
+        candidates = {
+            "compile: off": trial("off", graphed=False),
+            "kernels": trial("auto", graphed=False),
+            "kernels and a graph": trial("auto", graphed=True),
+        }
+        times = interleaved(candidates, rounds, warm_up=1)
+        base = times.pop("compile: off")
+        ratios = [base.ratio(each) for each in times.values()]
+        rows.append([f"{name}, {precision}", f"{base.median:.2f}", *ratios])
+    head = ["trials of 100 steps", "compile: off, s", "kernels: times faster"]
+    return table([*head, "kernels and a graph: times faster"], rows)
 
 
 # --- small networks: what a step costs before it computes anything --------------------------------
@@ -153,7 +308,11 @@ def whole_graph_step(model: nn.Module, inputs: Tensor) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+
+    def replay(step: Callable[[], None] = step) -> None:  # it holds what the graph reads
+        graph.replay()
+
+    return replay
 
 
 def compiled_step(model: nn.Module, inputs: Tensor, mode: str | None) -> Callable[[], None]:
@@ -269,8 +428,9 @@ def packed(device: torch.device, rounds: int) -> str:
 
 
 def _context(pipe: Connection) -> None:
-    torch.cuda.init()
-    torch.zeros(1, device="cuda") @ torch.zeros(1, device="cuda")  # loads cuBLAS too
+    """A trial's process, when it has trained: cuDNN, cuBLAS, Triton and a graph are loaded."""
+    device = torch.device("cuda")
+    our_epoch(0.5, "resnet34", cifar10(steps=5), device, "bf16")()
     pipe.send(torch.cuda.memory_reserved())
     pipe.recv()
 
@@ -294,6 +454,10 @@ def context(device: torch.device, rounds: int) -> str:
 PARTS: dict[str, tuple[str, Callable[[torch.device, int], str], int]] = {
     "resnet": ("ResNet-34 over the authors' recipe", resnet, 5),
     "bound": ("What bounds ResNet-34", bound, 1),
+    "fcnet": ("FCNet over the authors' recipe", fcnet, 5),
+    "optimizer": ("A step of the optimizer", optimizer, 9),
+    "layout": ("Layout, precision and graphs", layout, 3),
+    "short": ("Short trials", short, 5),
     "small": ("Steps of a small network", small, 15),
     "packed": ("Trials that share a card", packed, 9),
     "context": ("CUDA's context", context, 1),

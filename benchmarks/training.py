@@ -117,15 +117,15 @@ def our_epoch(
     data: ImageData | None = None,
     device: torch.device = CPU,
     precision: str = "fp32",
+    compile: str = "auto",
 ) -> Callable[[], None]:
-    """Train and evaluate, as in a trial of 30 epochs, for which `auto` compiles LRD; on MNIST,
-    unless other data are given."""
+    """Train and evaluate, as in a trial of 30 epochs; on MNIST, unless other data are given."""
     spec = TrialSpec.parse(
         {
             "dataset": "digits",  # always at hand; the others take its place
             "model": "fcnet",
             "optimizer": {"name": "sgdm", "lr": 0.01, "keep_prob": keep_prob},
-            "execution": {"precision": precision},
+            "execution": {"precision": precision, "compile": compile},
             "epochs": 30,
         }
     )
@@ -133,8 +133,11 @@ def our_epoch(
     task = Classification(spec, device, None)
     task.data = mnist() if data is None else data
     task.batches = Batches(task.data, device)
+    task.steps_per_epoch = -(-len(task.data.train_labels) // spec.batch_size)
     model = task.model()
-    optimizer = build_optimizer(spec.optimizer, model.parameters(), seed=0, compile=True)
+    optimizer = build_optimizer(
+        spec.optimizer, model.parameters(), seed=0, compile=compile != "off"
+    )
 
     def epoch() -> None:
         trained = task.train_epoch(model, optimizer, 1)

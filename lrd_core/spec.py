@@ -70,10 +70,11 @@ class Execution(Spec):
     """Of the network's arithmetic; `tf32` and `bf16` change the numbers."""
     channels_last: Literal["auto", "on", "off"] = "auto"
     """Whether images lie channels-last in memory, for the convolutions of classification and
-    segmentation; `auto` is `on`."""
+    segmentation; `auto` is `on`, but for classification in fp32 on a GPU, which is slower so."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Whether learning-rate dropout runs in compiled kernels: `auto`, on a CPU and in a GPU's long
-    trials."""
+    """Whether learning-rate dropout runs in kernels of its own, and whether a GPU gets the steps of
+    classification, but with SD, as CUDA graphs: `auto` makes a graph in trials of 100 steps or
+    more. Graphs change no bit; kernels round otherwise than `off`."""
 
 
 class TrialSpec(Config):

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrd_core.errors import CheckpointError, Diverged, PluginError
-from lrd_core.optim import Form, build_optimizer, form_of, worth_compiling
+from lrd_core.optim import Form, build_optimizer, form_of
 from lrd_core.regularizers import apply_gradient_regularizers
 from lrd_core.report import EpochReport
 from lrd_core.schedule import build_scheduler
@@ -61,7 +61,7 @@ class TrainState:
             spec.optimizer,
             model.parameters(),
             seed=derive(spec.seed, "learning rate dropout"),
-            compile=_compiles(spec, task, model, device),
+            compile=spec.execution.compile != "off",
         )
         apply_gradient_regularizers(
             optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
@@ -159,10 +159,3 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
     values = torch.stack([value.double() for value in tensors.values()]).tolist()
     brought = dict(zip(tensors, values, strict=True))
     return {name: float(brought.get(name, value)) for name, value in metrics.items()}
-
-
-def _compiles(spec: TrialSpec, task: Task, model: nn.Module, device: torch.device) -> bool:
-    if spec.execution.compile != "auto":
-        return spec.execution.compile == "on"
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return worth_compiling(spec.epochs * task.steps_per_epoch, parameters, device)

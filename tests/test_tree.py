@@ -23,6 +23,7 @@ UNDRAWN = {".gitignore", ".dockerignore"}
 LONG = {
     "requirements.lock": "written by `make lock`",
     "service/api/examples.json": "written by `python -m tests.examples`",
+    "benchmarks/gpu.py": "the parts of one measurement, on one card",
     "benchmarks/scale.py": "the parts of one measurement, over one world",
     "tests/service/store/machine.py": "one state machine: its rules stand in one class",
     "tests/lrd_core/optim/test_fused.py": "one fused form, held to every law of the universal one",

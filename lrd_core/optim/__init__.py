@@ -1,6 +1,6 @@
 """Learning-rate dropout (Algorithm 1 of arXiv 1912.00144) on any torch optimizer."""
 
-from lrd_core.optim.build import Form, build_optimizer, form_of, worth_compiling
+from lrd_core.optim.build import Form, build_optimizer, form_of
 from lrd_core.optim.hooks import learning_rate_dropout, remove_learning_rate_dropout
 
 __all__ = [
@@ -9,5 +9,4 @@ __all__ = [
     "form_of",
     "learning_rate_dropout",
     "remove_learning_rate_dropout",
-    "worth_compiling",
 ]

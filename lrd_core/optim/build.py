@@ -26,20 +26,6 @@ Form = Literal["universal", "universal compiled", "fused"]
 
 log = logging.getLogger(__name__)
 
-WORTH_COMPILING = 10**10
-"""Steps × parameters from which on `auto` compiles on a GPU; not measured. torch.compile takes 5 to
-25 s there, in each process that has not compiled before."""
-
-
-def worth_compiling(steps: int, parameters: int, device: torch.device) -> bool:
-    """Whether a trial of so many steps is long enough for its compiled form to pay.
-
-    On a CPU every trial is: its kernels are built once a machine, in a second or two. Nothing is
-    asked for that the arms of a comparison differ in: not `keep_prob`, not the optimizer. So an arm
-    and its baseline are computed alike.
-    """
-    return device.type == "cpu" or steps * parameters >= WORTH_COMPILING
-
 
 def build_optimizer(
     spec: specs.OptimizerSpec,

@@ -19,6 +19,8 @@ from lrd_core.optim.kernels import Move, Scalars
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.steps import refuse_sparse
 
+_ONE = torch.tensor(1.0)  # a number would be wrapped anew for each tensor that it is added to
+
 
 class FusedOptimizer(Optimizer):
     """What the five have in common. `keep_prob` and `seed` are those of `learning_rate_dropout`.
@@ -81,24 +83,28 @@ class FusedOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         refuse_sparse(self)
-        self._refuse_unfit()
+        parts = self._parts()
         draws = [
             Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
             for group in self.param_groups
         ]
-        moves, position = [], 0
-        for group, draw in zip(self.param_groups, draws, strict=True):
-            scalars: dict[int, Scalars] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    moments, count = self._state(parameter)
-                    if count not in scalars:
-                        scalars[count] = self.scalars(group, count)
-                    gradient = parameter.grad
-                    if gradient.dtype != parameter.dtype:  # its `grad_dtype` is another
-                        gradient = gradient.to(parameter.dtype)
-                    moves.append(Move(parameter, gradient, moments, scalars[count], draw, position))
-                position += parameter.numel()
+        states = [self._state(parameter) for _, parameter, _, _ in parts]
+        steps = [step for _, step in states]
+        if steps:
+            torch._foreach_add_(steps, _ONE, alpha=1.0)
+        moves: list[Move] = []
+        known: dict[tuple[int, float], Scalars] = {}
+        for (number, parameter, gradient, position), (moments, step) in zip(
+            parts, states, strict=True
+        ):
+            count = step.item()
+            scalars = known.get((number, count))
+            if scalars is None:
+                scalars = self.scalars(self.param_groups[number], int(count))
+                known[number, count] = scalars
+            if gradient.dtype != parameter.dtype:  # its `grad_dtype` is another
+                gradient = gradient.to(parameter.dtype)
+            moves.append(Move(parameter, gradient, moments, scalars, draws[number], position))
         kernels.step(self.rule, moves)
         increment_version([move.tensor for move in moves])  # for autograd, which saw no kernel
         for group in self.param_groups:
@@ -129,42 +135,49 @@ class FusedOptimizer(Optimizer):
                 return f"does not know {name}"
         return next((_unfit(each) for each in group["params"] if not fits(each)), None)
 
-    def _refuse_unfit(self) -> None:
-        """Kernels are given addresses: what is shorter than they take it for, they run over.
+    def _parts(self) -> list[tuple[int, Tensor, Tensor, int]]:
+        """What has a gradient: its group's number, the parameter, the gradient, and the position of
+        its first element.
 
-        Torch gives a parameter another type or size in place (`model.half()`), and loads a state
-        without a look at its shapes.
+        Kernels are given addresses: what is shorter than they take it for, they run over. Torch
+        gives a parameter another type or size in place (`model.half()`), and loads a state without
+        a look at its shapes; so each is looked at, in every step.
         """
-        for group in self.param_groups:
+        parts, position = [], 0
+        for number, group in enumerate(self.param_groups):
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if not fits(parameter):
-                    raise RuntimeError(
-                        f"the fused form of learning-rate dropout {_unfit(parameter)}"
-                    )
-                state = self.state.get(parameter, {})
-                parts = [(name, state.get(name)) for name in self.moments]
-                for name, part in (("gradient", parameter.grad), *parts):
-                    if part is not None and part.shape != parameter.shape:
-                        raise RuntimeError(
-                            f"{name} of a parameter of shape {tuple(parameter.shape)} has shape "
-                            f"{tuple(part.shape)}: it is of another model, or of before a change"
-                        )
+                gradient = parameter.grad
+                if gradient is not None:
+                    self._refuse_unfit(parameter, gradient)
+                    parts.append((number, parameter, gradient, position))
+                position += parameter.numel()
+        return parts
 
-    def _state(self, parameter: Tensor) -> tuple[list[Tensor], int]:
-        """The moments, and the number of this step; both as torch keeps them."""
-        state = self.state[parameter]
+    def _refuse_unfit(self, parameter: Tensor, gradient: Tensor) -> None:
+        if not fits(parameter):
+            raise RuntimeError(f"the fused form of learning-rate dropout {_unfit(parameter)}")
+        state, shape = self.state.get(parameter, {}), parameter.shape
+        for name, part in (("gradient", gradient), *state.items()):
+            if part.shape != shape and name != "step":
+                raise RuntimeError(
+                    f"{name} of a parameter of shape {tuple(shape)} has shape "
+                    f"{tuple(part.shape)}: it is of another model, or of before a change"
+                )
+
+    def _state(self, parameter: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The moments, and the count of steps; both as torch keeps them."""
+        state, moments = self.state[parameter], []
         for name in self.moments:
             moment: Tensor | None = state.get(name)
             if moment is None or not _alike(moment, parameter):
                 state[name] = torch.zeros_like(parameter)
                 if moment is not None:  # loaded, or from before the model became another type
                     state[name].copy_(moment)
+                moment = state[name]
+            moments.append(moment)
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
-        state["step"] += 1
-        return [state[name] for name in self.moments], int(state["step"])
+        return moments, state["step"]
 
     def scalars(self, group: dict[str, Any], step: int) -> Scalars:
         """What the rule needs in a parameter's step of this number."""

@@ -42,7 +42,7 @@ def learning_rate_dropout(
         keep_prob: 0 (frozen, the moments still move) to 1 (bit-equal to the plain optimizer).
         seed: of the masks; any integer. Optimizers with one seed draw the same masks.
         compile: make and lay on the masks by a kernel: the same bits, sooner, but the first step
-            on a machine takes a second or two, and needs a C++ compiler (on a GPU, torch.compile).
+            on a machine takes a second or two, and needs a C++ compiler (on a GPU, Triton).
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.

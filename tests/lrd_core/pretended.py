@@ -25,8 +25,8 @@ from torch.utils.backend_registration import (
 
 from lrd_core import regularizers
 from lrd_core.datasets import images
-from lrd_core.optim.kernels import compiled
-from lrd_core.optim.kernels.compiled import loops
+from lrd_core.optim import kernels
+from lrd_core.optim.kernels import Masked, Move, native
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
 from tests.lrd_core.small_cifar import small_cifar
@@ -135,8 +135,32 @@ class _Module(_DummyBackendModule):
         return [torch.bfloat16]
 
 
-def _loops(*tensors: There, **options: Any) -> list[Tensor]:
-    return [There(each) for each in loops(*(tensor.here for tensor in tensors), **options)]
+class _Kernels:
+    """The CPU's own, on what lies behind the device's tensors."""
+
+    @staticmethod
+    def prepare(device: torch.device) -> None:
+        native.prepare(device)
+
+    @staticmethod
+    def step(rule: str, moves: list[Move]) -> None:
+        native.step(
+            rule,
+            [
+                move._replace(
+                    tensor=_here(move.tensor),
+                    gradient=_here(move.gradient),
+                    moments=[_here(moment) for moment in move.moments],
+                )
+                for move in moves
+            ],
+        )
+
+    @staticmethod
+    def restore(tensors: list[Masked]) -> None:
+        native.restore([
+            each._replace(tensor=_here(each.tensor), old=_here(each.old)) for each in tensors
+        ])  # fmt: skip
 
 
 class _Generator(torch.Generator):
@@ -162,9 +186,8 @@ def set_up() -> None:
 def _in_use() -> Iterator[torch.device]:
     waits.clear()
     with (
-        # Its numbers are the CPU's; so are its kernels, as plain torch, and its generators.
-        mock.patch.object(compiled, "compiled", lambda kernel: kernel),
-        mock.patch.object(compiled, "loops", _loops),
+        # Its numbers are the CPU's; so are its kernels and its generators.
+        mock.patch.object(kernels, "_kernels_of", return_value=_Kernels),
         mock.patch.object(regularizers.torch, "Generator", _Generator),
         _Everything(),
     ):

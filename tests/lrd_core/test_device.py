@@ -65,8 +65,7 @@ def test_the_fused_form_waits_no_more(optimizer: str, trained: Trained) -> None:
     options = {"optimizer": {"name": optimizer, "keep_prob": 0.5}, "execution": {"compile": "on"}}
     both = trained(document(**options))
     assert both.form == "fused"
-    for ours, theirs in zip(both.device, both.cpu, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-5)  # other kernels, rounded otherwise
+    assert both.device == both.cpu
     assert both.waits == [{"tolist": 1}] * 2
 
 
@@ -75,7 +74,7 @@ def test_what_a_cpu_saved_goes_on_there(compiling: str, trained: Trained) -> Non
     # A worker loads every checkpoint to the CPU.
     options = {"regularizers": ["SD", "NG"], "execution": {"compile": compiling}}
     both = trained(document(**options), resumed=True)
-    assert both.device == [pytest.approx(both.cpu[1], rel=1e-5)]
+    assert both.device == [both.cpu[1]]
 
 
 @pytest.fixture

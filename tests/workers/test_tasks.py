@@ -1,10 +1,15 @@
 """A worker process is kept for later trials: each must use the GPU that it was given."""
 
 import os
+import weakref
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from lrd_core.training import TrainState
+from tests.conftest import small_sweep
 from workers import tasks
 
 
@@ -39,3 +44,25 @@ def test_a_part_of_a_gpu_is_taken_by_its_name(
 def test_without_any_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # Ray was told of one that is not there
     assert tasks._gpu() == torch.device("cpu")
+
+
+def test_a_kept_process_gives_back_what_a_trial_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Catches: an optimizer with hooks, which refers to itself, in memory until the next collection.
+    made: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+    create = TrainState.create
+
+    def noting(*args: Any) -> TrainState:
+        state = create(*args)
+        made.append(weakref.ref(state.optimizer))
+        return state
+
+    monkeypatch.setattr(TrainState, "create", noting)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(made[0]() is not None))
+    trial = small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0}
+    messages = list(tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0))
+    assert messages[-1][:3] == ("ended", None, None)
+    assert alive == [False]

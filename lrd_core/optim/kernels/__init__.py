@@ -1,20 +1,19 @@
 """Kernels: the mask, and a whole step with it, in one pass over memory.
 
 On a CPU they are C++ (`native`), built once by a compiler of this machine; on a GPU they are
-torch.compile's (`compiled`). Both change parameters and moments in place, and give the same bits of
-mask as `lrd_core.optim.mask`.
+Triton's (`gpu`). Both change parameters and moments in place, and give the same bits of mask as
+`lrd_core.optim.mask`.
 """
 
 import functools
+import importlib
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from types import ModuleType
 from typing import TypeVar
 
 import torch
 
-from lrd_core.optim.kernels import compiled, native
-from lrd_core.optim.kernels.moves import Masked, Move, Scalars, fits
+from lrd_core.optim.kernels.moves import Masked, Move, Scalars, apart, fits
 
 __all__ = ["Masked", "Move", "Scalars", "cannot_run", "fits", "restore", "step"]
 
@@ -46,13 +45,14 @@ def cannot_run(device: torch.device) -> str | None:
     return None
 
 
+@functools.cache
 def _kernels_of(device: torch.device) -> ModuleType:
-    return native if device.type == "cpu" else compiled
+    """Imported when asked for: where there is no GPU there may be no Triton."""
+    name = "native" if device.type == "cpu" else "gpu"
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def _by_device(parts: Iterable[T]) -> Iterator[tuple[ModuleType, list[T]]]:
     """One after the other: positions stand in each part, so that no order is to be kept."""
-    ordered = sorted(parts, key=lambda part: str(part.tensor.device))
-    for _, here in groupby(ordered, key=lambda part: part.tensor.device):
-        parts_here = list(here)
-        yield _kernels_of(parts_here[0].tensor.device), parts_here
+    for device, here in apart(parts, lambda part: part.tensor.device):
+        yield _kernels_of(device), here

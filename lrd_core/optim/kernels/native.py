@@ -12,17 +12,15 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lrd_core.optim.kernels.moves import Masked, Move, laid_out_like, shape_in_memory
-
-T = TypeVar("T")
+from lrd_core.optim.kernels.moves import Masked, Move, apart, laid_out_like, shape_in_memory
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = (
@@ -37,7 +35,7 @@ RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
 
 def step(rule: str, moves: Sequence[Move]) -> None:
     """One step of all, each type in one call."""
-    for dtype, here in _apart(moves, lambda move: move.tensor.dtype):
+    for dtype, here in apart(moves, lambda move: move.tensor.dtype):
         tensors = [
             (move.tensor, laid_out_like(move.gradient, move.tensor), *move.moments) for move in here
         ]  # kept until the call is over: a gradient may be a copy made for its layout
@@ -54,7 +52,7 @@ def step(rule: str, moves: Sequence[Move]) -> None:
 
 def restore(tensors: Sequence[Masked]) -> None:
     """The old bits of all that is dropped, each width in one call."""
-    for width, here in _apart(tensors, lambda masked: masked.tensor.element_size()):
+    for width, here in apart(tensors, lambda masked: masked.tensor.element_size()):
         _library().lrd_restore(
             width.bit_length() - 1,
             len(here),
@@ -67,13 +65,6 @@ def restore(tensors: Sequence[Masked]) -> None:
 def prepare(device: torch.device) -> None:
     """Build and load them, or raise for want of a compiler."""
     _library()
-
-
-def _apart(parts: Sequence[T], kind: Callable[[T], Any]) -> Iterable[tuple[Any, list[T]]]:
-    kinds: dict[Any, list[T]] = {}
-    for part in parts:
-        kinds.setdefault(kind(part), []).append(part)
-    return kinds.items()
 
 
 def _addresses(tensors: Sequence[tuple[Tensor, ...]], width: int) -> Any:

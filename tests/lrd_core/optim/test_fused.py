@@ -21,7 +21,6 @@ from lrd_core.optim import (
     kernels,
     learning_rate_dropout,
     remove_learning_rate_dropout,
-    worth_compiling,
 )
 from lrd_core.optim.fused import (
     FusedAdam,
@@ -477,13 +476,6 @@ def test_without_a_compiler_one_line_says_so_and_the_universal_form_goes_on(
     ]
 
 
-def test_auto_compiles_all_trials_on_a_cpu_and_the_long_ones_on_a_gpu() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert worth_compiling(steps=5 * 12, parameters=1_000_000, device=cpu)  # the demo
-    assert not worth_compiling(steps=5 * 12, parameters=1_000_000, device=gpu)
-    assert worth_compiling(steps=30 * 469, parameters=1_796_010, device=gpu)  # FCNet on MNIST
-
-
 def trial(compile: str) -> TrialSpec:
     return TrialSpec.parse(
         {
@@ -498,8 +490,9 @@ def trial(compile: str) -> TrialSpec:
     )
 
 
-@on_both_kernels
 def test_a_trial_says_which_form_it_has_and_learns_the_same() -> None:
+    if reason := kernels.cannot_run(torch.device("cpu")):
+        pytest.skip(f"no kernels can be built here: {reason}")
     losses = {}
     for compile, form in (("on", "fused"), ("off", "universal"), ("auto", "fused")):
         state = TrainState.create(trial(compile))

@@ -1,5 +1,7 @@
 """Classification: how it is computed moves results by rounding at most."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,3 +95,17 @@ def test_layout_and_precision_move_the_loss_by_rounding(
     found = losses(other)
     assert found == pytest.approx(losses(one), rel=tolerance)
     assert found != losses(one)  # it was computed otherwise
+
+
+def test_a_task_is_gone_with_its_trial() -> None:
+    # Catches: a task and what computes its gradients that refer to each other. A GPU's memory would
+    # be taken until garbage is collected, which no lack of a GPU's memory brings about.
+    state = TrainState.create(spec())
+    next(train(state.spec, state))
+    task, model = weakref.ref(state.task), weakref.ref(state.model)
+    gc.disable()
+    try:
+        del state
+        assert (task(), model()) == (None, None)
+    finally:
+        gc.enable()

@@ -4,14 +4,13 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from lrd_core.optim import kernels
-from lrd_core.optim.kernels import Masked, Move, Scalars, compiled, native
+from lrd_core.optim.kernels import Masked, Move, Scalars, native
 from lrd_core.optim.mask import Draw, keep_mask
 
 pytestmark = pytest.mark.skipif(
@@ -73,13 +72,12 @@ def position_of(hash32: int, draw: Draw) -> int:
     return (unshifted(x, 16) ^ draw.key1) % 2**32
 
 
-@pytest.mark.parametrize("family", [native, compiled])
+@pytest.mark.usefixtures("kernel_family")
 @pytest.mark.parametrize(("above", "kept"), [(-1, True), (0, False), (1, False)])
 @pytest.mark.parametrize("keep_prob", [0.0, 2**-32, 0.3, 1 - 2**-32])
 def test_the_last_hash_that_is_kept_is_the_one_below_p(
-    family: Any, above: int, kept: bool, keep_prob: float, monkeypatch: pytest.MonkeyPatch
+    above: int, kept: bool, keep_prob: float
 ) -> None:
-    monkeypatch.setattr(compiled, "compiled", lambda kernel: kernel)
     draw = Draw.of(3, 4, keep_prob)
     hash32 = (draw.threshold + above - 2**31) % 2**32  # hashes are ordered as signed numbers
     if not 0 <= draw.threshold + above < 2**32:
@@ -87,7 +85,7 @@ def test_the_last_hash_that_is_kept_is_the_one_below_p(
     position = position_of(hash32, draw)
     assert bool(keep_mask(3, 4, 1, keep_prob, offset=position)) is kept
     new, old = torch.ones(1), torch.zeros(1)
-    family.restore([Masked(new, old, draw, position)])
+    kernels.restore([Masked(new, old, draw, position)])
     assert bool(new) is kept
 
 
