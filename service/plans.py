@@ -9,7 +9,7 @@ from service.analysis.baselines import default_baseline, pair_with_baselines, wi
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
 from service.analysis.planning import plan
-from service.placement import Node, fit
+from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
 from service.store.claims import need
 
@@ -36,7 +36,7 @@ def plan_sweep(
         (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
         for config, sha256 in zip(configs, hashes, strict=True)
     ]
-    shown = plan(len(spec.seeds), comparisons)
+    shown, nodes = plan(len(spec.seeds), comparisons), _nodes(session)
     return {
         "name": spec.name,
         "arms_total": len(arms),
@@ -45,7 +45,8 @@ def plan_sweep(
         "comparisons": comparisons,
         "present_elsewhere": elsewhere,
         "reuse": spec.reuse,
-        "time": estimate(planned, past, _slots(session, spec)).to_json(),
+        "waiting_for": shortage(need(spec.resources, nodes), nodes) if nodes else None,
+        "time": estimate(planned, past, _slots(spec, nodes)).to_json(),
         "seeds": shown.to_json(),
     }
 
@@ -62,11 +63,15 @@ def _comparisons(spec: SweepSpec, arms: list[Arm], configs: list[dict[str, Any]]
     return len(pair_with_baselines(with_baseline(infos, overrides), list(overrides)))
 
 
-def _slots(session: Session, spec: SweepSpec) -> int:
-    """How many trials the cluster runs at once, as its dispatcher last saw it; at least 1."""
+def _nodes(session: Session) -> list[Node]:
+    """The cluster, as its dispatcher last saw it; empty where none has."""
     lease = leases.current(session)
     seen = ((lease.cluster or {}) if lease else {}).get("nodes", [])
-    nodes = [Node(**each) for each in seen]
+    return [Node(**each) for each in seen]
+
+
+def _slots(spec: SweepSpec, nodes: list[Node]) -> int:
+    """How many trials the cluster runs at once; at least 1."""
     trial = need(spec.resources, nodes)
     slots = sum(fit(trial, node) for node in nodes)
     return max(1, min(slots, spec.max_concurrent or slots))

@@ -1,6 +1,7 @@
 """From rows to numbers: what the store holds of one sweep, put through the analysis."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -136,6 +137,7 @@ class Results:
             baseline=self._baseline_paths,
             expected=self.spec.expected,
         )
+        table = replace(table, advice=(*table.advice, *self._about_expected()))
         if any(summary.mean is not None for summary in summaries):
             return table
         return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
@@ -201,6 +203,20 @@ class Results:
             f"{', '.join(self.metrics)}: ask for one of these, or clone the sweep with another "
             "table.metric."
         ]
+
+    def _about_expected(self) -> Iterator[str]:
+        """That a published number is of a metric that no trial reports, and so stands nowhere."""
+        expected = self.spec.expected
+        if not self.metrics or expected is None:
+            return
+        named = Counter(value.metric or expected.metric for value in expected.values)
+        for metric, count in named.items():
+            if metric not in (*self.metrics, *SELDOM):
+                numbers = "1 expected number is" if count == 1 else f"{count} expected numbers are"
+                yield (
+                    f"{numbers} of {metric!r}{did_you_mean(metric, self.metrics)}, which no trial "
+                    f"reports, and held against nothing; they report {', '.join(self.metrics)}."
+                )
 
     @cached_property
     def _reports(self) -> dict[int, list[dict[str, Any]]]:

@@ -35,6 +35,8 @@ def plan(found: dict[str, Any]) -> str:
             f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
             f"({time['trial_seconds']:.0f} s of training{unknown * bool(time['unknown'])})"
         )
+    if found["waiting_for"]:
+        lines.append(f"none of its trials could start now: {found['waiting_for']}")
     if found["comparisons"]:
         lines.append(found["seeds"]["sentence"])
     return "\n".join(lines)

@@ -68,6 +68,24 @@ def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
         assert "No trial reports" not in " ".join(notes(metric, state))
 
 
+def test_expected_numbers_of_a_metric_that_nobody_reports_are_not_dropped_in_silence(
+    api: TestClient, database: Database
+) -> None:
+    def notes(metric: str, state: str = "succeeded") -> str:
+        where = {"optimizer.keep_prob": 0.5}
+        values = [{"where": where, "value": 0.9}, {"where": where, "value": 0.4, "metric": metric}]
+        asked = small_sweep(expected={"source": "a paper", "values": values})
+        sweep = seed(database, asked, states=(state,))
+        return " ".join(api.get(f"/api/v1/sweeps/{sweep}/table").json()["notes"])
+
+    assert (
+        "1 expected number is of 'val_accuracy' (did you mean 'train_accuracy'?), which no trial "
+        "reports, and held against nothing; they report train_loss, train_accuracy, test_loss"
+    ) in notes("val_accuracy")
+    assert "held against nothing" not in notes("test_loss")
+    assert "held against nothing" not in notes("val_accuracy", "queued")  # nobody has reported yet
+
+
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
     answer = api.get(f"{sweep}/comparisons?baseline=987654")
     assert answer.status_code == 404

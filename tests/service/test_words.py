@@ -8,6 +8,7 @@ from service import words
 
 PLAN: dict[str, Any] = {
     "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
+    "waiting_for": None,
     "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
 }  # fmt: skip
 COMPARISON: dict[str, Any] = {
@@ -37,6 +38,13 @@ def test_a_plan_says_what_becomes_of_trials_that_are_there(
     present: int, reuse: bool, said: str
 ) -> None:
     assert f"\n{said}" in words.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
+
+
+def test_a_plan_says_that_nothing_of_it_could_start() -> None:
+    why = "a trial needs 4 GPUs on one node; the largest node has 0"
+    said = words.plan(PLAN | {"waiting_for": why})
+    assert said.endswith(f"\nnone of its trials could start now: {why}")
+    assert "could start" not in words.plan(PLAN)
 
 
 def test_differences_of_shares_are_in_percentage_points_as_in_the_table() -> None:

@@ -91,6 +91,9 @@ class SweepPlan(Answer):
     comparisons: int
     present_elsewhere: int
     reuse: bool
+    waiting_for: str | None
+    """Why none of its trials could start on the cluster as it was last seen; null if they could, or
+    if no dispatcher has seen one."""
     time: PlannedTime
     seeds: PlannedSeeds
 

@@ -134,6 +134,7 @@ function planned(plan) {
     facts([
       ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
       ["Time", guess],
+      ["Would wait", plan.waiting_for],
       ["Here already", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "taken over" : "run again; reuse: true takes them over"}` : null],
       ["What the seeds can show", plan.comparisons ? seeds.sentence : "nothing is compared: the sweep has no baseline"],
     ]),
