@@ -41,22 +41,20 @@ class StandardDropout(nn.Module):
         if not 0.0 < keep_prob <= 1.0:
             raise ValueError(f"keep_prob must be above 0 and at most 1, got {keep_prob}")
         self.keep_prob, self.seed = keep_prob, seed
-        self.register_buffer("passes", torch.zeros((), dtype=torch.int64, device="cpu"))
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` of any shape."""
         if not self.training or self.keep_prob == 1:
             return x
         self.passes += 1
+        # On a GPU the count is never read: that would wait for it, and no graph could be made.
+        passes = int(self.passes) if x.device.type == "cpu" else self.passes
         kept = keep_mask(
-            self.seed, int(self.passes), x.numel(), self.keep_prob,
-            stream=_SD_STREAM, device=x.device,
-        )  # fmt: skip
+            self.seed, passes, x.numel(), self.keep_prob, stream=_SD_STREAM, device=x.device
+        )
         # As numbers: to multiply by booleans takes ten times as long on a CPU.
         return x * kept.to(x.dtype).div_(self.keep_prob).view(x.shape)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "StandardDropout":
-        return self  # the count stays on the CPU, where reading it waits for no GPU
 
 
 def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Tensor:

@@ -73,8 +73,8 @@ class Execution(Spec):
     segmentation; `auto` is `on`, but for classification in fp32 on a GPU, which is slower so."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether learning-rate dropout runs in kernels of its own, and whether a GPU gets the steps of
-    classification, but with SD, as CUDA graphs: `auto` makes a graph in trials of 100 steps or
-    more. Graphs change no bit; kernels round otherwise than `off`."""
+    classification as CUDA graphs: `auto` makes a graph in trials of 100 steps or more. Graphs
+    change no bit; kernels round otherwise than `off`."""
 
 
 class TrialSpec(Config):

@@ -19,8 +19,22 @@ _CPU_WINDOW, _GPU_WINDOW = 1 << 17, 1 << 20
 each launch has enough to do."""
 
 
+class _Kept:
+    """How much of a mask is kept."""
+
+    threshold: int
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.threshold >= 2**32
+
+    @property
+    def keeps_none(self) -> bool:
+        return self.threshold <= 0
+
+
 @dataclass(frozen=True)
-class Draw:
+class Draw(_Kept):
     """All that decides a mask but the position: two keys, and how large a kept hash may be."""
 
     key1: int
@@ -46,13 +60,43 @@ class Draw:
         greatest = max(self.threshold - 1, 0) - 2**31
         return self.key1, self.key2, greatest, int(not self.keeps_none)
 
-    @property
-    def keeps_all(self) -> bool:
-        return self.threshold >= 2**32
+    def first_word(self, high: int) -> int:
+        """What the mixed lower bits of a position are xored with, for its higher ones."""
+        rest = (high ^ self.key1) & 0xFFFFFFFF
+        return signed32(rest ^ (rest >> 16))
 
     @property
-    def keeps_none(self) -> bool:
-        return self.threshold <= 0
+    def added(self) -> int:
+        return signed32(self.key2 * _ADDED)
+
+
+@dataclass(frozen=True)
+class CountedDraw(_Kept):
+    """A `Draw` of a step that is counted on a device: its keys are made there, of the same bits.
+
+    So the host need not know the step, and a CUDA graph draws anew each time.
+    """
+
+    key1: Tensor
+    key2: Tensor
+    """Of no dimension, int32."""
+    threshold: int
+
+    @classmethod
+    def of(cls, seed: int, step: Tensor, keep_prob: float, stream: int) -> "CountedDraw":
+        """`step`: of no dimension, int64."""
+        whole = Draw.of(seed, 0, keep_prob)  # refuses what is no probability
+        word = _mixed_there(seed, step, stream)
+        return cls(word.to(torch.int32), (word >> 32).to(torch.int32), whole.threshold)
+
+    def first_word(self, high: int) -> Tensor:
+        """As that of a `Draw`."""
+        rest = self.key1 ^ signed32(high)
+        return rest ^ ((rest >> 16) & 0xFFFF)
+
+    @property
+    def added(self) -> Tensor:
+        return self.key2 * signed32(_ADDED)
 
 
 class Masks:
@@ -70,7 +114,7 @@ class Masks:
         self._mixed = index ^ ((index >> 16) & 0xFFFF)
         self._x, self._shifted = torch.empty_like(index), torch.empty_like(index)
 
-    def dropped(self, draw: Draw, first: int, count: int) -> Tensor:
+    def dropped(self, draw: Draw | CountedDraw, first: int, count: int) -> Tensor:
         """`(count,)` int32: 1 where the position, counted from `first`, is dropped, else 0.
 
         Args:
@@ -85,17 +129,16 @@ class Masks:
         while start < count:  # a window may straddle one boundary
             place = (first + start) % self.window
             length = min(count - start, self.window - place)
-            rest = ((first + start - place) ^ draw.key1) & 0xFFFFFFFF
             torch.bitwise_xor(
                 self._mixed[place : place + length],
-                signed32(rest ^ (rest >> 16)),
+                draw.first_word(first + start - place),
                 out=x[start : start + length],
             )
             start += length
         x.mul_(0x7FEB352D)
         _xor_shifted(x, 15, shifted)
         # (x + key2) · _ADDED in one pass
-        torch.add(signed32(draw.key2 * _ADDED), x, alpha=signed32(_ADDED), out=x)
+        torch.add(draw.added, x, alpha=signed32(_ADDED), out=x)
         _xor_shifted(x, 16, shifted)
         x.mul_(signed32(0x9E3779B1))
         # The hash is a signed integer: kept where hash < threshold − 2³¹, in signed order.
@@ -124,7 +167,7 @@ _makers = _Makers()
 
 def keep_mask(
     seed: int,
-    step: int,
+    step: int | Tensor,
     count: int,
     keep_prob: float,
     *,
@@ -136,7 +179,7 @@ def keep_mask(
 
     Args:
         seed: of the run; any integer.
-        step: counts optimizer steps.
+        step: counts optimizer steps, or what else; a number, or one on `device`, int64.
         count: how many elements.
         keep_prob: 0 to 1.
         offset: position of the first element; positions are taken modulo 2³².
@@ -144,7 +187,12 @@ def keep_mask(
         device: where the mask is made; its bits are the same everywhere.
     """
     kept = torch.empty(count, dtype=torch.bool, device=device)
-    masks, draw = masks_on(kept.device), Draw.of(seed, step, keep_prob, stream)
+    masks = masks_on(kept.device)
+    draw = (
+        Draw.of(seed, step, keep_prob, stream)
+        if isinstance(step, int)
+        else CountedDraw.of(seed, step, keep_prob, stream)
+    )
     for start in range(0, count, masks.window):
         part = kept[start : start + masks.window]
         torch.eq(masks.dropped(draw, offset + start, len(part)), 0, out=part)
@@ -160,6 +208,23 @@ def signed32(value: int) -> int:
     """The int32 with the lower 32 bits of `value`."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
+
+
+def _mixed_there(seed: int, step: Tensor, stream: int) -> Tensor:
+    """`mixed` of a step on a device."""
+    z = _splitmix64_there(step ^ _signed64(_splitmix64(seed & _U64)))
+    return _splitmix64_there(z ^ stream)
+
+
+def _splitmix64_there(z: Tensor) -> Tensor:
+    z = z + _signed64(0x9E3779B97F4A7C15)
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _signed64(0xBF58476D1CE4E5B9)
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _signed64(0x94D049BB133111EB)
+    return z ^ ((z >> 31) & ((1 << 33) - 1))
+
+
+def _signed64(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _xor_shifted(x: Tensor, bits: int, scratch: Tensor) -> None:

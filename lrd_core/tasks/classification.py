@@ -109,8 +109,6 @@ def is_graphed(spec: TrialSpec, device: torch.device, steps: int) -> bool:
     """Whether a trial of so many steps launches each of them as a CUDA graph."""
     if device.type != "cuda" or spec.execution.compile == "off" or spec.model not in GRAPHED:
         return False
-    if any(isinstance(regularizer, SD) for regularizer in spec.regularizers):
-        return False  # its masks are counted on the host
     return spec.execution.compile == "on" or steps >= WORTH_A_GRAPH
 
 

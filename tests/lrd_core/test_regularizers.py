@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lrd_core import regularizers
 from lrd_core.checkpoint import weights_sha256
 from lrd_core.optim import learning_rate_dropout
 from lrd_core.optim.mask import keep_mask
@@ -64,6 +65,15 @@ def test_sd_goes_on_from_its_state() -> None:
     resumed = StandardDropout(0.5, seed=1)
     resumed.load_state_dict(straight.state_dict())
     assert torch.equal(resumed(x), straight(x))
+
+
+def test_sd_that_counts_on_the_device_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [StandardDropout(0.6, seed=2**63 - 5) for _ in range(2)]
+    x, outs = torch.ones(3 * 2**17 + 5), []
+    for layer in layers:
+        outs.append([layer(x), layer(x)])
+        monkeypatch.setattr(regularizers, "int", lambda count: count, raising=False)
+    assert all(map(torch.equal, *outs))
 
 
 @pytest.mark.parametrize("keep_prob", [0.0, 1.5, math.nan])
