@@ -34,6 +34,8 @@ from lrd_core.spec import TrialSpec
 from lrd_core.tasks import classification
 
 BATCH = 128
+PACKED = (1, 4, 16)
+"""Trials that share a card."""
 LISTED = 12
 """So many of the longest operations are listed."""
 SHORT = {
@@ -367,27 +369,28 @@ def _worker(pipe: Connection, device: str, seed: int) -> None:
 
 
 @contextmanager
-def processes(count: int, device: torch.device) -> Iterator[Callable[[], None]]:
-    """The same steps in each of so many processes that share the device."""
+def processes(count: int, device: torch.device) -> Iterator[Callable[[int], Callable[[], None]]]:
+    """For each number up to `count`: the same steps in as many processes that share the device."""
     context = multiprocessing.get_context("spawn")
-    pipes, started = [], []
+    pipes = []
     for seed in range(count):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_worker, args=(theirs, str(device), seed))
-        process.start()
+        context.Process(target=_worker, args=(theirs, str(device), seed), daemon=True).start()
         pipes.append(ours)
-        started.append(process)
 
-    def run() -> None:
-        for pipe in pipes:
-            pipe.send(True)
-        for pipe in pipes:
-            pipe.recv()
+    def several(few: int) -> Callable[[], None]:
+        def run() -> None:
+            for pipe in pipes[:few]:
+                pipe.send(True)
+            for pipe in pipes[:few]:
+                pipe.recv()
 
-    yield run
-    for pipe, process in zip(pipes, started, strict=True):
+        return run
+
+    several(count)()  # all have started
+    yield several
+    for pipe in pipes:
         pipe.send(False)
-        process.join()
 
 
 def packed(device: torch.device, rounds: int) -> str:
@@ -395,33 +398,34 @@ def packed(device: torch.device, rounds: int) -> str:
     that are one CUDA graph each, one after the other."""
     inputs = torch.randn(BATCH, 1, 28, 28, device=device)
     labels = torch.zeros(BATCH, dtype=torch.long, device=device)
-    rows = []
-    for count in (1, 4, 16):
-
-        def models(count: int = count) -> list[nn.Module]:
+    steps, rows = STEPS[device.type], []
+    with processes(max(PACKED), device) as several:
+        for count in PACKED:
             shape = (1, 28, 28)
-            return [build_model("fcnet", shape, 10, seed=seed).to(device) for seed in range(count)]
-
-        with processes(count, device) as together:
+            twice = [
+                [build_model("fcnet", shape, 10, seed=seed).to(device) for seed in range(count)]
+                for _ in range(2)
+            ]
             candidates = {
-                f"{count} processes": together,
-                "packed": settled(
-                    device, packed_step(models(), inputs, labels), STEPS[device.type]
-                ),
+                "processes": several(count),
+                "packed": settled(device, packed_step(twice[0], inputs, labels), steps),
             }
             if device.type == "cuda":
-                graphs = [whole_graph_step(model, inputs) for model in models()]
-                candidates["graphs"] = settled(
-                    device, lambda graphs=graphs: [graph() for graph in graphs], STEPS["cuda"]
-                )
-            times = interleaved(candidates, rounds)
-        apart = times.pop(f"{count} processes")
-        rows.append(
-            [f"{count}", f"{apart.median / STEPS[device.type] / count * 1e6:,.0f}"]
-            + [apart.ratio(each) for each in times.values()]
-        )
+                graphs = [whole_graph_step(model, inputs) for model in twice[1]]
+                candidates["graphs"] = settled(device, partial(each_in_turn, graphs), steps)
+            times = interleaved(candidates, rounds, warm_up=1)
+            apart = times.pop("processes")
+            rows.append(
+                [f"{count}", f"{apart.median / steps / count * 1e6:,.0f}"]
+                + [apart.ratio(each) for each in times.values()]
+            )
     head = ["K", "K processes: a step of one trial, µs", "packed: times faster"]
     return table([*head, "a graph a step: times faster"][: len(rows[0])], rows)
+
+
+def each_in_turn(steps: list[Callable[[], None]]) -> None:
+    for step in steps:
+        step()
 
 
 # --- memory ---------------------------------------------------------------------------------------
