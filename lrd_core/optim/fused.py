@@ -157,8 +157,9 @@ class FusedOptimizer(Optimizer):
         if not fits(parameter):
             raise RuntimeError(f"the fused form of learning-rate dropout {_unfit(parameter)}")
         state, shape = self.state.get(parameter, {}), parameter.shape
-        for name, part in (("gradient", gradient), *state.items()):
-            if part.shape != shape and name != "step":
+        moments = [(name, state.get(name)) for name in self.moments]
+        for name, part in (("gradient", gradient), *moments):
+            if part is not None and part.shape != shape:
                 raise RuntimeError(
                     f"{name} of a parameter of shape {tuple(shape)} has shape "
                     f"{tuple(part.shape)}: it is of another model, or of before a change"

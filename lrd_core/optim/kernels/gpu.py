@@ -2,7 +2,7 @@
 
 A table in the GPU's memory says where the tensors are: it goes there in each step, in one copy
 that nobody waits for. torch.compile would make a kernel a tensor, and a call of each costs the host
-more than an H100 needs for most of them (docs/decisions/forms-of-the-optimizer.md).
+more than an H200 needs for most of them (docs/decisions/forms-of-the-optimizer.md).
 """
 
 import struct

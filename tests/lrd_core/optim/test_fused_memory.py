@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lrd_core.optim import learning_rate_dropout
-from lrd_core.optim.fused import FusedAdam
+from lrd_core.optim.fused import FusedAdam, FusedSGDM
 
 pytestmark = pytest.mark.usefixtures("kernel_family")
 
@@ -97,3 +97,14 @@ def test_the_count_of_steps_does_not_stand_still_where_numbers_are_bfloat16() ->
     finally:
         torch.set_default_dtype(before)
     assert int(optimizer.state[param]["step"]) == 258
+
+
+def test_a_state_that_has_less_or_more_than_the_moments_goes_on() -> None:
+    # Torch's plain SGD leaves a momentum of None, and other packages leave what they like.
+    params = with_gradients(nn.Linear(20, 4))
+    optimizer = FusedSGDM(params, lr=0.1, momentum=0.9)
+    saved = optimizer.state_dict()
+    saved["state"] = {0: {"momentum_buffer": None, "tries": 3}}
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert optimizer.state[params[0]]["momentum_buffer"].shape == params[0].shape
