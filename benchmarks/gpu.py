@@ -236,8 +236,8 @@ def layout_step(
         task = classification.Classification(spec, device, None)
         task.data, task.batches = data, Batches(data, device)
         model = task.model()
-        gradients = task._gradients(model)
-    optimizer = build_optimizer(spec.optimizer, model.parameters(), seed=0, compile=True)
+        optimizer = build_optimizer(spec.optimizer, model.parameters(), seed=0, compile=True)
+        gradients = task._gradients(model, optimizer)
     images, labels = next(iter(task.batches.train(BATCH, seed=0, epoch=1)))
 
     def step() -> None:

@@ -4,6 +4,7 @@ A host takes longer to launch the hundreds of kernels of a step than a fast GPU 
 kernels stay the same, and so do the numbers, bit for bit (docs/decisions/training.md).
 """
 
+import functools
 from collections.abc import Callable, Iterable
 
 import torch
@@ -15,12 +16,19 @@ EAGER = 3
 Replay = Callable[[], None]
 
 
-def captured(function: Callable[[], None]) -> Replay:
+def captured(function: Callable[[], None], device: torch.device) -> Replay:
     """`function` as a CUDA graph. It is not run, but launched by each call of what is returned."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.device(device), torch.cuda.graph(graph, stream=_stream(device)):
         function()
     return graph.replay
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Torch's own for captures is one a process, of its first device: if it is kept, it has others
+    later."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Graphed:
@@ -36,7 +44,7 @@ class Graphed:
         self,
         function: Callable[..., None],
         parameters: Iterable[nn.Parameter],
-        capture: Callable[[Callable[[], None]], Replay] = captured,
+        capture: Callable[[Callable[[], None], torch.device], Replay] = captured,
     ) -> None:
         self._function = function
         self._parameters = list(parameters)
@@ -66,9 +74,13 @@ class Graphed:
         self._function(*inputs)
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        self._inputs = [each.clone() for each in inputs]
+        own = [each.clone() for each in inputs]
         try:
-            self._replay = self._capture(lambda: self._function(*self._inputs))
-        except torch.OutOfMemoryError:
+            self._replay = self._capture(lambda: self._function(*own), own[0].device)
+        except RuntimeError as error:  # torch's allocator has a class of its own, CUDA another
+            if "out of memory" not in str(error):
+                raise
             self._fits = False
-        self._gradients = [parameter.grad for parameter in self._parameters]
+        else:
+            self._inputs = own
+            self._gradients = [parameter.grad for parameter in self._parameters]

@@ -102,6 +102,7 @@ class TrainState:
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        _lay_out_state(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
         self.epoch = state["epoch"]
 
@@ -159,3 +160,15 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
     values = torch.stack([value.double() for value in tensors.values()]).tolist()
     brought = dict(zip(tensors, values, strict=True))
     return {name: float(brought.get(name, value)) for name, value in metrics.items()}
+
+
+def _lay_out_state(optimizer: Optimizer) -> None:
+    """Lay each moment out as its parameter is. A checkpoint may be of another device, where images
+    and weights lie otherwise, and torch's fused kernels take equal layouts for granted."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, part in state.items():
+                alike = isinstance(part, Tensor) and part.shape == parameter.shape
+                if alike and part.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter.detach(), dtype=part.dtype).copy_(part)

@@ -19,7 +19,8 @@ from lrd_core.optim.kernels import Move, Scalars
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.steps import refuse_sparse
 
-_ONE = torch.tensor(1.0)  # a number would be wrapped anew for each tensor that it is added to
+_ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
+"""A number would be wrapped anew for each tensor that it is added to."""
 
 
 class FusedOptimizer(Optimizer):
@@ -73,7 +74,7 @@ class FusedOptimizer(Optimizer):
         self._complete_groups()
         for state in self.state.values():  # torch's fused forms count on the device: to read waits
             if "step" in state:
-                state["step"] = state["step"].cpu()
+                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device="cpu")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

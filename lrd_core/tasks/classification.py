@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lrd_core.configuration import NL, SD
+from lrd_core.configuration import NL, SD, PluginOptimizer
 from lrd_core.datasets.batches import Batches
 from lrd_core.datasets.images import load_images
 from lrd_core.graphs import Graphed
@@ -21,8 +21,8 @@ from lrd_core.tasks import Metrics
 GRAPHED = ("fcnet", "resnet34", "densenet121")
 """The networks whose steps can be a CUDA graph: what another package's does nobody knows."""
 WORTH_A_GRAPH = 100
-"""Steps of a trial from which on `auto` makes a graph of one: to capture it takes as long as 10 to
-20 steps without."""
+"""Steps of a trial from which on `auto` makes a graph of one: to capture it takes as long as 1 to 7
+steps without (docs/results/training.md)."""
 
 
 class Classification:
@@ -45,7 +45,7 @@ class Classification:
                 )
         self.steps_per_epoch = -(-len(self.data.train_labels) // spec.batch_size)
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)
-        self._trained: tuple[nn.Module, Callable[..., None]] | None = None
+        self._trained: tuple[nn.Module, Optimizer, Callable[..., None]] | None = None
 
     def model(self) -> nn.Module:
         """The network with its initial weights, on the device."""
@@ -68,9 +68,10 @@ class Classification:
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
         """Mean loss and accuracy over the epoch, measured while training, as the paper plots."""
         model.train()
-        if self._trained is None or self._trained[0] is not model:
-            self._trained = model, self._gradients(model)
-        compute_gradients = self._trained[1]
+        known = self._trained
+        if known is None or known[0] is not model or known[1] is not optimizer:
+            known = self._trained = model, optimizer, self._gradients(model, optimizer)
+        compute_gradients = known[2]
         self._sums.zero_()
         for images, labels in self.batches.train(self.spec.batch_size, self.spec.seed, epoch):
             compute_gradients(images, labels)
@@ -78,13 +79,15 @@ class Classification:
         loss, accuracy = self._sums / len(self.data.train_labels)
         return {"train_loss": loss, "train_accuracy": accuracy}
 
-    def _gradients(self, model: nn.Module) -> Callable[[Tensor, Tensor], None]:
+    def _gradients(
+        self, model: nn.Module, optimizer: Optimizer
+    ) -> Callable[[Tensor, Tensor], None]:
         """What makes a batch's gradients, and adds its part to the epoch's sums."""
         # No reference to the task, which has one to this: a cycle would keep a trial's memory.
         spec, layout, sums = self.spec, self.layout, self._sums
 
         def compute(images: Tensor, labels: Tensor) -> None:
-            model.zero_grad()
+            optimizer.zero_grad()
             loss, logits = _loss(model, images, labels, spec, layout)
             loss.backward()  # type: ignore[no-untyped-call]
             sums.add_(_sums(loss.detach() * len(labels), logits.detach(), labels))
@@ -109,6 +112,8 @@ def is_graphed(spec: TrialSpec, device: torch.device, steps: int) -> bool:
     """Whether a trial of so many steps launches each of them as a CUDA graph."""
     if device.type != "cuda" or spec.execution.compile == "off" or spec.model not in GRAPHED:
         return False
+    if isinstance(spec.optimizer, PluginOptimizer):
+        return False  # it may put other tensors in the place of weights, or keep gradients
     return spec.execution.compile == "on" or steps >= WORTH_A_GRAPH
 
 

@@ -29,7 +29,7 @@ class _Recorder(TorchDispatchMode):
         return results
 
 
-def recorded(function: Callable[[], None]) -> Callable[[], None]:
+def recorded(function: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """In place of `lrd_core.graphs.captured`; the first replay's work is done at once."""
     recorder, replays = _Recorder(), 0
     with recorder:

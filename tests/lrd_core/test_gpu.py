@@ -175,7 +175,7 @@ def test_where_memory_does_not_hold_the_graph_the_numbers_are_the_same(
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert ours == theirs
-    assert state.task._trained[1]._fits is False  # type: ignore[attr-defined]
+    assert state.task._trained[2]._fits is False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("changes", ALL)

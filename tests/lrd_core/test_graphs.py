@@ -1,6 +1,8 @@
 """When a step is a CUDA graph, and what must hold around one; real ones are in `test_gpu.py`."""
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from lrd_core import regularizers
+from lrd_core import graphs, regularizers
+from lrd_core.configuration import PluginOptimizer
 from lrd_core.datasets import images
 from lrd_core.graphs import EAGER, Graphed, Replay
 from lrd_core.spec import TrialSpec
@@ -54,8 +57,8 @@ def test_replays_learn_what_the_steps_themselves_do() -> None:
     """Catches: inputs that are not copied, and gradients left by a batch of another size."""
     replays: list[int] = []
 
-    def counted(function: Callable[[], None]) -> Replay:
-        replay = recorded(function)
+    def counted(function: Callable[[], None], device: torch.device) -> Replay:
+        replay = recorded(function, device)
 
         def replay_and_count() -> None:
             replays.append(1)
@@ -120,24 +123,90 @@ def test_a_trial_has_no_number_that_a_graph_would_keep(
         "epochs": 2,
     }
     results = []
+    asked: list[int] = []
     for so in (True, False):
-        monkeypatch.setattr(classification, "is_graphed", lambda *_, so=so: so)
+
+        def answer(trial: TrialSpec, device: torch.device, steps: int, so: bool = so) -> bool:
+            asked.append(steps)
+            return so
+
+        monkeypatch.setattr(classification, "is_graphed", answer)
         trial = spec(**document | changes)
         results.append([each.metrics for each in train(trial, TrainState.create(trial))])
     assert results[0] == results[1]
+    assert asked == [2 * 5] * 2  # of the whole trial
     assert [each._replay is not None for each in made] == [True]
 
 
-def test_a_graph_that_memory_does_not_hold_is_done_without() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [(torch.OutOfMemoryError, "CUDA out of memory. Tried"), (RuntimeError, "error: out of memory")],
+)
+def test_a_graph_that_memory_does_not_hold_is_done_without(
+    error: tuple[type[Exception], str],
+) -> None:
     tries: list[int] = []
+    left: list[weakref.ref[Tensor]] = []
 
-    def capture(function: Callable[[], None]) -> Replay:
+    def capture(function: Callable[[], None], device: torch.device) -> Replay:
         tries.append(1)
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        function()
+        gradient = models[0].weight.grad
+        assert gradient is not None
+        left.append(weakref.ref(gradient))  # its memory is the graph's
+        raise error[0](error[1])
 
-    ours = trained(lambda model, compute: Graphed(compute, model.parameters(), capture))
-    assert all(map(torch.equal, ours, trained(lambda model, compute: compute)))
+    models: list[Any] = []
+
+    def make(model: nn.Module, compute: Callable[..., None]) -> Graphed:
+        models.append(model)
+        return Graphed(compute, model.parameters(), capture)
+
+    ours = trained(make)
+    # What was captured is run here at once: without the sum of losses, which has it twice.
+    theirs = trained(lambda model, compute: compute)
+    assert all(map(torch.equal, ours[:-1], theirs[:-1]))
     assert tries == [1]
+    assert left[0]() is None
+
+
+def test_another_fault_of_a_capture_is_told() -> None:
+    def capture(function: Callable[[], None], device: torch.device) -> Replay:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        trained(lambda model, compute: Graphed(compute, model.parameters(), capture))
+
+
+def test_each_device_has_a_stream_for_captures_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: torch's, which is of the device that a kept process had first."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"a stream of {device}")
+    stream = graphs._stream.__wrapped__
+    assert [stream(torch.device("cuda", n)) for n in (0, 1)] == [
+        "a stream of cuda:0",
+        "a stream of cuda:1",
+    ]
+    entered: list[Any] = []
+
+    @contextmanager
+    def entering(*args: Any, **options: Any) -> Iterator[None]:
+        entered.append((args[-1], options))
+        yield
+
+    class Graph:
+        def replay(self) -> None: ...
+
+    graph = Graph()
+    monkeypatch.setattr(graphs, "_stream", stream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    monkeypatch.setattr(torch.cuda, "device", entering)
+    monkeypatch.setattr(torch.cuda, "graph", entering)
+    graphs.captured(lambda: entered.append("run"), torch.device("cuda", 1))
+    assert entered == [
+        (torch.device("cuda", 1), {}),
+        (graph, {"stream": "a stream of cuda:1"}),
+        "run",
+    ]
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -160,6 +229,13 @@ def test_which_trials_have_graphs(
     changes: dict[str, Any], device: torch.device, steps: int, expected: bool
 ) -> None:
     assert is_graphed(spec(**changes), device, steps) is expected
+
+
+def test_another_packages_optimizer_has_none() -> None:
+    """It may put other tensors in the place of weights, or keep the gradients of a step."""
+    optimizer = PluginOptimizer.model_construct(name="theirs", lr=0.1)
+    theirs = spec(execution={"compile": "on"}).model_copy(update={"optimizer": optimizer})
+    assert not is_graphed(theirs, GPU, 10**6)
 
 
 def test_another_packages_network_has_none() -> None:

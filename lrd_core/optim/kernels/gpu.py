@@ -1,8 +1,9 @@
 """The kernels of a GPU, in Triton: one launch for all tensors of a step.
 
 A table in the GPU's memory says where the tensors are: it goes there in each step, in one copy
-that nobody waits for. torch.compile would make a kernel a tensor, and a call of each costs the host
-more than an H200 needs for most of them (docs/decisions/forms-of-the-optimizer.md).
+that nobody waits for (up to 64 KB, some 740 tensors). torch.compile would make a kernel a tensor,
+and a call of each costs the host more than an H200 needs for most of them
+(docs/decisions/forms-of-the-optimizer.md).
 """
 
 import struct
@@ -201,7 +202,7 @@ def _kept(row, offset, numbers):
     """
     channels, places = tl.load(row + 7).to(tl.uint32), tl.load(row + 8).to(tl.uint32)
     x = offset.to(tl.uint32)
-    if places > 1:
+    if places > 1:  # no kernel of a convolution has 2³² elements
         pixel = x // channels
         channel = x - pixel * channels
         outer = pixel // places

@@ -97,6 +97,15 @@ def test_layout_and_precision_move_the_loss_by_rounding(
     assert found != losses(one)  # it was computed otherwise
 
 
+def test_a_task_trains_the_model_that_it_is_given() -> None:
+    state, other = TrainState.create(spec()), TrainState.create(spec(seed=1))
+    next(train(state.spec, state))
+    before = [each.detach().clone() for each in other.model.parameters()]
+    state.task.train_epoch(other.model, other.optimizer, 1)
+    changed = [not torch.equal(a, b) for a, b in zip(before, other.model.parameters(), strict=True)]
+    assert all(changed)
+
+
 def test_a_task_is_gone_with_its_trial() -> None:
     # Catches: a task and what computes its gradients that refer to each other. A GPU's memory would
     # be taken until garbage is collected, which no lack of a GPU's memory brings about.

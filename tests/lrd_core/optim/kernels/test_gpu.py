@@ -3,6 +3,11 @@
 On a real GPU they have the interpreter's bits: `tests/lrd_core/test_gpu.py`.
 """
 
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,26 +85,55 @@ def test_a_step_is_one_launch_for_all_tensors(monkeypatch: pytest.MonkeyPatch) -
         def __getitem__(self, grid: Any) -> Any:
             return lambda *args, **constants: launches.append(grid)
 
+    @contextmanager
+    def current(device: torch.device) -> Iterator[None]:  # where Triton launches
+        launches.append(device)
+        yield
+        launches.append("back")
+
     module = interpreted()
     monkeypatch.setattr(module, "_step", Kernel())
+    monkeypatch.setattr(module, "_current", current)
     module.step("adam", moves("adam", torch.float32, 0))
-    assert launches == [(1 + 1 + 3 + 0 + 1 + 1 + 3,)]
+    assert launches == [torch.device("cpu"), (1 + 1 + 3 + 0 + 1 + 1 + 3,), "back"]
+
+
+def built(kernel: Any, folder: Path, **constants: Any) -> str:
+    """What the assembler for an H100 says of it: registers, and bytes that are kept in memory."""
+    signature = {"table": "*i64", "tensors": "i32"} | dict.fromkeys(constants, "constexpr")
+    source = triton.compiler.ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    target = backends.GPUTarget("cuda", 90, 32)
+    code = triton.compile(source, target=target, options={"enable_fp_fusion": False}).asm["ptx"]
+    file = folder / "kernel.ptx"
+    file.write_text(code)
+    assembler = pytest.importorskip("triton.backends.nvidia.compiler").get_ptxas(90).path
+    done = subprocess.run(
+        [assembler, "-v", "--gpu-name=sm_90a", str(file), "-o", str(folder / "kernel.cubin")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stderr
+
+
+NO_SPILL = re.compile(r"\b0 bytes spill stores, 0 bytes spill loads")
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
 @pytest.mark.parametrize("rule", gpu.RULES)
-def test_a_step_is_compiled_for_a_gpu_without_a_spill(rule: str, dtype: str) -> None:
+def test_a_step_is_compiled_for_a_gpu_without_a_spill(
+    rule: str, dtype: str, tmp_path: Path
+) -> None:
     """Catches: what the interpreter runs and no compiler takes; and a kernel that is out of
     registers and keeps its numbers in memory."""
-    signature = {"table": "*i64", "tensors": "i32"} | dict.fromkeys(
-        ("rule", "kind", "block"), "constexpr"
-    )
     kind = {"fp32": gpu.tl.float32, "fp64": gpu.tl.float64}[dtype]
-    constants = {"rule": rule, "kind": kind, "block": gpu.BLOCK}
-    source = triton.compiler.ASTSource(fn=gpu._step, signature=signature, constexprs=constants)
-    compiled = triton.compile(
-        source, target=backends.GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}
-    )
-    code = compiled.asm["ptx"]
-    assert "st.global" in code
-    assert ".local" not in code
+    assert NO_SPILL.search(built(gpu._step, tmp_path, rule=rule, kind=kind, block=gpu.BLOCK))
+
+
+def test_a_block_that_is_too_large_is_seen_to_spill(tmp_path: Path) -> None:
+    """That the tests beside it can fail."""
+    said = built(gpu._step, tmp_path, rule="amsgrad", kind=gpu.tl.float64, block=8192)
+    assert not NO_SPILL.search(said)
+
+
+@pytest.mark.parametrize("kind", [gpu.tl.int8, gpu.tl.int16, gpu.tl.int32, gpu.tl.int64], ids=str)
+def test_so_is_what_puts_dropped_elements_back(kind: Any, tmp_path: Path) -> None:
+    assert NO_SPILL.search(built(gpu._put_back, tmp_path, kind=kind, block=gpu.BLOCK))
