@@ -74,7 +74,7 @@ class FusedOptimizer(Optimizer):
         self._complete_groups()
         for state in self.state.values():  # torch's fused forms count on the device: to read waits
             if "step" in state:
-                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device="cpu")
+                state["step"] = torch.as_tensor(state["step"]).cpu().float()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -108,3 +108,14 @@ def test_a_state_that_has_less_or_more_than_the_moments_goes_on() -> None:
     optimizer.load_state_dict(saved)
     optimizer.step()
     assert optimizer.state[params[0]]["momentum_buffer"].shape == params[0].shape
+
+
+def test_a_count_of_steps_may_be_a_plain_number() -> None:
+    # As torch kept it once.
+    params = with_gradients(nn.Linear(20, 4))
+    optimizer = FusedSGDM(params, lr=0.1, momentum=0.9)
+    saved = optimizer.state_dict()
+    saved["state"] = {number: {"step": 5} for number in range(2)}
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert [float(state["step"]) for state in optimizer.state.values()] == [6, 6]
