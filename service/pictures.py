@@ -25,6 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.analysis import render
+from service.errors import NotFound
 from service.results import Results, json_safe
 from service.store import sweeps as store
 from service.store.models import Sweep
@@ -86,7 +87,7 @@ def make(session: Session, sweep: Sweep, asked: Asked) -> Picture:
     """From the rows.
 
     Raises:
-        ValueError: no arm of the sweep has the id `baseline`.
+        NotFound: no arm of the sweep has the id `baseline`.
     """
     found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
     return Picture(sweep.version, _content(found, asked).encode())
@@ -110,7 +111,7 @@ class Pictures:
         it takes a while: `wait` for it, without a transaction.
 
         Raises:
-            ValueError: no arm of the sweep has the id `baseline`.
+            NotFound: no arm of the sweep has the id `baseline`.
         """
         kept = self._known(asked)
         if kept is not None and kept.version == sweep.version:
@@ -128,7 +129,7 @@ class Pictures:
         same.
 
         Raises:
-            ValueError: no arm of the sweep has the id `baseline`.
+            NotFound: no arm of the sweep has the id `baseline`.
         """
         with self._alone(asked):
             kept = self._known(asked)
@@ -146,7 +147,7 @@ class Pictures:
             began = time.monotonic()
             try:
                 self._keep(asked, self._apart(asked))
-            except (OSError, subprocess.SubprocessError, ValueError) as error:
+            except (OSError, subprocess.SubprocessError, NotFound) as error:
                 log.warning("no newer picture of sweep %s: %s", asked.sweep_id, error)
             finally:
                 now = time.monotonic()
@@ -166,7 +167,7 @@ class Pictures:
             check=False,
         )
         if done.returncode == NO_BASELINE:
-            raise ValueError(f"no arm {asked.baseline}")
+            raise NotFound(done.stderr.decode())
         if done.returncode:
             raise subprocess.SubprocessError(done.stderr.decode(errors="replace")[-2000:])
         version, _, content = done.stdout.partition(b"\n")
@@ -194,10 +195,12 @@ class Pictures:
     def _alone(self, asked: Asked) -> Iterator[None]:
         with self._lock:
             mine = self._making.setdefault(asked, threading.Lock())
-        with mine:
-            yield
-        with self._lock:
-            self._making.pop(asked, None)
+        try:
+            with mine:
+                yield
+        finally:
+            with self._lock:
+                self._making.pop(asked, None)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -245,9 +248,7 @@ def main() -> None:
         sweep = store.get(session, asked.sweep_id)
         try:
             found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
-        except ValueError as error:
-            if asked.baseline is None:
-                raise
+        except NotFound as error:
             sys.stderr.write(str(error))
             sys.exit(NO_BASELINE)
         found.read(provenance=True)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import Arm, SweepSpec, config_hash
-from service.analysis.baselines import default_baseline, pair_with_baselines, with_baseline
+from service.analysis.baselines import as_asked, pair_with_baselines
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
 from service.analysis.planning import plan
@@ -30,7 +30,12 @@ def plan_sweep(
         session, hashes, code_version=code_version, execution=execution, owner=owner
     )
     elsewhere = sum((sha256, seed) in present for sha256 in hashes for seed in spec.seeds)
-    comparisons = _comparisons(spec, arms, configs)
+    infos = [
+        ArmInfo(at, arm.label, config, arm.is_baseline)
+        for at, (arm, config) in enumerate(zip(arms, configs, strict=True))
+    ]
+    infos, paths = as_asked(infos, spec.baseline)
+    comparisons = len(pair_with_baselines(infos, paths))
     past = [Past(each.config, each.epochs_done, each.seconds) for each in history.timed(session)]
     planned = [
         (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
@@ -41,7 +46,7 @@ def plan_sweep(
         "name": spec.name,
         "arms_total": len(arms),
         "trials_total": spec.trials_total(),
-        "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in arms],
+        "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in infos],
         "comparisons": comparisons,
         "present_elsewhere": elsewhere,
         "reuse": spec.reuse,
@@ -49,18 +54,6 @@ def plan_sweep(
         "time": estimate(planned, past, _slots(spec, nodes)).to_json(),
         "seeds": shown.to_json(),
     }
-
-
-def _comparisons(spec: SweepSpec, arms: list[Arm], configs: list[dict[str, Any]]) -> int:
-    """How many arms are held against a baseline: the family of Holm's correction."""
-    infos = [
-        ArmInfo(index, arm.label, config, arm.is_baseline)
-        for index, (arm, config) in enumerate(zip(arms, configs, strict=True))
-    ]
-    overrides = spec.baseline or default_baseline(infos)
-    if not overrides:
-        return 0
-    return len(pair_with_baselines(with_baseline(infos, overrides), list(overrides)))
 
 
 def _nodes(session: Session) -> list[Node]:

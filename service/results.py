@@ -6,13 +6,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from lrd_core.report import decode_number, encode_number
-from lrd_core.spec import SweepSpec
+from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
-from service.analysis.baselines import default_baseline, with_baseline
+from service.analysis.baselines import as_asked, compared_with
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
@@ -20,6 +21,7 @@ from service.analysis.metrics import BESIDE_METRICS, Metric
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
+from service.errors import NotFound
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.reported import SELDOM
@@ -27,6 +29,20 @@ from service.store.reported import SELDOM
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 """The metric of a table that names none: the first of these that the trials report, else the first
 that they do report."""
+
+
+class _Label(BaseModel):
+    label: str = ""
+
+
+class _Spec(BaseModel):
+    """What a stored spec says of how its results are read. The rest is not looked at: a model of
+    another package need not be installed any more."""
+
+    baseline: dict[str, Any] = {}
+    table: TableSpec = TableSpec()
+    expected: ExpectedSpec | None = None
+    arms: list[_Label] = []
 
 
 class Results:
@@ -39,7 +55,7 @@ class Results:
         baseline: the id of an arm; None for what the spec says.
 
     Raises:
-        ValueError: no arm of the sweep has the id `baseline`.
+        NotFound: no arm of the sweep has the id `baseline`.
     """
 
     def __init__(
@@ -47,17 +63,21 @@ class Results:
     ) -> None:
         self._session, self._sweep = session, sweep
         self._observed: dict[str, list[Observation]] = {}
-        self.spec = SweepSpec.model_validate(sweep.spec)
+        self.spec = _Spec.model_validate(sweep.spec)
         self.at = at or self.spec.table.at
         given = {arm.label for arm in self.spec.arms}
         arms = [
             ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given))
             for arm in store.arm_rows(session, sweep.id)
         ]
-        overrides = self.spec.baseline or default_baseline(arms)
-        chosen = baseline or overrides
-        self.arms = with_baseline(arms, chosen) if chosen else arms
-        self._baseline_paths = [] if baseline else list(overrides)
+        self.arms, self._baseline_paths = as_asked(arms, self.spec.baseline)
+        if baseline is not None:
+            try:
+                self.arms, self._baseline_paths = compared_with(arms, baseline), []
+            except KeyError:
+                raise NotFound(
+                    f"sweep {sweep.id} has no arm {baseline} to be the baseline"
+                ) from None
 
     def read(self, *, epochs: bool = False, provenance: bool = False) -> None:
         """Read all that the numbers are made of, so that the transaction may end before they are:

@@ -7,7 +7,6 @@ from typing import Any
 from lrd_core.titles import ABSENT, KEEP_PROB
 from service.analysis.configurations import (
     Flat,
-    agrees,
     distinguishing,
     flatten,
     identity,
@@ -28,25 +27,33 @@ class Pairing:
     """The dotted paths, e.g. `("optimizer.keep_prob",)`."""
 
 
-def with_baseline(arms: Sequence[ArmInfo], overrides: Mapping[str, Any] | ArmId) -> list[ArmInfo]:
-    """The arms with `is_baseline` set anew: by an arm's id, or by dotted path -> value.
+def compared_with(arms: Sequence[ArmInfo], arm_id: ArmId) -> list[ArmInfo]:
+    """The arms with this one as their only baseline.
 
     Raises:
-        ValueError: no arm is meant.
+        KeyError: none of them has this id.
     """
-    if isinstance(overrides, int | str):
-        marked = [arm.id == overrides for arm in arms]
-    else:
-        marked = [agrees(flatten(arm.config), overrides) for arm in arms]
-    if not any(marked):
-        raise ValueError(f"no arm of this sweep is {overrides!r}")
-    return [replace(arm, is_baseline=mark) for arm, mark in zip(arms, marked, strict=True)]
+    if all(arm.id != arm_id for arm in arms):
+        raise KeyError(arm_id)
+    return [replace(arm, is_baseline=arm.id == arm_id) for arm in arms]
 
 
-def default_baseline(arms: Sequence[ArmInfo]) -> dict[str, Any]:
-    """Where a sweep names no baseline: the plain optimizer, if some arms are and some are not."""
-    values = {arm.config.get("optimizer", {}).get("keep_prob") for arm in arms}
-    return {KEEP_PROB: 1.0} if 1.0 in values and len(values) > 1 else {}
+def as_asked(
+    arms: Sequence[ArmInfo], baseline: Mapping[str, Any]
+) -> tuple[list[ArmInfo], list[str]]:
+    """The arms, and the paths of their baseline, where a sweep's spec says `baseline`.
+
+    The arms that it means are marked since the sweep was submitted (`lrd_core.agreement`). Where it
+    says nothing it is the plain optimizer, if some arms are that and some are not.
+    """
+    keep_probs = [arm.config.get("optimizer", {}).get("keep_prob") for arm in arms]
+    if baseline or 1.0 not in keep_probs or len(set(keep_probs)) == 1:
+        return list(arms), list(baseline)
+    marked = [
+        replace(arm, is_baseline=keep_prob == 1.0)
+        for arm, keep_prob in zip(arms, keep_probs, strict=True)
+    ]
+    return marked, [KEEP_PROB]
 
 
 def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[Pairing]:

@@ -2,26 +2,27 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from service.analysis.arms import CONFIDENCE, ArmSummary
+from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
+from service.analysis.panels import Panel, Points
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 
 
-def learning_curves(panels: Mapping[str, Sequence[Curve]]) -> str:
+def learning_curves(metrics: Mapping[str, Sequence[Curve]]) -> str:
     """Of `figures.learning_curves` and its plot."""
-    counts = [n for curves in panels.values() for curve in curves for n in curve.n if n]
+    counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
     return (
         "Mean over the seeds; band: ± 1 sample standard deviation (divided by n − 1); "
         f"dashed without LRD; {_range(counts, 'seed')}."
     )
 
 
-def against_keep_prob(lines: Mapping[str, Sequence[tuple[float, ArmSummary]]]) -> str:
+def against_keep_prob(panels: Sequence[Panel[Points]]) -> str:
     """Of `figures.against_keep_prob` and its plot."""
-    counts = [summary.n for points in lines.values() for _, summary in points]
-    moved = "; lines set apart sideways" if len(lines) > 1 else ""
+    counts = [summary.n for panel in panels for line in panel.lines for _, summary in line.of]
+    moved = "; lines set apart sideways" if any(len(panel.lines) > 1 for panel in panels) else ""
     return (
         f"Mean over the seeds; bar: its {_INTERVAL}; dotted: the mean without LRD{moved}; "
         f"{_range(counts, 'seed')}."
@@ -37,11 +38,11 @@ def forest(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def descent_paths(surface: str) -> str:
-    """Of `figures.descent_paths` and its plot; `surface`: its name, for a sweep may have others."""
-    where = f" on the surface {surface}" if surface else ""
+def descent_paths(surfaces: Sequence[str]) -> str:
+    """Of `figures.descent_paths` and its plot."""
+    of_one = f" on the surface {surfaces[0]}" if len(surfaces) == 1 and surfaces[0] else ""
     return (
-        f"The first trial of each arm{where}; dashed without LRD; "
+        f"The first trial of each arm{of_one}; dashed without LRD; "
         "contours: equally many grid points between two of them."
     )
 

@@ -7,7 +7,7 @@ from lrd_core.titles import ABSENT
 
 Flat = dict[str, Any]
 """Dotted path -> value; lists are leaves."""
-_FIRST = ("dataset", "model", "optimizer.name", "regularizers")
+FIRST = ("dataset", "model", "optimizer.name", "regularizers")
 """The paths that a reader looks for first; the others follow as the configuration lists them."""
 
 
@@ -37,7 +37,7 @@ def varying(configs: Sequence[Flat]) -> list[str]:
         for path in dict.fromkeys(path for config in configs for path in config)
         if any(config.get(path, ABSENT) != configs[0].get(path, ABSENT) for config in configs)
     ]
-    rank = {path: index for index, path in enumerate(_FIRST)}
+    rank = {path: index for index, path in enumerate(FIRST)}
     return sorted(paths, key=lambda path: rank.get(path, len(rank)))  # stable: the rest as listed
 
 
@@ -75,7 +75,7 @@ def agrees(flat: Flat, where: Mapping[str, Any]) -> bool:
     """Whether a configuration has these values (dotted path -> value).
 
     What a value leaves open may be anything: `SD` agrees with `{"kind": "SD", "keep_prob": 0.9}`,
-    as it does in a sweep file.
+    as it does in a sweep file. None is a field that is left out.
     """
     return all(_agree(value_at(flat, path), asked) for path, asked in where.items())
 
@@ -106,4 +106,4 @@ def _agree(value: Any, asked: Any) -> bool:
         return isinstance(asked, Mapping) and all(
             key in value and _agree(value[key], want) for key, want in asked.items()
         )
-    return bool(value == asked)
+    return bool(value == asked) or (asked is None and value is ABSENT)

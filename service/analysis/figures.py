@@ -19,28 +19,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from service.analysis import captions
+from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
-from service.analysis.looks import (
-    BAND,
-    PALETTE,
-    Look,
-    lines_over_keep_prob,
-    looks_of,
-    looks_of_paths,
-    set_apart,
-)
+from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
+from service.analysis.panels import Panel, Points
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 """By the number of `Look.shape`."""
 
 HEIGHT = 3.2
-"""Of a figure without its legend, in inches."""
+"""Of a figure with one row of panels, without its legend, in inches."""
+_ROW = 2.1
+"""Of one of several rows."""
 _LEGEND_ROW = 0.17
 _CAPTION_LINE = 0.12
 
@@ -58,61 +53,75 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3.5,
     "legend.frameon": False,
+    "contour.negative_linestyle": "solid",  # dashes say: without LRD
 }
 _style_lock = threading.Lock()
 
 
 def learning_curves(
     arms: Sequence[ArmInfo],
-    panels: Mapping[str, Sequence[Curve]],
+    metrics: Mapping[str, Sequence[Curve]],
     *,
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Figure:
-    """One panel for each metric (name -> its curves), one line for each arm with a report.
+    """A column for each metric (name -> its curves), a line for each arm with a report; of more
+    arms than one panel can hold some in each row (`panels.py`).
 
     Solid with LRD, dashed without; arms that differ in keep_prob alone share colour and marker
     where that leaves each line its own look. The band is ± 1 sample standard deviation.
     """
-    looks = looks_of(arms)
+    reported = {
+        name: {curve.arm_id: curve for curve in curves if any(curve.n)}
+        for name, curves in metrics.items()
+    }
+    rows = panels.with_any(panels.of_arms(arms), reported.values())
+    cells = [(panel, name) for panel in rows for name in reported]
     with _styled():
-        width = 4.2 if len(panels) < 2 else 3.2 * len(panels)
-        figure = Figure(figsize=(width, HEIGHT), layout="constrained")
-        every = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
-        handles: dict[ArmId, Any] = {}
-        for axes, (name, curves) in zip(every, panels.items(), strict=False):
+        columns = len(reported) if len(reported) > 1 else panels.columns(len(cells))
+        figure, every = _panels(len(cells), columns, 4.2 if len(cells) < 2 else 3.2, by="col")
+        named: _Named = {}
+        for axes, (panel, name) in zip(every, cells, strict=False):
             metric = Metric(name)
-            for curve in curves:
-                if any(n > 0 for n in curve.n):
-                    line = _draw_curve(axes, curve, metric.scale, looks[curve.arm_id])
-                    handles.setdefault(curve.arm_id, line)
-            axes.set(xlabel="epoch" if by == "epoch" else "time (s)", ylabel=metric.title)
+            for line in panel.lines:
+                if line.of.id in reported[name]:
+                    curve = reported[name][line.of.id]
+                    drawn = _draw_curve(axes, curve, metric.scale, line.look)
+                    named.setdefault((line.name, line.look), drawn)
+            if axes in every[:: len(reported)]:
+                _title(axes, panel)
+            axes.set_ylabel(metric.title)
             if by == "epoch":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        labels = {arm.id: arm.label for arm in arms if arm.id in handles}
-        _legend(figure, [handles[key] for key in labels], list(labels.values()))
-        _caption(figure, captions.learning_curves(panels))
+        for axes in every[-columns:]:
+            axes.set_xlabel("epoch" if by == "epoch" else "time (s)")
+        _legend(figure, named)
+        _caption(figure, captions.learning_curves(metrics))
         return figure
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
-    """The mean against keep_prob with its 95 % t interval; one line for what is else equal.
+    """The mean against keep_prob with its 95 % t interval; one line for what is else equal, of more
+    lines than one panel can hold some in each (`panels.py`).
 
     Dotted: the mean without LRD (keep_prob = 1). Not drawn: arms without a number or a keep_prob.
     """
-    kind, lines = Metric(metric), lines_over_keep_prob(summaries)
+    kind, every = Metric(metric), panels.over_keep_prob(summaries)
     with _styled():
-        figure = Figure(figsize=(3.6, HEIGHT), layout="constrained")
-        axes = figure.subplots()
-        handles = [
-            _draw_points(axes, points, kind.scale, Look.number(number), aside)
-            for number, (points, aside) in enumerate(
-                zip(lines.values(), set_apart(lines), strict=True)
-            )
-        ]
-        axes.set(xlabel="keep probability (keep_prob)", ylabel=kind.title)
-        if len(lines) > 1:
-            _legend(figure, handles, list(lines))
-        _caption(figure, captions.against_keep_prob(lines))
+        columns = panels.columns(len(every))
+        figure, axes_of = _panels(len(every), columns, 3.6 if len(every) < 2 else 2.6, by="all")
+        named: _Named = {}
+        for axes, panel in zip(axes_of, every, strict=False):
+            for line, aside in zip(panel.lines, panels.set_apart(panel.lines), strict=True):
+                drawn = _draw_points(axes, line.of, kind.scale, line.look, aside)
+                named.setdefault((line.name, line.look), drawn)
+            _title(axes, panel)
+        for axes in axes_of[-columns:]:
+            axes.set_xlabel("keep probability (keep_prob)")
+        for axes in axes_of[::columns]:
+            axes.set_ylabel(kind.title)
+        if len(named) > 1:
+            _legend(figure, named)
+        _caption(figure, captions.against_keep_prob(every))
         return figure
 
 
@@ -137,41 +146,28 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
 
 
 def descent_paths(
-    grid: Grid, arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
 ) -> Figure:
-    """Each arm's paths over a surface's contours: dashed without LRD, solid with; starts and optima
-    marked.
+    """Each arm's paths over the contours of its surface, a panel a surface: dashed without LRD,
+    solid with; starts and optima marked.
 
     What leaves the grid is cut off there; a path ends where it is no longer finite.
 
+    Args:
+        grids: surface -> its heights.
+
     Raises:
-        ValueError: the grid's sizes do not fit, or it has no finite value.
+        ValueError: a grid's sizes do not fit, or it has no finite value.
     """
-    levels = grid.levels()
+    every = panels.of_descents(arms, paths)
     with _styled():
-        figure = Figure(figsize=(4.2, HEIGHT), layout="constrained")
-        axes = figure.subplots()
-        axes.grid(visible=False)
-        axes.contour(grid.x, grid.y, grid.z, levels, colors="#bbbbbb", linewidths=0.6, zorder=1)
-        handles: dict[str, Any] = {}
-        lines: list[Any] = []
-        looks = looks_of_paths(arms, paths)
-        for arm, look in looks:
-            style = {"linestyle": "--", "zorder": 3} if look.dashed else {"zorder": 2}
-            for path in paths[arm.id]:
-                x, y = while_finite(path)
-                (line,) = axes.plot(x, y, color=look.color, linewidth=1.0, **style)
-                (handles["start"],) = axes.plot(x[:1], y[:1], **_POINTS["start"])
-            lines.append(line)
-        for optimum in grid.optima:
-            (handles["optimum"],) = axes.plot(*optimum, **_POINTS["optimum"])
-        axes.set(
-            xlabel="x", ylabel="y",
-            xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
-        )  # fmt: skip
-        labels = [arm.label for arm, _ in looks]
-        _legend(figure, [*lines, *handles.values()], [*labels, *handles])
-        _caption(figure, captions.descent_paths(grid.name))
+        figure, axes_of = _panels(len(every), panels.columns(len(every)), 4.2, by="none")
+        named: _Named = {}
+        for axes, (surface, panel) in zip(axes_of, every.items(), strict=False):
+            _draw_descents(axes, grids[surface], panel, paths, named)
+            _title(axes, panel)
+        _legend(figure, named)
+        _caption(figure, captions.descent_paths(list(every)))
         return figure
 
 
@@ -205,12 +201,36 @@ def _drawn(look: Look) -> dict[str, Any]:
     return {"color": look.color, "marker": MARKERS[look.shape], "linestyle": style}
 
 
+_Named = dict[tuple[str, Look | None], Any]
+"""What the legend has: (name, look) -> what was drawn; marks have no look."""
+
 _POINTS: dict[str, dict[str, Any]] = {
     "start": {"marker": "o", "color": "black", "linestyle": "none", "zorder": 4},
     "optimum": {
         "marker": "*", "color": PALETTE[2], "markersize": 9, "linestyle": "none", "zorder": 4,
     },
 }  # fmt: skip
+
+
+def _panels(
+    count: int, columns: int, width: float, *, by: Literal["all", "col", "none"]
+) -> tuple[Figure, list[Axes]]:
+    """So many pairs of axes, at least one; `by`: which of them share their scales."""
+    rows = math.ceil(max(1, count) / columns)
+    height = HEIGHT if rows == 1 else _ROW * rows
+    figure = Figure(figsize=(width * columns, height), layout="constrained")
+    every = list(figure.subplots(rows, columns, squeeze=False, sharex=by, sharey=by).flat)
+    for spare in every[max(1, count) :]:
+        spare.remove()
+    every = every[: max(1, count)]
+    for axes in every[-columns:]:
+        axes.tick_params(labelbottom=True)  # also where a row below has fewer
+    return figure, every
+
+
+def _title(axes: Axes, panel: Panel[Any]) -> None:
+    if panel.title:
+        axes.set_title(panel.title, loc="left", fontsize=8)
 
 
 def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
@@ -229,7 +249,7 @@ def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
 
 def _draw_points(
     axes: Axes,
-    points: Sequence[tuple[float, ArmSummary]],
+    points: Points,
     scale: float,
     look: Look,
     aside: float,
@@ -240,6 +260,30 @@ def _draw_points(
     if points[-1][0] == 1.0:
         axes.axhline(mean[-1], color=look.color, linestyle=":", linewidth=0.8)
     return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **_drawn(look))
+
+
+def _draw_descents(
+    axes: Axes,
+    grid: Grid,
+    panel: Panel[ArmInfo],
+    paths: Mapping[ArmId, Sequence[Path]],
+    named: _Named,
+) -> None:
+    axes.grid(visible=False)
+    axes.contour(grid.x, grid.y, grid.z, grid.levels(), colors="#bbbbbb", linewidths=0.6, zorder=1)
+    for line in panel.lines:
+        style = {"linestyle": "--", "zorder": 3} if line.look.dashed else {"zorder": 2}
+        for path in paths[line.of.id]:
+            x, y = while_finite(path)
+            (drawn,) = axes.plot(x, y, color=line.look.color, linewidth=1.0, **style)
+            named[line.name, line.look] = drawn
+            (named["start", None],) = axes.plot(x[:1], y[:1], **_POINTS["start"])
+    for optimum in grid.optima:
+        (named["optimum", None],) = axes.plot(*optimum, **_POINTS["optimum"])
+    axes.set(
+        xlabel="x", ylabel="y",
+        xlim=(min(grid.x), max(grid.x)), ylim=(min(grid.y), max(grid.y)),
+    )  # fmt: skip
 
 
 def _draw_difference(axes: Axes, row: int, each: Comparison, scale: float) -> None:
@@ -280,15 +324,19 @@ def _whole(figure: Figure) -> Bbox:
     return Bbox.from_extents(0, -_CAPTION_LINE * (lines + 0.5), width, height)
 
 
-def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    if not handles:
+def _legend(figure: Figure, named: _Named) -> None:
+    """Below the panels; marks come last."""
+    if not named:
         return
+    entries = sorted(named.items(), key=lambda entry: entry[0][1] is None)
+    labels = [name for (name, _), _ in entries]
     longest = max(len(label) for label in labels)
     columns = min(len(labels), max(1, int(figure.get_figwidth() * 16 / (longest + 8))))
     # The panels keep their height, however many lines the legend has.
-    figure.set_figheight(HEIGHT + _LEGEND_ROW * math.ceil(len(labels) / columns))
+    rows = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * rows)
     legend = figure.legend(
-        list(handles),
+        [drawn for _, drawn in entries],
         [str(index) for index in range(len(labels))],
         loc="outside lower center",
         ncols=columns,

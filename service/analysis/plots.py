@@ -1,33 +1,28 @@
 """The figures as Plotly JSON, for a page to draw: plain dictionaries, no Plotly is needed here.
 
-`layout.meta.caption` says what is drawn, the interval and n.
+`layout.meta.caption` says what is drawn, the interval and n; `rows` and `columns`, how its panels
+stand.
 
 The same looks as on paper (`looks.py`). A user's label goes through `escape_html`: Plotly would
 read tags in it.
 """
 
+import math
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from service.analysis import captions
+from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.escaping import escape_html
-from service.analysis.looks import (
-    BAND,
-    PALETTE,
-    Look,
-    lines_over_keep_prob,
-    looks_of,
-    looks_of_paths,
-    set_apart,
-)
+from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
+from service.analysis.panels import Line, Points
 
 SYMBOLS = (
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star",
@@ -38,44 +33,48 @@ SYMBOLS = (
 Plot = dict[str, Any]
 """`{"data": [...], "layout": {...}}`"""
 _GAP = 0.08
-"""Between two panels, as a share of the whole width."""
+"""Between two panels beside each other, as a share of the whole width."""
+_BELOW, _ABOVE = 0.16, 0.1
+"""What a panel leaves of its row, where there are several, for its axis and for its title."""
 
 
 def learning_curves(
     arms: Sequence[ArmInfo],
-    panels: Mapping[str, Sequence[Curve]],
+    metrics: Mapping[str, Sequence[Curve]],
     *,
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Plot:
-    """As `figures.learning_curves`: a panel a metric, a line an arm, the band ± 1 sample standard
+    """As `figures.learning_curves`: a column a metric, a line an arm, the band ± 1 sample standard
     deviation. A click on an arm in the legend hides it in all panels.
 
     Where curves are thinned, `layout.meta` has `points` (drawn) and `of` (recorded) too.
     """
-    looks, shown = looks_of(arms), set[ArmId]()
+    reported = {
+        name: {curve.arm_id: curve for curve in curves if any(curve.n)}
+        for name, curves in metrics.items()
+    }
+    rows = panels.with_any(panels.of_arms(arms), reported.values())
+    cells = [(panel, name) for panel in rows for name in reported]
+    grid = _Grid(len(cells), len(reported) if len(reported) > 1 else None)
     data: list[dict[str, Any]] = []
-    layout = _layout(captions.learning_curves(panels))
-    width = (1 + _GAP) / max(1, len(panels)) - _GAP
-    for index, (name, curves) in enumerate(panels.items()):
-        metric, axis = Metric(name), "" if index == 0 else str(index + 1)
-        left = index * (width + _GAP)
-        layout[f"xaxis{axis}"] = {
-            "title": {"text": "epoch" if by == "epoch" else "time (s)"},
-            "domain": [left, min(1.0, left + width)],
-            "anchor": f"y{axis}",
-        }
-        layout[f"yaxis{axis}"] = {"title": {"text": metric.title}, "anchor": f"x{axis}"}
-        for curve in curves:
-            if not any(curve.n):
+    shown = set[ArmId]()
+    for at, (panel, name) in enumerate(cells):
+        metric = Metric(name)
+        title = "" if at % len(reported) else panel.title
+        place = grid.place(at, title, "epoch" if by == "epoch" else "time (s)", metric.title)
+        for line in panel.lines:
+            curve = reported[name].get(line.of.id)
+            if curve is None:
                 continue
-            place = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "legendgroup": str(curve.arm_id)}
-            band = _band(curve, metric.scale, looks[curve.arm_id].color)
+            place |= {"legendgroup": str(curve.arm_id)}
+            band = _band(curve, metric.scale, line.look.color)
             if band["x"]:
                 data.append(band | place)
-            line = _line(curve, metric.scale, looks[curve.arm_id])
-            data.append(line | place | {"showlegend": curve.arm_id not in shown})
+            drawn = _line(curve, metric.scale, line.look)
+            data.append(drawn | place | {"showlegend": curve.arm_id not in shown})
             shown.add(curve.arm_id)
-    thinned = [curve for curves in panels.values() for curve in curves if curve.thinned_from]
+    layout = grid.layout(captions.learning_curves(metrics))
+    thinned = [curve for curves in metrics.values() for curve in curves if curve.thinned_from]
     if thinned:
         longest = max(thinned, key=lambda curve: curve.thinned_from or 0)
         layout["meta"] |= {"points": len(longest.x), "of": longest.thinned_from}
@@ -84,33 +83,20 @@ def learning_curves(
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
     """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval."""
-    kind, lines = Metric(metric), lines_over_keep_prob(summaries)
-    data, dotted = [], []
-    for number, ((name, points), aside) in enumerate(
-        zip(lines.items(), set_apart(lines), strict=True)
-    ):
-        found, look = [each for _, each in points], Look.number(number)
-        trace = {
-            "x": [keep_prob + aside for keep_prob, _ in points],
-            "customdata": [keep_prob for keep_prob, _ in points],
-            "hovertemplate": "%{customdata}: %{y:.4g} (%{text})<extra>%{fullData.name}</extra>",
-            "y": _scaled((each.mean for each in found), kind.scale),
-            "error_y": _whiskers((each.half_width for each in found), kind.scale),
-            "text": [f"n = {each.count}" for each in found],
-            "name": escape_html(name),
-            "showlegend": len(lines) > 1,
-        }
-        data.append(_scatter(look) | trace)
-        if points[-1][0] == 1.0:
-            mean = _scaled([found[-1].mean], kind.scale)[0]
-            line = {"color": look.color, "dash": "dot", "width": 1}
-            across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean}
-            dotted.append(across | {"line": line, "layer": "below"})
-    layout = _layout(captions.against_keep_prob(lines)) | {
-        "shapes": dotted,
-        "xaxis": {"title": {"text": "keep probability (keep_prob)"}},
-        "yaxis": {"title": {"text": kind.title}},
-    }
+    kind, every = Metric(metric), panels.over_keep_prob(summaries)
+    grid = _Grid(len(every))
+    names = {line.name for panel in every for line in panel.lines}
+    data, dotted, shown = [], [], set[str]()
+    for at, panel in enumerate(every):
+        place = grid.place(at, panel.title, "keep probability (keep_prob)", kind.title)
+        for line, aside in zip(panel.lines, panels.set_apart(panel.lines), strict=True):
+            entry = {"showlegend": len(names) > 1 and line.name not in shown}
+            data.append(_points(line, kind.scale, aside) | place | entry)
+            shown.add(line.name)
+            keep_prob, last = line.of[-1]
+            if keep_prob == 1.0:
+                dotted.append(_across(place, _scaled([last.mean], kind.scale)[0], line.look))
+    layout = grid.layout(captions.against_keep_prob(every)) | {"shapes": dotted}
     return {"data": data, "layout": layout}
 
 
@@ -162,53 +148,113 @@ def forest(comparisons: Sequence[Comparison]) -> Plot:
 
 
 def descent_paths(
-    grid: Grid, arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
 ) -> Plot:
-    """As `figures.descent_paths`: paths over a surface's contours, dashed without LRD.
+    """As `figures.descent_paths`: paths over the contours of each surface, dashed without LRD."""
+    every = panels.of_descents(arms, paths)
+    grid = _Grid(len(every), shared=False)
+    data: list[dict[str, Any]] = []
+    shown = set[str]()
 
-    The contours lie between quantiles of the heights, so the heights are drawn as their ranks.
-    """
-    levels = grid.levels()
-    ranks = [[bisect(levels, height) for height in row] for row in grid.z]
-    data: list[dict[str, Any]] = [
-        {
-            "type": "contour",
-            "x": list(grid.x),
-            "y": list(grid.y),
-            "z": ranks,
-            "contours": {"coloring": "lines", "start": 0.5, "end": len(levels), "size": 1},
-            "colorscale": [[0, "#bbbbbb"], [1, "#bbbbbb"]],
-            "showscale": False,
-            "hoverinfo": "skip",
-            "line": {"width": 0.8},
-        }
-    ]
-    starts: list[tuple[float, float]] = []
-    for arm, look in looks_of_paths(arms, paths):
-        group = {"name": escape_html(arm.label), "legendgroup": str(arm.id)}
-        for number, path in enumerate(paths[arm.id]):
-            x, y = while_finite(path)
-            starts += list(zip(x[:1], y[:1], strict=True))
-            line = {"mode": "lines", "x": x, "y": y, "hovertemplate": "(%{x:.3f}, %{y:.3f})"}
-            data.append(_scatter(look) | group | line | {"showlegend": number == 0})
-    for name, points, symbol in (
-        ("start", starts, "circle"),
-        ("optimum", list(grid.optima), "star"),
-    ):
-        if points:
-            marks = {"x": [x for x, _ in points], "y": [y for _, y in points]}
-            marker = {"symbol": symbol, "size": 8, "color": PALETTE[2 if name == "optimum" else 6]}
-            data.append(
-                {"type": "scatter", "mode": "markers", "name": name, "marker": marker} | marks
-            )
-    layout = _layout(captions.descent_paths(grid.name)) | {
-        "xaxis": {"title": {"text": "x"}, "range": [min(grid.x), max(grid.x)]},
-        "yaxis": {"title": {"text": "y"}, "range": [min(grid.y), max(grid.y)]},
-    }
-    return {"data": data, "layout": layout}
+    def add(place: dict[str, str], name: str, group: str, trace: dict[str, Any]) -> None:
+        entry = {"name": name, "legendgroup": group, "showlegend": group not in shown}
+        data.append(trace | place | entry)
+        shown.add(group)
+
+    for at, (surface, panel) in enumerate(every.items()):
+        ground = grids[surface]
+        place = grid.place(at, panel.title, "x", "y", _ends(ground.x), _ends(ground.y))
+        data.append(_contours(ground) | place)
+        starts: list[tuple[float, float]] = []
+        for line in panel.lines:
+            for path in paths[line.of.id]:
+                x, y = while_finite(path)
+                starts += list(zip(x[:1], y[:1], strict=True))
+                way = {"mode": "lines", "x": x, "y": y, "hovertemplate": "(%{x:.3f}, %{y:.3f})"}
+                group = f"{line.look.color} {line.look.shape}"
+                add(place, escape_html(line.name), group, _scatter(line.look) | way)
+        if starts:
+            add(place, "start", "start", _marks(starts, "circle", PALETTE[6]))
+        if ground.optima:
+            add(place, "optimum", "optimum", _marks(ground.optima, "star", PALETTE[2]))
+    return {"data": data, "layout": grid.layout(captions.descent_paths(list(every)))}
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+class _Grid:
+    """The panels of a plot, row by row: their axes in its layout."""
+
+    def __init__(self, count: int, columns: int | None = None, *, shared: bool = True) -> None:
+        """`columns`: one a metric; by default as many as so many panels of one metric have.
+        `shared`: whether panels of one metric have the same scales."""
+        self._of_one_metric = columns is None
+        self._columns = columns or panels.columns(count)
+        self._rows = math.ceil(max(1, count) / self._columns)
+        self._count = count
+        self._shared = shared
+        self._layout: dict[str, Any] = {}
+        self._titles: list[dict[str, Any]] = []
+
+    def place(
+        self, at: int, title: str, x: str, y: str,
+        x_range: list[float] | None = None, y_range: list[float] | None = None,
+    ) -> dict[str, str]:  # fmt: skip
+        """Make the axes of the panel with this number; which ones its traces name."""
+        row, column = divmod(at, self._columns)
+        axis = _number(at)
+        width = (1 + _GAP) / self._columns - _GAP
+        left = column * (width + _GAP)
+        is_lowest = at + self._columns >= self._count
+        x_axis: dict[str, Any] = {
+            "title": {"text": x if is_lowest else ""},
+            "domain": [left, min(1.0, left + width)],
+            "anchor": f"y{axis}",
+        }
+        y_axis: dict[str, Any] = {
+            "title": {"text": "" if self._of_one_metric and column else y},
+            "anchor": f"x{axis}",
+        }
+        if self._rows > 1:
+            top, height = 1 - row / self._rows, 1 / self._rows
+            bottom = 0.0 if row == self._rows - 1 else top - height * (1 - _BELOW)
+            y_axis["domain"] = [bottom, top - height * _ABOVE]
+        first = 0 if self._of_one_metric else column
+        if self._shared and at != first:
+            x_axis["matches"] = f"x{_number(first)}"
+            y_axis["matches"] = f"y{_number(first)}"
+        self._layout[f"xaxis{axis}"] = x_axis | ({"range": x_range} if x_range else {})
+        self._layout[f"yaxis{axis}"] = y_axis | ({"range": y_range} if y_range else {})
+        if title:
+            self._titles.append(_title(title, axis))
+        return {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
+
+    def layout(self, caption: str) -> dict[str, Any]:
+        """Of the whole plot."""
+        whole = (
+            _layout(caption)
+            | self._layout
+            | ({"annotations": self._titles} if self._titles else {})
+        )
+        whole["meta"] |= {"rows": self._rows, "columns": self._columns}
+        return whole
+
+
+def _number(at: int) -> str:
+    """Of a panel's axes: the first ones have none."""
+    return str(at + 1) if at else ""
+
+
+def _ends(values: Sequence[float]) -> list[float]:
+    return [min(values), max(values)]
+
+
+def _title(text: str, axis: str) -> dict[str, Any]:
+    """Above the left end of a panel."""
+    where = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "x": 0, "y": 1}
+    sides = {"xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    return {"text": escape_html(text)} | where | sides
 
 
 def _layout(caption: str) -> dict[str, Any]:
@@ -230,6 +276,49 @@ def _scatter(look: Look) -> dict[str, Any]:
         "marker": {"color": look.color, "symbol": SYMBOLS[look.shape], "size": 6},
         "hovertemplate": "%{x}: %{y:.4g} (%{text})<extra>%{fullData.name}</extra>",
     }
+
+
+def _points(line: Line[Points], scale: float, aside: float) -> dict[str, Any]:
+    found = [each for _, each in line.of]
+    return _scatter(line.look) | {
+        "x": [keep_prob + aside for keep_prob, _ in line.of],
+        "customdata": [keep_prob for keep_prob, _ in line.of],
+        "hovertemplate": "%{customdata}: %{y:.4g} (%{text})<extra>%{fullData.name}</extra>",
+        "y": _scaled((each.mean for each in found), scale),
+        "error_y": _whiskers((each.half_width for each in found), scale),
+        "text": [f"n = {each.count}" for each in found],
+        "name": escape_html(line.name),
+        "legendgroup": line.name,
+    }
+
+
+def _across(place: Mapping[str, str], y: float | None, look: Look) -> dict[str, Any]:
+    """A dotted line through a panel."""
+    ends = {"xref": f"{place['xaxis']} domain", "x0": 0, "x1": 1, "y0": y, "y1": y}
+    line = {"color": look.color, "dash": "dot", "width": 1}
+    return {"type": "line", "yref": place["yaxis"], "line": line, "layer": "below"} | ends
+
+
+def _contours(grid: Grid) -> dict[str, Any]:
+    """They lie between quantiles of the heights, so the heights are drawn as their ranks."""
+    levels = grid.levels()
+    return {
+        "type": "contour",
+        "x": list(grid.x),
+        "y": list(grid.y),
+        "z": [[bisect(levels, height) for height in row] for row in grid.z],
+        "contours": {"coloring": "lines", "start": 0.5, "end": len(levels), "size": 1},
+        "colorscale": [[0, "#bbbbbb"], [1, "#bbbbbb"]],
+        "showscale": False,
+        "hoverinfo": "skip",
+        "line": {"width": 0.8},
+    }
+
+
+def _marks(points: Sequence[tuple[float, float]], symbol: str, color: str) -> dict[str, Any]:
+    marker = {"symbol": symbol, "size": 8, "color": color}
+    at = {"x": [x for x, _ in points], "y": [y for _, y in points]}
+    return {"type": "scatter", "mode": "markers", "marker": marker} | at
 
 
 def _line(curve: Curve, scale: float, look: Look) -> dict[str, Any]:

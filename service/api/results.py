@@ -4,21 +4,17 @@ All are read at one place of each trial (`at`), against one baseline, from one p
 database; an answer's `ETag` says which version of the sweep it shows.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.analysis import plots
-from service.analysis.descents import grid_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
 from service.api.schemas.results import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
-from service.descents import descents_of
-from service.errors import NotFound
+from service.descents import descents_of, grids_of
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
 from service.results import Results, json_safe
@@ -229,7 +225,7 @@ def _drawn(
             return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
         case _:
             ways = descents_of(found, settings.trials)
-            return by_what.descent_paths(grid_of(ways.surface), found.arms, ways.paths)
+            return by_what.descent_paths(grids_of(found), found.arms, ways)
 
 
 def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:
@@ -239,27 +235,15 @@ def _pictured(database: Database, pictures: Pictures, request: Request, asked: A
         if knows(request, etag_of(sweep)):
             return unchanged(sweep)
         refuse_unknown(session, sweep, asked.metric)
-        with _baseline_known(asked):
-            picture = pictures.of(session, sweep, asked)
+        picture = pictures.of(session, sweep, asked)
     if picture is None:
-        with _baseline_known(asked):
-            picture = pictures.wait(asked, sweep.version)
+        picture = pictures.wait(asked, sweep.version)
     headers = {"ETag": picture.etag}
     if picture.version < sweep.version:
         headers["Age"] = str(picture.age)
     if knows(request, picture.etag):
         return Response(status_code=304, headers=headers)
     return Response(picture.content, media_type=MEDIA_TYPES[asked.format], headers=headers)
-
-
-@contextlib.contextmanager
-def _baseline_known(asked: Asked) -> Iterator[None]:
-    try:
-        yield
-    except ValueError:
-        raise NotFound(
-            f"sweep {asked.sweep_id} has no arm {asked.baseline} to be the baseline"
-        ) from None
 
 
 def _results(
@@ -279,10 +263,7 @@ def _results(
         if knows(request, etag_of(sweep)):
             return sweep, None
         refuse_unknown(session, sweep, metric)
-        try:
-            found = Results(session, sweep, at=at, baseline=baseline)
-        except ValueError:
-            raise NotFound(f"sweep {sweep_id} has no arm {baseline} to be the baseline") from None
+        found = Results(session, sweep, at=at, baseline=baseline)
         found.read(epochs=epochs)
     return sweep, found
 

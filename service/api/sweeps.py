@@ -159,7 +159,7 @@ def extend(
 
     def add(session: Session) -> dict[str, Any]:
         sweep = requests.locked(session, sweep_id)
-        spec = _limit(extended(SweepSpec.model_validate(sweep.spec), more), caller)
+        spec = _limit(extended(SweepSpec.parse(sweep.spec), more), caller)
         room(session, caller, spec.trials_total() - sweep.trials_total)
         return sweep_view(requests.extend(session, sweep_id, spec))
 

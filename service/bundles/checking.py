@@ -17,12 +17,11 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
+from lrd_core.agreement import is_baseline
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
 from lrd_core.spec import SweepSpec, config_hash
-from service.analysis.baselines import with_baseline
-from service.analysis.data import ArmInfo
 from service.bundles.reading import Files, Place
 from service.bundles.rows import (
     ArmRow,
@@ -159,28 +158,28 @@ class _Check:
         # Of a sweep that was extended by its first explicit arms there are more.
         expected = spec.trials_total() // len(spec.seeds)
         seen: set[Any] = set()
-        infos: list[ArmInfo] = []
+        marked = False
         for place, row in self._files.rows("arms", ArmRow):
             self._of_the_sweep(place, row.sweep_id)
-            config = _config(place, row)
+            valid = _config(place, row)
+            config = valid.model_dump(mode="json")
             sha256 = config_hash(config)
             for what in (("id", row.id), ("position", row.position), ("config", sha256)):
                 if what in seen:
                     raise place.wrong(f"/{what[0]}: stands twice")
                 seen.add(what)
-            self._limit(len(infos) + 1)  # an arm has a trial, or more
+            self._limit(len(self._arms) + 1)  # an arm has a trial, or more
             self._arms[row.id] = row.model_dump() | {
                 "config": json.dumps(config), "config_sha256": sha256,
             }  # fmt: skip
             self._epochs[row.id] = config["epochs"]
-            infos.append(ArmInfo(row.id, row.label, config, row.is_baseline))
-        if len(infos) < expected:
-            raise Unprocessable(f"rows/arms.jsonl has {len(infos)} of the spec's {expected} arms")
-        if spec.baseline:
-            try:
-                with_baseline(infos, spec.baseline)
-            except ValueError as error:
-                raise Unprocessable(f"rows/arms.jsonl: {error}") from None
+            if row.is_baseline != is_baseline(valid, spec.baseline):
+                raise place.wrong("/is_baseline: is not what the spec's baseline says")
+            marked = marked or row.is_baseline
+        if (found := len(self._arms)) < expected:
+            raise Unprocessable(f"rows/arms.jsonl has {found} of the spec's {expected} arms")
+        if spec.baseline and not marked:
+            raise Unprocessable("rows/arms.jsonl: no arm is the spec's baseline")
 
     def trials(self, spec: SweepSpec) -> None:
         seeds, pairs = set(spec.seeds), set()
@@ -293,12 +292,11 @@ class _Check:
         self._spools[name].write(json.dumps(values) + "\n")
 
 
-def _config(place: Place, row: ArmRow) -> dict[str, Any]:
-    """With its defaults written out."""
+def _config(place: Place, row: ArmRow) -> Config:
     if config_hash(row.config) != row.config_sha256:
         raise place.wrong("/config_sha256: is not that of the configuration")
     try:
-        return Config.model_validate(row.config).model_dump(mode="json")
+        return Config.model_validate(row.config)
     except ValidationError as error:
         fault = fault_of(error.errors(include_url=False)[0], row.config, Config)
         raise place.wrong(f"/config{fault.pointer}: {fault.detail}") from None

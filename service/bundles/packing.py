@@ -11,13 +11,12 @@ import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrd_core.spec import SweepSpec
 from service import exports
 from service.analysis import captions, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
-from service.analysis.looks import lines_over_keep_prob
 from service.analysis.metrics import Metric
+from service.analysis.panels import over_keep_prob
 from service.bundles.snapshot import taken
 from service.bundles.tables import BATCH, TABLES, VERSION, json_names, rows_of
 from service.results import Results, json_safe
@@ -72,7 +71,6 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     from service.analysis import figures
 
     found = Results(session, sweep)
-    spec = SweepSpec.model_validate(sweep.spec)
     yield "spec.yaml", [yaml.safe_dump(sweep.spec, sort_keys=False, allow_unicode=True)]
     arms = [
         {"label": arm.label, "is_baseline": arm.is_baseline, "config": arm.config}
@@ -86,7 +84,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     yield "table.csv", [render.csv(table)]
     yield "table.tex", [render.latex(table, found.provenance, name=sweep.id)]
     yield "table.json", [_json(json_safe(render.to_json(table)))]
-    metric = spec.table.metric or found.headline
+    metric = found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))
     yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]
     panels = {name: found.curves(name) for name in found.learning_metrics}
@@ -125,7 +123,7 @@ def _captions(
         ),
         "keep-prob": (
             f"{kind.title} against the keep probability, read at: {at}",
-            captions.against_keep_prob(lines_over_keep_prob(found.summaries(metric))),
+            captions.against_keep_prob(over_keep_prob(found.summaries(metric))),
         ),
         "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
     }

@@ -7,6 +7,8 @@ const CROWDED = 25; // points of a line, above which markers hide it
 const NARROW = 560; // px of a figure, below which long texts are broken into lines
 const PANEL = 260; // px: what a panel needs beside others
 const GAP = 62; // px between panels on top of each other, for the axis between them
+const ROW = 250; // px of one of several rows of panels
+const TITLE = 22; // px above a panel that has a title
 // The id of the style that plotly.js adds for a map library, unless it is there: no figure is a map,
 // and the policy would refuse it with an error.
 const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
@@ -40,24 +42,27 @@ export function figure(name, label) {
 export async function show(name, plot, { off = [], log = false, height = 360, legend = true } = {}) {
   const entry = places.get(name);
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
+  const { rows = 1, columns = 1 } = plot.layout.meta;
   const room = entry.place.clientWidth;
   const narrow = room < NARROW;
-  const stacked = panels > 1 && room / panels < PANEL;
+  const each = rows > 1 ? ROW : height;
+  const stacked = columns > 1 && room / columns < PANEL;
   const wanted = JSON.stringify([off, log, height, dark(), narrow, stacked]);
   if (entry.drawn?.plot === plot && entry.drawn.wanted === wanted) return;
   const Plotly = await library();
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
   const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
-  const layout = { ...plot.layout, ...colours(), height, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
+  const layout = { ...plot.layout, ...colours(), height: rows * each, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
   if (data.some((trace) => trace.showlegend)) layout.margin = { ...layout.margin, t: 45 };
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
     if (log && axis.startsWith("y")) layout[axis].type = "log";
     if (narrow) layout[axis] = { ...layout[axis], ...folded(layout[axis]) };
   }
-  if (stacked) stack(layout, panels, height);
+  if (stacked) stack(layout, panels, each);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
+  entry.place.style.height = `${layout.height}px`; // else a resize by Plotly takes what is there
   await Plotly.react(entry.place, data, layout, { displayModeBar: false, responsive: true });
   entry.drawn = { plot, wanted, again: () => show(name, plot, { off, log, height, legend }) };
 }
@@ -65,11 +70,15 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
 // On top of each other, each as high as all were beside each other.
 function stack(layout, panels, height) {
   layout.height = panels * height;
+  const title = layout.annotations ? TITLE / layout.height : 0;
   for (let at = 0; at < panels; at += 1) {
     const axis = at ? String(at + 1) : "";
     const top = 1 - at / panels;
-    layout[`xaxis${axis}`].domain = [0, 1];
-    layout[`yaxis${axis}`].domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top];
+    const [x, y] = [layout[`xaxis${axis}`], layout[`yaxis${axis}`]];
+    x.domain = [0, 1];
+    if (title && at < panels - 1) x.title = { text: "" };
+    y.title = y.title.text ? y.title : layout.yaxis.title; // beside another panel it had none
+    y.domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top - title];
   }
 }
 

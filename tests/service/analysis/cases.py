@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.analysis.data import ArmInfo, Observation, Series
+from service.analysis.data import ArmId, ArmInfo, Observation, Series
+from service.analysis.looks import Look
+from service.analysis.panels import of_arms
 
 Value = float | str | None
 """A number; or how the trial ended without one: `diverged`, `oom`, `running`, `queued`, …"""
@@ -54,6 +56,11 @@ def series(
         f"{arm_id}-{seed}", arm_id, seed, state, reason,
         tuple(range(1, count + 1)), tuple(values), (seconds,) * count,
     )  # fmt: skip
+
+
+def looks_of(arms: Sequence[ArmInfo]) -> dict[ArmId, Look]:
+    """Arm -> the look of its line in learning curves."""
+    return {line.of.id: line.look for panel in of_arms(arms) for line in panel.lines}
 
 
 def _trial(arm_id: str, seed: int, value: Value, **more: Any) -> Observation:

@@ -1,10 +1,12 @@
 """Which arm an arm is compared with."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.analysis.baselines import default_baseline, pair_with_baselines, with_baseline
+from service.analysis.baselines import as_asked, compared_with, pair_with_baselines
 from service.analysis.data import ArmInfo
 
 from .cases import arm
@@ -114,33 +116,28 @@ class TestTheOnlyBaseline:
         assert found["LRD+SD"] == ("regularizers", "optimizer.keep_prob")
 
 
-class TestNamingOne:
-    def test_by_id(self):
-        arms = with_baseline(grid(names=("adam",)), "digits/adam/0.5")
+class TestWhichItIs:
+    def test_one_by_its_id(self):
+        arms = compared_with(grid(names=("adam",)), "digits/adam/0.5")
         assert [each.id for each in arms if each.is_baseline] == ["digits/adam/0.5"]
 
-    def test_by_value(self):
-        arms = with_baseline(grid(), {"optimizer.keep_prob": 0.5})
-        assert [each.id for each in arms if each.is_baseline] == [
-            "digits/adam/0.5", "digits/sgdm/0.5",
-        ]  # fmt: skip
+    def test_an_id_that_no_arm_has_is_an_error(self):
+        with pytest.raises(KeyError, match="nobody"):
+            compared_with(grid(), "nobody")
 
-    def test_a_regularizer_by_its_kind_alone(self):
-        arms = [arm("a"), arm("b", regularizers=[{"kind": "SD", "keep_prob": 0.9}])]
-        found = with_baseline(arms, {"regularizers": ["SD"]})
-        assert [each.is_baseline for each in found] == [False, True]
-
-    @pytest.mark.parametrize("meant", ["nobody", {"optimizer.keep_prob": 0.7}, {"no.such": 1}])
-    def test_none_is_an_error(self, meant):
-        with pytest.raises(ValueError, match="no arm"):
-            with_baseline(grid(), meant)
+    def test_what_the_spec_marked_stays_marked(self):
+        arms, paths = as_asked(grid(), {"optimizer": {"name": "adam"}})
+        assert (arms, paths) == (grid(), ["optimizer"])
 
     def test_where_the_spec_says_nothing_the_plain_optimizer_is_it(self):
-        assert default_baseline(grid()) == {"optimizer.keep_prob": 1.0}
+        arms, paths = as_asked([replace(each, is_baseline=False) for each in grid()], {})
+        assert (arms, paths) == (grid(), KEEP)
 
     @pytest.mark.parametrize("keep_probs", [(1.0,), (0.3, 0.5)])
     def test_without_a_choice_of_keep_prob_there_is_no_default(self, keep_probs):
-        assert default_baseline(grid(keep_probs=keep_probs)) == {}
+        arms = [replace(each, is_baseline=False) for each in grid(keep_probs=keep_probs)]
+        assert as_asked(arms, {}) == (arms, [])
 
     def test_a_configuration_without_an_optimizer_is_no_fault(self):
-        assert default_baseline([ArmInfo("a", "a", {"dataset": "digits"}, False)]) == {}
+        arms = [ArmInfo("a", "a", {"dataset": "digits"}, False)]
+        assert as_asked(arms, {}) == (arms, [])

@@ -4,14 +4,14 @@ from service.analysis import captions
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
-from service.analysis.looks import lines_over_keep_prob
+from service.analysis.panels import over_keep_prob
 
 from .cases import arm, pair, series, trials
 
 
 def test_n_is_a_range_where_seeds_are_missing() -> None:
     summaries = summarise(pair(), [*trials("plain", [0.9] * 4), *trials("lrd", [0.9, "oom", 0.8])])
-    said = captions.against_keep_prob(lines_over_keep_prob(summaries))
+    said = captions.against_keep_prob(over_keep_prob(summaries))
     assert said.endswith("n = 2 to 4 seeds an arm.")
     assert "set apart" not in said
 
@@ -19,7 +19,7 @@ def test_n_is_a_range_where_seeds_are_missing() -> None:
 def test_lines_that_were_moved_are_said_to_be() -> None:
     arms = [arm("a"), arm("b", name="sgdm")]
     summaries = summarise(arms, [*trials("a", [0.9]), *trials("b", [0.9])])
-    said = captions.against_keep_prob(lines_over_keep_prob(summaries))
+    said = captions.against_keep_prob(over_keep_prob(summaries))
     assert "lines set apart sideways; n = 1 seed an arm." in said
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from service.analysis.arms import summarise
-from service.analysis.baselines import with_baseline
+from service.analysis.baselines import compared_with
 from service.analysis.comparisons import compare, holm, small_sample_factor
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, RESAMPLES, SEED
 
@@ -39,7 +39,7 @@ UNCHANGED = (
 
 def comparison(arm_values, baseline_values, *, metric="test_accuracy", swap=False, shuffle=None):
     """`lrd` against `plain`, seeds 0, 1, …; with `swap` the other way round."""
-    arms = with_baseline(pair(), "lrd" if swap else "plain")
+    arms = compared_with(pair(), "lrd" if swap else "plain")
     observations = [*trials("lrd", arm_values), *trials("plain", baseline_values)]
     if shuffle:
         shuffle.shuffle(observations)

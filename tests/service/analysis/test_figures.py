@@ -11,9 +11,9 @@ from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
 from service.analysis.descents import Grid, grid_of
-from service.analysis.looks import looks_of
 
-from .cases import arm, series, trials
+from .cases import arm, looks_of, series, trials
+from .test_panels import ABLATION, ablated, ablation_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 ARMS = [
@@ -26,6 +26,17 @@ VALUES = {each.id: [0.90 + i / 50 + k / 200 for k in range(6)] for i, each in en
 BOWL = Grid([-1, 0, 1], [-1, 0, 1], [[2, 1, 2], [1, 0, 1], [2, 1, 2]], optima=[(0, 0)])
 
 DESCENTS = [arm("plain", baseline=True), arm("half", keep_prob=0.5)]
+
+
+def two_surfaces():
+    """Grids, arms and paths of a sweep on both."""
+    arms = [
+        arm(f"{surface}{p}", f"{surface}, p = {p}", keep_prob=p, data={"surface": surface})
+        for surface in ("saddle", "toy")
+        for p in (1.0, 0.5)
+    ]
+    grids = {name: grid_of(name, 20) for name in ("saddle", "toy")}
+    return grids, arms, {each.id: [[(-1, 1), (-0.5, 0)]] for each in arms}
 
 
 def observed():
@@ -53,7 +64,7 @@ def drawn():
         "keep_prob": figures.against_keep_prob(summaries, "test_accuracy"),
         "forest": figures.forest(comparisons),
         "paths": figures.descent_paths(
-            BOWL, DESCENTS, {"plain": [[(1, 1), (0.5, 0.2)]], "half": [[(1, 1), (0, 0)]]}
+            {"": BOWL}, DESCENTS, {"plain": [[(1, 1), (0.5, 0.2)]], "half": [[(1, 1), (0, 0)]]}
         ),
     }
 
@@ -153,6 +164,24 @@ class TestLearningCurves:
         assert edges.x1 <= figure.bbox.width
         assert edges.y1 <= figure.axes[0].get_window_extent().y0
 
+    @pytest.mark.parametrize("metrics", [1, 2, 3])
+    def test_many_arms_stand_in_rows_a_column_a_metric(self, metrics):
+        """Catches: 24 lines in one panel, a panel without its axis, a caption over an axis."""
+        names = ("test_accuracy", "train_loss", "train_accuracy")[:metrics]
+        figure = figures.learning_curves(ABLATION, {name: ablation_curves() for name in names})
+        assert len(figure.axes) == 3 * metrics
+        assert [axes.get_title("left") for axes in figure.axes[::metrics]] == [
+            "SGDM", "RMSprop", "Adam",
+        ]  # fmt: skip
+        assert {len(axes.lines) for axes in figure.axes} == {8}
+        assert len(legend(figure)) == 8
+        figures.to_bytes(figure, "png")
+        lowest = figure.axes[-1]
+        assert lowest.get_xlabel() == "epoch"
+        assert all(label.get_visible() for label in lowest.get_xticklabels())
+        low = min(axes.get_tightbbox().y0 for axes in figure.axes)
+        assert figure.legends[0].get_window_extent().y1 <= low
+
 
 class TestAgainstKeepProb:
     def test_one_line_for_each_configuration_otherwise_equal(self):
@@ -170,6 +199,13 @@ class TestAgainstKeepProb:
         summaries = summarise(ARMS[:2], [*trials("adam1.0", [0.9]), *trials("adam0.5", ["oom"])])
         axes = figures.against_keep_prob(summaries, "test_accuracy").axes[0]
         assert axes.containers[0].lines[0].get_xdata().tolist() == [1.0]
+
+    def test_many_lines_stand_in_panels_of_one_scale_with_one_legend(self):
+        figure = figures.against_keep_prob(ablated(), "test_accuracy")
+        assert [axes.get_title("left") for axes in figure.axes] == ["SGDM", "RMSprop", "Adam"]
+        assert [len(axes.containers) for axes in figure.axes] == [4, 4, 4]
+        assert len({axes.get_ylim() for axes in figure.axes}) == 1
+        assert legend(figure) == ["no regularizers", "SD", "DG", "SD+DG"]
 
 
 class TestForest:
@@ -202,19 +238,27 @@ class TestDescentPaths:
         path = [(1.0, 1.0), (0.5, 0.5)]
         arms = [*DESCENTS, arm("low", label="half", keep_prob=0.1), arm("late", keep_prob=0.2)]
         paths = {"plain": [path], "half": [path, path], "low": [path]}
-        figure = figures.descent_paths(BOWL, arms, paths)
+        figure = figures.descent_paths({"": BOWL}, arms, paths)
         assert legend(figure) == ["plain", "half", "half", "start", "optimum"]
         lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 1]
         assert len({line.get_color() for line in lines}) == 3
         assert [line.get_linestyle() for line in lines] == ["--", "-", "-", "-"]
 
+    def test_of_two_surfaces_each_has_its_panel(self):
+        figure = figures.descent_paths(*two_surfaces())
+        assert [axes.get_title("left") for axes in figure.axes] == [
+            "surface = saddle", "surface = toy",
+        ]  # fmt: skip
+        assert [axes.get_xlim() for axes in figure.axes] == [(-2, 2), (-4, 0)]
+        assert legend(figure) == ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"]
+
     def test_a_path_ends_where_it_is_no_longer_finite(self):
         path = [(1.0, 1.0), (0.5, 0.5), (math.inf, 0.0), (0.0, 0.0)]
-        axes = figures.descent_paths(BOWL, DESCENTS, {"plain": [path]}).axes[0]
+        axes = figures.descent_paths({"": BOWL}, DESCENTS, {"plain": [path]}).axes[0]
         assert axes.lines[0].get_xdata().tolist() == [1.0, 0.5]
 
     def test_the_axes_end_with_the_grid(self):
-        axes = figures.descent_paths(BOWL, DESCENTS, {"half": [[(1, 1), (99, 99)]]}).axes[0]
+        axes = figures.descent_paths({"": BOWL}, DESCENTS, {"half": [[(1, 1), (99, 99)]]}).axes[0]
         assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-1, 1))
 
     @pytest.mark.parametrize(("name", "minima"), [("toy", 1), ("saddle", 2)])
@@ -229,7 +273,7 @@ class TestDescentPaths:
 
     def test_a_saddle_has_no_optimum(self):
         saddle = Grid([-1, 0, 1], [-1, 0, 1], [[0, -1, 0], [1, 0, 1], [0, -1, 0]])
-        figure = figures.descent_paths(saddle, DESCENTS, {"half": [[(1, 1)]]})
+        figure = figures.descent_paths({"": saddle}, DESCENTS, {"half": [[(1, 1)]]})
         assert "optimum" not in legend(figure)
 
     @pytest.mark.parametrize(
@@ -237,4 +281,6 @@ class TestDescentPaths:
     )
     def test_a_grid_that_does_not_fit_is_an_error(self, z, said):
         with pytest.raises(ValueError, match=said):
-            figures.descent_paths(Grid([0, 1, 2], [0, 1, 2], z), [], {})
+            figures.descent_paths(
+                {"": Grid([0, 1, 2], [0, 1, 2], z)}, DESCENTS, {"half": [[(1, 1)]]}
+            )

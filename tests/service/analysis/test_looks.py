@@ -3,9 +3,10 @@
 import pytest
 
 from service.analysis import figures, plots
-from service.analysis.looks import PALETTE, SHAPES, Look, looks_of
+from service.analysis.looks import PALETTE, SHAPES, Look
+from service.analysis.panels import of_arms
 
-from .cases import arm
+from .cases import arm, looks_of
 
 
 def grid(keep_probs, names=("adam", "sgdm", "rmsprop")):
@@ -30,10 +31,10 @@ def test_several_values_of_p_have_colours_of_their_own():
 
 
 @pytest.mark.parametrize("keep_probs", [(1.0, 0.5), (1.0, 0.1, 0.3, 0.5, 0.7, 0.9)])
-def test_in_grey_each_line_has_its_own_dashes_and_marker(keep_probs):
-    looks = looks_of(grid(keep_probs, names=("adam", "sgdm"))[:SHAPES])
-    in_grey = {(look.dashed, look.shape) for look in looks.values()}
-    assert len(in_grey) == len(looks)
+def test_in_grey_each_line_of_a_panel_has_its_own_dashes_and_marker(keep_probs):
+    for panel in of_arms(grid(keep_probs, names=("adam", "sgdm"))):
+        in_grey = {(line.look.dashed, line.look.shape) for line in panel.lines}
+        assert len(in_grey) == len(panel.lines)
 
 
 def test_many_lines_repeat_no_look():

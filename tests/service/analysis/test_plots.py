@@ -10,17 +10,17 @@ from service.analysis import plots
 from service.analysis.arms import summarise
 from service.analysis.curves import mean_curves
 from service.analysis.descents import grid_of
-from service.analysis.looks import looks_of
 
-from .cases import arm, series, trials
-from .test_figures import ARMS, DESCENTS, LABELS, curves, observed
+from .cases import arm, looks_of, series, trials
+from .test_figures import ARMS, DESCENTS, LABELS, curves, observed, two_surfaces
+from .test_panels import ABLATION, ablated, ablation_curves
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
 
 
 def descent(paths=((1, 1), (0.5, 0.2), (math.inf, 0))):
     ways = {"plain": [[(1, 1), (0, 0)]], "half": [paths, [(0, 1)]]}
-    return plots.descent_paths(grid_of("saddle", 20), DESCENTS, ways)
+    return plots.descent_paths({"": grid_of("saddle", 20)}, DESCENTS, ways)
 
 
 def every():
@@ -107,6 +107,24 @@ class TestLearningCurves:
         (line,) = plots.learning_curves(arms, {"test_accuracy": found})["data"]
         assert line["name"] == "&lt;a href='javascript:x'&gt;&amp;"
 
+    def test_many_arms_stand_in_rows_a_column_a_metric(self):
+        metrics = {name: ablation_curves() for name in ("train_loss", "test_accuracy")}
+        plot = plots.learning_curves(ABLATION, metrics)
+        layout = plot["layout"]
+        assert (layout["meta"]["rows"], layout["meta"]["columns"]) == (3, 2)
+        assert [each["text"] for each in layout["annotations"]] == ["SGDM", "RMSprop", "Adam"]
+        lines = self.lines(plot)
+        assert len(lines) == 2 * len(ABLATION)
+        assert sum(line["showlegend"] for line in lines) == len(ABLATION)  # the page has a box each
+        assert (layout["xaxis"]["title"]["text"], layout["xaxis5"]["title"]["text"]) == (
+            "",
+            "epoch",
+        )
+        assert (layout["yaxis5"]["matches"], layout["yaxis6"]["matches"]) == ("y", "y2")
+        rows = [layout[f"yaxis{axis}"]["domain"] for axis in ("5", "3", "")]
+        for (_, top), (bottom, _) in itertools.pairwise(rows):
+            assert top < bottom
+
 
 class TestAgainstKeepProb:
     def test_points_rise_with_p_and_carry_their_interval(self):
@@ -132,6 +150,19 @@ class TestAgainstKeepProb:
     def test_a_partial_arm_says_so(self):
         summaries = summarise([arm("a")], trials("a", [0.9, "diverged"]))
         assert plots.against_keep_prob(summaries, "test_accuracy")["data"][0]["text"] == ["n = 1/2"]
+
+    def test_many_lines_stand_in_panels_of_one_scale_with_one_legend(self):
+        plot = plots.against_keep_prob(ablated(), "test_accuracy")
+        layout = plot["layout"]
+        assert [each["text"] for each in layout["annotations"]] == ["SGDM", "RMSprop", "Adam"]
+        assert (layout["meta"]["rows"], layout["meta"]["columns"]) == (1, 3)
+        assert [trace["xaxis"] for trace in plot["data"]] == ["x"] * 4 + ["x2"] * 4 + ["x3"] * 4
+        names = [trace["name"] for trace in plot["data"] if trace["showlegend"]]
+        assert names == ["no regularizers", "SD", "DG", "SD+DG"]
+        assert layout["yaxis3"]["matches"] == "y"
+        assert {each["xref"] for each in layout["shapes"]} == {
+            "x domain", "x2 domain", "x3 domain",
+        }  # fmt: skip
 
 
 class TestForest:
@@ -170,11 +201,26 @@ class TestDescentPaths:
     def test_each_arm_has_its_own_name_colour_and_entry(self):
         arms = [*DESCENTS, arm("low", "<b>low</b>", keep_prob=0.1), arm("late", keep_prob=0.2)]
         ways = {each.id: [[(1, 1), (0, 0)]] * 2 for each in arms[:3]}
-        plot = plots.descent_paths(grid_of("saddle", 20), arms, ways)
+        plot = plots.descent_paths({"": grid_of("saddle", 20)}, arms, ways)
         lines = [trace for trace in plot["data"] if trace.get("mode") == "lines"]
         names = ["plain", "half", "&lt;b&gt;low&lt;/b&gt;"]
         assert [line["name"] for line in lines if line["showlegend"]] == names
         assert len({line["line"]["color"] for line in lines}) == 3
-        assert [line["legendgroup"] for line in lines] == [
-            key for key in ("plain", "half", "low") for _ in range(2)
-        ]
+        groups = [line["legendgroup"] for line in lines]
+        assert groups[::2] == groups[1::2]
+        assert len(set(groups)) == 3
+
+    def test_of_two_surfaces_each_has_its_panel(self):
+        """Catches: the paths of one surface over the contours of another, or left out."""
+        plot = plots.descent_paths(*two_surfaces())
+        contours = [trace for trace in plot["data"] if trace["type"] == "contour"]
+        assert [trace["xaxis"] for trace in contours] == ["x", "x2"]
+        lines = [trace for trace in plot["data"] if trace.get("mode") == "lines"]
+        assert [line["xaxis"] for line in lines] == ["x", "x", "x2", "x2"]
+        shown = [trace["name"] for trace in plot["data"] if trace.get("showlegend")]
+        assert shown == ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"]
+        assert [each["text"] for each in plot["layout"]["annotations"]] == [
+            "surface = saddle", "surface = toy",
+        ]  # fmt: skip
+        assert plot["layout"]["xaxis2"]["range"] == [-4, 0]
+        assert "matches" not in plot["layout"]["xaxis2"]

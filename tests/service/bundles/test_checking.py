@@ -57,6 +57,12 @@ def stolen(rows: Rows) -> None:
         row["sweep_id"] = VICTIM
 
 
+def no_baseline(rows: Rows) -> None:
+    rows["sweep"][0]["spec"]["baseline"] = {"optimizer.keep_prob": 0.3}
+    for row in rows["arms"]:
+        row["is_baseline"] = False
+
+
 FORGED: dict[str, tuple[Change, str]] = {
     "a trial that runs": (at("trials", state="running", dispatcher_id="x"), "has not ended"),
     "a trial that is queued": (at("trials", state="queued"), "has not ended"),
@@ -110,8 +116,9 @@ FORGED: dict[str, tuple[Change, str]] = {
     ),
     "a baseline that is no arm": (
         lambda rows: rows["sweep"][0]["spec"].update(baseline={"optimizer.keep_prob": 0.3}),
-        "no arm of this sweep is",
+        "arms.jsonl, row 1: /is_baseline: is not what the spec's baseline says",
     ),
+    "no baseline where the spec has one": (no_baseline, "no arm is the spec's baseline"),
     "a configuration that is a list": (at("arms", config=[1]), "arms.jsonl, row 1: /config"),
     "a configuration that was changed": (config(batch_size=64), "/config_sha256"),
     "a configuration that is none": (

@@ -230,3 +230,37 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     assert b"<svg" in found["-learning-curves.svg"]
     assert b"<svg" in found["-forest.svg"]
     assert "spec.yaml" in " ".join(zipfile.ZipFile(io.BytesIO(found[".zip"])).namelist())
+
+
+def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a figure that keeps its height when the window becomes narrow, over its caption."""
+    document = small_sweep(seeds=2)
+    document["grid"] = {
+        "optimizer.name": ["sgdm", "rmsprop", "adam"],
+        "optimizer.keep_prob": [1.0, 0.5],
+        "regularizers": [[], ["SD"], ["DG"], ["SD", "DG"]],
+    }
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    drawn(page, 3)
+    figure = page.locator("[data-key=figure-keep-prob]")
+    titles = figure.locator(".annotation-text")
+
+    def heights() -> tuple[float, float]:
+        boxes = (figure.bounding_box(), figure.locator(".main-svg").first.bounding_box())
+        assert all(boxes)
+        return tuple(round(box["height"]) for box in boxes if box)  # type: ignore[return-value]
+
+    expect(titles).to_have_text(["SGDM", "RMSprop", "Adam"])
+    tops = [box["y"] for each in titles.all() if (box := each.bounding_box())]
+    assert len(set(map(round, tops))) == 1
+    wide = heights()
+    assert wide[0] == wide[1]
+    page.set_viewport_size({"width": 420, "height": 900})
+    expect(figure.locator(".xtitle")).to_have_count(0)
+    expect(figure.locator(".x3title")).to_have_count(1)
+    narrow = heights()
+    assert narrow[0] == narrow[1] > 2 * wide[0]
+    tops = [box["y"] for each in titles.all() if (box := each.bounding_box())]
+    assert tops == sorted(set(tops))

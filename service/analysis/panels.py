@@ -1,0 +1,216 @@
+"""Which lines share a panel, and what they are called: one panel, or small multiples where it would
+hold too many lines to be told apart.
+
+Of 40 lines over keep_prob, five optimizers by eight sets of regularizers, no eye follows one. There
+each optimizer has a panel, and equal regularizers look alike in all of them, so that one legend
+does.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any, Generic, TypeVar
+
+from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
+from service.analysis.arms import ArmSummary
+from service.analysis.configurations import FIRST, Flat, distinguishing, flatten, identity, varying
+from service.analysis.data import ArmId, ArmInfo
+from service.analysis.descents import Path
+from service.analysis.looks import Look
+
+MOST_LINES = 10
+"""A panel, where that can be had: the paper's five optimizers, with LRD and without."""
+MOST_PANELS = 12
+SURFACE = "data.surface"
+
+Points = list[tuple[float, ArmSummary]]
+"""(keep_prob, the arm there), by rising keep_prob."""
+Shown = TypeVar("Shown")
+
+
+@dataclass(frozen=True)
+class Line(Generic[Shown]):
+    """One line; what it has in common with its panel is not in its name, and not in its look."""
+
+    name: str
+    look: Look
+    of: Shown
+
+
+@dataclass(frozen=True)
+class Panel(Generic[Shown]):
+    """What is drawn in one pair of axes."""
+
+    title: str
+    """What its lines have in common; empty where there is no other panel."""
+    lines: list[Line[Shown]]
+
+
+def of_arms(arms: Sequence[ArmInfo]) -> list[Panel[ArmInfo]]:
+    """A line for each arm: solid with LRD, dashed without.
+
+    Those that differ in keep_prob alone share colour and marker where that leaves each line its
+    own.
+    """
+    flats = [flatten(arm.config) for arm in arms]
+    split = _Split(flats, [arm.given for arm in arms])
+    plain = [flat.get(KEEP_PROB) == 1.0 for flat in flats]
+    alike = by_all_but_keep_prob(split.inside)
+    numbers = _numbers(alike)
+    if any(len({split.numbers[at] for at in group if not plain[at]}) > 1 for group in alike):
+        numbers = split.numbers  # several values of p with LRD need colours of their own
+    names = [arm.label for arm in arms] if split.is_whole else split.names()
+    return split.panels(
+        lambda at: Line(names[at], Look.number(numbers[at], dashed=plain[at]), arms[at])
+    )
+
+
+def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
+    """A line for each configuration that is otherwise equal.
+
+    Arms without a number or without a keep_prob are in none.
+    """
+    drawn = [each for each in summaries if each.mean is not None]
+    flats = [flatten(each.arm.config) for each in drawn]
+    lines = [
+        sorted(((flats[at][KEEP_PROB], drawn[at]) for at in group), key=lambda point: point[0])
+        for group in by_all_but_keep_prob(flats)
+        if KEEP_PROB in flats[group[0]]
+    ]
+    heads = [flatten(points[0][1].arm.config) for points in lines]
+    labels = [{each.arm.given for _, each in points} for points in lines]
+    split = _Split(
+        [{path: value for path, value in head.items() if path != KEEP_PROB} for head in heads],
+        [min(shared) if len(shared) == 1 else "" for shared in labels],
+    )
+    names = split.names()
+    return split.panels(lambda at: Line(names[at], Look.number(split.numbers[at]), lines[at]))
+
+
+def of_descents(
+    arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+) -> dict[str, Panel[ArmInfo]]:
+    """Surface -> its panel: the arms that have paths, each in a colour of its own, since paths
+    cross and dashes get lost."""
+    drawn = [arm for arm in arms if paths.get(arm.id)]
+    flats = [flatten(arm.config) for arm in drawn]
+    split = _Split(flats, [arm.given for arm in drawn], by=[SURFACE])
+    plain = [flat.get(KEEP_PROB) == 1.0 for flat in flats]
+    names = [arm.label for arm in drawn] if split.is_whole else split.names()
+    panels = split.panels(
+        lambda at: Line(names[at], Look.number(split.numbers[at], dashed=plain[at]), drawn[at])
+    )
+    surfaces = dict.fromkeys(flat.get(SURFACE, "") for flat in flats)
+    return dict(zip(surfaces, panels, strict=True))
+
+
+def with_any(
+    panels: Sequence[Panel[ArmInfo]], reported: Iterable[Collection[ArmId]]
+) -> list[Panel[ArmInfo]]:
+    """The panels in which there is something to draw; without any an empty one."""
+    known = set().union(*reported)
+    some = [panel for panel in panels if any(line.of.id in known for line in panel.lines)]
+    return some or [Panel("", [])]
+
+
+def columns(count: int) -> int:
+    """In how many columns so many panels stand."""
+    return 2 if count == 4 else min(3, max(1, count))
+
+
+def set_apart(lines: Sequence[Line[Points]]) -> list[float]:
+    """How far each line of a panel is moved along keep_prob, so that no bar hides another."""
+    places = sorted({keep_prob for line in lines for keep_prob, _ in line.of})
+    gap = min((b - a for a, b in pairwise(places)), default=0.1)
+    step = min(0.01, 0.4 * gap / max(1, len(lines) - 1))
+    return [step * (number - (len(lines) - 1) / 2) for number in range(len(lines))]
+
+
+def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
+    """The places of configurations that are equal but for keep_prob, together."""
+    return _together(flats, [path for path in varying(flats) if path != KEEP_PROB])
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+class _Split:
+    """Lines, given by their configurations, in panels."""
+
+    def __init__(
+        self, flats: Sequence[Flat], given: Sequence[str], by: Sequence[str] | None = None
+    ) -> None:
+        """`given`: the label of each line, if its sweep gives it one; `by`: the paths that make the
+        panels, chosen here where they are not told."""
+        by = _paths_of_panels(flats) if by is None else by
+        self._given = given
+        self._panels = _together(flats, by)
+        self._titles = [""] * len(self._panels)
+        if not self.is_whole:
+            heads = [flats[panel[0]] for panel in self._panels]
+            columns = [
+                speaking_titles(path, [head.get(path, ABSENT) for head in heads]) for path in by
+            ]
+            self._titles = [", ".join(parts) for parts in zip(*columns, strict=True)]
+        paths = varying(flats)
+        first = sorted(paths, key=lambda path: (path not in FIRST, path != KEEP_PROB))
+        needed = [distinguishing([flats[at] for at in each], first) for each in self._panels]
+        self._paths = [path for path in paths if any(path in each for each in needed)]
+        self.inside = [{path: flat[path] for path in self._paths if path in flat} for flat in flats]
+        """Each configuration as far as it tells the lines of a panel apart; what follows from that,
+        such as a learning rate of the optimizer's own, is left out."""
+        self.numbers = _numbers(_together(self.inside, self._paths))
+        """Of each line; equal ones are alike but for their panels."""
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self._panels) < 2
+
+    def names(self) -> list[str]:
+        """What the lines are called in their panels: by their labels, if these are given to all and
+        are the same in each panel, and by what else differs."""
+        flats, paths = self.inside, self._paths
+        pairs = set(zip(self.numbers, self._given, strict=True))
+        if all(self._given) and len(pairs) == len(set(self.numbers)):
+            flats = [flat | {ARM: label} for flat, label in zip(flats, self._given, strict=True)]
+            paths = [ARM, *paths]
+        columns = [
+            speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
+            for path in distinguishing(flats, paths)
+        ]
+        return [", ".join(parts) for parts in zip(*columns, strict=True)] or [""] * len(flats)
+
+    def panels(self, line: Callable[[int], Line[Shown]]) -> list[Panel[Shown]]:
+        """The panels, filled with what `line` makes of the places of their lines."""
+        return [
+            Panel(title, [line(at) for at in members])
+            for title, members in zip(self._titles, self._panels, strict=True)
+        ]
+
+
+def _paths_of_panels(flats: Sequence[Flat]) -> tuple[str, ...]:
+    """The paths whose values part the lines so that no panel holds too many: as few panels as do,
+    and never a panel for each line, nor for each keep_prob, since these are to be compared."""
+    free = distinguishing(flats, [path for path in varying(flats) if path != KEEP_PROB])
+    able: list[tuple[int, int, tuple[str, ...]]] = []
+    for count in range(4):
+        for paths in combinations(free[:6], count):
+            sizes = [len(panel) for panel in _together(flats, paths)]
+            if not paths or (len(sizes) <= MOST_PANELS and max(sizes) > 1):
+                able.append((max([MOST_LINES, *sizes]), len(sizes), paths))
+    return min(able, key=lambda each: each[:2])[2]
+
+
+def _together(flats: Sequence[Flat], paths: Sequence[str]) -> list[list[int]]:
+    """The places of configurations that are equal at these paths, together."""
+    groups: dict[Any, list[int]] = {}
+    for at, flat in enumerate(flats):
+        key = tuple(identity(flat.get(path, ABSENT)) for path in paths)
+        groups.setdefault(key, []).append(at)
+    return list(groups.values())
+
+
+def _numbers(groups: Sequence[Sequence[int]]) -> list[int]:
+    """Of each place its group's."""
+    of_place = {at: number for number, group in enumerate(groups) for at in group}
+    return [of_place[at] for at in range(len(of_place))]

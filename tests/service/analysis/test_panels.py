@@ -1,0 +1,134 @@
+"""Which lines share a panel, and what they are called there."""
+
+import math
+
+from service.analysis.arms import ArmSummary, summarise
+from service.analysis.curves import Curve, mean_curves
+from service.analysis.data import ArmInfo
+from service.analysis.panels import MOST_LINES, MOST_PANELS, of_arms, over_keep_prob
+
+from .cases import arm, series, trials
+
+SETS = ([], [{"kind": "SD"}], [{"kind": "DG"}], [{"kind": "SD"}, {"kind": "DG"}])
+LR = {"sgdm": 0.1, "rmsprop": 0.01, "adam": 0.001}
+
+
+def grid(names=tuple(LR), sets=SETS, keep_probs=(1.0, 0.5)) -> list[ArmInfo]:
+    return [
+        arm(
+            f"{name} {number} {p}", name=name, lr=LR.get(name, 0.02), keep_prob=p, regularizers=some
+        )
+        for name in names
+        for number, some in enumerate(sets)
+        for p in keep_probs
+    ]
+
+
+ABLATION = grid()
+"""24 arms: three optimizers, four sets of regularizers, with LRD and without."""
+
+
+def ablated(arms=ABLATION) -> list[ArmSummary]:
+    values = {
+        each.id: [0.9 + at / 1000 + k / 200 for k in range(3)] for at, each in enumerate(arms)
+    }
+    return summarise(arms, [one for key, some in values.items() for one in trials(str(key), some)])
+
+
+def ablation_curves() -> list[Curve]:
+    every = [
+        series(str(each.id), seed, [1 - math.exp(-epoch - at / 50) for epoch in range(4)])
+        for at, each in enumerate(ABLATION)
+        for seed in range(2)
+    ]
+    return mean_curves(ABLATION, every)
+
+
+def lines(panels) -> list[list[str]]:
+    return [[line.name for line in panel.lines] for panel in panels]
+
+
+def test_few_lines_share_one_panel_without_a_title() -> None:
+    (panel,) = of_arms(ABLATION[:MOST_LINES])
+    assert (panel.title, len(panel.lines)) == ("", MOST_LINES)
+    assert [line.name for line in panel.lines] == [each.label for each in ABLATION[:MOST_LINES]]
+
+
+def test_many_are_parted_by_what_leaves_few_enough_in_the_fewest_panels() -> None:
+    """Four panels by regularizers would do as well as three by optimizer, and are more."""
+    panels = of_arms(ABLATION)
+    assert [panel.title for panel in panels] == ["SGDM", "RMSprop", "Adam"]
+    assert [len(panel.lines) for panel in panels] == [8, 8, 8]
+
+
+def test_lines_that_differ_in_their_panels_alone_look_alike_and_have_one_name() -> None:
+    """A learning rate that goes with the optimizer tells no two lines of a panel apart."""
+    first, *rest = of_arms(ABLATION)
+    assert first.lines[0].name == "no regularizers, without LRD"
+    for panel in rest:
+        for line, like in zip(panel.lines, first.lines, strict=True):
+            assert (line.name, line.look) == (like.name, like.look)
+    for panel in (first, *rest):
+        assert len({line.look for line in panel.lines}) == len(panel.lines)
+        assert len({line.name for line in panel.lines}) == len(panel.lines)
+
+
+def test_every_arm_is_in_one_panel() -> None:
+    found = [line.of.id for panel in of_arms(ABLATION) for line in panel.lines]
+    assert sorted(map(str, found)) == sorted(str(each.id) for each in ABLATION)
+
+
+def test_values_of_keep_prob_stay_in_one_panel() -> None:
+    """They are what is compared; eleven of them are more than a panel should have."""
+    arms = grid(names=("adam",), sets=SETS[:1], keep_probs=[p / 10 for p in range(1, 11)] + [0.95])
+    (panel,) = of_arms(arms)
+    assert len(panel.lines) == 11
+
+
+def test_no_panel_is_made_for_each_line() -> None:
+    arms = [arm(f"batch {size}", batch_size=size) for size in range(1, 13)]
+    assert len(of_arms(arms)) == 1
+
+
+def test_there_are_never_more_panels_than_can_be_looked_at() -> None:
+    names = [f"optimizer-{at}" for at in range(MOST_PANELS + 1)]
+    panels = of_arms(grid(names=names))
+    assert len(panels) == len(SETS)  # by regularizers: 26 lines each, as few as can be had
+
+
+def test_two_paths_part_what_one_leaves_too_many_of() -> None:
+    arms = [
+        arm(f"{name} {size} {at} {p}", name=name, batch_size=size, epochs=at, keep_prob=p)
+        for name in LR
+        for size in (32, 128)
+        for at in range(1, 6)
+        for p in (1.0, 0.5)
+    ]
+    panels = of_arms(arms)
+    assert [panel.title for panel in panels][:2] == [
+        "SGDM, batch size = 32",
+        "SGDM, batch size = 128",
+    ]
+    assert [len(panel.lines) for panel in panels] == [10] * 6
+
+
+def test_a_line_over_keep_prob_is_called_by_its_label_where_that_is_given() -> None:
+    arms = [
+        ArmInfo(each.id, each.label, each.config, False, given=str(each.config["regularizers"]))
+        for each in ABLATION
+    ]
+    panels = over_keep_prob(ablated(arms))
+    assert lines(panels)[0] == [str(some) for some in SETS]
+    assert [panel.title for panel in panels] == ["SGDM", "RMSprop", "Adam"]
+
+
+def test_a_label_that_says_the_panel_too_is_not_the_name_of_a_line() -> None:
+    """Catches: `SGDM with SD` in the legend for all optimizers."""
+    arms = [
+        ArmInfo(each.id, each.label, each.config, False, given=str(each.id)) for each in ABLATION
+    ]
+    assert lines(over_keep_prob(ablated(arms)))[0] == ["no regularizers", "SD", "DG", "SD+DG"]
+
+
+def test_nothing_is_no_panel() -> None:
+    assert (of_arms([]), over_keep_prob([])) == ([], [])
