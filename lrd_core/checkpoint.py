@@ -7,7 +7,6 @@ Who writes checkpoints does not know which are recorded, and a trial goes on fro
 alone: so it deletes none, but those of earlier attempts that never were. Who records them deletes.
 """
 
-import contextlib
 import hashlib
 import io
 import pickle
@@ -72,14 +71,13 @@ def load(
 
     Raises:
         CheckpointError: the file is absent, or is not the one that was written.
+        OSError: the storage does not answer, or refuses; the file may be there.
     """
     place = f"{folder}/{checkpoint.name}"
     try:
         content = folder.read(checkpoint.name)
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {place} cannot be read: {error.strerror or error}"
-        ) from None
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint {place} is not there") from None
     if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
         raise CheckpointError(f"checkpoint {place} is torn or was changed: its SHA-256 is wrong")
     try:
@@ -95,10 +93,21 @@ def load(
 def load_newest(
     folder: TrialFolder, checkpoints: Iterable[Checkpoint], device: torch.device | str = "cpu"
 ) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, or None if there is none."""
+    """The newest checkpoint that is whole, or None if there is none.
+
+    Raises:
+        OSError: one cannot be read now, and none of the others is whole: it may be.
+    """
+    unread: OSError | None = None
     for checkpoint in sorted(checkpoints, key=lambda each: each.epoch, reverse=True):
-        with contextlib.suppress(CheckpointError):
+        try:
             return checkpoint, load(folder, checkpoint, device)
+        except CheckpointError:
+            continue
+        except OSError as error:
+            unread = unread or error
+    if unread is not None:
+        raise unread
     return None
 
 

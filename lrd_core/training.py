@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrd_core.errors import CheckpointError, Diverged, PluginError
 from lrd_core.optim import Form, build_optimizer, form_of
 from lrd_core.regularizers import apply_gradient_regularizers
-from lrd_core.report import EpochReport
+from lrd_core.report import RESERVED, EpochReport
 from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive, seeded
 from lrd_core.spec import TrialSpec, config_hash
@@ -132,10 +132,6 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
 
 
-_BESIDE_METRICS = ("epoch", "lr", "seconds")
-"""The names that a report has itself."""
-
-
 def _numbers(metrics: Metrics) -> dict[str, float]:
     """Plain numbers; those on the device come over together: the epoch's one synchronisation.
 
@@ -147,8 +143,10 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
         raise PluginError(
             "the task's train_epoch gives no train_loss; it is to be among its metrics"
         )
-    if taken := [name for name in _BESIDE_METRICS if name in metrics]:
-        raise PluginError(f"the task calls a metric {taken[0]!r}, as a report calls its own")
+    if taken := [name for name in RESERVED if name in metrics]:
+        raise PluginError(
+            f"the task calls a metric {taken[0]!r}; a report has that name for something else"
+        )
     for name, value in tensors.items():
         if value.dim() > 0:
             shape = tuple(value.shape)

@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrd_core.report import decode_number
+from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.configurations import flatten
 from service.analysis.escaping import escape_csv
-from service.analysis.metrics import BESIDE_METRICS
 from service.api.context import rfc3339
 from service.store.models import Arm, Report, Trial
+from service.store.reported import every_name
 
 Row = dict[str, Any]
 KINDS = ("trials", "reports")
@@ -48,6 +48,7 @@ def columns(session: Session, sweep_id: str, kind: str) -> list[str]:
     for report in session.scalars(last):
         reported |= dict.fromkeys(report or ())
     if kind == "reports":
+        reported |= dict.fromkeys(sorted(every_name(session, sweep_id)))  # e.g. `map_50`
         return list(dict.fromkeys(["trial_id", "arm_id", "seed", "attempt", "epoch", *reported]))
     paths: dict[str, None] = {}
     for config in session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id)):

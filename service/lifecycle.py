@@ -1,8 +1,9 @@
 """States, reasons and legal transitions of a trial; a sweep's state is derived. Pure.
 
     queued ──claim──▶ running ──finish──▶ succeeded
-      │  ◀─lost, stopped,──┤
-      │    oom (once)      ├──error, diverged, oom, …──▶ failed
+      │  ◀─lost, stalled,──┤
+      │    stopped,        ├──error, diverged, oom, …──▶ failed
+      │    oom (once)      │
       └──────cancel────────┴──────────▶ cancelled
     failed, cancelled ──retry by the user──▶ queued
 
@@ -32,9 +33,10 @@ class Reason(StrEnum):
     error = "error"
     """The trial raised; the same code would raise again."""
     stalled = "stalled"
-    """No report for longer than the limit."""
+    """No report for longer than the limit; retried with backoff."""
     lost = "lost"
-    """Its worker, node or dispatcher vanished; retried with backoff."""
+    """Its worker, node or dispatcher vanished, or its checkpoints could not be read; retried with
+    backoff."""
     timeout = "timeout"
     """Longer than the limit of wall time."""
     user = "user"

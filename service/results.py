@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from lrd_core.report import decode_number, encode_number
+from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
@@ -17,7 +17,7 @@ from service.analysis.baselines import as_asked, compared_with
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
-from service.analysis.metrics import BESIDE_METRICS, Metric
+from service.analysis.metrics import Metric
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table

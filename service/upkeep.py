@@ -158,9 +158,15 @@ def webhook_add(url: str) -> None:
     """Tell URL of every sweep that ends; show the secret that signs the messages, this once."""
     from service.api.context import valid
     from service.api.schemas.sent import WebhookRequest
+    from service.settings import Settings
     from service.store import audit, webhooks
+    from service.webhooks import NotAllowed, refuse_private
 
     url = valid(WebhookRequest, {"url": url}).url
+    try:
+        refuse_private(url, private=Settings().webhook_private)
+    except NotAllowed as error:
+        raise LRDError(str(error)) from None
     with _database() as database, database.write() as session:
         made = webhooks.add(session, url)
         number, secret = made.id, made.secret

@@ -10,6 +10,7 @@ that has grown, and last `("ended", reason or None, message, sha256 of the final
 import gc
 import json
 import logging
+import math
 import os
 import socket
 import time
@@ -78,10 +79,16 @@ def run_trial(
         form = state.optimizer_form
         yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
-        if attempt > 1:
-            checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
-        # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
-        newest = checkpoint.load_newest(folder, known)
+        try:
+            folder.exists(stop_name(attempt))  # is its storage there at all?
+            if attempt > 1:
+                checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
+            # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
+            newest = checkpoint.load_newest(folder, known)
+        except OSError as error:
+            log.end(f"its folder cannot be read now: {error}")
+            yield "ended", "lost", f"its folder cannot be read: {error}", None
+            return
         if newest is not None:
             state.load_state_dict(newest[1])
             log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
@@ -91,18 +98,26 @@ def run_trial(
         saved_at = time.monotonic()
         names: list[str] = []
         for report in train(spec, state):
-            saved = None
-            stop = folder.exists(stop_name(attempt))
+            saved, stop = None, False
             due = time.monotonic() - saved_at >= checkpoint_seconds
-            if stop or (due and checkpoint.is_recorded(folder, names)):
-                written = checkpoint.save(folder, state.epoch, state.state_dict(), attempt)
-                saved, saved_at = (written.name, written.sha256), time.monotonic()
-                names.append(written.name)
+            try:
+                stop = folder.exists(stop_name(attempt))
+                # Of an epoch that diverged none is kept: whoever went on from it would not know.
+                if math.isfinite(report.metrics["train_loss"]) and (
+                    stop or (due and checkpoint.is_recorded(folder, names))
+                ):
+                    written = checkpoint.save(folder, state.epoch, state.state_dict(), attempt)
+                    saved, saved_at = (written.name, written.sha256), time.monotonic()
+                    names.append(written.name)
+            except (
+                OSError
+            ) as error:  # a full disk, a store that is away: the next epoch tries again
+                log.write(f"no checkpoint after epoch {state.epoch}: {error}")
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
             if not memory.told:
                 yield from memory.grown()
-            if stop and state.epoch < spec.epochs:
+            if stop and saved and state.epoch < spec.epochs:
                 log.end("stops here: asked to")
                 yield "ended", "user", "stopped", None
                 return

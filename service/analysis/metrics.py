@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-BESIDE_METRICS = frozenset(("epoch", "lr", "seconds"))
-"""What an epoch report holds beside its metrics."""
 _SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
 _SMALLER = ("loss", "error", "seconds", "perplexity", "distance", "entropy", "divergence", "regret")
 _SMALLER_WORDS = frozenset(

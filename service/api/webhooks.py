@@ -42,11 +42,10 @@ WebhookId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONResponse:
     """Tell `url` of every sweep that ends. The secret signs the messages; it is shown this once."""
     url = str(valid(WebhookRequest, document).url)
-    if not settings.webhook_private:
-        try:
-            refuse_private(url)
-        except NotAllowed as error:
-            raise Unprocessable("no such webhook", (Fault("/url", str(error)),)) from None
+    try:
+        refuse_private(url, private=settings.webhook_private)
+    except NotAllowed as error:
+        raise Unprocessable("no such webhook", (Fault("/url", str(error)),)) from None
 
     def add(session: Session) -> dict[str, Any]:
         webhook = store.add(session, url)

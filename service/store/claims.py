@@ -112,7 +112,7 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
 def open_sweeps(session: Session, skipped: int = 0) -> Sequence[Row[Any]]:
     """The sweeps in the order of their turns, and whether any of their trials is to run alone.
 
-    Last come those that wait for another cluster: it may have come since that was noted.
+    Those that wait for another cluster are among them: it may have come since that was noted.
     """
     return session.execute(_in_turn(), {"most": MAX_SWEEPS, "skipped": skipped}).all()
 
@@ -120,9 +120,7 @@ def open_sweeps(session: Session, skipped: int = 0) -> Sequence[Row[Any]]:
 @functools.cache  # to write it down anew takes as long as to ask, and it is asked at each end
 def _in_turn() -> Select[Any]:
     has_room = or_(Sweep.max_concurrent.is_(None), Sweep.running < Sweep.max_concurrent)
-    waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
-    turns = (waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id)
-    first = select(Sweep.id).where(*is_open(), has_room).order_by(*turns)
+    first = select(Sweep.id).where(*is_open(), has_room).order_by(*turns())
     most, skipped = bindparam("most", type_=Integer), bindparam("skipped", type_=Integer)
     these = first.limit(most).offset(skipped).subquery()  # parts of specs are for these alone
     lonely = exists().where(Trial.sweep_id == Sweep.id, is_ready(), Trial.alone.is_(True))
@@ -130,7 +128,13 @@ def _in_turn() -> Select[Any]:
         Sweep.id, Sweep.priority, Sweep.queued, Sweep.running, Sweep.max_concurrent,
         Sweep.waiting_for, Sweep.gpu_share, RESOURCES, lonely.label("lonely"),
     )  # fmt: skip
-    return query.join(these, these.c.id == Sweep.id).order_by(*turns)
+    return query.join(these, these.c.id == Sweep.id).order_by(*turns())
+
+
+def turns() -> tuple[Any, ...]:
+    """What the sweeps are ordered by; last come those that wait for another cluster."""
+    waits = case((Sweep.waiting_for.is_(None), 0), else_=1)
+    return waits, Sweep.priority.desc(), Sweep.running, Sweep.created_at, Sweep.id
 
 
 def is_open() -> list[ColumnElement[bool]]:

@@ -6,6 +6,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TrialState
+from service.store.claims import turns
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import db_now
 
@@ -74,10 +75,5 @@ def running(session: Session, limit: int = 1000) -> list[Running]:
 def waiting(session: Session, limit: int = 200) -> list[Waiting]:
     """The sweeps with queued trials, in the order in which they are served."""
     alone = exists().where(Trial.sweep_id == Sweep.id, Trial.state == "queued", Trial.alone)
-    query = (
-        select(Sweep, alone)
-        .where(Sweep.queued > 0)
-        .order_by(Sweep.priority.desc(), Sweep.running, Sweep.created_at)
-        .limit(limit)
-    )
+    query = select(Sweep, alone).where(Sweep.queued > 0).order_by(*turns()).limit(limit)
     return [Waiting(*row) for row in session.execute(query)]

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
+from lrd_core.report import BESIDE_METRICS
 from lrd_core.spelling import did_you_mean
-from service.analysis.metrics import BESIDE_METRICS
 from service.errors import Unprocessable
-from service.store.models import Arm, Sweep, Trial
+from service.store.models import Arm, Report, Sweep, Trial
 
 SELDOM = ("map_50",)
 """What not every epoch has: it may be missing from the last reports, and come yet."""
@@ -36,6 +36,18 @@ def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
             f"no trial of sweep {sweep.id} reports {metric!r}{did_you_mean(metric, names)}; "
             f"they report {', '.join(names)}"
         )
+
+
+def every_name(session: Session, sweep_id: str) -> set[str]:
+    """All that any of the sweep's reports has, also what the last ones lack; the database looks at
+    each of them."""
+    if session.get_bind().dialect.name == "postgresql":
+        query = select(func.json_object_keys(Report.report)).select_from(Report)
+    else:
+        each = func.json_each(Report.report).table_valued("key")
+        query = select(each.c.key).select_from(Report).join(each, true())
+    of_sweep = query.join(Trial, Trial.id == Report.trial_id).where(Trial.sweep_id == sweep_id)
+    return set(session.scalars(of_sweep.distinct()))
 
 
 def _one_of_each_arm(session: Session, sweep_id: str) -> Iterator[dict[str, Any]]:

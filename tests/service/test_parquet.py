@@ -1,5 +1,6 @@
 """An export as Parquet: each column has one type, whatever its first rows hold."""
 
+import csv
 import io
 from typing import Any
 
@@ -56,6 +57,26 @@ def test_a_metric_that_is_reported_late_is_a_number(api: TestClient, database: D
         last = session.get_one(Report, (trial.id, trial.epochs))
         last.report = trial.last_report = last.report | {"late": "Infinity"}
     assert exported(api, sweep_id, "reports")["late"].to_pylist() == [None] * 7 + [float("inf")]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_metric_that_the_last_report_lacks_is_there(
+    api: TestClient, database: Database, kind: str
+) -> None:
+    # Catches: `map_50`, which every tenth epoch has, left out of a cancelled trial's file.
+    sweep_id = seed(database, small_sweep(seeds=1))
+    with database.write() as session:
+        first = session.scalars(select(Report).where(Report.epoch == 1)).first()
+        assert first is not None
+        first.report = first.report | {"now and then": 0.25}
+    if kind == "parquet":
+        found = exported(api, sweep_id, "reports")["now and then"].to_pylist()
+        assert found == [0.25, None, None, None]
+    else:
+        text = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=csv&of=reports").text
+        assert [row["now and then"] for row in csv.DictReader(io.StringIO(text))] == [
+            "0.25", "", "", "",
+        ]  # fmt: skip
 
 
 def test_the_types_are_the_same_before_and_after(api: TestClient, database: Database) -> None:

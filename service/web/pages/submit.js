@@ -10,23 +10,24 @@ import { lineOf, toYaml } from "../yaml.js";
 const WAIT = 400; // ms without a key before the plan is asked for
 
 export function open({ draw, title }) {
-  const state = { presets: [], text: null, taken: null, from: null, plan: null, faults: [], checked: null, sending: false };
+  const state = { presets: [], text: null, taken: null, preset: null, plan: null, faults: [], checked: null, sending: false };
   const keys = new Map(); // text -> its key: a second press after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
 
-  async function take(from) {
-    state.from = from;
-    if (query.get("from")) state.text = toYaml((await get(`/sweeps/${encodeURIComponent(query.get("from"))}`)).spec);
-    else state.text = from ? (await get(`/presets/${encodeURIComponent(from)}`)).text : "";
-    state.taken = state.text;
+  async function take(preset) {
+    const sweep = query.get("from");
+    let text = "";
+    if (sweep) text = toYaml((await get(`/sweeps/${encodeURIComponent(sweep)}`)).spec);
+    else if (preset) text = (await get(`/presets/${encodeURIComponent(preset)}`)).text;
+    Object.assign(state, { preset, text, taken: text });
     await check();
   }
 
   async function check() {
     const text = state.text;
-    state.checked = text;
     [state.plan, state.faults] = [null, []];
+    show(); // whatever becomes of the question
     if (text.trim()) {
       try {
         const plan = await post("/sweeps?validate_only=true", text);
@@ -36,6 +37,7 @@ export function open({ draw, title }) {
         if (text === state.text) state.faults = placed(text, error);
       }
     }
+    state.checked = text;
     show();
   }
 
@@ -59,7 +61,7 @@ export function open({ draw, title }) {
     const own = state.text.trim() && state.text !== state.taken;
     const text = "The preset takes its place, and what you typed is gone.";
     if (own && !(await question({ title: "Give up what you typed?", text, yes: "Take the preset", no: "Keep my text", danger: true }))) {
-      select.value = state.from ?? "";
+      select.value = state.preset ?? "";
       return;
     }
     select.focus(); // the text is in use no longer, and may be replaced
@@ -72,7 +74,10 @@ export function open({ draw, title }) {
     state.plan = null;
     show();
     clearTimeout(timer);
-    timer = setTimeout(() => check().catch((error) => say(error.message)), WAIT);
+    timer = setTimeout(() => {
+      timer = null;
+      check().catch((error) => say(error.message));
+    }, WAIT);
   };
 
   function show() {
@@ -80,7 +85,7 @@ export function open({ draw, title }) {
     draw(
       el("h1", {}, "New sweep"),
       el("div", { class: "filters" },
-        choice("Preset", options, state.from ?? "", choosePreset)),
+        choice("Preset", options, state.preset ?? "", choosePreset)),
       el("div", { class: "editor" },
         el("label", { for: "spec", class: "unseen" }, "Sweep, as YAML or JSON"),
         el("ol", { class: "gutter", "aria-hidden": "true" }, state.text.split("\n").map((_, line) =>
@@ -99,7 +104,8 @@ export function open({ draw, title }) {
   return async function refresh() {
     if (!state.presets.length) state.presets = (await get("/presets")).items;
     const asked = query.get("preset");
-    if (state.text === null || state.from !== asked) await take(asked);
+    if (state.text === null || state.preset !== asked) await take(asked);
+    else if (state.checked !== state.text && timer === null) await check(); // the answer was lost
     return false;
   };
 }

@@ -194,7 +194,7 @@ function figures(found) {
       name === "learning-curves" && el("div", { class: "filters" },
         choice("Over", [["epoch", "epochs"], ["seconds", "time"]], query.get("by", "epoch"), (by) => query.set({ by })),
         choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
-      nothing ? el("p", { class: "quiet" }, name === "keep-prob" ? "No trial has succeeded yet." : "No epoch reported yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
+      nothing ? el("p", { class: "quiet" }, name === "learning-curves" ? "No epoch reported yet." : "No trial has succeeded yet.") : figure(name, `${title}; the numbers are in the table and the downloads`),
       name === "learning-curves" && plot && !nothing && legend(plot, found),
       plot && !nothing && caption(plot));
   });

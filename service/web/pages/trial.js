@@ -10,6 +10,7 @@ import { events } from "./sweep.js";
 
 const NO_METRIC = new Set(["epoch", "lr", "seconds", "attempt", "recorded_at"]);
 const TAIL = 400; // lines of the log
+const PAGE = 10_000; // epochs
 
 const GAP = 0.08; // between two panels, as a share of the whole width
 
@@ -29,13 +30,14 @@ export function open({ id, draw, title, refresh }) {
     const chosen = query.get("attempt");
     const tail = { tail: TAIL, attempt: chosen };
     const [attempts, reports, happened, log] = await Promise.all([
-      get(`${path}/attempts`), get(`${path}/reports?page_size=10000`), get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") })),
+      get(`${path}/attempts`), everyReport(path), get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") })),
       trial.attempt ? get(withQuery(`${path}/logs`, tail)) : "",
     ]);
     Object.assign(found, { attempts: attempts.items, events: happened, log });
-    if (found.reports !== reports.items || !found.plot || found.plot.metric !== query.get("metric")) {
-      found.reports = reports.items;
-      found.plot = plotOf(reports.items, query.get("metric"));
+    const known = reports.length === found.reports.length && reports.every((page, at) => page === found.reports[at]);
+    if (!known || !found.plot || found.plot.metric !== query.get("metric")) {
+      found.reports = reports;
+      found.plot = plotOf(reports.flatMap(({ items }) => items), query.get("metric"));
     }
     paint();
     if (found.plot.data.length) await show("trial", found.plot, { log: query.get("scale") === "log", height: 320 });
@@ -94,6 +96,14 @@ function actions(trial, ask) {
   ];
 }
 
+// Page by page; those that have not changed are the same as before.
+async function everyReport(path) {
+  const pages = [];
+  do pages.push(await get(withQuery(`${path}/reports`, { page_size: PAGE, page_token: pages.at(-1)?.next_page_token })));
+  while (pages.at(-1).next_page_token);
+  return pages;
+}
+
 function plotOf(reports, metric) {
   const names = Object.keys(reports[0] ?? {}).filter((name) => !NO_METRIC.has(name));
   const drawn = metric ? [metric] : names;
@@ -106,7 +116,7 @@ function plotOf(reports, metric) {
   // Losses have no common scale with shares: each kind has a panel.
   const panels = [...new Set(drawn.map(kindOf))];
   const width = (1 + GAP) / panels.length - GAP;
-  const layout = { margin: { l: 60, r: 20, t: 10, b: 50 }, hovermode: "x unified" };
+  const layout = { meta: { columns: panels.length }, margin: { l: 60, r: 20, t: 10, b: 50 }, hovermode: "x unified" };
   for (const [at, kind] of panels.entries()) {
     const axis = at ? String(at + 1) : "";
     const left = at * (width + GAP);
@@ -118,8 +128,7 @@ function plotOf(reports, metric) {
   return { data, layout, names, metric };
 }
 
-function curves({ plot, reports }) {
-  const last = reports.at(-1);
+function curves({ plot, trial: { last_report: last } }) {
   return [
     el("h2", {}, "Curves"),
     plot.data.length > 0 && el("div", { class: "filters" },

@@ -3,7 +3,7 @@
 import re
 
 import httpx2
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -145,3 +145,23 @@ def test_a_clone_starts_from_the_spec_of_the_other(page: Page, url: str) -> None
     both = [httpx2.get(f"{url}/api/v1/sweeps/{each}").json() for each in (sweep_id, clone)]
     assert both[0]["spec"] == both[1]["spec"]
     assert both[0]["id"] != both[1]["id"]
+
+
+def test_an_answer_that_is_lost_leaves_the_text_and_is_asked_for_again(
+    page: Page, url: str
+) -> None:
+    """Catches: `Loading…` for ever after one lost request."""
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if not lost:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/sweeps?validate_only=true", lose)
+    page.goto(f"{url}/new?preset=digits")
+    expect(page.get_by_label("Sweep, as YAML or JSON")).to_have_value(re.compile("^# The demo"))
+    expect(page.get_by_text("30: 10 arms × 3 seeds")).to_be_visible()
+    assert lost

@@ -158,7 +158,8 @@ def test_retry_counts_what_goes_on_and_leaves_what_diverged(
 def test_the_paths_of_a_descent_say_which_is_which(
     page: Page, url: str, train: Callable[[int], None]
 ) -> None:
-    """Catches: a figure with two colours and no word of what they are, or of which surface."""
+    """Catches: a figure with two colours and no word of what they are, or of which surface; `Not
+    here` until the first trial has succeeded."""
     document = small_sweep(
         base={
             "dataset": "surface",
@@ -170,8 +171,11 @@ def test_the_paths_of_a_descent_say_which_is_which(
         seeds=1,
     )
     sweep_id = str(httpx2.post(f"{url}/api/v1/sweeps", json=document).json()["id"])
-    train(20)
     page.goto(f"{url}/sweeps/{sweep_id}")
+    expect(page.get_by_text("0 of 2 trials done")).to_be_visible()
+    expect(page.locator("[data-key=descent]")).to_contain_text("No trial has succeeded yet.")
+    train(20)
+    page.reload()
     paths = page.locator("[data-key=figure-descent]")
     expect(paths.locator(".legendtext")).to_have_text(
         ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"], timeout=30_000

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -53,6 +53,25 @@ def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(
     assert found["axis"] == "share (%)"
     assert found["last"] > 10
     expect(page.get_by_text(f"test accuracy {found['last']:.2f} %")).to_be_visible()
+
+
+def test_all_epochs_are_drawn_however_many_pages_they_fill(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: 10,000 epochs of 100,000, as if they were all."""
+    document = small_sweep(seeds=1)
+    document["base"]["epochs"] = 25
+    seed(database, document)
+
+    def fewer(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("page_size=10000", "page_size=10"))
+
+    page.route("**/reports?*", fewer)
+    page.goto(f"{url}/trials/1")
+    drawn(page)
+    shown = "document.querySelector('[data-key=figure-trial]').data[0].x"
+    assert page.evaluate(shown) == list(range(1, 26))
+    expect(page.get_by_text("Epoch 25: ")).to_be_visible()
 
 
 def test_a_failed_trial_says_why_and_is_retried(page: Page, url: str, database: Database) -> None:

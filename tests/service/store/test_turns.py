@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from service.lifecycle import Reason
 from service.placement import Need, Node, Rooms
-from service.store import claims, leases, shortages
+from service.store import claims, leases, queue, shortages
 from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.service.store.test_dispatching import claim, settle, submit
@@ -115,3 +115,13 @@ def test_one_that_waits_after_a_loss_holds_nobody_back(database: Database) -> No
     with database.write() as session:
         session.execute(update(Trial).where(Trial.sweep_id == lost).values(not_before=9e9))
     assert [each.sweep_id for each in claim(database, cpus=4, held=held)] == [small]
+
+
+def test_what_waits_is_listed_in_the_order_in_which_it_is_served(database: Database) -> None:
+    # Catches: a sweep for GPUs, first on the page of a cluster without any, and served last.
+    large = submit(database, resources={"num_gpus": 1}, priority=9)
+    small = submit(database)
+    note(database, Node(4, 0))
+    with database.read() as session:
+        assert [each.sweep.id for each in queue.waiting(session)] == [small, large]
+        assert [each.id for each in claims.open_sweeps(session)] == [small, large]

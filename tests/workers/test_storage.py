@@ -1,0 +1,124 @@
+"""What a trial does while its storage does not answer, and of which epochs it keeps checkpoints."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrd_core.tasks.classification import Classification
+from lrd_core.trial_folder import LocalFolder, stop_name
+from tests.conftest import small_sweep
+from workers import tasks
+
+Message = tuple[Any, ...]
+
+
+def run(
+    trials: Path, attempt: int = 1, known: list[Any] | None = None, epochs: int = 3
+) -> list[Message]:
+    trial = small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0, "epochs": epochs}
+    return list(tasks.run_trial(trial, str(trials), 1, attempt, known or [], 0))
+
+
+def epochs(messages: list[Message]) -> list[Message]:
+    return [message for message in messages if message[0] == "epoch"]
+
+
+def saved(messages: list[Message]) -> list[tuple[int, str, str]]:
+    return [(report["epoch"], *kept) for _, report, kept in epochs(messages) if kept]
+
+
+def without_times(messages: list[Message]) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in report.items() if name != "seconds"}
+        for _, report, _ in epochs(messages)
+    ]
+
+
+class Away:
+    """A storage that fails some of its calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **failing: set[int]) -> None:
+        """`failing`: of each kind of call those, counted from 0, that raise."""
+        for name, calls in failing.items():
+            monkeypatch.setattr(LocalFolder, name, self._broken(getattr(LocalFolder, name), calls))
+
+    def _broken(self, real: Any, failing: set[int]) -> Any:
+        calls = iter(range(1_000_000))
+
+        def call(*arguments: Any) -> Any:
+            if next(calls) in failing:
+                raise OSError("503 Slow Down")
+            return real(*arguments)
+
+        return call
+
+
+@pytest.mark.parametrize("failing", [{"write": {0}}, {"exists": {1}}, {"names": {0}}])
+def test_a_call_that_fails_costs_a_checkpoint_and_not_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: dict[str, set[int]]
+) -> None:
+    """Catches: one answer of 503, and the trial has failed for good."""
+    undisturbed = run(tmp_path / "one", epochs=6)
+    Away(monkeypatch, **failing)
+    messages = run(tmp_path / "two", epochs=6)
+    assert messages[-1][:3] == ("ended", None, None)
+    assert without_times(messages) == without_times(undisturbed)
+    assert saved(messages)
+
+
+def test_it_does_not_stop_before_its_state_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = LocalFolder(tmp_path / "1")
+    folder.write(stop_name(1), b"")
+    Away(monkeypatch, write={0})
+    messages = run(tmp_path)
+    assert [kept is not None for _, _, kept in epochs(messages)] == [False, True]
+    assert messages[-1][:3] == ("ended", "user", "stopped")
+
+
+def test_checkpoints_that_cannot_be_read_now_are_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: training anew from the first epoch, beside three good checkpoints."""
+    known = saved(run(tmp_path))
+    with monkeypatch.context() as away:
+        Away(away, read=set(range(9)))
+        last = run(tmp_path, 2, known)[-1]
+    assert last[:2] == ("ended", "lost")
+    assert "its folder cannot be read: 503 Slow Down" in last[2]
+    with monkeypatch.context() as away:
+        Away(away, read={0})  # the newest alone
+        assert [report["epoch"] for _, report, _ in epochs(run(tmp_path, 3, known))] == [3]
+    for _, name, _ in known:
+        (tmp_path / "1" / name).unlink()
+    assert len(epochs(run(tmp_path, 4, known))) == 3
+
+
+def test_an_epoch_that_diverged_has_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a worker lost after its last epoch's report, whose next attempt goes on from there,
+    finds nothing to do, and has succeeded."""
+    evaluate = Classification.train_epoch
+
+    def diverging(self: Any, model: Any, optimizer: Any, epoch: int) -> Any:
+        trained = evaluate(self, model, optimizer, epoch)
+        return {**trained, "train_loss": math.nan} if epoch == 3 else trained
+
+    monkeypatch.setattr(Classification, "train_epoch", diverging)
+    lost = []
+    for message in tasks.run_trial(
+        small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0, "epochs": 3},
+        str(tmp_path), 1, 1, [], 0,
+    ):  # fmt: skip
+        lost.append(message)
+        if message[0] == "epoch" and message[1]["epoch"] == 3:
+            break  # the worker is gone, and the report was recorded
+    known = saved(lost)
+    assert [epoch for epoch, _, _ in known] == [1, 2]
+    again = run(tmp_path, 2, known)
+    assert [report["epoch"] for _, report, _ in epochs(again)] == [3]
+    assert again[-1][:2] == ("ended", "diverged")
