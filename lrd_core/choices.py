@@ -1,6 +1,8 @@
-"""The data sets, models and tasks that a spec may name, and which go together. No torch."""
+"""The data sets, models, tasks and optimizers that a spec may name, and which go together. No
+torch."""
 
 from collections.abc import Collection
+from typing import Any
 
 from lrd_core import plugins
 from lrd_core.spelling import did_you_mean
@@ -38,6 +40,9 @@ PRETRAINED = ("pspnet", "ssd300")
 """The models whose backbones can begin with ImageNet weights."""
 
 
+OPTIMIZERS = frozenset(("sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", "nadam"))
+"""The optimizers of this package: the paper's five and two more."""
+
 TASKS = frozenset(TASK_OF.values())
 """The tasks of this package. What goes with another's, that knows best itself."""
 
@@ -55,6 +60,14 @@ def known_model(name: str) -> str:
 def known_task(name: str) -> str:
     """`name`, or ValueError with the tasks that there are."""
     return _known("task", name, sorted(TASKS), "lrd.tasks")
+
+
+def unambiguous(optimizer: Any) -> Any:
+    """`optimizer`, or ValueError where several packages offer one of its name."""
+    taken = optimizer.name in OPTIMIZERS
+    if fault := plugins.clash("lrd.optimizers", optimizer.name, is_taken=taken):
+        raise ValueError(fault)
+    return optimizer
 
 
 def wrong_data(dataset: str, asked: Collection[str]) -> str | None:
@@ -113,6 +126,8 @@ def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
 
 
 def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:
+    if fault := plugins.clash(group, name, is_taken=name in built_in):
+        raise ValueError(fault)
     if name not in built_in and name not in (others := plugins.names(group)):
         known = [*built_in, *others]
         raise ValueError(

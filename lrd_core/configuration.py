@@ -17,12 +17,14 @@ from pydantic import (
 
 from lrd_core import plugins
 from lrd_core.choices import (
+    OPTIMIZERS,
     PRETRAINED,
     TASK_OF,
     TASKS,
     known_dataset,
     known_model,
     known_task,
+    unambiguous,
     wrong_data,
     wrong_model,
     wrong_regularizers,
@@ -160,14 +162,13 @@ class PluginOptimizer(_Optimizer):
         return options
 
 
-_BUILT_IN = {"sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", "nadam"}
 _PLUGIN = "an entry point of lrd.optimizers"
 
 
 def _name(value: Any) -> str | None:
     """Which member of the union `value` is to be."""
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if name is None or name in _BUILT_IN:
+    if name is None or name in OPTIMIZERS:
         return name
     return _PLUGIN if name in plugins.names("lrd.optimizers") else str(name)
 
@@ -182,6 +183,7 @@ OptimizerSpec = Annotated[
     | Annotated[NAdam, Tag("nadam")]
     | Annotated[PluginOptimizer, Tag(_PLUGIN)],
     Discriminator(_name),
+    AfterValidator(unambiguous),
 ]
 
 # --- regularizers ---------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from lrd_core import plugins
 from lrd_core.spec import TrialSpec
 
 
@@ -33,11 +34,12 @@ def pin(spec: TrialSpec) -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def fingerprint(device: torch.device) -> dict[str, Any]:
+def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
     """What the numbers of a trial depend on beside its spec and its data."""
     return {
         "lrd": _lrd_version(),
         **source(),
+        "plugins": ", ".join(plugins.sources([spec.model_dump(mode="json")])) or None,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),

@@ -151,8 +151,16 @@ class Client:
 
     def _now(self, table: PrintedTable) -> dict[str, Any]:
         question = {name: value for name, value in table.question.items() if name != "sweep"}
-        text = self.sweep(table.question["sweep"]).table_text("json", **question)
-        return dict(json.loads(text))
+        sweep = self.sweep(table.question["sweep"])
+        if "baseline" in question:
+            ids = printed.arm_ids(json.loads(sweep.table_text("json")))
+            if question["baseline"] not in ids:
+                raise LRDError(
+                    f"line {table.line}: sweep {sweep.id} has no arm {question['baseline']} to be "
+                    "the baseline"
+                )
+            question["baseline"] = ids[question["baseline"]]
+        return dict(json.loads(sweep.table_text("json", **question)))
 
     def cluster(self) -> dict[str, Any]:
         """Who dispatches, what there is, what runs and what waits."""

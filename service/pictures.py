@@ -223,9 +223,9 @@ def _content(found: Results, asked: Asked) -> str:
         case "json":
             return _json(render.to_json(made) | {"metrics": found.metrics})
         case "latex":
-            return render.latex(
-                made, found.provenance, name=asked.sweep_id, baseline=asked.baseline
-            )
+            numbers = {arm.id: arm.number for arm in found.arms}
+            chosen = None if asked.baseline is None else numbers[asked.baseline]
+            return render.latex(made, found.provenance, name=asked.sweep_id, baseline=chosen)
         case "csv":
             return render.csv(made)
     return render.markdown(made)

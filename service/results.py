@@ -18,12 +18,14 @@ from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.metrics import Metric
+from service.analysis.mixtures import warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.errors import NotFound
 from service.store import sweeps as store
 from service.store.models import Sweep
+from service.store.provenance import Made, environments, made_by
 from service.store.reported import SELDOM
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
@@ -67,8 +69,8 @@ class Results:
         self.at = at or self.spec.table.at
         given = {arm.label for arm in self.spec.arms}
         arms = [
-            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given))
-            for arm in store.arm_rows(session, sweep.id)
+            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given), at)
+            for at, arm in enumerate(store.arm_rows(session, sweep.id), 1)
         ]
         self.arms, self._baseline_paths = as_asked(arms, self.spec.baseline)
         if baseline is not None:
@@ -89,7 +91,7 @@ class Results:
         """
         _ = self.trials
         if provenance:
-            _ = self.provenance
+            _ = self.provenance, self._made
         if epochs or self.at != "last":
             _ = self._reports
 
@@ -125,12 +127,12 @@ class Results:
     def provenance(self) -> dict[str, str]:
         """What made these numbers, for a comment in a paper's source."""
         sweep = self._sweep
-        environments = store.environments(self._session, sweep.id)
+        known = environments(self._session, sweep.id)
         return {
             "sweep": f"{sweep.name} ({sweep.id})",
             "code": sweep.code_version,
             "read at": self.at,
-            "environment": "; ".join(environments) or "not known yet",
+            "environment": "; ".join(known) or "not known yet",
         }
 
     def summaries(self, metric: str) -> list[ArmSummary]:
@@ -157,7 +159,8 @@ class Results:
             baseline=self._baseline_paths,
             expected=self.spec.expected,
         )
-        table = replace(table, advice=(*table.advice, *self._about_expected()))
+        mixed = warnings(self.arms, self._made)
+        table = replace(table, advice=(*table.advice, *self._about_expected(), *mixed))
         if any(summary.mean is not None for summary in summaries):
             return table
         return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
@@ -237,6 +240,10 @@ class Results:
                     f"{numbers} of {metric!r}{did_you_mean(metric, self.metrics)}, which no trial "
                     f"reports, and held against nothing; they report {', '.join(self.metrics)}."
                 )
+
+    @cached_property
+    def _made(self) -> list[Made]:
+        return made_by(self._session, self._sweep.id)
 
     @cached_property
     def _reports(self) -> dict[int, list[dict[str, Any]]]:

@@ -14,6 +14,7 @@ from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name
+from workers import outdated
 from workers.errands import Errands
 from workers.tasks import Message, run_trial, warm_up
 
@@ -68,7 +69,8 @@ class RayExecutor:
     ) -> None:
         """Start an attempt on the node of `place` with what it holds there; without one, with the
         resources that its spec asks for, on any node that has them."""
-        task = self._task.options(**_options(spec["resources"], place))
+        options = _options(spec["resources"], place) | outdated.runtime_env(spec)
+        task = self._task.options(**options)
         stream = task.remote(
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
         )

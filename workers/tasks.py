@@ -9,19 +9,19 @@ that has grown, and last `("ended", reason or None, message, sha256 of the final
 
 import gc
 import json
-import logging
 import math
 import os
 import socket
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lrd_core.trial_folder import PATHS, TrialFolder, log_name, stop_name, trial_folder
+from lrd_core.trial_folder import PATHS, TrialFolder, stop_name, trial_folder
+from workers.log import Log
+from workers.outdated import watched
 
 Message = tuple[Any, ...]
 
@@ -52,6 +52,18 @@ def run_trial(
         checkpoint_seconds: a checkpoint is written when the last is at least this old, and those
             before it are recorded, but for two.
     """
+    log = Log(trial_folder(trials, trial_id), attempt)
+    with watched(document):
+        yield from _run(document, log, attempt, checkpoints, checkpoint_seconds)
+
+
+def _run(
+    document: dict[str, Any],
+    log: Log,
+    attempt: int,
+    checkpoints: list[tuple[int, str, str]],
+    checkpoint_seconds: float,
+) -> Iterator[Message]:
     import torch
 
     from lrd_core import checkpoint
@@ -60,8 +72,7 @@ def run_trial(
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
 
-    folder = trial_folder(trials, trial_id)
-    log = _Log(folder, attempt)
+    folder = log.folder
     state = memory = None
     try:
         spec = TrialSpec.parse(document)
@@ -71,9 +82,9 @@ def run_trial(
         device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
         memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
-        environment = {**where, **fingerprint(device)}
+        environment = {**where, **fingerprint(spec, device)}
         log.write(f"attempt {attempt} starts: {environment}")
-        with log.hearing("lrd_core"):  # e.g. that no compiler is here
+        with log.hearing("lrd_core"), log.printed():  # e.g. that no compiler is here
             state = TrainState.create(spec, device)
         data = getattr(state.task, "data_sha256", None)  # a task of another package may have none
         form = state.optimizer_form
@@ -97,7 +108,7 @@ def run_trial(
             log.write("no recorded checkpoint is whole any more: from the start again")
         saved_at = time.monotonic()
         names: list[str] = []
-        for report in train(spec, state):
+        for report in _heard(train(spec, state), log):
             saved, stop = None, False
             due = time.monotonic() - saved_at >= checkpoint_seconds
             try:
@@ -148,6 +159,16 @@ def run_trial(
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def _heard(reports: Iterator[Any], log: Log) -> Iterator[Any]:
+    """The reports; what is printed while each is made stands in the log."""
+    while True:
+        with log.printed():
+            report = next(reports, None)
+        if report is None:
+            return
+        yield report
 
 
 def _gpu() -> Any:
@@ -231,36 +252,6 @@ def warm_up() -> None:
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
     kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
-
-
-class _Log:
-    """Lines for the reader; a full disk costs the log, never the trial."""
-
-    def __init__(self, folder: TrialFolder, attempt: int) -> None:
-        self._folder, self._name = folder, log_name(attempt)
-
-    def write(self, text: str) -> None:
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with suppress(OSError):
-            self._folder.append(self._name, f"{stamp} {text}")
-
-    def end(self, text: str) -> None:
-        """The last line: from now on readers see all of it."""
-        self.write(text)
-        with suppress(OSError):
-            self._folder.flush()
-
-    @contextmanager
-    def hearing(self, name: str) -> Iterator[None]:
-        """Within, what is logged below `name` from INFO on stands here too."""
-        handler = logging.Handler(logging.INFO)
-        handler.emit = lambda record: self.write(record.getMessage())  # type: ignore[method-assign]
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
 
 
 def _line(report: dict[str, Any]) -> str:

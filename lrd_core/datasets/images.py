@@ -70,19 +70,22 @@ class ImageData:
 
 
 def load_images(name: str, root: Path | None = None) -> ImageData:
-    """The data set `name`; a second call in the same process gives the same tensors.
+    """The data set `name`; one of this package is read once a process.
 
     Raises:
         DataNotFound: it is not below `root` and could not be downloaded.
         PluginError: it is another package's, and is not installed here.
     """
-    return _load(name, root or catalogue.data_dir())
+    root = root or catalogue.data_dir()
+    if name in _LOADERS:
+        return _load(name, root)
+    loader: Callable[[Path], ImageData] = plugins.load("lrd.datasets", name)
+    return loader(root)  # each time: what it reads may be another by now
 
 
 @functools.lru_cache(maxsize=2)
 def _load(name: str, root: Path) -> ImageData:
-    loader: Callable[[Path], ImageData] = _LOADERS.get(name) or plugins.load("lrd.datasets", name)
-    return loader(root)
+    return _LOADERS[name](root)
 
 
 def _digits(_: Path) -> ImageData:

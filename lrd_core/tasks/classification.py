@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from lrd_core.configuration import NL, SD, PluginOptimizer
 from lrd_core.datasets.batches import Batches
 from lrd_core.datasets.images import load_images
+from lrd_core.errors import PluginError
 from lrd_core.graphs import Graphed
 from lrd_core.models import build_model
 from lrd_core.regularizers import StandardDropout, noisy_labels
@@ -63,6 +64,11 @@ class Classification:
             seed=self.spec.seed,
             dropout=dropout if keep_probs else None,
         )
+        if keep_probs and not any(isinstance(part, StandardDropout) for part in model.modules()):
+            raise PluginError(
+                f"the spec asks for SD, and model {self.spec.model} has no layer of it: it is to "
+                "make one with `dropout()` wherever units may be dropped"
+            )
         return model.to(self.device).to(memory_format=self.layout)
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:

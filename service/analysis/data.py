@@ -25,6 +25,8 @@ class ArmInfo:
     is_baseline: bool
     given: str = ""
     """The part of its name that the sweep gives it as a label."""
+    number: int = 0
+    """Its place among the sweep's arms, from 1: the same wherever the sweep is imported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from lrd_core.errors import LRDError
 
 OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""
-OF_ROW = "% arms "
-"""Begins the comment behind a row: the id of the arm in each column, `-` for a hole."""
+OF_ROW = "% arm numbers "
+"""Begins the comment behind a row: the arm's number in each column, `-` for a hole."""
 
 _COLOURS = re.compile(r"\\(?:cell|row|text)?color(?:\[[^]]*\])?\{[^}]*\}")
 _COMMANDS = re.compile(r"\\[A-Za-z]+")
@@ -32,7 +32,8 @@ class PrintedCell:
 
     line: int
     """Of the file, from 1."""
-    arm_id: str
+    number: str
+    """Of its arm."""
     mean: str
     spread: str
     count: str
@@ -51,7 +52,8 @@ class PrintedTable:
 
     line: int
     question: dict[str, Any]
-    """`sweep`, `metric`, `at`, and `baseline` where another than the sweep's was asked for."""
+    """`sweep`, `metric`, `at`, and `baseline`, an arm's number, where another than the sweep's was
+    asked for."""
     cells: tuple[PrintedCell, ...]
 
 
@@ -76,20 +78,26 @@ def read(source: str) -> list[PrintedTable]:
     return tables
 
 
+def arm_ids(table: Mapping[str, Any]) -> dict[int, int]:
+    """Number -> id of the arms in a table, given as JSON."""
+    cells = (cell for row in table["rows"] for cell in row["cells"] if cell is not None)
+    return {cell["number"]: cell["arm_id"] for cell in cells}
+
+
 def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
     """A sentence for each cell that says what the service does not; `table` is its JSON.
 
     What the file leaves out, such as n, a dagger or decimal places, is no difference.
     """
     cells = (cell for row in table["rows"] for cell in row["cells"] if cell is not None)
-    known = {str(cell["arm_id"]): cell for cell in cells}
+    known = {str(cell["number"]): cell for cell in cells}
     found = []
     for cell in printed.cells:
-        arm = known.get(cell.arm_id)
+        arm = known.get(cell.number)
         if arm is None:
-            found.append(f"line {cell.line}: arm {cell.arm_id} is not in this sweep")
+            found.append(f"line {cell.line}: arm {cell.number} is not in this sweep")
             continue
-        ours = _cell(arm["text"] + "†" * arm["significant"], cell.line, cell.arm_id)
+        ours = _cell(arm["text"] + "†" * arm["significant"], cell.line, cell.number)
         if not _agrees(cell, ours):
             found.append(
                 f"line {cell.line}: {arm['label']}: {cell.text or 'nothing'} in the file, "
@@ -152,7 +160,7 @@ def _row(text: str, arms: list[str], line: int) -> list[PrintedCell]:
     return [_cell(text, line, arm) for text, arm in pairs if arm != "-"]
 
 
-def _cell(text: str, line: int, arm_id: str) -> PrintedCell:
+def _cell(text: str, line: int, number: str) -> PrintedCell:
     """Of LaTeX, or of the service's own text."""
     plain = _POWER.sub(lambda found: f"e{int(found[1] or found[2])}", _COLOURS.sub("", text))
     plain = plain.replace(r"\pm", "±").replace(r"\dagger", "†").replace(r"\textendash", "–")
@@ -161,4 +169,4 @@ def _cell(text: str, line: int, arm_id: str) -> PrintedCell:
     if found is None:
         raise LRDError(f"line {line}: no mean ± deviation (n) can be read in `{text.strip()}`")
     mean, spread, before, count, after = found.groups(default="")
-    return PrintedCell(line, arm_id, mean, spread, count, bool(before or after))
+    return PrintedCell(line, number, mean, spread, count, bool(before or after))

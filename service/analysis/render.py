@@ -131,7 +131,7 @@ def latex(
         table: any.
         provenance: by name.
         name: the sweep's id.
-        baseline: the arm that was asked for instead of the sweep's own.
+        baseline: the number of the arm that was asked for instead of the sweep's own.
     """
     question: dict[str, Any] = {"sweep": name, "metric": table.metric.name, "at": table.at}
     question |= {} if baseline is None else {"baseline": baseline}
@@ -186,7 +186,7 @@ def _latex_body(table: Table) -> Iterator[str]:
         while same < len(row.titles) - 1 and row.titles[: same + 1] == above[: same + 1]:
             same += 1
         titles = [""] * same + [escape_latex(title) for title in row.titles[same:]]
-        arms = [str(cell.summary.arm.id) if cell.summary else "-" for cell in row.cells]
+        arms = [str(cell.summary.arm.number) if cell.summary else "-" for cell in row.cells]
         line = _latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
         yield f"{line} {OF_ROW}{' '.join(arms)}"
         above = row.titles
@@ -267,7 +267,8 @@ def _cell_json(cell: Cell) -> dict[str, Any] | None:
 
 def _numbers(summary: ArmSummary) -> dict[str, Any]:
     names = ("planned", "n", "failed", "diverged", "mean", "std", "ci_low", "ci_high", "status")
-    head = {"arm_id": summary.arm.id, "label": summary.arm.label}
+    arm = summary.arm
+    head = {"arm_id": arm.id, "number": arm.number, "label": arm.label}
     return head | {name: getattr(summary, name) for name in names}
 
 

@@ -1,14 +1,16 @@
 """/sweeps: submit, list and read them, and what may be asked of one."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from lrd_core import plugins
 from lrd_core.configuration import Text
 from lrd_core.presets import apply_preset
-from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
+from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
 from service.access import Caller, caller_of
 from service.api.context import (
     DatabaseDep,
@@ -62,11 +64,12 @@ def submit(
     """
     if not validate_only:
         return _create(document, request, once)
-    caller, version = caller_of(request), request.app.version
+    caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
+    code = _code(request, arms)
     with database.read() as session:
-        planned = plan_sweep(session, spec, arms, code_version=version, owner=caller.owner)
+        planned = plan_sweep(session, spec, arms, code_version=code, owner=caller.owner)
     return JSONResponse(planned)
 
 
@@ -242,11 +245,17 @@ def _create(document: Any, request: Request, once: Once) -> JSONResponse:
     def create(session: Session) -> dict[str, Any]:
         room(session, caller, spec.trials_total())
         sweep = store.create(
-            session, spec, arms, code_version=request.app.version, owner=caller.owner
+            session, spec, arms, code_version=_code(request, arms), owner=caller.owner
         )
         return sweep_view(sweep)
 
     return once.create(create, "/api/v1/sweeps")
+
+
+def _code(request: Request, arms: Sequence[Arm]) -> str:
+    """What will run, as far as this process can see: this version, and what the arms take of other
+    packages."""
+    return plugins.code(request.app.version, (arm.config_json() for arm in arms))
 
 
 def _spec_of(document: Any) -> SweepSpec:

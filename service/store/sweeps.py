@@ -28,7 +28,7 @@ from lrd_core.spec import SweepSpec, config_hash
 from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
 from service.store import reuse, webhooks
-from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
+from service.store.models import Arm, Event, Report, Sweep, Trial
 from service.store.session import db_now
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are read as others
@@ -111,8 +111,10 @@ def add_trials(
             owner=sweep.owner,
         )  # fmt: skip
     fresh, reused = [], []
-    for arm, _, sha256 in configs:
-        for seed in spec.seeds:
+    # Seed by seed: a sweep that runs has pairs to compare from its first seed on, and what is held
+    # against each other ran at about the same time.
+    for seed in spec.seeds:
+        for arm, _, sha256 in configs:
             if (ids[sha256], seed) in present:
                 continue
             row = {
@@ -349,22 +351,3 @@ def reports_by_trial(session: Session, sweep_id: str) -> dict[int, list[dict[str
 def _decoded(texts: Iterable[str | None]) -> list[Any]:
     """Many columns of JSON at once: row by row it takes several times as long."""
     return json.loads(f"[{','.join(text or 'null' for text in texts)}]")  # type: ignore[no-any-return]
-
-
-def environments(session: Session, sweep_id: str) -> list[str]:
-    """Each environment that an attempt of the sweep ran in, as one line; distinct, in order."""
-    query = (
-        select(Attempt.environment)
-        .join(Trial, Trial.id == Attempt.trial_id)
-        .where(Trial.sweep_id == sweep_id, Attempt.environment.is_not(None))
-        .order_by(Attempt.trial_id, Attempt.attempt)
-    )
-    lines: dict[str, None] = {}
-    for environment in session.scalars(query):
-        parts = [
-            f"{name} {value}"
-            for name, value in (environment or {}).items()
-            if name not in ("node", "pid") and value is not None
-        ]
-        lines[", ".join(parts)] = None
-    return list(lines)

@@ -326,3 +326,11 @@ def test_entry_points_are_listed_without_torch(lab: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_model_that_places_no_layer_of_sd_is_not_called_an_arm_with_sd() -> None:
+    """Catches: two rows of a table, with SD and without, that are the same bit for bit."""
+    trial = spec(model="lab_net", regularizers=["SD"])
+    with pytest.raises(PluginError, match="model lab_net has no layer of it"):
+        TrainState.create(trial)

@@ -189,8 +189,8 @@ def test_a_papers_tables_are_held_against_the_service(
     ]
     assert all(line.endswith("2 cells, all as the service has them") for line in lines)
 
-    row = next(line for line in sound.splitlines() if "% arms" in line)
-    (mean,) = re.findall(r"(\d\d\.\d\d)[} ].*?% arms", row)[:1]
+    row = next(line for line in sound.splitlines() if "% arm numbers" in line)
+    (mean,) = re.findall(r"(\d\d\.\d\d)[} ].*?% arm numbers", row)[:1]
     paper.write_text(sound.replace(mean, "99.99", 1))
     said = lrd("verify", str(paper), code=1)
     assert "1 of 2 cells not as the service has them" in said
@@ -204,7 +204,7 @@ def test_a_papers_tables_are_held_against_the_service(
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
         (
             '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}\n'
-            "a & $1.00$ \\\\ % arms 1",
+            "a & $1.00$ \\\\ % arm numbers 1",
             "there is no sweep 'nope'",
         ),
     ],

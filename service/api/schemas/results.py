@@ -108,6 +108,7 @@ class Cell(Answer):
     best: bool
     significant: bool
     arm_id: int
+    number: int
     label: str
     planned: int
     n: int

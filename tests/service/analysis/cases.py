@@ -1,5 +1,6 @@
 """Arms and trials made up for the tests: small builders, no data of their own."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,9 @@ def config(**overrides: Any) -> dict[str, Any]:
 
 
 def arm(key: str, label: str | None = None, *, baseline: bool = False, **overrides: Any) -> ArmInfo:
-    return ArmInfo(key, label or key, config(**overrides), baseline)
+    return ArmInfo(
+        key, label or key, config(**overrides), baseline, number=zlib.crc32(key.encode())
+    )
 
 
 def pair(keep_prob: float = 0.5) -> list[ArmInfo]:

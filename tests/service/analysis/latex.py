@@ -97,7 +97,7 @@ def _sign(command: str) -> str:
 def _lines(source):
     """Without comments; behind a row there is but one kind of them."""
     whole = [line for line in source.splitlines() if not line.startswith("%")]
-    return [re.sub(r"(?<=\\\\) % arms [^&{}]*$", "", line) for line in whole]
+    return [re.sub(r"(?<=\\\\) % arm numbers [^&{}]*$", "", line) for line in whole]
 
 
 def _tabulars(lines):

@@ -29,8 +29,9 @@ def test_every_cell_that_was_written_is_found_again(made):
     found = made()
     (read,) = printed.read(render.latex(found, {"sweep": "demo"}, name="4m94m4"))
     assert read.question == {"sweep": "4m94m4", "metric": found.metric.name, "at": "last"}
-    arms = [str(cell.summary.arm.id) for row in found.rows for cell in row.cells if cell.summary]
-    assert [cell.arm_id for cell in read.cells] == arms
+    cells = [cell for row in found.rows for cell in row.cells if cell.summary]
+    arms = [str(cell.summary.arm.number) for cell in cells]
+    assert [cell.number for cell in read.cells] == arms
     assert printed.differences(read, render.to_json(found)) == []
 
 
@@ -76,11 +77,11 @@ def test_rows_and_columns_may_be_moved_with_their_arms():
     rows = [number for number, line in enumerate(lines) if printed.OF_ROW in line]
     lines[rows[0]], lines[rows[-1]] = lines[rows[-1]], lines[rows[0]]
     assert wrong("\n".join(lines), grid()) == []
-    first, second = r"a & $1.00$ & $2.00$ \\ % arms 1 2", r"a & $2.00$ \\ % arms 2"
+    first, second = r"a & $1.00$ & $2.00$ \\ % arm numbers 1 2", r"a & $2.00$ \\ % arm numbers 2"
     header = '% lrd verify {"sweep": "s", "metric": "test_loss", "at": "last"}\n'
     for row, arms in ((first, ["1", "2"]), (second, ["2"])):
         (read,) = printed.read(header + row)
-        assert [(cell.arm_id, cell.mean[0]) for cell in read.cells] == [(a, a) for a in arms]
+        assert [(cell.number, cell.mean[0]) for cell in read.cells] == [(a, a) for a in arms]
 
 
 def test_rounding_is_that_of_the_digits_shown():
@@ -112,7 +113,7 @@ def test_what_can_no_longer_be_read_is_said_with_its_line(was, now, said):
     source = render.latex(grid())
     assert was in source
     if not now:  # a cell was taken out, and all arms left in
-        source = source.replace("% arms", "% arms another", 1)
+        source = source.replace(printed.OF_ROW, f"{printed.OF_ROW}another ", 1)
     with pytest.raises(LRDError, match=said):
         printed.read(source.replace(was, now, 1))
 
@@ -123,5 +124,7 @@ def test_a_table_whose_rows_name_no_arms_is_not_taken_for_sound():
 
 
 def test_an_arm_of_another_sweep_is_named():
-    source = render.latex(table(pair())).replace("% arms plain", "% arms 41")
+    source = render.latex(table(pair())).replace(
+        f"{printed.OF_ROW}{arm('plain').number}", f"{printed.OF_ROW}41"
+    )
     assert any("arm 41 is not in this sweep" in each for each in wrong(source, table(pair())))

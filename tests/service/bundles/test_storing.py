@@ -1,5 +1,7 @@
 """A bundle comes in as its sender's sweep, within the sender's limits, in a short transaction."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from service.analysis import printed
 from service.bundles import reading, storing
 from service.store import tokens
 from service.store.models import Event
@@ -92,6 +95,21 @@ def test_its_ids_are_those_of_this_database(
         assert attempt["environment"]["torch"]
     events = api.get(f"{SWEEPS}/{ELSEWHERE}/events").json()["items"]
     assert [event["kind"] for event in events] == ["imported", "submitted"]
+
+
+def test_a_table_that_was_printed_elsewhere_is_verified_here(
+    api: TestClient, bundle: bytes
+) -> None:
+    """Catches: cells held against other arms, which have these ids here."""
+    api.post(SWEEPS, json=small_sweep(grid={"optimizer.keep_prob": [1.0, 0.7, 0.5, 0.3, 0.1]}))
+    assert sent(api, bundle).status_code == 201
+    assert sent(api, forged(bundle, lambda rows: None)).status_code == 201
+    with zipfile.ZipFile(io.BytesIO(bundle)) as files:
+        (table,) = printed.read(files.read("table.tex").decode())
+    for sweep_id in (table.question["sweep"], ELSEWHERE):
+        here = api.get(f"{SWEEPS}/{sweep_id}/table").json()
+        assert printed.differences(table, here) == []
+        assert set(printed.arm_ids(here)) == {1, 2}
 
 
 def test_what_did_not_succeed_can_be_tried_again_here(

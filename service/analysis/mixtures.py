@@ -1,0 +1,52 @@
+"""What is to be one within a sweep, and is not: the code and the data of its trials."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from service.analysis.data import ArmId, ArmInfo
+
+
+class Made(Protocol):
+    """By what code and of which data trials of an arm have their numbers."""
+
+    @property
+    def arm_id(self) -> ArmId: ...
+    @property
+    def data(self) -> str | None: ...
+    @property
+    def lrd(self) -> str | None: ...
+    @property
+    def commit(self) -> str | None: ...
+    @property
+    def plugins(self) -> str | None: ...
+
+
+def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
+    """A sentence for each mixture: after an upgrade, an edit or a change of files in between some
+    seeds of an arm may tell of something else than the others."""
+    made, configs = list(made), {arm.id: arm.config for arm in arms}
+    code: dict[str, set[str]] = {"lrd": set()}
+    data: dict[str, tuple[str, set[str]]] = {}
+    for each in made:
+        if each.lrd:
+            commit = f" of commit {each.commit[:12]}" if each.commit else ""
+            code["lrd"].add(f"lrd {each.lrd}{commit}")
+        for package in filter(None, (each.plugins or "").split(", ")):
+            code.setdefault(package.split(" ")[0], set()).add(package)
+        if each.data:
+            config = configs.get(each.arm_id, {})
+            name, sums = data.setdefault(_data_of(config), (str(config.get("dataset")), set()))
+            sums.add(each.data[:12])
+    for versions in code.values():
+        if len(versions) > 1:
+            yield f"Its trials ran different code: {' and '.join(sorted(versions))}."
+    for name, sums in data.values():
+        if len(sums) > 1:
+            yield (
+                f"Its trials on {name} ran on different data, by their SHA-256: "
+                f"{' and '.join(sorted(sums))}."
+            )
+
+
+def _data_of(config: Mapping[str, Any]) -> str:
+    return repr([config.get(name) for name in ("dataset", "data", "task")])

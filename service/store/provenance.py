@@ -1,0 +1,53 @@
+"""What made a sweep's numbers: the environments of its attempts, their code and their data."""
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.lifecycle import TrialState
+from service.store.models import Attempt, Trial
+
+
+class Made(NamedTuple):
+    """By what code and of which data trials of an arm have their numbers."""
+
+    arm_id: int
+    data: str | None
+    lrd: str | None
+    commit: str | None
+    plugins: str | None
+
+
+def made_by(session: Session, sweep_id: str) -> list[Made]:
+    """Each of the sweep's trials that have succeeded, equal ones once."""
+    parts = [
+        Attempt.environment[name].as_string()
+        for name in ("data_sha256", "lrd", "commit", "plugins")
+    ]
+    query = (
+        select(Trial.arm_id, *parts)
+        .join(Attempt, (Attempt.trial_id == Trial.id) & (Attempt.attempt == Trial.attempt))
+        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
+        .distinct()
+    )
+    return [Made(*row) for row in session.execute(query)]
+
+
+def environments(session: Session, sweep_id: str) -> list[str]:
+    """Each environment that an attempt of the sweep ran in, as one line; distinct, in order."""
+    query = (
+        select(Attempt.environment)
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .where(Trial.sweep_id == sweep_id, Attempt.environment.is_not(None))
+        .order_by(Attempt.trial_id, Attempt.attempt)
+    )
+    lines: dict[str, None] = {}
+    for environment in session.scalars(query):
+        parts = [
+            f"{name} {value}"
+            for name, value in (environment or {}).items()
+            if name not in ("node", "pid") and value is not None
+        ]
+        lines[", ".join(parts)] = None
+    return list(lines)

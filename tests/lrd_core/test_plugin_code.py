@@ -1,0 +1,116 @@
+"""Whose code a plugin's name stands for: told by a sum, and refused where two offer it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrd_core import plugins
+from lrd_core.errors import InvalidSpec, PluginError
+from lrd_core.spec import TrialSpec
+
+NET = "from torch import nn\n\ndef net(shape, classes, dropout):\n    return nn.Flatten()\n"
+Install = Callable[..., Path]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a package there, as pip leaves it; its folder."""
+
+    def made(module: str, points: str, *, at: str = "site", source: str = NET) -> Path:
+        folder = tmp_path / at
+        info = folder / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True)
+        name = module.replace("_", "-")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(points)
+        (folder / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    return made
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    document = {"dataset": "digits", "model": "fcnet", "optimizer": {"name": "adam"}, "epochs": 1}
+    return document | changes
+
+
+def test_a_configuration_of_this_package_alone_has_no_other_code(install: Install) -> None:
+    install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
+    assert plugins.sources([config()]) == []
+    assert plugins.code("0.1.0", [config()]) == "0.1.0"
+
+
+def test_the_sum_is_of_what_stands_in_the_files(install: Install) -> None:
+    """Catches: `reuse: true` that takes the results of another network."""
+    folder = install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
+    mine = [config(model="net_one")]
+    (before,) = plugins.sources(mine)
+    assert before.startswith("lab-one 1.0 ")
+    assert plugins.sources([*mine, config(), *mine]) == [before]
+    code = plugins.code("0.1.0", mine)
+    assert code.startswith("0.1.0+")
+    file = folder / "lab_one.py"
+    file.write_text(NET + "# longer\n")
+    (after,) = plugins.sources(mine)
+    assert after != before
+    assert plugins.code("0.1.0", mine) != code
+    file.write_text(NET)
+    os.utime(file, ns=(1, 1))  # as another checkout of the same
+    assert plugins.sources(mine) == [before]
+
+
+def test_a_package_is_all_of_its_files(install: Install) -> None:
+    folder = install("lab_two", "[lrd.optimizers]\nmine = lab_two.parts.lion:Lion\n")
+    (folder / "lab_two.py").unlink()
+    (folder / "lab_two" / "parts").mkdir(parents=True)
+    (folder / "lab_two" / "__init__.py").write_text("raise RuntimeError('never imported')\n")
+    (folder / "lab_two" / "parts" / "lion.py").write_text("a = 1\n")
+    mine = [config(optimizer={"name": "mine"})]
+    before = plugins.sources(mine)
+    (folder / "lab_two" / "parts" / "lion.py").write_text("a = 2\n")
+    assert plugins.sources(mine) != before
+
+
+def test_one_that_is_not_here_says_so(install: Install) -> None:
+    (install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n") / "lab_one.py").unlink()
+    assert plugins.sources([config(model="net_one")]) == ["lab-one 1.0 not here"]
+
+
+def test_a_name_that_two_packages_offer_is_nobodys(install: Install) -> None:
+    """Catches: the one that came last in the path, on each node another."""
+    install("lab_one", "[lrd.models]\nnet = lab_one:net\n", at="one")
+    install("lab_two", "[lrd.models]\nnet = lab_two:net\n", at="two")
+    said = "'net' of lrd.models is offered by lab-two 1.0 and by lab-one 1.0"
+    with pytest.raises(InvalidSpec, match=said):
+        TrialSpec.parse(config(model="net"))
+    with pytest.raises(PluginError, match=said):
+        plugins.load("lrd.models", "net")
+
+
+def test_one_package_in_two_places_of_the_path_is_one(install: Install) -> None:
+    for at in ("one", "two"):
+        install("lab_one", "[lrd.models]\nnet = lab_one:net\n", at=at)
+    assert TrialSpec.parse(config(model="net")).model == "net"
+    assert plugins.load("lrd.models", "net").__name__ == "net"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "changes"),
+    [
+        ("models", "fcnet", {}),
+        ("datasets", "digits", {}),
+        ("optimizers", "adam", {}),
+        ("tasks", "classification", {"task": "classification"}),
+    ],
+)
+def test_a_name_of_this_package_is_not_given_twice(
+    install: Install, group: str, name: str, changes: dict[str, Any]
+) -> None:
+    """Catches: a `fcnet` of the user's own that is never run, without a word."""
+    install("lab_one", f"[lrd.{group}]\n{name} = lab_one:net\n")
+    with pytest.raises(InvalidSpec, match=r"is offered by lrd itself and by lab-one 1\.0"):
+        TrialSpec.parse(config(**changes))

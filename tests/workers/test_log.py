@@ -1,0 +1,78 @@
+"""What an attempt's log holds: what is printed while it trains, line by line."""
+
+import logging
+import multiprocessing
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrd_core.trial_folder import LocalFolder
+from workers import log as logs
+from workers.log import Log
+
+
+def lines(folder: Path) -> list[str]:
+    text = (folder / "attempt-1.log").read_text()
+    return [line.partition(" ")[2] for line in text.splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(LocalFolder(tmp_path), 1)
+
+
+def test_prints_warnings_and_logging_stand_in_it(
+    log: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: the first tool of whoever debugs a model, whose words went nowhere."""
+    with log.printed():
+        print("two\nlines")
+        print("half a line", end="")
+        sys.stderr.write("UserWarning: mind this\n")
+        logging.getLogger("my_lab").addHandler(logging.StreamHandler(sys.stderr))
+        logging.getLogger("my_lab").warning("and that")
+        sys.stdout.flush()
+    print("not of the trial")
+    found = lines(tmp_path)
+    assert found[:2] == ["| two", "| lines"]
+    assert "| UserWarning: mind this" in found
+    assert "| and that" in found
+    assert found[-1] == "| half a line"
+    assert "two\nlines\nhalf a line" in capfd.readouterr().out  # and where it went before
+
+
+def test_a_progress_bar_is_its_last_state(log: Log, tmp_path: Path) -> None:
+    with log.printed():
+        for percent in range(101):
+            print(f"\r{percent} %", end="")
+        print()
+    assert lines(tmp_path) == ["| 100 %"]
+
+
+def test_who_prints_every_batch_does_not_fill_the_storage(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MOST_PRINTED", 3)
+    for _ in range(2):
+        with log.printed():
+            for number in range(10):
+                print(number)
+    log.end("done")
+    assert lines(tmp_path) == ["| 0", "| 1", "| 2", "| (no more than 3 lines)", "done"]
+
+
+def test_another_process_has_no_part_in_it(log: Log, tmp_path: Path) -> None:
+    """Catches: a loader's process that writes its own copy of the log over this one."""
+    log.write("begins")
+    with log.printed():
+        loader = multiprocessing.get_context("fork").Process(target=print, args=("loading",))
+        loader.start()
+        loader.join()
+    assert lines(tmp_path) == ["begins"]
+
+
+def test_it_is_still_a_file_to_who_asks(log: Log) -> None:
+    with log.printed():
+        assert sys.stdout.encoding.lower() == "utf-8"
+        assert sys.stderr.isatty() in (True, False)

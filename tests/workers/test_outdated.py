@@ -1,0 +1,105 @@
+"""Real Ray: a trial runs the code that lies on disk when it starts, in a process kept for that."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import small_sweep
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TASK = """
+from torch import nn
+
+
+class Saying:
+    steps_per_epoch = 1
+
+    def __init__(self, spec, device, data_dir):
+        print("saying", {said})
+
+    def model(self):
+        return nn.Linear(1, 1)
+
+    def train_epoch(self, model, optimizer, epoch):
+        return {{"train_loss": 0.0}}
+
+    def evaluate(self, model):
+        return {{"said": {said}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The module of a package with one task, installed for this process and Ray's."""
+    folder = tmp_path_factory.mktemp("lab")
+    info = folder / "lab_says-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-says\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lrd.tasks]\nlab_saying = lab_says:Saying\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", str(folder), prepend=":")
+        yield folder / "lab_says.py"
+
+
+@pytest.fixture(scope="module")
+def executor(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from workers.executor import RayExecutor
+
+    made = RayExecutor("local", str(tmp_path_factory.mktemp("trials")), checkpoint_seconds=0)
+    yield made
+    made.close()
+
+
+def run(executor: Any, trial_id: int) -> tuple[dict[str, Any], float]:
+    """The environment of a trial, and what its task said."""
+    trial = small_sweep()["base"] | {
+        "task": "lab_saying",
+        "epochs": 1,
+        "seed": 0,
+        "resources": {"num_cpus": 1, "num_gpus": 0},
+    }
+    executor.start(trial_id, 1, trial, [])
+    heard: list[Any] = []
+    deadline = time.monotonic() + 60
+    while not heard or heard[-1][0] != "ended":
+        heard += [message for _, _, message in executor.poll(1)]
+        assert time.monotonic() < deadline, heard
+    assert heard[-1][:3] == ("ended", None, None), heard
+    said = {message[0]: message[1] for message in heard}
+    return said["started"], said["epoch"]["said"]
+
+
+def is_there(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_code_that_was_edited_runs_as_it_is_now(executor: Any, file: Path) -> None:
+    """Catches: seeds of one arm by the old code and by the new, as kept processes had imported it;
+    a bug that was mended and fails again in each retry."""
+    file.write_text(TASK.format(said=1))
+    first, said = run(executor, 1)
+    assert said == 1
+    assert "| saying 1\n" in (Path(executor._trials) / "1" / "attempt-1.log").read_text()
+    again, said = run(executor, 2)
+    assert (again["pid"], said) == (first["pid"], 1)  # equal code: the process was kept
+    file.write_text(TASK.format(said=2))
+    second, said = run(executor, 3)
+    assert said == 2
+    assert second["pid"] != first["pid"]
+    assert first["plugins"].startswith("lab-says 1.0 ")
+    assert first["plugins"] == again["plugins"] != second["plugins"]
+    deadline = time.monotonic() + 30
+    while is_there(first["pid"]):  # nothing will be started there any more
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert is_there(second["pid"])
+    file.write_text(TASK.format(said=1))
+    assert run(executor, 4)[1] == 1  # the old code in a process of its own, since none has it now

@@ -1,0 +1,96 @@
+"""The log of one attempt at a trial: what the worker says of it, and what its code prints."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
+
+from lrd_core.trial_folder import TrialFolder, log_name
+
+MOST_PRINTED = 5_000
+"""Lines of an attempt; who prints every batch is not to fill the storage."""
+LONGEST = 2_000
+"""Characters of such a line."""
+
+
+class Log:
+    """Lines for the reader; a full disk costs the log, never the trial."""
+
+    def __init__(self, folder: TrialFolder, attempt: int) -> None:
+        self.folder, self._name = folder, log_name(attempt)
+        self._printed = 0
+
+    def write(self, text: str) -> None:
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with suppress(OSError):
+            self.folder.append(self._name, f"{stamp} {text}")
+
+    def end(self, text: str) -> None:
+        """The last line: from now on readers see all of it."""
+        self.write(text)
+        with suppress(OSError):
+            self.folder.flush()
+
+    @contextmanager
+    def hearing(self, name: str) -> Iterator[None]:
+        """Within, the warnings that are logged below `name` stand here too."""
+        handler = logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.write(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+
+    @contextmanager
+    def printed(self) -> Iterator[None]:
+        """Within, what this process prints, and its warnings, stand here too."""
+        out, err = _Lines(sys.stdout, self._print), _Lines(sys.stderr, self._print)
+        with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+            try:
+                yield
+            finally:
+                out.end()
+                err.end()
+
+    def _print(self, line: str) -> None:
+        self._printed += 1
+        if self._printed <= MOST_PRINTED:
+            self.write(f"| {line}")
+        elif self._printed == MOST_PRINTED + 1:
+            self.write(f"| (no more than {MOST_PRINTED:,} lines)")
+
+
+class _Lines:
+    """A stream that hands on what is written, and each line of it as a terminal would show it."""
+
+    def __init__(self, to: TextIO, hear: Callable[[str], None]) -> None:
+        self._to, self._hear, self._line = to, hear, ""
+        self._process = os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        """Of all else that a stream can, `fileno` say."""
+        return getattr(self._to, name)
+
+    def write(self, text: str) -> int:
+        """As any stream does."""
+        written = self._to.write(text)
+        if os.getpid() == self._process:  # a loader's process has a copy of the log, no more
+            *lines, rest = (self._line + text).split("\n")
+            for line in lines:
+                self._say(line)
+            self._line = rest.rpartition("\r")[2][-LONGEST:]  # a progress bar writes over itself
+        return written
+
+    def end(self) -> None:
+        """A line without an end is one."""
+        self._say(self._line)
+        self._line = ""
+
+    def _say(self, line: str) -> None:
+        if shown := line.rstrip("\r").rpartition("\r")[2].rstrip():
+            self._hear(shown[:LONGEST])
