@@ -167,7 +167,8 @@ class _Reader:
         with self._database.write() as session:
             trial = session.get_one(Trial, trial_id)
             report = _report(trial.epochs_done + 1)
-            recording.record(session, trial_id, trial.attempt, report, None)
+            said = recording.Said(trial_id, trial.attempt, report, None)
+            recording.record(session, said)
             recording.touch(session, [self._sweep_id])
 
 

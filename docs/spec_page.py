@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import yaml
 
-from lrd_core.choices import MODELS_FOR, PRETRAINED, TASK_OF, WITH_DROPOUT
+from lrd_core.choices import CLASSIFIERS, MODELS_FOR, PRETRAINED, TASK_OF
 from lrd_core.configuration import Config, OptimizerSpec, PluginOptimizer, RegularizerSpec, Spec
 from lrd_core.spec import Extension, SweepSpec, TrialSpec, expand
 
@@ -224,7 +224,7 @@ def _data_sets() -> str:
     for dataset, task in TASK_OF.items():
         models = []
         for model in MODELS_FOR[dataset]:
-            marks = ["SD"] * (model in WITH_DROPOUT) + ["weights"] * (model in PRETRAINED)
+            marks = ["SD"] * (model in CLASSIFIERS) + ["weights"] * (model in PRETRAINED)
             models.append(f"`{model}`" + (f" ({', '.join(marks)})" if marks else ""))
         rows.append([f"`{dataset}`", task, ", ".join(models)])
     return _table(["`dataset`", "`task`", "`model`"], rows)

@@ -33,8 +33,9 @@ MODELS_FOR: dict[str, tuple[str, ...]] = {
 
 MODELS = frozenset(model for fitting in MODELS_FOR.values() for model in fitting)
 
-WITH_DROPOUT = ("fcnet", "resnet34", "densenet121")
-"""The models that have places for standard dropout (SD). The paper drops units of no other."""
+CLASSIFIERS = ("fcnet", "resnet34", "densenet121")
+"""The models of image classification. They have places for standard dropout (SD); the paper drops
+units of no other."""
 
 PRETRAINED = ("pspnet", "ssd300")
 """The models whose backbones can begin with ImageNet weights."""
@@ -103,7 +104,7 @@ def wrong_model(dataset: str, task: str, model: str) -> str | None:
     """Why the model is none for this data set and task, or None."""
     if task not in TASKS:
         return None
-    fitting = MODELS_FOR.get(dataset, WITH_DROPOUT)  # another's data set holds images and labels
+    fitting = MODELS_FOR.get(dataset, CLASSIFIERS)  # another's data set holds images and labels
     # A descent has points and no other; elsewhere another package's model knows best itself.
     if model in fitting or (model not in MODELS and task != "descent"):
         return None
@@ -112,10 +113,10 @@ def wrong_model(dataset: str, task: str, model: str) -> str | None:
 
 def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
     """Why these kinds of regularizers are none for this task and model, or None."""
-    if "SD" in kinds and model in MODELS and model not in WITH_DROPOUT:
+    if "SD" in kinds and model in MODELS and model not in CLASSIFIERS:
         return (
             f"SD does not go with model {model}, which has no hidden units to drop by a rule of "
-            f"the paper's; it goes with {', '.join(WITH_DROPOUT)}"
+            f"the paper's; it goes with {', '.join(CLASSIFIERS)}"
         )
     if task in TASKS and task != "classification":
         if "SD" in kinds:

@@ -67,7 +67,9 @@ class Rates:
         if not self._limiter.hit(rate, key):
             free_at = self._limiter.get_window_stats(rate, key).reset_time
             wait = max(1, math.ceil(free_at - time.time()))
-            raise TooMany(f"this token may ask {limit} times a minute; wait {wait} s", wait)
+            raise TooMany(
+                f"this token may ask {limit} times a minute; wait {wait} s", retry_after=wait
+            )
 
 
 def caller_of(request: Request) -> Caller:

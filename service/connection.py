@@ -19,12 +19,13 @@ import httpx2
 
 from lrd_core.errors import Fault, InvalidSpec, LRDError
 
-TRANSIENT = {429, 502, 503, 504}
+TRANSIENT = {502, 503, 504}
+_ONLY_WHERE_SAID = {409, 429}
+"""With a `Retry-After`: a key whose first request is at work, or a minute's requests that are used
+up. Without, too many trials in the queue, say: it may take hours."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 """Seconds before the second try, doubled with each, up to the longest."""
 _LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
-_ANSWERING = "is being answered"
-"""Of the 409 to a key whose first request is still at work."""
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -148,10 +149,7 @@ class Connection:
         self._answered = True
         if answer.is_success or answer.status_code == 304:
             return answer, None
-        refusal = self._refusal(answer)
-        if answer.status_code == 409 and _ANSWERING in str(refusal):
-            return refusal, 0.0
-        return refusal, _pause(answer)
+        return self._refusal(answer), _pause(answer)
 
     def _refusal(self, answer: httpx2.Response) -> LRDError:
         try:
@@ -197,9 +195,5 @@ def _pause(answer: httpx2.Response) -> float | None:
     """The least seconds before the request may come again; None: waiting does not help."""
     after = answer.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,6}", after):
-        named = float(after)
-    elif answer.status_code == 429:
-        return None  # e.g. too many trials in the queue: it may take hours
-    else:
-        named = 0.0
-    return named if answer.status_code in TRANSIENT else None
+        return float(after) if answer.status_code in {*TRANSIENT, *_ONLY_WHERE_SAID} else None
+    return 0.0 if answer.status_code in TRANSIENT else None

@@ -60,7 +60,7 @@ class Dispatcher:
         self._heard_since: float | None = None
         self._totals = Totals()
         self._listening = Listening()
-        self._others = claims.Others()
+        self._beyond = claims.Cursor()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; a database that is away is waited for."""
@@ -138,12 +138,8 @@ class Dispatcher:
         return leads
 
     def _cluster(self) -> dict[str, Any]:
-        held = self._places()
         return {
             "nodes": [asdict(node) for node in self._nodes],
-            "cpus_held": sum(each.cpus for each in held),
-            "gpus_held": sum(each.gpus for each in held),
-            "trials": len(held),
             "totals": asdict(self._totals),
         }
 
@@ -159,7 +155,7 @@ class Dispatcher:
         if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, rooms, self._others)
+            shares = claims.plan(session, rooms, self._beyond)
         if not shares:
             return 0
         with self._database.write() as session:
@@ -273,7 +269,7 @@ class Dispatcher:
 
     def _record(self) -> None:
         stale: set[Key] = set()
-        ended: set[Key] = set()
+        ended: dict[Key, TrialState | None] = {}
         touched: set[str] = set()
         with self._database.write() as session:
             self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
@@ -311,19 +307,21 @@ class Dispatcher:
                 session, {key: weights for key, (_, reason, _, weights) in ends if reason is None}
             )
             for key, (_, reason, text, weights) in ends:
-                ended.add(key)
                 state: TrialState | None = TrialState.succeeded
                 if key not in finished:
                     why, alone = understood(reason, self._held[key].assignment.place)
                     state = recording.settle(session, *key, why, text, weights, alone=alone)
+                ended[key] = state
                 log.info("trial %d attempt %d: %s %s", *key, state, text or "")
             recording.touch(session, touched)
         self._count()
         self._heard.clear()
         self._discard(epochs, outcomes)
-        for key in ended:
+        for key, state in ended.items():
+            if state is TrialState.succeeded and (done := self._held[key].checkpoints.done()):
+                self._executor.discard(key[0], done)
             self._let_go(key)
-        for key in stale - ended:
+        for key in stale - ended.keys():
             log.warning("trial %d attempt %d is stale; stopping it", *key)
             self._let_go(key)
             self._executor.cancel(*key, force=True)

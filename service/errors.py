@@ -32,6 +32,12 @@ class ServiceError(Exception):
     title: ClassVar[str] = "Internal error"
     type: ClassVar[str] = "internal-error"
     faults: tuple[Fault, ...] = ()
+    retry_after: int | None = None
+    """Seconds; None where waiting alone does not help."""
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class WrongVersion(ServiceError):
@@ -88,7 +94,8 @@ class TooSlow(ServiceError):
 
 class Conflict(ServiceError):
     """The present state of the sweep or trial forbids it, as `detail` says; or a request with the
-    same `Idempotency-Key` is being answered at this moment: send it again a little later."""
+    same `Idempotency-Key` is being answered at this moment: send it again after the seconds of
+    `Retry-After`."""
 
     status = 409
     title = "Conflict with the present state"
@@ -142,11 +149,6 @@ class TooMany(ServiceError):
     title = "Limit reached"
     type = "limit-reached"
 
-    def __init__(self, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-        """Seconds; None where waiting alone does not help."""
-
 
 class Unavailable(ServiceError):
     """A part that the answer needs, mostly the database, is away at the moment. Nothing of what was
@@ -155,7 +157,3 @@ class Unavailable(ServiceError):
     status = 503
     title = "Unavailable"
     type = "unavailable"
-
-    def __init__(self, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after

@@ -27,12 +27,11 @@ class Executor(Protocol):
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
-        place: Mapping[str, Any] | None = None,
+        place: Mapping[str, Any],
     ) -> None:
         """Start an attempt; what it yields comes from `poll`.
 
-        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`; None: what its
-        spec asks for, anywhere.
+        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`.
         """
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
@@ -47,9 +46,6 @@ class Executor(Protocol):
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
         """End an attempt now; its end comes as a message."""
-
-    def running(self) -> list[Key]:
-        """What has not ended."""
 
     def close(self) -> None:
         """Stop everything."""

@@ -68,7 +68,7 @@ class _Stored(Collector):
             with self._database.read() as session:
                 counts = queue.counts(session)
                 age = queue.age(session)
-                held = queue.held(session)
+                held = queue.in_use(session)
                 lease = leases.current(session)
         except AWAY:
             yield GaugeMetricFamily("lrd_database_up", "Whether the database answers.", 0)

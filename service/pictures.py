@@ -25,7 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from service.analysis import render
-from service.errors import NotFound
+from service.errors import NotFound, ServiceError, Unprocessable
 from service.results import Results, json_safe
 from service.store import sweeps as store
 from service.store.models import Sweep
@@ -147,7 +147,7 @@ class Pictures:
             began = time.monotonic()
             try:
                 self._keep(asked, self._apart(asked))
-            except (OSError, subprocess.SubprocessError, NotFound) as error:
+            except (OSError, subprocess.SubprocessError, ServiceError) as error:
                 log.warning("no newer picture of sweep %s: %s", asked.sweep_id, error)
             finally:
                 now = time.monotonic()
@@ -166,8 +166,9 @@ class Pictures:
             timeout=MAKE_SECONDS,
             check=False,
         )
-        if done.returncode == NO_BASELINE:
-            raise NotFound(done.stderr.decode())
+        for refusal, status in REFUSED.items():
+            if done.returncode == status:
+                raise refusal(done.stderr.decode())
         if done.returncode:
             raise subprocess.SubprocessError(done.stderr.decode(errors="replace")[-2000:])
         version, _, content = done.stdout.partition(b"\n")
@@ -205,8 +206,8 @@ class Pictures:
 
 # --- inside ---------------------------------------------------------------------------------------
 
-NO_BASELINE = 3
-"""The process's exit status where the sweep has no such arm."""
+REFUSED: dict[type[ServiceError], int] = {NotFound: 3, Unprocessable: 4}
+"""The process's exit status where the sweep has no such arm, or no such epoch."""
 
 
 def _content(found: Results, asked: Asked) -> str:
@@ -248,9 +249,9 @@ def main() -> None:
         sweep = store.get(session, asked.sweep_id)
         try:
             found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
-        except NotFound as error:
+        except (NotFound, Unprocessable) as error:
             sys.stderr.write(str(error))
-            sys.exit(NO_BASELINE)
+            sys.exit(REFUSED[type(error)])
         found.read(provenance=True)
     sys.stdout.buffer.write(b"%d\n%b" % (sweep.version, _content(found, asked).encode()))
 

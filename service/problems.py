@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
 from service import errors
-from service.errors import ServiceError, TooMany, Unauthorized, Unavailable, Unprocessable
+from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
 from service.store.away import AWAY, NoConnection
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def problem_of(error: ServiceError) -> JSONResponse:
     answer = _problem(type(error), str(error), error.faults)
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooMany | Unavailable) and error.retry_after is not None:
+    if error.retry_after is not None:
         answer.headers["Retry-After"] = str(error.retry_after)
     return answer
 
@@ -67,7 +67,7 @@ def mount(app: FastAPI) -> None:
         why = "the database does not answer at present"
         if isinstance(error, NoConnection):
             why = "the service is busy: no connection to its database came free"
-        return problem_of(Unavailable(f"{why}; try again in a few seconds", 5))
+        return problem_of(Unavailable(f"{why}; try again in a few seconds", retry_after=5))
 
     for kind in AWAY:
         app.add_exception_handler(kind, database_away)

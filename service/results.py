@@ -22,7 +22,7 @@ from service.analysis.mixtures import warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
-from service.errors import NotFound
+from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.provenance import Made, environments, made_by
@@ -58,6 +58,7 @@ class Results:
 
     Raises:
         NotFound: no arm of the sweep has the id `baseline`.
+        Unprocessable: none has the epoch `at`.
     """
 
     def __init__(
@@ -72,6 +73,9 @@ class Results:
             ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given), at)
             for at, arm in enumerate(store.arm_rows(session, sweep.id), 1)
         ]
+        most = max(arm.config.get("epochs", 0) for arm in arms)
+        if self.at.startswith("epoch:") and int(self.at[6:]) > most:
+            raise Unprocessable(f"no arm of sweep {sweep.id} has so many epochs: {most} at most")
         self.arms, self._baseline_paths = as_asked(arms, self.spec.baseline)
         if baseline is not None:
             try:

@@ -1,4 +1,5 @@
-"""Which checkpoints of a running trial are still needed: the newest two that are recorded.
+"""Which checkpoints of a trial are still needed: the newest two that are recorded, and none once it
+has succeeded.
 
 A trial goes on from recorded checkpoints alone, and its worker does not know which are. So only who
 records them may say which can go; and that they go tells the worker that the others are recorded.
@@ -24,4 +25,9 @@ class Retention:
         if saved not in self._recorded:  # else it is told once more
             self._recorded.append(saved)
         old, self._recorded = self._recorded[:-KEPT], self._recorded[-KEPT:]
+        return old
+
+    def done(self) -> list[str]:
+        """What can be deleted, now that the trial has succeeded: nothing goes on from it."""
+        old, self._recorded = self._recorded, []
         return old

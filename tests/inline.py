@@ -36,9 +36,9 @@ class InlineExecutor:
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
-        place: Mapping[str, Any] | None = None,
+        place: Mapping[str, Any],
     ) -> None:
-        self.places[trial_id, attempt] = place or {}
+        self.places[trial_id, attempt] = place
         self._running[trial_id, attempt] = run_trial(
             spec, self._trials, trial_id, attempt, checkpoints, 0
         )

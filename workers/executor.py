@@ -65,10 +65,9 @@ class RayExecutor:
         attempt: int,
         spec: dict[str, Any],
         checkpoints: list[tuple[int, str, str]],
-        place: Mapping[str, Any] | None = None,
+        place: Mapping[str, Any],
     ) -> None:
-        """Start an attempt on the node of `place` with what it holds there; without one, with the
-        resources that its spec asks for, on any node that has them."""
+        """Start an attempt on the node of `place`, with what it holds there."""
         options = _options(spec["resources"], place) | outdated.runtime_env(spec)
         task = self._task.options(**options)
         stream = task.remote(
@@ -134,10 +133,6 @@ class RayExecutor:
                 self._cancelled.add(key)
                 ray.cancel(stream, force=force)
 
-    def running(self) -> list[Key]:
-        """The attempts that have not ended."""
-        return list(self._streams.values())
-
     def close(self) -> None:
         """Stop everything and leave the cluster."""
         self._errands.close()
@@ -162,17 +157,15 @@ _KIND = "accelerator_type:"
 """So begins the resource by which Ray says what a node's accelerators are."""
 
 
-def _options(needs: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, Any]:
+def _options(needs: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
     """What Ray is told of a trial. The node is chosen by the dispatcher, which counts what is on
     each; one that is gone meanwhile ends the attempt at once, as lost."""
     memory_gib = needs.get("memory_gib") or 0
-    options = {
-        "num_cpus": needs["num_cpus"] if place is None else place["cpus"],
-        "num_gpus": needs["num_gpus"] if place is None else place["gpus"],
+    return {
+        "num_cpus": place["cpus"],
+        "num_gpus": place["gpus"],
         "memory": int(memory_gib * 2**30) or None,
         "accelerator_type": needs.get("accelerator_type"),
         "label_selector": needs.get("labels") or None,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(place["node"], soft=False),
     }
-    if place is not None:
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(place["node"], soft=False)
-    return options

@@ -20,7 +20,7 @@ def read(database: DatabaseDep) -> dict[str, Any]:
     `dispatcher` is null while none leads.
     """
     with database.read() as session:
-        view = cluster_view(leases.current(session), queue.held(session))
+        view = cluster_view(leases.current(session), queue.in_use(session))
         running, waiting = queue.running(session), queue.waiting(session)
     free = {kind: view[kind]["total"] - view[kind]["held"] for kind in ("cpus", "gpus")}
     leads = view["dispatcher"] is not None

@@ -41,7 +41,7 @@ EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").
         "errors": [
             {
                 "pointer": "/base/optimizer/keep_prob",
-                "detail": "Input should be less than or equal to 1, got 1.5",
+                "detail": "should be less than or equal to 1, got 1.5",
             }
         ],
     },

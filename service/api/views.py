@@ -17,7 +17,7 @@ from service.store.models import (
     Trial,
     Webhook,
 )
-from service.store.queue import Held, Running, Waiting
+from service.store.queue import InUse, Running, Waiting
 from service.store.shortages import NO_DISPATCHER
 from service.words import count
 
@@ -161,7 +161,7 @@ def audit_view(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def cluster_view(lease: Lease | None, held: Held) -> dict[str, Any]:
+def cluster_view(lease: Lease | None, held: InUse) -> dict[str, Any]:
     """The nodes that the leading dispatcher last saw, and what running trials hold of them."""
     seen = (lease.cluster or {}) if lease else {}
     nodes = seen.get("nodes", [])

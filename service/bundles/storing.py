@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -13,7 +12,7 @@ from service.errors import Conflict, Unprocessable
 from service.store import sweeps as store
 from service.store.models import Event, Sweep
 from service.store.reuse import IMPORTED
-from service.store.session import db_now
+from service.store.session import clock
 
 BATCH_CHARS = 16 << 20
 """A batch with more text than this is not added to: messages may be long."""
@@ -34,7 +33,7 @@ def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
         _insert(session, "sweep", [bundle.sweep | {"owner": owner}])
     except IntegrityError:  # it came in beside this one, a moment ago
         raise here from None
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     # Before those of its past, which the bundle tells: it is known by its first event.
     session.add(Event(sweep_id=sweep_id, at=now, kind=IMPORTED))
     session.flush()

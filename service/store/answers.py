@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import Conflict, Unprocessable
 from service.store.models import Answer
-from service.store.session import db_now
+from service.store.session import clock, db_now
 
 KEPT_SECONDS = 30 * 86_400
 """For so long a key is known."""
@@ -63,7 +63,7 @@ def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple
         status=made.status,
         location=made.location,
         body=json.dumps(made.body),
-        created_at=session.execute(select(db_now())).scalar_one(),
+        created_at=clock(session),
     )
     session.add(answer)
     session.flush()
@@ -72,7 +72,9 @@ def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple
 
 def in_flight() -> Conflict:
     """The refusal of a key whose first request has not been answered yet."""
-    return Conflict("a request with this Idempotency-Key is being answered; send it again later")
+    return Conflict(
+        "a request with this Idempotency-Key is being answered; send it again later", retry_after=1
+    )
 
 
 def any_old(session: Session) -> bool:

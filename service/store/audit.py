@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.store.models import AuditEntry
-from service.store.session import db_now
+from service.store.session import clock
 
 
 def note(
@@ -17,7 +17,7 @@ def note(
     address: str | None = None,
 ) -> None:
     """Append who (`name`) did what to `target`."""
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     session.add(
         AuditEntry(
             at=now, token_id=token_id, name=name, address=address, action=action, target=target

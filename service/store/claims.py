@@ -69,27 +69,27 @@ class Assignment:
 
 
 @dataclass
-class Others:
+class Cursor:
     """Which sweeps beyond the first are looked at next."""
 
     turn: int = 1
 
 
-def plan(session: Session, rooms: Rooms, others: Others | None = None) -> list[Share]:
+def plan(session: Session, rooms: Rooms, beyond: Cursor | None = None) -> list[Share]:
     """What fits now, and where: by priority, and in equal parts where that is equal.
 
     A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
     time is kept for such trials, so that others do not take each CPU that becomes free. Nor do
     sweeps of lower priority take the room for which a larger trial waits.
 
-    `others`: what the first sweeps leave free is for some of these, in turn from round to round.
+    `beyond`: what the first sweeps leave free is for some of these, in turn from round to round.
     """
     places: dict[tuple[str, bool], list[Place]] = {}
     queues = _queues(session, rooms)
     _give(session, queues, rooms, places)
-    if others is not None and len(queues) == MAX_SWEEPS and rooms:
-        queues = _queues(session, rooms, others.turn * MAX_SWEEPS)
-        others.turn = others.turn + 1 if len(queues) == MAX_SWEEPS else 1
+    if beyond is not None and len(queues) == MAX_SWEEPS and rooms:
+        queues = _queues(session, rooms, beyond.turn * MAX_SWEEPS)
+        beyond.turn = beyond.turn + 1 if len(queues) == MAX_SWEEPS else 1
         _give(session, queues, rooms, places)
     return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
 
@@ -147,6 +147,21 @@ def need_of(sweep: Row[Any], nodes: Sequence[Node]) -> Need:
     return need(asked, nodes, sweep.gpu_share)
 
 
+def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None) -> Need:
+    """What a trial takes on this cluster; `gpu_share`: as it was measured, if it was."""
+    gpus = asked.num_gpus
+    if gpus in ("auto", "shared"):
+        part = gpu_share if gpus == "shared" and gpu_share is not None else 1.0
+        gpus = part if any(node.gpus > 0 for node in nodes) else 0.0
+    return Need(
+        asked.num_cpus,
+        float(gpus),
+        asked.memory_gib or 0.0,
+        asked.accelerator_type,
+        asked.labels or {},
+    )
+
+
 # --- inside ---------------------------------------------------------------------------------------
 
 
@@ -159,12 +174,12 @@ class _Queue:
     running: int
     need: Need
     room: int
-    alone: int
+    ready_alone: int
     """So many trials are ready that are to run alone; no more are counted than there are nodes."""
     kept: bool = False
     """A node is kept for one of them."""
-    others: int | None = None
-    """So many other trials are ready; None until that is asked."""
+    ready: int | None = None
+    """So many of the others are ready; None until that is asked."""
 
 
 def _give(
@@ -175,14 +190,15 @@ def _give(
 ) -> None:
     """Add to `places`, by sweep and whether alone, what starts now."""
     for queue in queues:
-        if queue.alone and queue.room > 0:
+        if queue.ready_alone and queue.room > 0:
             queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
-    turns = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
-    _look_ahead(session, [queues[at] for *_, at in sorted(turns)], rooms)
+    heap = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    heapq.heapify(heap)
+    _look_ahead(session, [queues[at] for *_, at in sorted(heap)], rooms)
     blocked: list[_Queue] = []
     claimed = sum(map(len, places.values()))
-    while turns and claimed < MAX_CLAIMS:
-        priority, running, at = heapq.heappop(turns)
+    while heap and claimed < MAX_CLAIMS:
+        priority, running, at = heapq.heappop(heap)
         queue = queues[at]
         if blocked and queue.priority < blocked[0].priority:
             _hold_back(session, blocked, rooms)
@@ -192,7 +208,7 @@ def _give(
         if taken is not None:
             claimed += 1
             places.setdefault((queue.sweep_id, taken.again), []).append(taken)
-            heapq.heappush(turns, (priority, running + 1, at))
+            heapq.heappush(heap, (priority, running + 1, at))
         elif may_start and rooms.is_blocked(queue.need, queue.priority):
             blocked.append(queue)
     if len(queues) == MAX_SWEEPS:  # of the others many have a lower priority
@@ -217,8 +233,8 @@ def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
         room = sweep.queued
         if sweep.max_concurrent is not None:
             room = min(room, sweep.max_concurrent - sweep.running)
-        need = need_of(sweep, rooms.nodes)
-        queues.append(_Queue(sweep.id, sweep.priority, sweep.running, need, room, alone))
+        each = need_of(sweep, rooms.nodes)
+        queues.append(_Queue(sweep.id, sweep.priority, sweep.running, each, room, alone))
     return queues
 
 
@@ -227,16 +243,16 @@ def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
     if queue.room <= 0:
         return None
     place = None
-    if queue.alone:
+    if queue.ready_alone:
         place = rooms.take_alone(queue.need, queue.priority, queue.sweep_id)
     if place is not None:
-        queue.alone, queue.kept = queue.alone - 1, False
+        queue.ready_alone, queue.kept = queue.ready_alone - 1, False
     elif queue.room > queue.kept:  # the kept node is for one of those that may run
-        if queue.others is None:
-            _count_others(session, [queue], rooms)
-        if queue.others:
+        if queue.ready is None:
+            _count_ready(session, [queue], rooms)
+        if queue.ready:
             place = rooms.take(queue.need, queue.priority)
-            queue.others -= 1
+            queue.ready -= 1
     queue.room -= 1
     return place
 
@@ -244,32 +260,17 @@ def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
 def _look_ahead(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> None:
     """Count at once for all whose turn is sure to come what each may start, in order of turns."""
     able = [queue for queue in queues if queue.room > queue.kept]
-    turns = max((rooms.most(queue.need) for queue in able), default=0)
-    _count_others(session, able[: min(turns, MAX_CLAIMS)], rooms)
+    most = max((rooms.most(queue.need) for queue in able), default=0)
+    _count_ready(session, able[: min(most, MAX_CLAIMS)], rooms)
 
 
-def _count_others(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> None:
+def _count_ready(session: Session, queues: Sequence[_Queue], rooms: Rooms) -> None:
     wanted = [
         Wanted(queue.sweep_id, min(queue.room, rooms.most(queue.need), MAX_CLAIMS))
         for queue in queues
     ]
     for queue, count in zip(queues, count_of_each(session, wanted), strict=True):
-        queue.others = count
-
-
-def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None) -> Need:
-    """What a trial takes on this cluster; `gpu_share`: as it was measured, if it was."""
-    gpus = asked.num_gpus
-    if gpus in ("auto", "shared"):
-        part = gpu_share if gpus == "shared" and gpu_share is not None else 1.0
-        gpus = part if any(node.gpus > 0 for node in nodes) else 0.0
-    return Need(
-        asked.num_cpus,
-        float(gpus),
-        asked.memory_gib or 0.0,
-        asked.accelerator_type,
-        asked.labels or {},
-    )
+        queue.ready = count
 
 
 def _lock_free(session: Session, sweep_ids: Collection[str]) -> dict[str, "_Spec"]:

@@ -10,10 +10,10 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.lifecycle import Reason
+from service.lifecycle import Reason, TrialState
 from service.store.models import Lease, Trial
 from service.store.recording import settle
-from service.store.session import Database, db_now
+from service.store.session import Database, clock, db_now
 from service.store.shortages import note_no_dispatcher
 from service.store.transitions import lock_sweeps
 
@@ -44,7 +44,7 @@ def take(
         patient: leave a lease that has lapsed to its holder, unless that has dropped it: the
             database was away for both, and the holder's trials run.
     """
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     lease = session.get(Lease, DISPATCH, with_for_update=True)
     if lease is None:
         _first(session, Lease(
@@ -90,7 +90,9 @@ def reap(database: Database) -> int:
     reader still sees the truth.
     """
     held = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
-    orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(Trial.state == "running", ~held)
+    orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
+        Trial.state == TrialState.running, ~held
+    )
     with database.read() as session:
         if session.execute(orphans.limit(1)).first() is None:
             return 0

@@ -65,7 +65,7 @@ class Sweep(Base):
     priority: Mapped[int] = mapped_column(default=0)
     max_concurrent: Mapped[int | None]
     waiting_for: Mapped[str | None] = mapped_column(Text)
-    """Why no trial of this sweep can start, e.g. `4 GPUs a trial; the cluster has 1`."""
+    """Why no trial of this sweep can start, as `placement.shortage` says it."""
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
@@ -361,4 +361,5 @@ class Lease(Base):
     acquired_at: Mapped[float]
     expires_at: Mapped[float]
     cluster: Mapped[dict[str, Any] | None]
-    """What the holder last saw of the cluster: nodes, CPUs and GPUs, total and free."""
+    """What the holder last saw of the cluster, its nodes with what each has, and what it has done
+    since it started."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from service.lifecycle import TrialState
 from service.store.claims import turns
 from service.store.models import Arm, Attempt, Sweep, Trial
-from service.store.session import db_now
+from service.store.session import clock
 
 
 class Running(NamedTuple):
@@ -29,7 +29,7 @@ class Waiting(NamedTuple):
     """One of them is to run alone."""
 
 
-class Held(NamedTuple):
+class InUse(NamedTuple):
     """What the running trials occupy together."""
 
     trials: int
@@ -47,15 +47,15 @@ def age(session: Session) -> float:
     """Seconds since the oldest sweep with queued trials came; 0 with none. Paused ones wait on
     purpose."""
     waiting = select(func.min(Sweep.created_at)).where(Sweep.queued > 0, Sweep.paused_at.is_(None))
-    oldest, now = session.scalar(waiting), session.execute(select(db_now())).scalar_one()
+    oldest, now = session.scalar(waiting), clock(session)
     return 0.0 if oldest is None else max(0.0, now - oldest)
 
 
-def held(session: Session) -> Held:
+def in_use(session: Session) -> InUse:
     """Counted in the trials themselves: what a dispatcher last told of it is seconds old."""
     totals = func.coalesce(func.sum(Trial.cpus), 0.0), func.coalesce(func.sum(Trial.gpus), 0.0)
-    query = select(func.count(), *totals).where(Trial.state == "running")
-    return Held(*session.execute(query).one())
+    query = select(func.count(), *totals).where(Trial.state == TrialState.running)
+    return InUse(*session.execute(query).one())
 
 
 def running(session: Session, limit: int = 1000) -> list[Running]:
@@ -65,7 +65,7 @@ def running(session: Session, limit: int = 1000) -> list[Running]:
         .join(Sweep, Sweep.id == Trial.sweep_id)
         .join(Arm, Arm.id == Trial.arm_id)
         .join(Attempt, (Attempt.trial_id == Trial.id) & (Attempt.attempt == Trial.attempt))
-        .where(Trial.state == "running")
+        .where(Trial.state == TrialState.running)
         .order_by(Attempt.started_at, Trial.id)
         .limit(limit)
     )
@@ -74,6 +74,8 @@ def running(session: Session, limit: int = 1000) -> list[Running]:
 
 def waiting(session: Session, limit: int = 200) -> list[Waiting]:
     """The sweeps with queued trials, in the order in which they are served."""
-    alone = exists().where(Trial.sweep_id == Sweep.id, Trial.state == "queued", Trial.alone)
+    alone = exists().where(
+        Trial.sweep_id == Sweep.id, Trial.state == TrialState.queued, Trial.alone
+    )
     query = select(Sweep, alone).where(Sweep.queued > 0).order_by(*turns()).limit(limit)
     return [Waiting(*row) for row in session.execute(query)]

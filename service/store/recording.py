@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
 from service.store.models import Attempt, Report, Sweep, Trial
-from service.store.session import db_now
+from service.store.session import clock, db_now
 from service.store.transitions import switch
 
 MESSAGE_LENGTH = 2000
@@ -72,84 +72,6 @@ def record_environments(
     )
 
 
-def record(
-    session: Session,
-    trial_id: int,
-    attempt: int,
-    report: dict[str, Any],
-    checkpoint: tuple[str, str] | None,
-) -> Recorded:
-    """Record one epoch, once, if the attempt still holds the trial.
-
-    The caller then tells the sweep's readers (`touch`), once for all that it records.
-    """
-    epoch, sha256 = report["epoch"], _sum(report)
-    advanced = session.execute(
-        update(Trial)
-        .where(
-            Trial.id == trial_id,
-            Trial.attempt == attempt,
-            Trial.state == TrialState.running,
-            Trial.epochs_done == epoch - 1,
-        )
-        .values(
-            epochs_done=epoch,
-            last_report=report,
-            seconds=Trial.seconds + report["seconds"],
-            reported_at=db_now(),
-            losses=0,  # a trial that gets on is not what kills its workers
-        )
-        .returning(Trial.id)
-    ).scalar()
-    if advanced is None:
-        return _refused(session, trial_id, attempt, epoch, sha256, checkpoint)
-    name, checkpoint_sha256 = checkpoint or (None, None)
-    session.execute(
-        insert(Report).values(
-            trial_id=trial_id,
-            epoch=epoch,
-            attempt=attempt,
-            report=report,
-            sha256=sha256,
-            checkpoint=name,
-            checkpoint_sha256=checkpoint_sha256,
-            recorded_at=db_now(),
-        )
-    )
-    return Recorded.new
-
-
-def record_all(session: Session, said: Sequence[Said]) -> list[Recorded]:
-    """As `record` of each in turn, in two round trips where nothing is in the way of any.
-
-    Each report moves its trial on by a statement of its own, fence included; they are sent
-    together, and the database tells how many trials have moved. Fewer than were to: that is taken
-    back, and each is recorded alone.
-    """
-    if len(said) > 1:
-        point = session.begin_nested()
-        connection = session.connection()  # now: with this the savepoint is set
-        moved = connection.execute(_ADVANCE, [_advance(each) for each in said]).rowcount
-        if moved == len(said):
-            connection.execute(_REPORTED, [_reported(each) for each in said])
-            point.commit()
-            return [Recorded.new] * len(said)
-        point.rollback()
-    return [record(session, *each) for each in said]
-
-
-def touch(session: Session, sweep_ids: Iterable[str]) -> None:
-    """The sweeps' readers have something new to read."""
-    session.execute(
-        update(Sweep).where(Sweep.id.in_(sorted(sweep_ids))).values(version=Sweep.version + 1)
-    )
-
-
-def _sum(report: dict[str, Any]) -> str:
-    numbers = {name: value for name, value in report.items() if name != "seconds"}
-    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
-
-
 _ADVANCE = (
     update(Trial.__table__)  # type: ignore[arg-type]
     .where(
@@ -163,10 +85,10 @@ _ADVANCE = (
         last_report=bindparam("report"),
         seconds=Trial.seconds + bindparam("lasted"),
         reported_at=db_now(),
-        losses=0,
+        losses=0,  # a trial that gets on is not what kills its workers
     )
 )
-"""What `record` does to a trial, for many."""
+"""Moves a trial on by one epoch, if the attempt still holds it."""
 _REPORTED = insert(Report.__table__).values(recorded_at=db_now())  # type: ignore[arg-type]
 
 
@@ -187,25 +109,61 @@ def _reported(said: Said) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(
-    session: Session,
-    trial_id: int,
-    attempt: int,
-    epoch: int,
-    sha256: str,
-    checkpoint: tuple[str, str] | None,
-) -> Recorded:
-    trial = session.get(Trial, trial_id, populate_existing=True)
-    if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
+def record(session: Session, said: Said) -> Recorded:
+    """Record one epoch, once, if the attempt still holds the trial.
+
+    The caller then tells the sweep's readers (`touch`), once for all that it records.
+    """
+    connection = session.connection()
+    if connection.execute(_ADVANCE, _advance(said)).rowcount != 1:
+        return _refused(session, said)
+    connection.execute(_REPORTED, _reported(said))
+    return Recorded.new
+
+
+def record_all(session: Session, said: Sequence[Said]) -> list[Recorded]:
+    """As `record` of each in turn, in two round trips where nothing is in the way of any.
+
+    Each report moves its trial on by a statement of its own, fence included; they are sent
+    together, and the database tells how many trials have moved. Fewer than were to: that is taken
+    back, and each is recorded alone.
+    """
+    if len(said) > 1:
+        point = session.begin_nested()
+        connection = session.connection()  # now: with this the savepoint is set
+        moved = connection.execute(_ADVANCE, [_advance(each) for each in said]).rowcount
+        if moved == len(said):
+            connection.execute(_REPORTED, [_reported(each) for each in said])
+            point.commit()
+            return [Recorded.new] * len(said)
+        point.rollback()
+    return [record(session, each) for each in said]
+
+
+def touch(session: Session, sweep_ids: Iterable[str]) -> None:
+    """The sweeps' readers have something new to read."""
+    session.execute(
+        update(Sweep).where(Sweep.id.in_(sorted(sweep_ids))).values(version=Sweep.version + 1)
+    )
+
+
+def _sum(report: dict[str, Any]) -> str:
+    numbers = {name: value for name, value in report.items() if name != "seconds"}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
+def _refused(session: Session, said: Said) -> Recorded:
+    trial = session.get(Trial, said.trial_id, populate_existing=True)
+    if trial is None or trial.attempt != said.attempt or trial.state != TrialState.running:
         return Recorded.stale
-    earlier = session.get(Report, (trial_id, epoch))
+    earlier = session.get(Report, (said.trial_id, said.report["epoch"]))
     if earlier is None:
         return Recorded.gap
-    trial.reported_at = session.scalar(select(db_now()))
-    if earlier.sha256 != sha256:
+    trial.reported_at = clock(session)
+    if earlier.sha256 != _sum(said.report):
         return Recorded.different
-    if checkpoint is not None:
-        earlier.checkpoint, earlier.checkpoint_sha256 = checkpoint
+    if said.checkpoint is not None:
+        earlier.checkpoint, earlier.checkpoint_sha256 = said.checkpoint
     return Recorded.duplicate
 
 

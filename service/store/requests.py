@@ -7,7 +7,7 @@ second time. Cancel and pause are requests: a running trial stays `running` unti
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, update
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import SweepSpec, expand_arms
@@ -15,7 +15,7 @@ from service.errors import Conflict
 from service.lifecycle import Reason, TrialState
 from service.store import sweeps
 from service.store.models import Event, Sweep, Trial
-from service.store.session import db_now
+from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
 from service.words import count
 
@@ -65,7 +65,8 @@ def pause(session: Session, sweep_id: str) -> Sweep:
     if sweep.paused_at is not None:
         return sweep
     if _ended(sweep) or sweep.cancel_requested_at is not None:
-        raise Conflict(f"sweep {sweep_id} has ended; only a sweep with trials to run can pause")
+        why = "has ended" if _ended(sweep) else "is being cancelled"
+        raise Conflict(f"sweep {sweep_id} {why}; only a sweep with trials to run can pause")
     return _changed(session, sweep, "paused", paused_at=db_now())
 
 
@@ -127,7 +128,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None:
         raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     arms = expand_arms(spec)
     added, reused = sweeps.add_trials(session, sweep, arms, spec, now)
     if not added:
@@ -237,7 +238,7 @@ def _changed(session: Session, sweep: Sweep, event: str, **values: Any) -> Sweep
     session.execute(
         update(Sweep).where(Sweep.id == sweep.id).values(version=Sweep.version + 1, **values)
     )
-    now = session.scalar(select(db_now()))
+    now = clock(session)
     session.add(Event(sweep_id=sweep.id, at=now, kind="request", message=event))
     session.flush()
     return session.get_one(Sweep, sweep.id, populate_existing=True)

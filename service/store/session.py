@@ -16,6 +16,7 @@ from sqlalchemy import (
     ExceptionContext,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -53,6 +54,11 @@ def _pg_now(*_: Any, **__: Any) -> str:
 @compiles(db_now, "sqlite")
 def _sqlite_now(*_: Any, **__: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def clock(session: Session) -> float:
+    """What `db_now` is now."""
+    return session.execute(select(db_now())).scalar_one()
 
 
 class Database:

@@ -29,7 +29,7 @@ from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
 from service.store import reuse, webhooks
 from service.store.models import Arm, Event, Report, Sweep, Trial
-from service.store.session import db_now
+from service.store.session import clock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are read as others
 
@@ -44,7 +44,7 @@ def create(
 ) -> Sweep:
     """Store a sweep with all of its arms and trials."""
     document = spec.model_dump(mode="json", exclude_unset=True)
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     total = len(arms) * len(spec.seeds)
     sweep = Sweep(
         id="".join(secrets.choice(_ALPHABET) for _ in range(12)),

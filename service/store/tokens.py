@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.errors import NotFound
 from service.store.models import Token
-from service.store.session import db_now
+from service.store.session import clock, db_now
 
 DAY = 86_400
 
@@ -43,7 +43,7 @@ def create(
     be those of the settings.
     """
     secret = f"lrd_{secrets.token_urlsafe(32)}"
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     expires_at = None if expires_days is None else now + expires_days * DAY
     token = Token(
         name=name,
@@ -96,7 +96,7 @@ def revoke(session: Session, token_id: int) -> Token:
     if token is None:
         raise NotFound(f"there is no token {token_id}; `lrd token ls` lists them")
     if token.revoked_at is None:
-        token.revoked_at = session.execute(select(db_now())).scalar_one()
+        token.revoked_at = clock(session)
     return token
 
 

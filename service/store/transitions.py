@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
 from service.store import webhooks
 from service.store.models import Event, Sweep, Trial
-from service.store.session import db_now
+from service.store.session import clock, db_now
 
 
 def switch(
@@ -52,7 +52,7 @@ def switch(
     if to in TERMINAL:
         webhooks.announce(session, set(counts))
     if moved:
-        now = session.scalar(select(db_now()))
+        now = clock(session)
         session.execute(
             insert(Event),
             [

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from service.errors import NotFound
 from service.lifecycle import TrialState, sweep_state
 from service.store.models import Delivery, Sweep, Webhook
-from service.store.session import db_now
+from service.store.session import clock, db_now
 
 CLAIM_SECONDS = 60
 """A sender that has not said by then what came of a message is gone; another one sends it."""
@@ -34,7 +34,7 @@ class Due(NamedTuple):
 
 def add(session: Session, url: str) -> Webhook:
     """Tell `url` of every sweep that ends from now on."""
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     webhook = Webhook(url=url, secret=secrets.token_hex(32), created_at=now)
     session.add(webhook)
     session.flush()
@@ -92,7 +92,7 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
     webhooks = session.scalars(select(Webhook.id)).all()
     if not webhooks:
         return
-    now = session.execute(select(db_now())).scalar_one()
+    now = clock(session)
     session.execute(
         insert(Delivery),
         [

@@ -50,7 +50,7 @@ function alike(old, node) {
   return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key && !("foreign" in (node.dataset ?? {}));
 }
 
-const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown", "onsubmit", "onmouseenter", "onfocus", "ontoggle"];
+const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown", "onsubmit", "onmouseenter", "onfocus"];
 
 function sync(old, node) {
   if (node.nodeType === Node.TEXT_NODE) {

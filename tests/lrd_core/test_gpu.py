@@ -18,7 +18,7 @@ from torch import Tensor
 from lrd_core.datasets import images
 from lrd_core.environment import pin
 from lrd_core.optim import kernels
-from lrd_core.optim.kernels import Masked, Move, Scalars, native
+from lrd_core.optim.kernels import RULES, Masked, Move, Scalars, native
 from lrd_core.optim.mask import Draw, keep_mask
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import classification
@@ -56,7 +56,7 @@ def moves(rule: str, dtype: torch.dtype, device: torch.device) -> list[Move]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("rule", native.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_a_step_has_the_interpreters_bits_and_the_cpus_numbers(
     rule: str, dtype: torch.dtype
 ) -> None:

@@ -129,8 +129,8 @@ def test_a_dispatcher_that_dies_in_an_outage_costs_no_recorded_epoch(
     for trial, epoch in zip(trials, recorded, strict=True):
         folder = trial_folder(settings.trials, trial["id"])
         assert f"goes on after epoch {epoch}, from" in folder.read("attempt-2.log").decode()
-        left = [name for name in folder.names() if name.startswith("epoch-")]
-        assert [name[:22] for name in left] == [f"epoch-0000{n}-attempt-2" for n in (39, 40)]
+        # Catches: gigabytes that nothing goes on from, of trials that have succeeded.
+        assert [name for name in folder.names() if name.startswith("epoch-")] == []
 
 
 def broken() -> None:

@@ -52,9 +52,9 @@ class History:
                 trial = self._draws.choice(self._running)
                 done = sweeps.get_trial(session, trial.trial_id).epochs_done
                 if event == "epoch" and done < 2:
-                    recording.record(
-                        session, trial.trial_id, trial.attempt, self._report(done + 1), None
-                    )
+                    report = self._report(done + 1)
+                    said = recording.Said(trial.trial_id, trial.attempt, report, None)
+                    recording.record(session, said)
                     recording.touch(session, [self._sweep_id])
                 else:
                     reason = None if done == 2 else self._draws.choice([*Reason])
@@ -149,6 +149,9 @@ def test_a_picture_made_apart_equals_one_made_here(
         assert apart.headers["etag"] == here.headers["etag"]
     missing = api.get(f"/api/v1/sweeps/{sweep_id}/table?baseline=999999")
     assert missing.status_code == 404
+    beyond = api.get(f"/api/v1/sweeps/{sweep_id}/table?at=epoch:99")
+    assert beyond.status_code == 422
+    assert "has so many epochs: " in beyond.json()["detail"]
 
 
 @pytest.mark.usefixtures("all_are_large")

@@ -20,3 +20,10 @@ def test_one_whose_report_was_refused_goes_itself() -> None:
 def test_at_first_nothing_goes() -> None:
     kept = Retention([])
     assert [kept.replaced(name) for name in "123"] == [[], [], ["1"]]
+
+
+def test_of_a_trial_that_has_succeeded_all_go() -> None:
+    kept = Retention(["1"])
+    kept.replaced("2")
+    assert kept.done() == ["1", "2"]
+    assert kept.done() == []

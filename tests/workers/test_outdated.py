@@ -63,7 +63,8 @@ def run(executor: Any, trial_id: int) -> tuple[dict[str, Any], float]:
         "seed": 0,
         "resources": {"num_cpus": 1, "num_gpus": 0},
     }
-    executor.start(trial_id, 1, trial, [])
+    place = {"node": executor.nodes()[0]["id"], "cpus": 1, "gpus": 0}
+    executor.start(trial_id, 1, trial, [], place)
     heard: list[Any] = []
     deadline = time.monotonic() + 60
     while not heard or heard[-1][0] != "ended":

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import torch
 
-from lrd_core.optim.kernels.moves import Masked, Move, Scalars, apart, fits
+from lrd_core.optim.kernels.moves import RULES, Masked, Move, Scalars, apart, fits
 
-__all__ = ["Masked", "Move", "Scalars", "cannot_run", "fits", "restore", "step"]
+__all__ = ["RULES", "Masked", "Move", "Scalars", "cannot_run", "fits", "restore", "step"]
 
 T = TypeVar("T", Move, Masked)
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from lrd_core.optim.kernels.moves import Masked, Move, apart, laid_out_like, shape_in_memory
 from lrd_core.optim.mask import Draw
 
-RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
 BLOCK = 1024
 """Elements of a program; a power of two."""
 

@@ -13,6 +13,9 @@ from lrd_core.optim.mask import Draw
 
 T = TypeVar("T")
 
+RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
+"""The rules that the kernels know, in the order of `STEPS` in native.cpp."""
+
 
 class Scalars(NamedTuple):
     """The numbers of a step, of which each rule knows some; the kernels rely on their order."""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrd_core.optim.kernels.moves import Masked, Move, apart, laid_out_like, shape_in_memory
+from lrd_core.optim.kernels.moves import RULES, Masked, Move, apart, laid_out_like, shape_in_memory
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = (
@@ -29,8 +29,6 @@ FLAGS = (
     # Neither changes a value; -ffast-math would.
     "-fno-math-errno", "-fno-trapping-math",
 )  # fmt: skip
-RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
-"""In the order of `STEPS` in the source."""
 
 
 def step(rule: str, moves: Sequence[Move]) -> None:

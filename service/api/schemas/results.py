@@ -53,7 +53,7 @@ class Comparison(Answer):
     baseline: str
     differs_in: list[str]
     metric: str
-    higher_is_better: bool | None
+    higher_is_better: bool
     n: int
     left_out: dict[str, list[int]]
     wins: int
@@ -144,7 +144,7 @@ class Table(Answer):
     metric: str
     at: str
     unit: str
-    higher_is_better: bool | None
+    higher_is_better: bool
     layout: Layout
     heads: list[str]
     columns: list[list[str]]

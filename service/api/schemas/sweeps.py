@@ -73,8 +73,8 @@ class PlannedSeeds(Answer):
     alpha: float
     smallest_p: float
     smallest_p_holm: float
-    seeds_needed_alone: int
-    seeds_needed: int
+    seeds_needed_alone: int | None
+    seeds_needed: int | None
     detectable_effect: float | None
     detectable_effect_holm: float | None
     can_reject: bool

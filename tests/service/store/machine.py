@@ -191,7 +191,9 @@ class Store(RuleBasedStateMachine):
             return
         said = {"epoch": epoch, "loss": float(loss), "seconds": 1.0}
         self.again(
-            lambda session: recording.record(session, trial.trial_id, trial.attempt, said, None)
+            lambda session: recording.record(
+                session, recording.Said(trial.trial_id, trial.attempt, said, None)
+            )
         )
         if self.owns(trial) and ahead == 0:
             self.recorded.setdefault((trial.trial_id, epoch), float(loss))

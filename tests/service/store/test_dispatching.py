@@ -51,9 +51,8 @@ def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
 
 def record(database: Database, trial: Assignment, epoch: int, **changes: Any) -> Recorded:
     with database.write() as session:
-        return recording.record(
-            session, trial.trial_id, trial.attempt, report(epoch, **changes), None
-        )
+        said = Said(trial.trial_id, trial.attempt, report(epoch, **changes), None)
+        return recording.record(session, said)
 
 
 def settle(database: Database, trial: Assignment, reason: Reason | None) -> TrialState | None:
@@ -160,7 +159,7 @@ def said_and_stored(database: Database, draw: int, *, one_by_one: bool) -> Any:
             said.append(Said(trial.trial_id, trial.attempt, report(epoch, loss), saved))
         with database.write() as session:
             if one_by_one:
-                outcomes += [recording.record(session, *each) for each in said]
+                outcomes += [recording.record(session, each) for each in said]
             else:
                 outcomes += recording.record_all(session, said)
     first = trials[0].trial_id
@@ -323,3 +322,12 @@ def test_dispatchers_that_begin_together_agree_on_who_leads(database: Database) 
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(begin, ["d1", "d2", "d3", "d4"])) == [False, False, False, True]
+
+
+def test_trials_are_run_seed_by_seed(database: Database) -> None:
+    """Catches: all seeds of the baseline first, and no pair to compare until half of it is done."""
+    submit(database, seeds=3)
+    found = [
+        (each.spec["seed"], each.spec["optimizer"]["keep_prob"]) for each in claim(database, 6)
+    ]
+    assert found == [(0, 1.0), (0, 0.5), (1, 1.0), (1, 0.5), (2, 1.0), (2, 0.5)]

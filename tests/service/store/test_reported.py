@@ -57,7 +57,7 @@ def test_before_the_first_report_any_metric_may_be_asked_for(
 
 def test_a_metric_of_the_last_arm_alone_is_known(api: TestClient, database: Database) -> None:
     """Catches: a look at one trial of a sweep over several tasks, which report different things."""
-    sweep_id = seed(database, small_sweep(), states=("queued", "succeeded"))
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "queued", "queued", "succeeded"))
     report(database, sweep_id, -1, ["mean_iou"])
     assert ask(api, sweep_id, "table", "mean_iou")[0] == 200
     status, said = ask(api, sweep_id, "table", "mean_iuo")

@@ -72,7 +72,7 @@ def test_one_of_another_execution_or_code_gives_nothing(database: Database) -> N
 
 def test_what_has_not_succeeded_is_not_present(database: Database) -> None:
     # Catches: a failed trial's half results under another sweep's name.
-    seed(database, small_sweep(), states=("failed", "succeeded"))
+    seed(database, small_sweep(), states=("failed", "failed", "succeeded", "succeeded"))
     with database.read() as session:
         like = {"code_version": CODE, "execution": {}, "owner": None}
         found = reuse.present(session, HASHES, **like)  # type: ignore[arg-type]

@@ -83,13 +83,13 @@ def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None
         submit(database, resources={"num_gpus": 1}, priority=9)
     able = submit(database, resources={"num_gpus": 0})
     gone = submit(database, resources={"num_gpus": 0})
-    others = claims.Others()
+    beyond = claims.Cursor()
     found = []
     for _ in range(3):
         rooms = Rooms([Node(9, 1)])
         rooms.take(Need(1, 1), 0)
         with database.read() as session:
-            found.append({share.sweep_id for share in claims.plan(session, rooms, others)})
+            found.append({share.sweep_id for share in claims.plan(session, rooms, beyond)})
     assert found == [set(), {able, gone}, set()]
 
 

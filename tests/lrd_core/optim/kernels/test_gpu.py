@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrd_core.optim.kernels import Masked, Move, Scalars, native
+from lrd_core.optim.kernels import RULES, Masked, Move, Scalars, native
 from lrd_core.optim.mask import Draw, keep_mask
 from tests.lrd_core.optim.interpreted import interpreted
 
@@ -67,7 +67,7 @@ def moves(rule: str, dtype: torch.dtype, first: int) -> list[Move]:
 
 @FIRST
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("rule", gpu.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_a_rule_moves_as_the_cpus_does(rule: str, dtype: torch.dtype, first: int) -> None:
     before, ours, theirs = (moves(rule, dtype, first) for _ in range(3))
     interpreted().step(rule, ours)
@@ -118,7 +118,7 @@ NO_SPILL = re.compile(r"\b0 bytes spill stores, 0 bytes spill loads")
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp64"])
-@pytest.mark.parametrize("rule", gpu.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_a_step_is_compiled_for_a_gpu_without_a_spill(
     rule: str, dtype: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrd_core.optim import kernels
-from lrd_core.optim.kernels import Masked, Move, Scalars, native
+from lrd_core.optim.kernels import RULES, Masked, Move, Scalars, native
 from lrd_core.optim.mask import Draw, keep_mask
 
 pytestmark = pytest.mark.skipif(
@@ -90,7 +90,7 @@ def test_the_last_hash_that_is_kept_is_the_one_below_p(
 
 
 @pytest.mark.usefixtures("_threads")
-@pytest.mark.parametrize("rule", native.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_the_number_of_threads_changes_no_bit(rule: str) -> None:
     results = []
     for threads in (1, 2, 5):
@@ -208,5 +208,5 @@ def test_every_loop_is_made_of_vectors(tmp_path: Path) -> None:
     vectorised = [
         next((at for at in simd if 0 < int(line.split(":")[1]) - at <= 2), None) for line in told
     ]
-    assert vectorised.count(simd[0]) >= 2 * len(native.RULES)  # two types
+    assert vectorised.count(simd[0]) >= 2 * len(RULES)  # two types
     assert vectorised.count(simd[1]) >= 4  # four widths
