@@ -60,7 +60,7 @@ class Dispatcher:
         self._heard_since: float | None = None
         self._totals = Totals()
         self._listening = Listening()
-        self._beyond = claims.Cursor()
+        self._memory = claims.Memory()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; a database that is away is waited for."""
@@ -155,7 +155,7 @@ class Dispatcher:
         if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, rooms, self._beyond)
+            shares = claims.plan(session, rooms, self._memory)
         if not shares:
             return 0
         with self._database.write() as session:

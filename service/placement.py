@@ -169,7 +169,7 @@ class Rooms:
         self._rooms = {node.id: Room(node) for node in nodes}
         self._kept: dict[str, tuple[int, str]] = {}
         """Node -> the (priority, sweep) whose trial is to have it alone when it is empty."""
-        self._awaited: dict[str, tuple[int, Need]] = {}
+        self._awaited: dict[str, tuple[float, Need]] = {}
         """Node -> the priority and the need of a trial that waits for others to end there."""
         for place in held:
             if place.node in self._rooms:  # else the node is gone, and the trial soon too
@@ -201,7 +201,7 @@ class Rooms:
         self._kept[least.node.id] = (priority, sweep_id)
         return True
 
-    def reserve(self, need: Need, priority: int) -> None:
+    def reserve(self, need: Need, priority: float) -> None:
         """Have no sweep of lower priority take what a blocked trial waits for, on one node at a
         time of those that it may use: else small trials take each CPU that becomes free, and
         a large one never starts. What it does not need, or would find there all the same, they
@@ -216,13 +216,13 @@ class Rooms:
 
         self._awaited[min(usable, key=on_it).node.id] = (priority, need)
 
-    def is_blocked(self, need: Need, priority: int) -> bool:
+    def is_blocked(self, need: Need, priority: float) -> bool:
         """Whether such a trial waits for others to end: it fits on a node, and on none now."""
         return any(need.may_use(room.node) for room in self._rooms.values()) and not any(
             self._fitting(need, priority)
         )
 
-    def take(self, need: Need, priority: int) -> Place | None:
+    def take(self, need: Need, priority: float) -> Place | None:
         """Room for one more such trial, taken; None if there is none."""
         fitting = list(self._fitting(need, priority))
         if not fitting:
@@ -247,7 +247,7 @@ class Rooms:
                 return room.take(whole, again=True)
         return None
 
-    def _fitting(self, need: Need, priority: int) -> Iterator[Room]:
+    def _fitting(self, need: Need, priority: float) -> Iterator[Room]:
         for room in self._rooms.values():
             if (
                 self._open(room, priority)
@@ -257,11 +257,11 @@ class Rooms:
             ):
                 yield room
 
-    def _spares(self, room: Room, need: Need, priority: int) -> bool:
+    def _spares(self, room: Room, need: Need, priority: float) -> bool:
         of, awaited = self._awaited.get(room.node.id, (priority, need))
         return of <= priority or room.spares(need, awaited)
 
-    def _open(self, room: Room, priority: int) -> bool:
+    def _open(self, room: Room, priority: float) -> bool:
         kept = self._kept.get(room.node.id)
         return kept is None or kept[0] < priority
 

@@ -2,8 +2,9 @@
 
 import functools
 import heapq
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
@@ -35,6 +36,10 @@ something free. Those that could start nothing, whatever is free, do not count."
 
 MAX_CLAIMS = 200
 """So many trials are claimed in one round: while 10,000 start, reports are recorded in between."""
+
+PATIENCE = 20
+"""About so many trials go before a larger one of their own priority: then room is made for it. It
+costs what stands empty of one node until the last trial has ended that is in the way."""
 
 RESOURCES = Sweep.spec["resources"].label("resources")
 _EXECUTION = Sweep.spec["execution"].label("execution")
@@ -69,28 +74,35 @@ class Assignment:
 
 
 @dataclass
-class Cursor:
-    """Which sweeps beyond the first are looked at next."""
+class Memory:
+    """What a dispatcher remembers from one plan to the next."""
 
     turn: int = 1
+    """Which sweeps beyond the first are looked at next."""
+    passed: Counter[str] = field(default_factory=Counter)
+    """Sweep -> how many trials of others of its priority were started while its own, larger, waited
+    for room."""
 
 
-def plan(session: Session, rooms: Rooms, beyond: Cursor | None = None) -> list[Share]:
+def plan(session: Session, rooms: Rooms, memory: Memory | None = None) -> list[Share]:
     """What fits now, and where: by priority, and in equal parts where that is equal.
 
     A trial that is to run alone is the next of its sweep, as soon as a node is empty; one node at a
     time is kept for such trials, so that others do not take each CPU that becomes free. Nor do
-    sweeps of lower priority take the room for which a larger trial waits.
+    sweeps of lower priority take the room for which a larger trial waits; once `PATIENCE` trials of
+    its own priority have gone before it, nor do these.
 
-    `beyond`: what the first sweeps leave free is for some of these, in turn from round to round.
+    With a memory, what the first sweeps leave free is for some of the others, in turn from round
+    to round.
     """
+    first_alone, memory = memory is None, memory or Memory()
     places: dict[tuple[str, bool], list[Place]] = {}
-    queues = _queues(session, rooms)
-    _give(session, queues, rooms, places)
-    if beyond is not None and len(queues) == MAX_SWEEPS and rooms:
-        queues = _queues(session, rooms, beyond.turn * MAX_SWEEPS)
-        beyond.turn = beyond.turn + 1 if len(queues) == MAX_SWEEPS else 1
-        _give(session, queues, rooms, places)
+    queues = _queues(session, rooms, memory)
+    _give(session, queues, rooms, memory, places)
+    if len(queues) == MAX_SWEEPS and rooms and not first_alone:
+        queues = _queues(session, rooms, memory, memory.turn * MAX_SWEEPS)
+        memory.turn = memory.turn + 1 if len(queues) == MAX_SWEEPS else 1
+        _give(session, queues, rooms, memory, places)
     return [Share(sweep_id, tuple(found), alone) for (sweep_id, alone), found in places.items()]
 
 
@@ -171,6 +183,8 @@ class _Queue:
 
     sweep_id: str
     priority: int
+    rank: float
+    """The priority, and a half more for one that has been passed over too often."""
     running: int
     need: Need
     room: int
@@ -186,21 +200,22 @@ def _give(
     session: Session,
     queues: Sequence[_Queue],
     rooms: Rooms,
+    memory: Memory,
     places: dict[tuple[str, bool], list[Place]],
 ) -> None:
     """Add to `places`, by sweep and whether alone, what starts now."""
     for queue in queues:
         if queue.ready_alone and queue.room > 0:
             queue.kept = rooms.keep(queue.need, queue.priority, queue.sweep_id)
-    heap = [(-queue.priority, queue.running, at) for at, queue in enumerate(queues)]
+    heap = [(-queue.rank, queue.running, at) for at, queue in enumerate(queues)]
     heapq.heapify(heap)
     _look_ahead(session, [queues[at] for *_, at in sorted(heap)], rooms)
     blocked: list[_Queue] = []
     claimed = sum(map(len, places.values()))
     while heap and claimed < MAX_CLAIMS:
-        priority, running, at = heapq.heappop(heap)
+        rank, running, at = heapq.heappop(heap)
         queue = queues[at]
-        if blocked and queue.priority < blocked[0].priority:
+        if blocked and queue.rank < blocked[0].rank:
             _hold_back(session, blocked, rooms)
             blocked = []
         may_start = queue.room > queue.kept
@@ -208,23 +223,25 @@ def _give(
         if taken is not None:
             claimed += 1
             places.setdefault((queue.sweep_id, taken.again), []).append(taken)
-            heapq.heappush(heap, (priority, running + 1, at))
-        elif may_start and rooms.is_blocked(queue.need, queue.priority):
+            heapq.heappush(heap, (rank, running + 1, at))
+            memory.passed.update(each.sweep_id for each in blocked)
+            del memory.passed[queue.sweep_id]
+        elif may_start and rooms.is_blocked(queue.need, queue.rank):
             blocked.append(queue)
     if len(queues) == MAX_SWEEPS:  # of the others many have a lower priority
         _hold_back(session, blocked, rooms)
 
 
 def _hold_back(session: Session, blocked: Sequence[_Queue], rooms: Rooms) -> None:
-    """The next trial of each of these waits for others to end; lower priorities are not to take
-    what that leaves."""
+    """The next trial of each of these waits for others to end; lower ranks are not to take what
+    that leaves."""
     ready = count_of_each(session, [Wanted(queue.sweep_id, 1) for queue in blocked])
     for queue, count in zip(blocked, ready, strict=True):
         if count:
-            rooms.reserve(queue.need, queue.priority)
+            rooms.reserve(queue.need, queue.rank)
 
 
-def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
+def _queues(session: Session, rooms: Rooms, memory: Memory, skipped: int = 0) -> list[_Queue]:
     """Of each open sweep whose turn it is, `skipped` of them left out."""
     found = open_sweeps(session, skipped)
     lonely = [Wanted(each.id, each.lonely * len(rooms.nodes), alone=True) for each in found]
@@ -234,7 +251,8 @@ def _queues(session: Session, rooms: Rooms, skipped: int = 0) -> list[_Queue]:
         if sweep.max_concurrent is not None:
             room = min(room, sweep.max_concurrent - sweep.running)
         each = need_of(sweep, rooms.nodes)
-        queues.append(_Queue(sweep.id, sweep.priority, sweep.running, each, room, alone))
+        rank = sweep.priority + 0.5 * (memory.passed[sweep.id] >= PATIENCE)
+        queues.append(_Queue(sweep.id, sweep.priority, rank, sweep.running, each, room, alone))
     return queues
 
 
@@ -251,7 +269,7 @@ def _next(session: Session, queue: _Queue, rooms: Rooms) -> Place | None:
         if queue.ready is None:
             _count_ready(session, [queue], rooms)
         if queue.ready:
-            place = rooms.take(queue.need, queue.priority)
+            place = rooms.take(queue.need, queue.rank)
             queue.ready -= 1
     queue.room -= 1
     return place

@@ -39,10 +39,11 @@ def claim(
     *,
     nodes: Sequence[Node] = (),
     held: Iterable[Assignment] = (),
+    memory: claims.Memory | None = None,
 ) -> list[Assignment]:
     with database.write() as session:
         rooms = Rooms(nodes or [Node(cpus, gpus)], [each.place for each in held])
-        return claims.claim(session, "d1", claims.plan(session, rooms))
+        return claims.claim(session, "d1", claims.plan(session, rooms, memory))
 
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Whose turn it is: sweeps that can start nothing keep nobody waiting."""
 
+from itertools import pairwise
+
 import pytest
 from sqlalchemy import update
 
@@ -83,13 +85,13 @@ def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None
         submit(database, resources={"num_gpus": 1}, priority=9)
     able = submit(database, resources={"num_gpus": 0})
     gone = submit(database, resources={"num_gpus": 0})
-    beyond = claims.Cursor()
+    memory = claims.Memory()
     found = []
     for _ in range(3):
         rooms = Rooms([Node(9, 1)])
         rooms.take(Need(1, 1), 0)
         with database.read() as session:
-            found.append({share.sweep_id for share in claims.plan(session, rooms, beyond)})
+            found.append({share.sweep_id for share in claims.plan(session, rooms, memory)})
     assert found == [set(), {able, gone}, set()]
 
 
@@ -106,6 +108,26 @@ def test_a_large_trial_of_higher_priority_does_not_wait_for_all_small_ones(
         found = claim(database, cpus=4, held=running)
         assert {each.sweep_id for each in found} <= {large}
     assert [each.sweep_id for each in found] == [large]
+
+
+def test_a_large_trial_of_equal_priority_has_its_turn_and_no_more(database: Database) -> None:
+    """Catches: a sweep of four CPUs a trial that waits until a thousand trials of one CPU are done;
+    and one that, having waited once, has all the others wait."""
+    small = submit(database, seeds=300, grid={})
+    memory, running, order = claims.Memory(), [], []
+    running += claim(database, cpus=4, memory=memory)
+    large = submit(database, grid={}, seeds=3, resources={"num_cpus": 4})
+    for _ in range(150):
+        settle(database, running.pop(0), Reason.error)
+        started = claim(database, cpus=4, held=running, memory=memory)
+        order += [each.sweep_id for each in started]
+        running += started
+    turns = [at for at, sweep_id in enumerate(order) if sweep_id == large]
+    assert len(turns) == 3
+    between = [order[a + 1 : b] for a, b in pairwise([-1, *turns])]
+    assert all(set(others) == {small} for others in between)
+    assert all(claims.PATIENCE <= len(others) <= claims.PATIENCE + 4 for others in between)
+    assert len(order) > 120  # while room was made for it three times, few CPUs stood empty
 
 
 def test_one_that_waits_after_a_loss_holds_nobody_back(database: Database) -> None:
