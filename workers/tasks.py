@@ -175,20 +175,36 @@ def _gpu() -> Any:
     """The GPU that Ray gave to this trial, or the CPU where there is none.
 
     CUDA reads CUDA_VISIBLE_DEVICES once a process, and this one is kept for later trials, to which
-    Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number.
+    Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number, or
+    by its UUID where the node is told its GPUs so. A part of a GPU (MIG) is the process's for good.
     """
     import torch
 
     from lrd_core.environment import pick_device
 
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-    if first.isdigit():  # else the name of a part of a GPU, which has no number
+    if first.isdigit() or first.startswith("GPU-"):
         del os.environ["CUDA_VISIBLE_DEVICES"]
     device = pick_device()
-    if device.type == "cuda" and first.isdigit():
-        device = torch.device("cuda", int(first))
+    if device.type == "cuda" and (number := _number(first)) is not None:
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
     return device
+
+
+def _number(name: str) -> int | None:
+    """Of the GPU that CUDA_VISIBLE_DEVICES calls so; a UUID may be cut short there."""
+    import torch
+
+    if name.isdigit():
+        return int(name)
+    if not name.startswith("GPU-"):
+        return None
+    uuids = [
+        f"GPU-{torch.cuda.get_device_properties(at).uuid}"
+        for at in range(torch.cuda.device_count())
+    ]
+    return next((at for at, uuid in enumerate(uuids) if uuid.startswith(name)), None)
 
 
 def gpus_given() -> list[int]:

@@ -3,6 +3,7 @@
 import os
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,21 @@ def test_each_trial_uses_the_gpu_that_ray_gave_it(
         assert tasks._gpu() == torch.device("cuda", int(given[0]))
         assert "CUDA_VISIBLE_DEVICES" not in os.environ  # CUDA is to see them all
     assert [each.index for each in chosen] == [0, 3, 1]
+
+
+def test_so_it_does_where_gpus_are_told_by_their_uuids(
+    chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Catches: a kept process whose trials all run on the GPU of the first one.
+    uuids = ["aaaa-1", "bbbb-2", "bbcc-3"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(uuids))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda at: SimpleNamespace(uuid=uuids[at])
+    )
+    for given, number in (("GPU-bbcc-3", 2), ("GPU-aaaa-1,GPU-bbbb-2", 0), ("GPU-bbbb", 1)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+        assert tasks._gpu() == torch.device("cuda", number)
+    assert [each.index for each in chosen] == [2, 0, 1]
 
 
 def test_a_part_of_a_gpu_is_taken_by_its_name(
