@@ -1,13 +1,17 @@
 """What each figure shows, in a sentence below it: what is drawn, the interval, and n."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
-from service.analysis.panels import Panel, Points
+from service.analysis.limits import running_away
+from service.analysis.metrics import Metric
+from service.analysis.panels import Panel, Points, with_numbers
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
+_NAMED = 3
+"""So many arms without a number are named; the rest are counted."""
 
 
 def learning_curves(metrics: Mapping[str, Sequence[Curve]]) -> str:
@@ -15,16 +19,17 @@ def learning_curves(metrics: Mapping[str, Sequence[Curve]]) -> str:
     counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
     return (
         "Mean over the seeds; band: ± 1 sample standard deviation (divided by n − 1); "
-        f"dashed without LRD; {_range(counts, 'seed')}."
+        f"dashed without LRD; {_outside(metrics)}{_range(counts, 'seed')}."
     )
 
 
 def against_keep_prob(panels: Sequence[Panel[Points]]) -> str:
-    """Of `figures.against_keep_prob` and its plot."""
-    counts = [summary.n for panel in panels for line in panel.lines for _, summary in line.of]
-    moved = "; lines set apart sideways" if any(len(panel.lines) > 1 for panel in panels) else ""
+    """Of `figures.against_keep_prob` and its plot; `panels` with the lines that are not drawn."""
+    counts = [each.n for panel in panels for line in panel.lines for _, each in line.of if each.n]
+    apart = any(len(panel.lines) > 1 for panel in with_numbers(panels))
     return (
-        f"Mean over the seeds; bar: its {_INTERVAL}; dotted: the mean without LRD{moved}; "
+        f"Mean over the seeds; bar: its {_INTERVAL}; dotted: the mean without LRD"
+        f"{'; lines set apart sideways' if apart else ''}{_without(panels)}; "
         f"{_range(counts, 'seed')}."
     )
 
@@ -45,6 +50,35 @@ def descent_paths(surfaces: Sequence[str]) -> str:
         f"The first trial of each arm{of_one}; dashed without LRD; "
         "contours: equally many grid points between two of them."
     )
+
+
+def _outside(metrics: Mapping[str, Sequence[Curve]]) -> str:
+    """`1 arm runs out of the panel (train loss); `, or nothing."""
+    said = ""
+    for metric, curves in ((Metric(name), curves) for name, curves in metrics.items()):
+        if count := len(running_away(curves, metric)):
+            arms = "1 arm runs" if count == 1 else f"{count} arms run"
+            said += f"{arms} out of the panel ({metric.words}); "
+    return said
+
+
+def _without(panels: Sequence[Panel[Points]]) -> str:
+    """`; without a number: Adam at 0.5 (0/10) and 2 more`, or nothing."""
+    names = list(_numberless(panels))
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; without a number: {', '.join(names[:_NAMED])}{more}"
+
+
+def _numberless(panels: Sequence[Panel[Points]]) -> Iterator[str]:
+    """The arms without a number."""
+    for panel in panels:
+        for line in panel.lines:
+            name = ", ".join(part for part in (panel.title, line.name) if part) or "keep_prob"
+            for keep_prob, each in line.of:
+                if each.mean is None:
+                    yield f"{name} at {keep_prob:g} ({each.count})"
 
 
 def _range(counts: Iterable[int], noun: str) -> str:

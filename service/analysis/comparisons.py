@@ -108,9 +108,17 @@ class Comparison:
 
     @property
     def tested(self) -> str:
-        """`n = 9, p (Holm) = 0.039`, beside its line in a forest plot."""
-        p = "" if self.p_holm is None else f", p (Holm) = {self.p_holm:.2g}"
-        return f"n = {self.n}{p}"
+        """`n = 9, p (Holm) = 0.039`, beside its line in a forest plot; without a pair, how many
+        seeds diverged: `n = 0, diverged: arm 9, baseline 2`."""
+        if self.n:
+            p = "" if self.p_holm is None else f", p (Holm) = {self.p_holm:.2g}"
+            return f"n = {self.n}{p}"
+        counts = {
+            side: sum(len(self.left_out.get(f"{side}: {why}", ())) for why in RAN_AWAY)
+            for side in ("arm", "baseline")
+        }
+        said = ", ".join(f"{side} {count}" for side, count in counts.items() if count)
+        return f"n = 0, diverged: {said}" if said else "n = 0"
 
     def to_json(self) -> dict[str, Any]:
         """Flat and JSON-safe, with `better` and `significant`."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -25,9 +26,11 @@ from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
+from service.analysis.limits import limits
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points
+from service.analysis.rows import axes_with_rows
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 """By the number of `Look.shape`."""
@@ -38,6 +41,9 @@ _ROW = 2.1
 """Of one of several rows."""
 _LEGEND_ROW = 0.17
 _CAPTION_LINE = 0.12
+_OUT_OF_SIGHT = 100
+"""Heights of a panel: what is cut off of a band is drawn no farther away. Lines are cut at the edge
+by matplotlib, bands are not, and readers of SVG and PDF need not bear 1e29 inches."""
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -77,19 +83,25 @@ def learning_curves(
     rows = panels.with_any(panels.of_arms(arms), reported.values())
     cells = [(panel, name) for panel in rows for name in reported]
     with _styled():
-        columns = len(reported) if len(reported) > 1 else panels.columns(len(cells))
-        figure, every = _panels(len(cells), columns, 4.2 if len(cells) < 2 else 3.2, by="col")
+        one = len(reported) < 2
+        columns = panels.columns(len(cells)) if one else len(reported)
+        width = 4.2 if len(cells) < 2 else 3.2
+        figure, every = _panels(len(cells), columns, width, by="all" if one else "col")
         named: _Named = {}
+        ends = {name: limits(curves, Metric(name)) for name, curves in metrics.items()}
         for axes, (panel, name) in zip(every, cells, strict=False):
             metric = Metric(name)
             for line in panel.lines:
                 if line.of.id in reported[name]:
                     curve = reported[name][line.of.id]
-                    drawn = _draw_curve(axes, curve, metric.scale, line.look)
+                    drawn = _draw_curve(axes, curve, metric.scale, line.look, ends[name])
                     named.setdefault((line.name, line.look), drawn)
+            if shown := ends[name]:
+                axes.set_ylim(shown)
             if axes in every[:: len(reported)]:
                 _title(axes, panel)
-            axes.set_ylabel(metric.title)
+            if not one or axes in every[::columns]:
+                axes.set_ylabel(metric.title)
             if by == "epoch":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in every[-columns:]:
@@ -103,9 +115,11 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
     """The mean against keep_prob with its 95 % t interval; one line for what is else equal, of more
     lines than one panel can hold some in each (`panels.py`).
 
-    Dotted: the mean without LRD (keep_prob = 1). Not drawn: arms without a number or a keep_prob.
+    Dotted: the mean without LRD (keep_prob = 1). A line breaks at an arm without a number. Not
+    drawn: lines without any, and arms without a keep_prob.
     """
-    kind, every = Metric(metric), panels.over_keep_prob(summaries)
+    kind, found = Metric(metric), panels.over_keep_prob(summaries)
+    every = panels.with_numbers(found)
     with _styled():
         columns = panels.columns(len(every))
         figure, axes_of = _panels(len(every), columns, 3.6 if len(every) < 2 else 2.6, by="all")
@@ -119,9 +133,9 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
             axes.set_xlabel("keep probability (keep_prob)")
         for axes in axes_of[::columns]:
             axes.set_ylabel(kind.title)
-        if len(named) > 1:
+        if len({line.name for panel in found for line in panel.lines}) > 1:
             _legend(figure, named)
-        _caption(figure, captions.against_keep_prob(every))
+        _caption(figure, captions.against_keep_prob(found))
         return figure
 
 
@@ -132,15 +146,15 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
     with _styled():
-        figure = Figure(figsize=(5.4, 0.9 + 0.24 * max(1, len(comparisons))), layout="constrained")
-        axes = figure.subplots()
+        figure, axes, rows = axes_with_rows(
+            [each.arm for each in comparisons],
+            [each.tested for each in comparisons],
+            metric.difference_title,
+        )
         axes.axvline(0, color="#666666", linewidth=0.8)
-        for row, each in enumerate(comparisons):
+        for row, each in zip(rows, comparisons, strict=True):
             _draw_difference(axes, row, each, metric.scale)
-        axes.set_yticks(range(len(comparisons)), [each.arm for each in comparisons])
-        axes.set_ylim(max(1, len(comparisons)) - 0.4, -0.6)  # the first one on top
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(metric.difference_title)
         _caption(figure, captions.forest(comparisons))
         return figure
 
@@ -233,7 +247,9 @@ def _title(axes: Axes, panel: Panel[Any]) -> None:
         axes.set_title(panel.title, loc="left", fontsize=8)
 
 
-def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
+def _draw_curve(
+    axes: Axes, curve: Curve, scale: float, look: Look, ends: tuple[float, float] | None
+) -> Any:
     nan = float("nan")
     mean = [nan if value is None else value * scale for value in curve.mean]
     std = [nan if value is None else value * scale for value in curve.std]
@@ -241,9 +257,11 @@ def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look) -> Any:
     step = max(1, len(mean) // 8)
     offset = look.shape * step // 5 % step
     (line,) = axes.plot(curve.x, mean, markevery=(offset, step), **_drawn(look))
-    low = [m - s for m, s in zip(mean, std, strict=True)]
-    high = [m + s for m, s in zip(mean, std, strict=True)]
-    axes.fill_between(curve.x, low, high, color=look.color, alpha=BAND, linewidth=0)
+    band = np.array([mean, mean]) + np.outer([-1, 1], std)
+    if ends:
+        far = _OUT_OF_SIGHT * (ends[1] - ends[0])
+        band = band.clip(ends[0] - far, ends[1] + far)
+    axes.fill_between(curve.x, *band, color=look.color, alpha=BAND, linewidth=0)
     return line
 
 
@@ -255,9 +273,9 @@ def _draw_points(
     aside: float,
 ) -> Any:
     x = [keep_prob + aside for keep_prob, _ in points]
-    mean = [(each.mean or 0.0) * scale for _, each in points]
+    mean = [math.nan if each.mean is None else each.mean * scale for _, each in points]
     half = [each.half_width * scale for _, each in points]
-    if points[-1][0] == 1.0:
+    if points[-1][0] == 1.0 and points[-1][1].mean is not None:
         axes.axhline(mean[-1], color=look.color, linestyle=":", linewidth=0.8)
     return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **_drawn(look))
 
@@ -286,20 +304,14 @@ def _draw_descents(
     )  # fmt: skip
 
 
-def _draw_difference(axes: Axes, row: int, each: Comparison, scale: float) -> None:
-    if each.difference is not None:
-        if each.t_low is not None and each.t_high is not None:
-            axes.plot([each.t_low * scale, each.t_high * scale], [row, row], color=PALETTE[0])
-        face = PALETTE[0] if each.significant else "white"
-        axes.plot(
-            [each.difference * scale], [row], "o", color=PALETTE[0], markerfacecolor=face, zorder=3
-        )
-    axes.annotate(
-        each.tested,
-        (1.01, row),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        annotation_clip=False,
+def _draw_difference(axes: Axes, row: float, each: Comparison, scale: float) -> None:
+    if each.difference is None:
+        return
+    if each.t_low is not None and each.t_high is not None:
+        axes.plot([each.t_low * scale, each.t_high * scale], [row, row], color=PALETTE[0])
+    face = PALETTE[0] if each.significant else "white"
+    axes.plot(
+        [each.difference * scale], [row], "o", color=PALETTE[0], markerfacecolor=face, zorder=3
     )
 
 

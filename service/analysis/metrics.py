@@ -33,6 +33,12 @@ class Metric:
         return any(word in self.name.lower().split("_") for word in _SHARES)
 
     @property
+    def is_never_negative(self) -> bool:
+        """Whether it is a share, loss, error, time or distance. The log-likelihood of a density may
+        be negative all the same: where a mean is, believe the mean."""
+        return self.is_share or not self.higher_is_better
+
+    @property
     def scale(self) -> float:
         """What a value is multiplied by to be shown."""
         return 100.0 if self.is_share else 1.0

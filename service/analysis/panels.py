@@ -66,16 +66,17 @@ def of_arms(arms: Sequence[ArmInfo]) -> list[Panel[ArmInfo]]:
 
 
 def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
-    """A line for each configuration that is otherwise equal.
+    """A line for each configuration that is otherwise equal, in the order of the arms.
 
-    Arms without a number or without a keep_prob are in none.
+    Arms without a number have their place, so that a line breaks there, and neither the order of
+    the lines nor their looks change as numbers arrive; what is drawn: `with_numbers`. Arms without
+    a keep_prob are in none.
     """
-    drawn = [each for each in summaries if each.mean is not None]
-    flats = [flatten(each.arm.config) for each in drawn]
+    found = [each for each in summaries if KEEP_PROB in flatten(each.arm.config)]
+    flats = [flatten(each.arm.config) for each in found]
     lines = [
-        sorted(((flats[at][KEEP_PROB], drawn[at]) for at in group), key=lambda point: point[0])
+        sorted(((flats[at][KEEP_PROB], found[at]) for at in group), key=lambda point: point[0])
         for group in by_all_but_keep_prob(flats)
-        if KEEP_PROB in flats[group[0]]
     ]
     heads = [flatten(points[0][1].arm.config) for points in lines]
     labels = [{each.arm.given for _, each in points} for points in lines]
@@ -111,6 +112,18 @@ def with_any(
     known = set().union(*reported)
     some = [panel for panel in panels if any(line.of.id in known for line in panel.lines)]
     return some or [Panel("", [])]
+
+
+def with_numbers(panels: Sequence[Panel[Points]]) -> list[Panel[Points]]:
+    """Those in which there is something to draw, with the lines of which an arm has a number."""
+    some = [
+        Panel(
+            panel.title,
+            [line for line in panel.lines if any(each.mean is not None for _, each in line.of)],
+        )
+        for panel in panels
+    ]
+    return [panel for panel in some if panel.lines]
 
 
 def columns(count: int) -> int:

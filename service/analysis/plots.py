@@ -20,6 +20,7 @@ from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.escaping import escape_html
+from service.analysis.limits import limits, running_away
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
 from service.analysis.panels import Line, Points
@@ -47,7 +48,8 @@ def learning_curves(
     """As `figures.learning_curves`: a column a metric, a line an arm, the band ± 1 sample standard
     deviation. A click on an arm in the legend hides it in all panels.
 
-    Where curves are thinned, `layout.meta` has `points` (drawn) and `of` (recorded) too.
+    Where curves are thinned, `layout.meta` has `points` (drawn) and `of` (recorded) too. An axis
+    has a range only where a curve is cut off: else it follows the arms that are not hidden.
     """
     reported = {
         name: {curve.arm_id: curve for curve in curves if any(curve.n)}
@@ -58,10 +60,12 @@ def learning_curves(
     grid = _Grid(len(cells), len(reported) if len(reported) > 1 else None)
     data: list[dict[str, Any]] = []
     shown = set[ArmId]()
+    ends = {name: _ends(curves, Metric(name)) for name, curves in metrics.items()}
     for at, (panel, name) in enumerate(cells):
         metric = Metric(name)
         title = "" if at % len(reported) else panel.title
-        place = grid.place(at, title, "epoch" if by == "epoch" else "time (s)", metric.title)
+        under = "epoch" if by == "epoch" else "time (s)"
+        place = grid.place(at, title, under, metric.title, y_ends=ends[name])
         for line in panel.lines:
             curve = reported[name].get(line.of.id)
             if curve is None:
@@ -83,9 +87,10 @@ def learning_curves(
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
     """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval."""
-    kind, every = Metric(metric), panels.over_keep_prob(summaries)
+    kind, found = Metric(metric), panels.over_keep_prob(summaries)
+    every = panels.with_numbers(found)
     grid = _Grid(len(every))
-    names = {line.name for panel in every for line in panel.lines}
+    names = {line.name for panel in found for line in panel.lines}
     data, dotted, shown = [], [], set[str]()
     for at, panel in enumerate(every):
         place = grid.place(at, panel.title, "keep probability (keep_prob)", kind.title)
@@ -94,9 +99,9 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
             data.append(_points(line, kind.scale, aside) | place | entry)
             shown.add(line.name)
             keep_prob, last = line.of[-1]
-            if keep_prob == 1.0:
+            if keep_prob == 1.0 and last.mean is not None:
                 dotted.append(_across(place, _scaled([last.mean], kind.scale)[0], line.look))
-    layout = grid.layout(captions.against_keep_prob(every)) | {"shapes": dotted}
+    layout = grid.layout(captions.against_keep_prob(found)) | {"shapes": dotted}
     return {"data": data, "layout": layout}
 
 
@@ -163,7 +168,8 @@ def descent_paths(
 
     for at, (surface, panel) in enumerate(every.items()):
         ground = grids[surface]
-        place = grid.place(at, panel.title, "x", "y", _ends(ground.x), _ends(ground.y))
+        x_ends, y_ends = ({"range": [min(some), max(some)]} for some in (ground.x, ground.y))
+        place = grid.place(at, panel.title, "x", "y", x_ends, y_ends)
         data.append(_contours(ground) | place)
         starts: list[tuple[float, float]] = []
         for line in panel.lines:
@@ -199,9 +205,12 @@ class _Grid:
 
     def place(
         self, at: int, title: str, x: str, y: str,
-        x_range: list[float] | None = None, y_range: list[float] | None = None,
+        x_ends: dict[str, Any] | None = None, y_ends: dict[str, Any] | None = None,
     ) -> dict[str, str]:  # fmt: skip
-        """Make the axes of the panel with this number; which ones its traces name."""
+        """Make the axes of the panel with this number; which ones its traces name.
+
+        `x_ends`, `y_ends`: what their layouts say of where they end.
+        """
         row, column = divmod(at, self._columns)
         axis = _number(at)
         width = (1 + _GAP) / self._columns - _GAP
@@ -224,8 +233,8 @@ class _Grid:
         if self._shared and at != first:
             x_axis["matches"] = f"x{_number(first)}"
             y_axis["matches"] = f"y{_number(first)}"
-        self._layout[f"xaxis{axis}"] = x_axis | ({"range": x_range} if x_range else {})
-        self._layout[f"yaxis{axis}"] = y_axis | ({"range": y_range} if y_range else {})
+        self._layout[f"xaxis{axis}"] = x_axis | (x_ends or {})
+        self._layout[f"yaxis{axis}"] = y_axis | (y_ends or {})
         if title:
             self._titles.append(_title(title, axis))
         return {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
@@ -246,8 +255,12 @@ def _number(at: int) -> str:
     return str(at + 1) if at else ""
 
 
-def _ends(values: Sequence[float]) -> list[float]:
-    return [min(values), max(values)]
+def _ends(curves: Sequence[Curve], metric: Metric) -> dict[str, Any]:
+    """As `limits` has them. A double click on a range shows all."""
+    shown = limits(curves, metric)
+    if shown and running_away(curves, metric):
+        return {"range": list(shown)}
+    return {"rangemode": "nonnegative"} if shown else {}
 
 
 def _title(text: str, axis: str) -> dict[str, Any]:
@@ -272,6 +285,7 @@ def _scatter(look: Look) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
+        "connectgaps": False,
         "line": {"color": look.color, "dash": "dash" if look.dashed else "solid", "width": 2},
         "marker": {"color": look.color, "symbol": SYMBOLS[look.shape], "size": 6},
         "hovertemplate": "%{x}: %{y:.4g} (%{text})<extra>%{fullData.name}</extra>",
@@ -327,7 +341,6 @@ def _line(curve: Curve, scale: float, look: Look) -> dict[str, Any]:
         "y": _scaled(curve.mean, scale),
         "text": [f"n = {n}" for n in curve.n],
         "name": escape_html(curve.label),
-        "connectgaps": False,
     }
 
 

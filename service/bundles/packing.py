@@ -15,6 +15,7 @@ from service import exports
 from service.analysis import captions, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
+from service.analysis.escaping import escape_markdown
 from service.analysis.metrics import Metric
 from service.analysis.panels import over_keep_prob
 from service.bundles.snapshot import taken
@@ -127,7 +128,10 @@ def _captions(
         ),
         "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
     }
-    return "".join(f"- {name}: {what}. {how}\n" for name, (what, how) in said.items())
+    # A caption may name arms, which users called so.
+    return "".join(
+        f"- {name}: {what}. {escape_markdown(how)}\n" for name, (what, how) in said.items()
+    )
 
 
 def _lines(session: Session, sweep_id: str, name: str) -> Iterator[str]:

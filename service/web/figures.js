@@ -8,6 +8,7 @@ const NARROW = 560; // px of a figure, below which long texts are broken into li
 const PANEL = 260; // px: what a panel needs beside others
 const GAP = 62; // px between panels on top of each other, for the axis between them
 const ROW = 250; // px of one of several rows of panels
+const MARGIN = 0.05; // of a logarithmic axis, below its lowest line
 const TITLE = 22; // px above a panel that has a title
 // The id of the style that plotly.js adds for a map library, unless it is there: no figure is a map,
 // and the policy would refuse it with an error.
@@ -57,14 +58,17 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   if (data.some((trace) => trace.showlegend)) layout.margin = { ...layout.margin, t: 45 };
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
-    if (log && axis.startsWith("y")) layout[axis].type = "log";
+    if (log && axis.startsWith("y")) layout[axis] = { ...layout[axis], type: "log", range: powers(plot, axis) };
     if (narrow) layout[axis] = { ...layout[axis], ...folded(layout[axis]) };
   }
   if (stacked) stack(layout, panels, each);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // else a resize by Plotly takes what is there
-  await Plotly.react(entry.place, data, layout, { displayModeBar: false, responsive: true });
-  entry.drawn = { plot, wanted, again: () => show(name, plot, { off, log, height, legend }) };
+  // What a double click goes back to is kept from the first drawing: it may be the range of another scale.
+  const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));
+  const draw = entry.drawn?.ends === ends ? Plotly.react : Plotly.newPlot;
+  await draw(entry.place, data, layout, { displayModeBar: false, responsive: true });
+  entry.drawn = { plot, wanted, ends, again: () => show(name, plot, { off, log, height, legend }) };
 }
 
 // On top of each other, each as high as all were beside each other.
@@ -80,6 +84,19 @@ function stack(layout, panels, height) {
     y.title = y.title.text ? y.title : layout.yaxis.title; // beside another panel it had none
     y.domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top - title];
   }
+}
+
+// The range of a logarithmic axis, in exponents, where the linear one has a range because curves are cut off above: as high, and as
+// low as lines go, since 0 has no place on it.
+function powers({ data, layout }, axis) {
+  const [, top] = layout[axis].range ?? [];
+  if (!(top > 0)) return undefined;
+  const scale = (name) => layout[name.replace("y", "yaxis")].matches ?? name;
+  const own = scale(axis.replace("axis", ""));
+  const lines = data.filter(({ yaxis, hoverinfo }) => hoverinfo !== "skip" && scale(yaxis) === own);
+  const low = lines.flatMap(({ y }) => y).reduce((least, y) => (y > 0 && y < least ? y : least), top);
+  const [from, to] = [Math.log10(low), Math.log10(top)];
+  return low < top ? [from - MARGIN * (to - from), to] : undefined;
 }
 
 // A long title, and long names beside an axis, in lines.

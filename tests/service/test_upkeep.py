@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 
 from lrd_core.errors import DataNotFound, LRDError
 from service.cli import app
+from service.settings import Settings
+from service.store.session import Database
 from tests.lrd_core.voc_tree import voc_tree
 
 
@@ -52,3 +54,19 @@ def test_a_database_without_its_tables_is_said_with_the_remedy(
     assert isinstance(answer.exception, LRDError)
     assert str(answer.exception).startswith("the database answers: no such table: tokens. ")
     assert "`lrd db upgrade`" in str(answer.exception)
+
+
+@pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])
+def test_a_webhook_to_a_private_address_is_refused_here_too(
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    private: str,
+    code: int,
+) -> None:
+    """Catches: a webhook that is made, and to which nothing is ever sent."""
+    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
+    monkeypatch.setenv("LRD_WEBHOOK_PRIVATE", private)
+    answer = CliRunner().invoke(app, ["webhook", "add", "http://127.0.0.1:9/hook"])
+    assert answer.exit_code == code
+    assert bool(code) == ("no public address" in str(answer.exception))

@@ -291,18 +291,6 @@ def test_a_private_address_is_refused(settings: Settings, database: Database, ho
         sending.post(f"http://{host}:8080/", b"", {}, private=False)
 
 
-@pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])
-def test_so_it_is_on_the_command_line(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, private: str, code: int
-) -> None:
-    """Catches: a webhook that is made, and to which nothing is ever sent."""
-    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
-    monkeypatch.setenv("LRD_WEBHOOK_PRIVATE", private)
-    answer = CliRunner().invoke(cli.app, ["webhook", "add", "http://127.0.0.1:9/hook"])
-    assert answer.exit_code == code
-    assert bool(code) == ("no public address" in str(answer.exception))
-
-
 @pytest.mark.parametrize(
     "url",
     ["ftp://example.com/", "file:///etc/passwd", "https://", "https://ada:secret@example.com/",

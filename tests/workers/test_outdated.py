@@ -1,6 +1,5 @@
 """Real Ray: a trial runs the code that lies on disk when it starts, in a process kept for that."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import small_sweep
+from tests.waiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -66,10 +66,12 @@ def run(executor: Any, trial_id: int) -> tuple[dict[str, Any], float]:
     place = {"node": executor.nodes()[0]["id"], "cpus": 1, "gpus": 0}
     executor.start(trial_id, 1, trial, [], place)
     heard: list[Any] = []
-    deadline = time.monotonic() + 60
-    while not heard or heard[-1][0] != "ended":
-        heard += [message for _, _, message in executor.poll(1)]
-        assert time.monotonic() < deadline, heard
+
+    def has_ended() -> bool:
+        heard.extend(message for _, _, message in executor.poll(1))
+        return bool(heard) and heard[-1][0] == "ended"
+
+    until(has_ended, "the trial has not ended")
     assert heard[-1][:3] == ("ended", None, None), heard
     said = {message[0]: message[1] for message in heard}
     return said["started"], said["epoch"]["said"]
@@ -97,10 +99,8 @@ def test_code_that_was_edited_runs_as_it_is_now(executor: Any, file: Path) -> No
     assert second["pid"] != first["pid"]
     assert first["plugins"].startswith("lab-says 1.0 ")
     assert first["plugins"] == again["plugins"] != second["plugins"]
-    deadline = time.monotonic() + 30
-    while is_there(first["pid"]):  # nothing will be started there any more
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    # Nothing will be started there any more.
+    until(lambda: not is_there(first["pid"]), "the process with the old code is there", seconds=30)
     assert is_there(second["pid"])
     file.write_text(TASK.format(said=1))
     assert run(executor, 4)[1] == 1  # the old code in a process of its own, since none has it now

@@ -7,6 +7,8 @@ from service.analysis.curves import mean_curves
 from service.analysis.panels import over_keep_prob
 
 from .cases import arm, pair, series, trials
+from .test_figures import curves, exploding, gapped
+from .test_panels import ABLATION
 
 
 def test_n_is_a_range_where_seeds_are_missing() -> None:
@@ -14,6 +16,44 @@ def test_n_is_a_range_where_seeds_are_missing() -> None:
     said = captions.against_keep_prob(over_keep_prob(summaries))
     assert said.endswith("n = 2 to 4 seeds an arm.")
     assert "set apart" not in said
+
+
+def test_arms_without_a_number_are_named_and_the_rest_counted() -> None:
+    """Catches: divergence that a figure hides; n = 0 of what is not drawn; an endless caption."""
+    said = captions.against_keep_prob(over_keep_prob(gapped()))
+    assert (
+        "; without a number: RMSprop at 0.1 (0/2), RMSprop at 0.5 (0/2), RMSprop at 0.9 (0/2) "
+        "and 3 more; n = 2 seeds an arm."
+    ) in said
+    assert "set apart" not in said  # the only line that is drawn stands where it is
+
+
+def test_of_one_line_an_arm_without_a_number_is_named_by_its_keep_prob() -> None:
+    summaries = summarise(pair(), [*trials("plain", [0.9] * 2), *trials("lrd", ["diverged"] * 2)])
+    said = captions.against_keep_prob(over_keep_prob(summaries))
+    assert "; without a number: keep_prob at 0.5 (0/2); n = 2 seeds" in said
+
+
+def test_in_panels_an_arm_without_a_number_is_named_with_its_panel() -> None:
+    values = {each.id: "diverged" if each.id == "adam 2 0.5" else 0.9 for each in ABLATION}
+    summaries = summarise(
+        ABLATION, [one for key, value in values.items() for one in trials(str(key), [value])]
+    )
+    said = captions.against_keep_prob(over_keep_prob(summaries))
+    assert "; without a number: Adam, DG at 0.5 (0/1); " in said
+
+
+def test_curves_that_run_out_of_their_panel_are_counted_for_each_metric() -> None:
+    """Catches: a curve that leaves the panel, and no word of it."""
+    metrics = {"train_loss": exploding(), "lr": curves(), "test_loss": exploding()}
+    said = captions.learning_curves(metrics)
+    assert (
+        "; 1 arm runs out of the panel (train loss); 1 arm runs out of the panel (test loss); n = "
+    ) in said
+    arms = [arm(str(at)) for at in range(3)]
+    away = [series("0", 0, [2.0, 1.0]), *(series(key, 0, [2.0, 1e9]) for key in "12")]
+    assert "; 2 arms run out of" in captions.learning_curves({"val_loss": mean_curves(arms, away)})
+    assert "panel" not in captions.learning_curves({"test_accuracy": curves()})
 
 
 def test_lines_that_were_moved_are_said_to_be() -> None:
@@ -31,6 +71,6 @@ def test_a_forest_counts_pairs_and_says_that_its_intervals_are_not_adjusted() ->
 
 
 def test_epochs_without_a_number_do_not_count() -> None:
-    curves = mean_curves([arm("a")], [series("a", seed, [0.1, None]) for seed in range(3)])
-    assert captions.learning_curves({"test_loss": curves}).endswith("n = 3 seeds an arm.")
+    found = mean_curves([arm("a")], [series("a", seed, [0.1, None]) for seed in range(3)])
+    assert captions.learning_curves({"test_loss": found}).endswith("n = 3 seeds an arm.")
     assert captions.learning_curves({}).endswith("n = 0 seeds an arm.")

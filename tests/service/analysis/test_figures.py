@@ -69,6 +69,35 @@ def drawn():
     }
 
 
+def gapped():
+    """Adam at four keep_probs, at 0.5 and 1 without a number; RMSprop without any."""
+    arms = [
+        arm(f"{name} {p}", name=name, keep_prob=p)
+        for name in ("rmsprop", "adam")
+        for p in (1.0, 0.1, 0.5, 0.9)
+    ]
+    known = ("adam 0.1", "adam 0.9")
+    return summarise(
+        arms,
+        [
+            trial
+            for each in arms
+            for trial in trials(str(each.id), [0.9 if each.id in known else "diverged"] * 2)
+        ],
+    )
+
+
+def exploding():
+    """Arms of two seeds, of which the last one explodes."""
+    values = [[2.3, 1.0, 0.5]] * 3 + [[2.3, 1e9, 1e29]]
+    every = [
+        series(str(each.id), seed, [value * (1 + seed) for value in some])
+        for each, some in zip(ARMS, values, strict=True)
+        for seed in range(2)
+    ]
+    return mean_curves(ARMS, every)
+
+
 def legend(figure):
     return [text.get_text() for each in figure.legends for text in each.get_texts()]
 
@@ -182,6 +211,33 @@ class TestLearningCurves:
         low = min(axes.get_tightbbox().y0 for axes in figure.axes)
         assert figure.legends[0].get_window_extent().y1 <= low
 
+    def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(self):
+        """Catches: every other curve a flat line at 0; one metric's limits on another's panel."""
+        figure = figures.learning_curves(ARMS, {"train_loss": exploding(), "lr": curves()})
+        loss, other = figure.axes
+        low, high = loss.get_ylim()
+        assert 0 <= low < 0.4 < 5.0 < high < 5.6
+        assert other.get_ylim() == learning(("lr",)).axes[0].get_ylim()
+        assert loss.lines[-1].get_ydata()[-1] == 1.5e29  # it is the view that is limited
+        said = figure.texts[0].get_text().replace("\n", " ")
+        assert "1 arm runs out of the panel (train loss)" in said
+
+    def test_no_file_has_places_that_its_readers_may_not_bear(self):
+        """Catches: a band that is filled out to 1e31 points."""
+        root = ElementTree.fromstring(
+            figures.to_bytes(figures.learning_curves(ARMS, {"train_loss": exploding()}), "svg")
+        )
+        ways = [path.get("d", "") for path in root.iter(f"{SVG}path")]
+        numbers = [float(part) for way in ways for part in way.split() if part not in "MLQCz"]
+        assert max(map(abs, numbers)) < 1e5
+
+    def test_panels_of_one_metric_have_one_scale(self):
+        """Catches: a scale for each column of panels, though the panels are of one metric."""
+        figure = figures.learning_curves(ABLATION, {"train_loss": ablation_curves()})
+        assert len(figure.axes) == 3
+        assert len({axes.get_ylim() for axes in figure.axes}) == 1
+        assert [axes.get_ylabel() for axes in figure.axes] == ["train loss", "", ""]
+
 
 class TestAgainstKeepProb:
     def test_one_line_for_each_configuration_otherwise_equal(self):
@@ -195,10 +251,20 @@ class TestAgainstKeepProb:
         summaries = [each for each in observed()[0] if each.arm.id.startswith("adam")]
         assert legend(figures.against_keep_prob(summaries, "test_accuracy")) == []
 
-    def test_arms_without_a_number_are_not_drawn(self):
-        summaries = summarise(ARMS[:2], [*trials("adam1.0", [0.9]), *trials("adam0.5", ["oom"])])
-        axes = figures.against_keep_prob(summaries, "test_accuracy").axes[0]
-        assert axes.containers[0].lines[0].get_xdata().tolist() == [1.0]
+    def test_a_line_breaks_at_an_arm_without_a_number(self):
+        """Catches: a line straight across the place where all seeds diverged."""
+        axes = figures.against_keep_prob(gapped(), "test_accuracy").axes[0]
+        (line, *_), *others = (each.lines for each in axes.containers)
+        assert line.get_xdata().tolist() == [0.1, 0.5, 0.9, 1.0]
+        assert line.get_ydata() == pytest.approx([90.0, math.nan, 90.0, math.nan], nan_ok=True)
+        assert others == []
+        assert [each for each in axes.lines if each.get_linestyle() == ":"] == []
+
+    def test_a_line_without_any_number_is_not_drawn_and_the_others_say_who_they_are(self):
+        """Catches: one line that nobody names, since the others diverged."""
+        figure = figures.against_keep_prob(gapped(), "test_accuracy")
+        assert legend(figure) == ["Adam"]
+        figures.to_bytes(figure, "png")
 
     def test_many_lines_stand_in_panels_of_one_scale_with_one_legend(self):
         figure = figures.against_keep_prob(ablated(), "test_accuracy")
@@ -223,6 +289,19 @@ class TestForest:
         assert drawn()["forest"].axes[0].get_xlabel() == (
             "difference in test accuracy (percentage points), arm − baseline; better to the right"
         )
+
+    def test_without_a_pair_it_says_how_many_seeds_diverged(self):
+        """Catches: a bare `n = 0`; seeds that ran out of memory counted as diverged."""
+        observations = [
+            *trials("adam1.0", ["diverged"] * 2 + [0.9] * 3 + ["oom"]),
+            *trials("adam0.5", [0.9, "diverged", "diverged", "oom", math.nan, 0.9]),
+            *trials("sgdm1.0", [0.9]),
+            *trials("sgdm0.5", ["oom"]),
+        ]
+        axes = figures.forest(compare(summarise(ARMS, observations), observations)).axes[0]
+        assert [text.get_text().replace("\n", " ") for text in axes.texts] == [
+            "n = 0, diverged: arm 3, baseline 2", "n = 0",
+        ]  # fmt: skip
 
     def test_no_comparison_is_an_empty_figure(self):
         figures.to_bytes(figures.forest([]), "svg")

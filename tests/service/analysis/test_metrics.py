@@ -33,6 +33,12 @@ def test_a_share_is_a_word_of_the_name_not_a_part_of_one():
     assert Metric("map").is_share
 
 
+def test_shares_losses_and_times_are_never_negative():
+    """Catches: a reward cut off at 0."""
+    assert all(Metric(name).is_never_negative for name in ("test_accuracy", "val_loss", "seconds"))
+    assert not Metric("reward").is_never_negative
+
+
 def test_what_is_better_is_positive():
     assert Metric("test_accuracy").better(-0.1) == -0.1
     assert Metric("test_loss").better(-0.1) == 0.1

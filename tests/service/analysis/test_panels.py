@@ -5,7 +5,14 @@ import math
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmInfo
-from service.analysis.panels import MOST_LINES, MOST_PANELS, of_arms, over_keep_prob
+from service.analysis.panels import (
+    MOST_LINES,
+    MOST_PANELS,
+    Panel,
+    of_arms,
+    over_keep_prob,
+    with_numbers,
+)
 
 from .cases import arm, series, trials
 
@@ -130,5 +137,34 @@ def test_a_label_that_says_the_panel_too_is_not_the_name_of_a_line() -> None:
     assert lines(over_keep_prob(ablated(arms)))[0] == ["no regularizers", "SD", "DG", "SD+DG"]
 
 
+def test_lines_over_keep_prob_keep_the_order_of_the_arms_whatever_has_a_number() -> None:
+    """Catches: learning rates 0.01, 0.5, 4, 8, 2, since 2 diverged at the first keep_prob."""
+    rates = (0.01, 0.5, 2.0, 4.0, 8.0)
+    arms = [arm(f"{rate} {p}", lr=rate, keep_prob=p) for p in (0.1, 0.5) for rate in rates]
+    diverged = ("2.0 0.1", "8.0 0.1", "8.0 0.5")
+    summaries = summarise(
+        arms,
+        [
+            one
+            for each in arms
+            for one in trials(str(each.id), ["diverged" if each.id in diverged else 0.9])
+        ],
+    )
+    (panel,) = every = over_keep_prob(summaries)
+    assert [line.name for line in panel.lines] == [f"lr = {rate:g}" for rate in rates]
+    (drawn,) = with_numbers(every)
+    assert drawn.lines == panel.lines[:-1]
+    assert [[each.mean for _, each in line.of] for line in drawn.lines][2] == [None, 0.9]
+
+
+def test_a_panel_without_any_number_is_not_drawn_and_the_others_look_as_before() -> None:
+    """Catches: colours and panels that change with every trial that ends."""
+    known = [one for each in ABLATION[8:16] for one in trials(str(each.id), [0.9])]
+    (panel,) = with_numbers(over_keep_prob(summarise(ABLATION, known)))
+    assert panel == Panel("RMSprop", panel.lines)
+    looks = [line.look for line in over_keep_prob(ablated())[1].lines]
+    assert [line.look for line in panel.lines] == looks
+
+
 def test_nothing_is_no_panel() -> None:
-    assert (of_arms([]), over_keep_prob([])) == ([], [])
+    assert (of_arms([]), over_keep_prob([]), with_numbers([])) == ([], [], [])

@@ -12,7 +12,16 @@ from service.analysis.curves import mean_curves
 from service.analysis.descents import grid_of
 
 from .cases import arm, looks_of, series, trials
-from .test_figures import ARMS, DESCENTS, LABELS, curves, observed, two_surfaces
+from .test_figures import (
+    ARMS,
+    DESCENTS,
+    LABELS,
+    curves,
+    exploding,
+    gapped,
+    observed,
+    two_surfaces,
+)
 from .test_panels import ABLATION, ablated, ablation_curves
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
@@ -107,6 +116,40 @@ class TestLearningCurves:
         (line,) = plots.learning_curves(arms, {"test_accuracy": found})["data"]
         assert line["name"] == "&lt;a href='javascript:x'&gt;&amp;"
 
+    def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(self):
+        """Catches: flat lines below 1e29; limits of one metric on another's panel; numbers changed
+        for the sake of the view."""
+        metrics = {"train_loss": exploding(), "test_accuracy": curves()}
+        plot = plots.learning_curves(ARMS, metrics)
+        layout = plot["layout"]
+        low, high = layout["yaxis"]["range"]
+        assert 0 <= low < 0.4 < 5.0 < high < 5.6
+        assert "range" not in layout["yaxis2"]
+        assert "1 arm runs out of the panel (train loss)" in layout["meta"]["caption"]
+        (line,) = (each for each in self.lines(plot) if each["y"][-1] == 1.5e29)
+        assert line["yaxis"] == "y"
+        graph_objects.Figure(plot)
+
+    def test_what_one_panel_of_a_metric_shows_all_of_them_show(self):
+        """Catches: limits on the panel alone in which the curve explodes."""
+        every = ablation_curves()
+        every[-1] = mean_curves(ABLATION[-1:], [series(ABLATION[-1].id, 0, [1.0, 1e29])])[0]
+        layout = plots.learning_curves(ABLATION, {"val_loss": every})["layout"]
+        shown = [layout[f"yaxis{axis}"]["range"] for axis in ("", "2", "3")]
+        assert shown[0] == shown[1] == shown[2]
+
+    def test_a_band_below_0_limits_the_axis_and_lets_it_follow_what_is_shown(self):
+        """Catches: a loss of −0.4; an axis that stays when arms are hidden on the page."""
+        found = mean_curves(
+            [arm("a")], [series("a", seed, [2.0, 0.1 + 3 * seed]) for seed in range(2)]
+        )
+        plot = plots.learning_curves([arm("a")], {"train_loss": found, "lr": found})
+        first, second = plot["layout"]["yaxis"], plot["layout"]["yaxis2"]
+        assert (first["rangemode"], "range" in first) == ("nonnegative", False)
+        assert "rangemode" not in second  # nobody knows whether it may be negative
+        assert min(plot["data"][0]["y"]) < 0
+        graph_objects.Figure(plot)
+
     def test_many_arms_stand_in_rows_a_column_a_metric(self):
         metrics = {name: ablation_curves() for name in ("train_loss", "test_accuracy")}
         plot = plots.learning_curves(ABLATION, metrics)
@@ -150,6 +193,17 @@ class TestAgainstKeepProb:
     def test_a_partial_arm_says_so(self):
         summaries = summarise([arm("a")], trials("a", [0.9, "diverged"]))
         assert plots.against_keep_prob(summaries, "test_accuracy")["data"][0]["text"] == ["n = 1/2"]
+
+    def test_a_line_breaks_at_an_arm_without_a_number(self):
+        """Catches: a line straight across the place where all seeds diverged, or down to 0."""
+        plot = plots.against_keep_prob(gapped(), "test_accuracy")
+        (line,) = plot["data"]
+        assert line["y"] == [90.0, None, 90.0, None]
+        assert line["text"] == ["n = 2", "n = 0/2", "n = 2", "n = 0/2"]
+        assert line["connectgaps"] is False
+        assert (line["name"], line["showlegend"]) == ("Adam", True)
+        assert plot["layout"]["shapes"] == []
+        assert "without a number: RMSprop at 0.1 (0/2)" in plot["layout"]["meta"]["caption"]
 
     def test_many_lines_stand_in_panels_of_one_scale_with_one_legend(self):
         plot = plots.against_keep_prob(ablated(), "test_accuracy")

@@ -62,6 +62,16 @@ def test_the_copy_is_the_sweep_and_no_other(database: Database) -> None:
         assert sweeps.reports_by_trial(copied, others[0]) == reports
 
 
+def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:
+    """Catches: a label that users chose, read as a link or a table in captions.md."""
+    document = small_sweep(arms=[{"label": "[a](b)|c", "set": {}}, {"label": "*d*", "set": {}}])
+    document["arms"][1]["set"] = {"epochs": 3}
+    with pack(database, seed(database, document, states=("failed",))) as file:
+        said = files_of(file.read())["figures/captions.md"].decode()
+    assert r"without a number: \[a](b)\|c at 0.5 (0/2), " in said
+    assert r"\*d\* at 0.5 (0/2) and 1 more; n = 0 seeds an arm.\n".replace(r"\n", "\n") in said
+
+
 def test_a_sweep_that_runs_or_is_none_has_no_bundle(database: Database) -> None:
     running = seed(database, small_sweep(), states=("succeeded", "running"))
     with pytest.raises(Conflict, match="still runs"):

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import httpx2
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from service.store import sweeps
-from service.store.models import Trial
+from service.store.models import Report, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.page.window import drawn, in_a_browser, submit, table_2
+from tests.waiting import until
 
 pytestmark = in_a_browser
 
@@ -125,6 +126,39 @@ def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None
     document["base"]["epochs"] = 500
     page.goto(f"{url}/sweeps/{seed(database, document)}")
     expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+
+
+def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: flat lines below 1e20; the range of the linear axis taken for exponents; a caption
+    that is not true of the logarithmic one; no way to see all."""
+    sweep_id = seed(database, small_sweep())
+    with database.write() as session:
+        last = [trial.id for trial, _ in sweeps.trials(session, sweep_id)][-1]
+        for report in session.scalars(select(Report).where(Report.trial_id == last)):
+            report.report = report.report | {"train_loss": 10.0 ** (10 * report.epoch)}
+
+    def ends() -> list[float]:
+        found: list[float] = page.evaluate(
+            """() => {
+                const [figure] = document.getElementsByClassName("figure");
+                const { range, type } = figure._fullLayout.yaxis;
+                return range.map((end) => (type === "log" ? 10 ** end : end));
+            }"""
+        )
+        return found
+
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    expect(page.get_by_text("1 arm runs out of the panel (train loss)")).to_be_visible()
+    linear = ends()
+    page.get_by_label("Scale").select_option("log")
+    until(lambda: ends() != linear, "the axis is still linear")
+    for low, high in (linear, ends()):
+        assert 1 < low < 1.9 < 2.0 < high < 3
+    page.locator(".figure .nsewdrag").first.dblclick()
+    until(lambda: ends()[1] > 1e19, "a double click does not show all")
 
 
 def test_retry_counts_what_goes_on_and_leaves_what_diverged(

@@ -1,0 +1,77 @@
+"""Between which values the curves of a metric are shown.
+
+A loss of 1e29, just before it is no number, would make a flat line of every other curve. So a curve
+that runs away is cut off where the others end. What is cut off is the view: no number is changed.
+
+When is a curve one that runs away? A panel is some 160 points high and a line one point wide: of a
+hundredth of the axis nothing can be read, so nothing is lost by cutting there, and nothing is cut
+before. The measure is what the lowest quarter of the curves reach: not half of them, since in a
+sweep over learning rates half of the arms may explode. A curve that only starts high, or that never
+learns, is no such curve, so it must have risen as far above its own start too; but for one that is
+ten thousand times beyond the others at once, which is what an explosion within its first epoch
+leaves. Shares lie in 0 to 1 and are never cut off.
+"""
+
+import math
+from collections.abc import Sequence
+
+from service.analysis.curves import Curve
+from service.analysis.metrics import Metric
+
+RISEN = 100.0
+"""So many times above its start and above the others, towards the worse, a curve runs away."""
+APART = 10_000.0
+"""So many times beyond the others, in whatever way, it does too."""
+_MARGIN = 0.05
+"""Of the height, as matplotlib has it."""
+
+
+def running_away(curves: Sequence[Curve], metric: Metric) -> list[Curve]:
+    """The curves that leave too little of an axis to the others; none of a single one."""
+    means = [[value for value in curve.mean if value is not None] for curve in curves]
+    reached = sorted(top for some in means if (top := _largest(some)))
+    if metric.is_share or not reached:
+        return []
+    usual = reached[(len(reached) - 1) // 4]
+    return [
+        curve
+        for curve, some in zip(curves, means, strict=True)
+        if some
+        and (
+            max(-metric.better(value) for value in some) > RISEN * max(usual, abs(some[0]))
+            or _largest(some) > APART * usual
+        )
+    ]
+
+
+def limits(curves: Sequence[Curve], metric: Metric) -> tuple[float, float] | None:
+    """The lowest and the highest value to show, in the unit of the axis; None where all may be.
+
+    Cut off are curves that run away, and what of a band lies below 0 where no mean does and the
+    metric cannot.
+    """
+    away = {curve.arm_id for curve in running_away(curves, metric)}
+    points = [
+        (mean * metric.scale, (std or 0.0) * metric.scale)
+        for curve in curves
+        if curve.arm_id not in away
+        for mean, std in zip(curve.mean, curve.std, strict=True)
+        if mean is not None
+    ]
+    low = min((mean - std for mean, std in points), default=0.0)
+    high = max((mean + std for mean, std in points), default=0.0)
+    from_zero = metric.is_never_negative and all(mean >= 0 for mean, _ in points)
+    if not away and not (from_zero and low < 0):
+        return None
+    low = max(0.0, low) if from_zero else low
+    margin = _MARGIN * ((high - low) or abs(high) or 1.0)
+    low, high = max(0.0, low - margin) if from_zero else low - margin, high + margin
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _largest(values: Sequence[float]) -> float:
+    """However far from 0."""
+    return max((abs(value) for value in values), default=0.0)
