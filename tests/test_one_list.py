@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from lrd_core import configuration, titles
+from lrd_core import choices, configuration, titles
 from lrd_core.choices import CLASSIFIERS, MODELS, PRETRAINED, TASK_OF
 from service import cli
 from service.analysis import metrics
@@ -83,7 +83,7 @@ OPTIMIZERS = [
 
 
 def test_the_optimizers() -> None:
-    assert {*OPTIMIZERS} == configuration._BUILT_IN
+    assert {*OPTIMIZERS} == choices.OPTIMIZERS
     assert {*OPTIMIZERS} <= titles._PROPER.keys()
 
 
