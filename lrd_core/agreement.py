@@ -10,6 +10,7 @@ from lrd_core.configuration import Config
 from lrd_core.errors import Fault
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, overridden
+from lrd_core.spelling import meant_path
 from lrd_core.titles import ABSENT, ARM, value_at
 
 
@@ -46,7 +47,7 @@ def about_nothing(
     for place, path in asked.items():
         if path == ARM or any(value_at(each, path) is not ABSENT for each in documents):
             continue
-        if fault := _fault_at(documents[0], path):
+        if fault := _fault_at(configs[0], path):
             yield Fault(place, fault)
     epochs = max(config.epochs for config in configs)
     _, _, epoch = table["at"].partition("epoch:")
@@ -68,15 +69,19 @@ def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _fault_at(document: dict[str, Any], path: str) -> str | None:
+def _fault_at(config: Config, path: str) -> str | None:
     """What is wrong with a path that has no value: None where it is a field left out."""
+    meant = meant_path(path, config)
     try:
-        changed = overridden(document, [(path, None)])
+        changed = overridden(config.model_dump(mode="json"), [(path, None)])
         Config.model_validate(changed)
     except NoSuchPath as error:
-        return str(error)
+        return f"{error}{meant}"
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             if detail["type"] == "extra_forbidden":
-                return f"{path!r} is no path here: {fault_of(detail, changed, Config).detail}"
+                said = (
+                    f"unknown field{meant}" if meant else fault_of(detail, changed, Config).detail
+                )
+                return f"{path!r} is no path here: {said}"
     return None

@@ -11,20 +11,19 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lrd_core.agreement import about_nothing, is_baseline, undone
 from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
-from lrd_core.faults import fault_of, pointer
-from lrd_core.overrides import NoSuchPath, combinations, overridden
+from lrd_core.faults import MAX_FAULTS, parsed, pointer
+from lrd_core.kinds import no_sweep, no_trial
+from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1
-MAX_FAULTS = 100
-"""No more faults than these are listed; the first few say enough."""
 
 
 def _whole_above_one(gpus: float) -> float:
@@ -96,7 +95,9 @@ class TrialSpec(Config):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        if wrong := no_trial(document):
+            raise InvalidSpec([wrong])
+        return parsed(cls, document)
 
     def config(self) -> dict[str, Any]:
         """The arm's part, defaults written out, as plain data."""
@@ -236,7 +237,9 @@ class SweepSpec(Spec):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        if wrong := no_sweep(document):
+            raise InvalidSpec([wrong])
+        return parsed(cls, document)
 
     def trials_total(self) -> int:
         """How many trials `expand` gives, counted without making them."""
@@ -271,7 +274,7 @@ class Extension(Spec):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        return parsed(cls, document)
 
 
 def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
@@ -348,18 +351,10 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     faults: dict[Fault, None] = dict.fromkeys(again)
     found: list[tuple[str, Config, dict[str, Any]]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
-        overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
-            config = Config.model_validate(overridden(base, overrides))
-        except NoSuchPath as error:
-            faults[Fault(combination.source_of(error.path, key=True), str(error))] = None
-        except ValidationError as error:
-            document = overridden(base, overrides)
-            for detail in error.errors(include_url=False)[:MAX_FAULTS]:
-                fault = fault_of(detail, document, Config)
-                unknown = detail["type"] == "extra_forbidden"
-                place = combination.source_of(fault.path, key=unknown)
-                faults[Fault(place, fault.detail)] = None
+            config = Config.model_validate(overridden(base, combination.overrides))
+        except (NoSuchPath, ValidationError) as error:
+            faults |= dict.fromkeys(faults_of(error, combination, sweep.base))
         else:
             found.append((combination.label, config, config.model_dump(mode="json")))
         if len(faults) >= MAX_FAULTS:
@@ -381,18 +376,3 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     if faults:
         raise InvalidSpec(list(faults))
     return arms
-
-
-# --- inside ---------------------------------------------------------------------------------------
-
-S = TypeVar("S", bound=Spec)
-
-
-def _validate(model: type[S], document: Any) -> S:
-    if document is None:
-        raise InvalidSpec([Fault("", "there is no spec here: it is empty, or comments alone")])
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        details = error.errors(include_url=False)[:MAX_FAULTS]
-        raise InvalidSpec([fault_of(detail, document, model) for detail in details]) from None
