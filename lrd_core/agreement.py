@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lrd_core.choices import metrics_of
 from lrd_core.configuration import Config
 from lrd_core.errors import Fault
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, overridden
-from lrd_core.spelling import meant_path
+from lrd_core.report import BESIDE_METRICS
+from lrd_core.spelling import did_you_mean, meant_path
 from lrd_core.titles import ABSENT, ARM, value_at
 
 
@@ -28,6 +30,40 @@ def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]])
             for later, by in (*settings[index + 1 :], *axes):
                 if path == later or path.startswith(later + "."):
                     yield Fault(place, f"{by} sets it again: say it in one of the two places")
+
+
+def twice(labels: Sequence[str]) -> Iterator[Fault]:
+    """Each label of an explicit arm that stands twice: nobody could tell the two apart in a table
+    or a comparison."""
+    first: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        if label and first.setdefault(label, number) != number:
+            place = pointer(["arms", first[label], "label"])
+            yield Fault(
+                pointer(["arms", number, "label"]),
+                f"{label!r} stands twice, at {place} too: give each arm a label of its own",
+            )
+
+
+def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[Fault]:
+    """Each metric that no configuration can report. What tasks and data sets of other packages
+    report, nobody knows here: where there is one, any metric may be asked for.
+
+    Args:
+        asked: place in the sweep to the metric that it names.
+    """
+    known: dict[str, None] = {}
+    for dataset, task in {(config.dataset, config.task_name): None for config in configs}:
+        if (metrics := metrics_of(dataset, task)) is None:
+            return
+        known |= dict.fromkeys(metrics)
+    for place, metric in asked.items():
+        if metric not in (*known, *BESIDE_METRICS):
+            yield Fault(
+                place,
+                f"no trial of this sweep reports {metric!r}{did_you_mean(metric, known)}; "
+                f"they report {', '.join(known)}",
+            )
 
 
 def about_nothing(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from lrd_core.agreement import about_nothing, is_baseline, undone
+from lrd_core.agreement import about_nothing, is_baseline, twice, undone, unreported
 from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import MAX_FAULTS, parsed, pointer
@@ -348,7 +348,8 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
     again = [*itertools.islice(undone([arm.set for arm in sweep.arms], sweep.grid), MAX_FAULTS)]
-    faults: dict[Fault, None] = dict.fromkeys(again)
+    labels = [arm.label for arm in sweep.arms]
+    faults = dict.fromkeys([*again, *itertools.islice(twice(labels), MAX_FAULTS)])
     found: list[tuple[str, Config, dict[str, Any]]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         try:
@@ -371,8 +372,25 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     if not faults:
         configs, table = [arm.config for arm in arms], sweep.table.model_dump(exclude_none=True)
         faults = dict.fromkeys(about_nothing(configs, sweep.baseline, table))
+        faults |= dict.fromkeys(itertools.islice(unreported(configs, _asked(sweep)), MAX_FAULTS))
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         faults[Fault("/baseline", "no arm of this sweep has these values")] = None
     if faults:
         raise InvalidSpec(list(faults))
     return arms
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _asked(sweep: SweepSpec) -> dict[str, str]:
+    """Each metric that the sweep names, by its place."""
+    asked = {"/table/metric": sweep.table.metric} if sweep.table.metric else {}
+    if sweep.expected is not None:
+        expected = sweep.expected
+        if "metric" in expected.model_fields_set or any(not v.metric for v in expected.values):
+            asked["/expected/metric"] = expected.metric
+        for number, value in enumerate(expected.values):
+            if value.metric:
+                asked[f"/expected/values/{number}/metric"] = value.metric
+    return asked

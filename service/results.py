@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from lrd_core.choices import SELDOM
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
@@ -24,7 +25,6 @@ from service.analysis.tables import Table, build_table
 from service.errors import NotFound
 from service.store import sweeps as store
 from service.store.models import Sweep
-from service.store.reported import SELDOM
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 """The metric of a table that names none: the first of these that the trials report, else the first

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from lrd_core import configuration, titles
-from lrd_core.choices import MODELS, PRETRAINED, TASK_OF, WITH_DROPOUT
+from lrd_core.choices import HELD_OUT, METRICS, MODELS, PRETRAINED, TASK_OF, TASKS, WITH_DROPOUT
 from service import cli
 from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
@@ -102,5 +102,7 @@ def test_the_models_and_data_sets() -> None:
     assert build._BUILDERS.keys() == MODELS - {"point"}  # a descent makes its own
     assert build._PRETRAINED.keys() == {*PRETRAINED}
     assert {*WITH_DROPOUT} < MODELS
+    assert {*HELD_OUT} < TASK_OF.keys()
+    assert METRICS.keys() == TASKS
     classified = {name for name, task in TASK_OF.items() if task == "classification"}
     assert images._LOADERS.keys() == classified
