@@ -213,7 +213,7 @@ class SubmittedSweep:
         return _frame(self.table_text("csv", **question).encode())
 
     def reports(self) -> "DataFrame":
-        """A row an epoch of every trial, nothing left out."""
+        """A row an epoch of every trial, nothing left out, each with its arm's id and label."""
         return _frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":

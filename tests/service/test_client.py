@@ -111,6 +111,7 @@ def test_a_sweep_is_waited_for_and_read_as_frames(
     assert dict(zip(table["arm_id"], table["mean"], strict=True)) == pytest.approx(arms)
     reports = sweep.reports()
     assert len(reports) == 8
+    assert set(reports["arm"]) == set(table["arm"])
     last = reports[reports["epoch"] == 2].groupby("arm_id")["test_accuracy"].mean()
     assert last.to_dict() == pytest.approx(arms)
     assert list(sweep.trials()["state"]) == ["succeeded"] * 4
