@@ -18,17 +18,13 @@ from service.analysis.baselines import as_asked, compared_with
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
-from service.analysis.metrics import Metric
+from service.analysis.metrics import Metric, headline
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.errors import NotFound
 from service.store import sweeps as store
 from service.store.models import Sweep
-
-HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
-"""The metric of a table that names none: the first of these that the trials report, else the first
-that they do report."""
 
 
 class _Label(BaseModel):
@@ -109,11 +105,7 @@ class Results:
     @property
     def headline(self) -> str:
         """The metric of the sweep's table."""
-        if self.spec.table.metric:
-            return self.spec.table.metric
-        return next(
-            (name for name in HEADLINES if name in self.metrics), (self.metrics or HEADLINES)[0]
-        )
+        return headline(self.spec.table.metric, self.metrics)
 
     @property
     def learning_metrics(self) -> list[str]:

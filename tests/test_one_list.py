@@ -10,7 +10,7 @@ import typer
 
 from lrd_core import configuration, titles
 from lrd_core.choices import HELD_OUT, METRICS, MODELS, PRETRAINED, TASK_OF, TASKS, WITH_DROPOUT
-from service import cli
+from service import cli, readout
 from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
@@ -72,7 +72,19 @@ def test_the_forms_of_the_table() -> None:
     from service.api import results
 
     forms = get_args(results.table.__annotations__["format"])
-    assert {*words("table", option="format")} == {*forms} - {"json"}
+    assert {*words("table", option="format")} == {*forms}
+
+
+def test_the_figures_and_what_their_curves_run_over() -> None:
+    from service.api import results
+
+    assert get_args(results.FigureName) == readout.FIGURES
+    over = words("figure", option="by")[-2:]
+    assert [over[0].rpartition(" ")[2], over[1]] == [*get_args(get_args(results.By)[0])]
+
+
+def test_the_states_that_trials_may_be_asked_for() -> None:
+    assert words("trials", option="state") == [*TrialState]
 
 
 OPTIMIZERS = [
