@@ -1,5 +1,6 @@
-"""What the commands of `lrd` are given: the options of several, the sweep that is named."""
+"""What the commands of `lrd` are given: the options of several, and what is made of their text."""
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -52,3 +53,18 @@ def assignments(texts: list[str] | None) -> dict[str, Any]:
             raise LRDError(f"{text!r} is not PATH=VALUE")
         found[path] = parse_yaml(value)
     return found
+
+
+def seeds_of(text: str | None) -> int | list[int] | None:
+    """`5` is a count; `5,6,7` is a list, as are `[5, 6, 7]` and, of a single one, `5,`.
+
+    Raises:
+        LRDError: it is neither.
+    """
+    if text is None:
+        return None
+    listed = re.fullmatch(r"\[?\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*\]?", text.strip())
+    if listed is None:
+        raise LRDError(f"--seeds {text!r} is neither a count such as 3 nor a list such as 5,6,7")
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    return numbers[0] if text.strip().isdecimal() else numbers

@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
+from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
+from lrd_core.presets import changed
 from service.lifecycle import TERMINAL
 
 try:
@@ -16,8 +18,8 @@ try:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from service import readout, upkeep, words
-    from service.arguments import LOCAL, Token, Url, assignments, sweep_of
-    from service.client import DONE, Client, SubmittedSweep
+    from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
+    from service.client import DONE, Client, SubmittedSweep, Written
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -90,36 +92,63 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
     run_service(settings, dispatch=dispatch)
 
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="PATH=VALUE in the sweep, e.g. base.epochs=2; repeatable."),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="N for the seeds 0 … N − 1, or a list such as 5,6,7; instead of its own."),
+]
+Plan = Annotated[bool, typer.Option(help="Say what would run; store nothing.")]
+Watch = Annotated[
+    bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
+]
+
+
 @app.command()
 def submit(
-    file: Annotated[Path | None, typer.Argument(help="A sweep in YAML or JSON.")] = None,
-    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE in the preset, repeatable.")
+    file: Annotated[
+        Path | None, typer.Argument(help="A sweep in YAML or JSON; - for standard input.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many, instead of the preset's.")] = None,
-    plan: Annotated[bool, typer.Option(help="Say what would run; store nothing.")] = False,
-    watch: Annotated[
-        bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
-    ] = False,
+    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    plan: Plan = False,
+    watch: Watch = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Submit the sweep in FILE, or a preset."""
+    """Submit the sweep in FILE (- for standard input), or a preset; parts of either changed."""
     if (file is None) == (preset is None):
-        raise LRDError("name a FILE or a --preset, one of the two")
-    wanted = assignments(changes)
+        raise LRDError("name a FILE (- for standard input) or a --preset, one of the two")
+    wanted, own_seeds = assignments(changes), seeds_of(seeds)
+    spec: Written = {"preset": preset, "set": wanted, "seeds": own_seeds}
+    if file is not None:
+        spec = read(file)  # sent as it is written, so that faults are named where they were made
+        if wanted or own_seeds is not None:
+            spec = changed(parse_yaml(spec), wanted, own_seeds)
     with Client(url, token) as client:
-        if file is not None and (wanted or seeds is not None):
-            raise LRDError("--set and --seeds change presets; in a FILE change the file")
-        if plan:
-            found = client.plan(file) if file else client.plan_preset(str(preset), wanted, seeds)
-            typer.echo(words.plan(found))
-            return
-        sweep = client.submit(file) if file else client.submit_preset(str(preset), wanted, seeds)
-        console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
-        if watch:
-            _watch(sweep)
+        _submit(client, spec, plan, watch)
+
+
+@app.command()
+def clone(
+    sweep_id: str,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    name: Annotated[str | None, typer.Option(help="What the new one is called.")] = None,
+    plan: Plan = False,
+    watch: Watch = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Submit a sweep like another one, parts of it changed."""
+    wanted = assignments(changes) | ({} if name is None else {"name": name})
+    own_seeds = seeds_of(seeds)
+    with Client(url, token) as client:
+        spec = sweep_of(client, sweep_id).status()["spec"]
+        _submit(client, changed(spec, wanted, own_seeds), plan, watch)
 
 
 @app.command()
@@ -211,7 +240,13 @@ def retry(
 @app.command()
 def extend(
     sweep_id: str,
-    seeds: Annotated[int | None, typer.Option(help="How many in all.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; what the sweep has "
+            "already stays, and does not run again."
+        ),
+    ] = None,
     grid: Annotated[
         list[str] | None, typer.Option(help="PATH=[VALUES] of an axis, repeatable.")
     ] = None,
@@ -221,14 +256,17 @@ def extend(
     """More seeds, more values of an axis: only the missing trials run."""
     more: dict[str, Any] = {"grid": assignments(grid)}
     if seeds is not None:
-        more["seeds"] = seeds
+        more["seeds"] = seeds_of(seeds)
     if more == {"grid": {}}:
         raise typer.BadParameter(
-            "say what the sweep gets more of: --seeds N (how many in all), --grid PATH=[VALUES], "
-            "or both"
+            "say what the sweep gets more of: --seeds N (0 … N − 1) or a list such as 5,6,7, "
+            "--grid PATH=[VALUES], or both"
         )
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).extend(**more))
+        sweep = sweep_of(client, sweep_id)
+        view = sweep.extend(**more)
+        typer.echo(words.extended(view["trials_total"] - sweep.trials_total))
+        _line(view)
 
 
 @app.command()
@@ -257,6 +295,16 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
             said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=said)
     return view
+
+
+def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
+    if plan:
+        typer.echo(words.plan(client.plan(spec)))
+        return
+    sweep = client.submit(spec)
+    console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
+    if watch:
+        _watch(sweep)
 
 
 def _watch(sweep: SubmittedSweep) -> None:

@@ -76,8 +76,7 @@ def figure(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Write a figure for a paper to a file: NAME is learning-curves, keep-prob, forest or descent,
-    the file's ending its kind (.svg, .pdf or .png)."""
+    """Write a figure to a file: learning-curves, keep-prob, forest or descent; .svg, .pdf, .png."""
     if name not in FIGURES:
         raise LRDError(
             f"there is no figure {name!r}{did_you_mean(name, FIGURES)}; one of {', '.join(FIGURES)}"
@@ -101,8 +100,7 @@ def trials(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """A sweep's trials: id, state and reason, epochs done of all, the table's metric as last
-    reported, seed, arm."""
+    """A sweep's trials: id, state and why, epochs, the table's metric last reported, seed, arm."""
     states = [*map(str, TrialState)]
     if state is not None and state not in states:
         raise LRDError(

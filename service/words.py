@@ -104,6 +104,13 @@ def again(found: dict[str, Any]) -> str:
     return f"{which} is tried again, alone on a node: it had run out of memory"
 
 
+def extended(added: int) -> str:
+    """What became of a request for more."""
+    if not added:
+        return "nothing is added: the sweep has all of these trials already"
+    return f"{count(added, 'trial')} added"
+
+
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, for none of its trials can start: {sweep['waiting_for']}"

@@ -33,9 +33,9 @@ def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
     return sqlite(tmp_path / "storage")
 
 
-def lrd(*words: str, code: int = 0) -> str:
-    """What it says."""
-    done = CliRunner().invoke(cli.app, [*words])
+def lrd(*words: str, code: int = 0, given: str = "") -> str:
+    """What it says; `given` is its standard input."""
+    done = CliRunner().invoke(cli.app, [*words], input=given)
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == code, done.output
@@ -56,10 +56,9 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["submit"], "name a FILE or a --preset, one of the two"),
+        (["submit"], r"name a FILE \(- for standard input\) or a --preset, one of the two"),
         (["submit", "FILE", "--preset", "digits"], "one of the two"),
-        (["submit", "FILE", "--seeds", "2"], "in a FILE change the file"),
-        (["submit", "FILE", "--set", "base.epochs=2"], "in a FILE change the file"),
+        (["submit", "FILE", "--seeds", "2;3"], "'2;3' is neither a count such as 3 nor a list"),
         (["figure", "SWEEP", "forest", "a.jpg"], "a.jpg ends in none of .svg, .pdf, .png"),
         (
             ["figure", "SWEEP", "forrest", "a.svg"],
@@ -79,7 +78,7 @@ def test_what_does_not_go_together_is_refused(words: list[str], said: str, file:
 def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
     """Catches: exit 0 after nothing, for one who left the option out."""
     said = " ".join(lrd("extend", "SWEEP", code=2).replace("│", "").split())
-    assert "--seeds N (how many in all), --grid PATH=[VALUES], or both" in said
+    assert "--seeds N (0 … N − 1) or a list such as 5,6,7, --grid PATH=[VALUES], or both" in said
 
 
 def test_a_plan_tells_the_time_and_what_is_there_already(

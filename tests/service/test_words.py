@@ -163,3 +163,9 @@ def test_trials_stand_below_each_other() -> None:
 )
 def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str) -> None:
     assert words.again(TRIAL | changes) == said
+
+
+def test_an_extension_by_nothing_is_said_to_be_one() -> None:
+    """Catches: `0 trials added`, and silence."""
+    assert words.extended(0).startswith("nothing is added: ")
+    assert [words.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
