@@ -5,7 +5,16 @@ from typing import Any, get_args
 
 import yaml
 
-from lrd_core.choices import CLASSIFIERS, MODELS_FOR, PRETRAINED, TASK_OF
+from lrd_core.choices import (
+    CLASSIFIERS,
+    HELD_OUT,
+    METRICS,
+    MODELS_FOR,
+    PRETRAINED,
+    SELDOM,
+    TASK_OF,
+    metrics_of,
+)
 from lrd_core.configuration import Config, OptimizerSpec, PluginOptimizer, RegularizerSpec, Spec
 from lrd_core.spec import Extension, SweepSpec, TrialSpec, expand
 
@@ -69,15 +78,7 @@ Which models fit which data sets; `SD` marks those that have places for it, `wei
 pretrained ones. Of what a [plugin](plugins.md) adds, a data set is one of a classification, a model
 goes with all data sets but `surface`, and a task with anything; it must know itself."""
 
-_METRICS = """\
-| task | metrics: what `table.metric`, `expected` and `lrd table --metric` may name |
-|---|---|
-| classification | `train_loss`, `train_accuracy`, `test_loss`, `test_accuracy` |
-| classification of `cifar10_holdout` | `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy` |
-| segmentation | `train_loss`, `val_loss`, `mean_iou`, `pixel_accuracy` |
-| detection | `train_loss`, `val_loss`; after every tenth epoch and the last `map_50` |
-| descent | `train_loss`, `final_loss`, `optimum_distance`, `reached_share` |
-
+_AFTER_METRICS = """\
 Accuracies and shares are 0 to 1; tables and figures show them in percent."""
 
 _OPTIMIZERS = """\
@@ -148,7 +149,7 @@ def spec() -> str:
     parts = ["# The spec", _INTRO, "## A complete example", f"```yaml\n{EXAMPLE}```", counts]
     parts += [*_section(SweepSpec), _PATHS, *_section(SweepSpec, "ArmSpec")]
     parts += [*_section(SweepSpec, "Config"), "### Data sets, models and metrics", _DATA_SETS]
-    parts += [_data_sets(), _METRICS, *_section(SweepSpec, "Data")]
+    parts += [_data_sets(), _metrics(), _AFTER_METRICS, *_section(SweepSpec, "Data")]
     parts += ["## Optimizers", _OPTIMIZERS, *_optimizers()]
     parts += ["## Regularizers", _REGULARIZERS, _regularizers()]
     for name in ("Schedule", "Execution", "Resources", "TableSpec", "ExpectedSpec"):
@@ -228,6 +229,21 @@ def _data_sets() -> str:
             models.append(f"`{model}`" + (f" ({', '.join(marks)})" if marks else ""))
         rows.append([f"`{dataset}`", task, ", ".join(models)])
     return _table(["`dataset`", "`task`", "`model`"], rows)
+
+
+def _metrics() -> str:
+    rows = []
+    for task, names in METRICS.items():
+        often = ", ".join(f"`{name}`" for name in names if name not in SELDOM)
+        seldom = ", ".join(f"`{name}`" for name in names if name in SELDOM)
+        more = f"; after every tenth epoch and the last {seldom}" if seldom else ""
+        rows.append([task, often + more])
+        for dataset in HELD_OUT:
+            if TASK_OF[dataset] == task:
+                held = ", ".join(f"`{name}`" for name in metrics_of(dataset, task) or ())
+                rows.append([f"{task} of `{dataset}`", held])
+    what = "metrics: what `table.metric`, `expected` and `lrd table --metric` may name"
+    return _table(["task", what], rows)
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -1,15 +1,19 @@
 """Whether the parts of a sweep agree: nothing that one part asks for is undone by another, and what
 the baseline and the table are about is there."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from lrd_core.choices import metrics_of
 from lrd_core.configuration import Config
 from lrd_core.errors import Fault
 from lrd_core.faults import fault_of, pointer
 from lrd_core.overrides import NoSuchPath, overridden
+from lrd_core.report import BESIDE_METRICS
+from lrd_core.spelling import did_you_mean, meant_path
 from lrd_core.titles import ABSENT, ARM, value_at
 
 
@@ -29,6 +33,55 @@ def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]])
                     yield Fault(place, f"{by} sets it again: say it in one of the two places")
 
 
+def twice(labels: Sequence[str]) -> Iterator[Fault]:
+    """Each label of an explicit arm that stands twice: nobody could tell the two apart in a table
+    or a comparison."""
+    first: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        if label and first.setdefault(label, number) != number:
+            place = pointer(["arms", first[label], "label"])
+            yield Fault(
+                pointer(["arms", number, "label"]),
+                f"{label!r} stands twice, at {place} too: give each arm a label of its own",
+            )
+
+
+def same(names: Sequence[str], configs: Sequence[Mapping[str, Any]], place: str) -> Iterator[Fault]:
+    """Each arm that an earlier one is already.
+
+    Args:
+        names: of the arms.
+        configs: theirs, as plain data.
+        place: of the sweep, where the arms are made.
+    """
+    first: dict[str, int] = {}
+    for at, config in enumerate(configs):
+        known = first.setdefault(json.dumps(config, sort_keys=True), at)
+        if known != at:
+            yield Fault(place, f"{names[at]!r} and {names[known]!r} are the same arm")
+
+
+def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[Fault]:
+    """Each metric that no configuration can report. What tasks and data sets of other packages
+    report, nobody knows here: where there is one, any metric may be asked for.
+
+    Args:
+        asked: place in the sweep to the metric that it names.
+    """
+    known: dict[str, None] = {}
+    for dataset, task in {(config.dataset, config.task_name): None for config in configs}:
+        if (metrics := metrics_of(dataset, task)) is None:
+            return
+        known |= dict.fromkeys(metrics)
+    for place, metric in asked.items():
+        if metric not in (*known, *BESIDE_METRICS):
+            yield Fault(
+                place,
+                f"no trial of this sweep reports {metric!r}{did_you_mean(metric, known)}; "
+                f"they report {', '.join(known)}",
+            )
+
+
 def about_nothing(
     configs: Sequence[Config], baseline: Iterable[str], table: Mapping[str, str]
 ) -> Iterator[Fault]:
@@ -46,7 +99,7 @@ def about_nothing(
     for place, path in asked.items():
         if path == ARM or any(value_at(each, path) is not ABSENT for each in documents):
             continue
-        if fault := _fault_at(documents[0], path):
+        if fault := _fault_at(configs[0], path):
             yield Fault(place, fault)
     epochs = max(config.epochs for config in configs)
     _, _, epoch = table["at"].partition("epoch:")
@@ -68,15 +121,19 @@ def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _fault_at(document: dict[str, Any], path: str) -> str | None:
+def _fault_at(config: Config, path: str) -> str | None:
     """What is wrong with a path that has no value: None where it is a field left out."""
+    meant = meant_path(path, config)
     try:
-        changed = overridden(document, [(path, None)])
+        changed = overridden(config.model_dump(mode="json"), [(path, None)])
         Config.model_validate(changed)
     except NoSuchPath as error:
-        return str(error)
+        return f"{error}{meant}"
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             if detail["type"] == "extra_forbidden":
-                return f"{path!r} is no path here: {fault_of(detail, changed, Config).detail}"
+                said = (
+                    f"unknown field{meant}" if meant else fault_of(detail, changed, Config).detail
+                )
+                return f"{path!r} is no path here: {said}"
     return None

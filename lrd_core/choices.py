@@ -1,5 +1,5 @@
-"""The data sets, models, tasks and optimizers that a spec may name, and which go together. No
-torch."""
+"""The data sets, models, tasks and optimizers that a spec may name, which go together, and what
+they report. No torch."""
 
 from collections.abc import Collection
 from typing import Any
@@ -46,6 +46,21 @@ OPTIMIZERS = frozenset(("sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", 
 
 TASKS = frozenset(TASK_OF.values())
 """The tasks of this package. What goes with another's, that knows best itself."""
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "classification": ("train_loss", "train_accuracy", "test_loss", "test_accuracy"),
+    "segmentation": ("train_loss", "val_loss", "mean_iou", "pixel_accuracy"),
+    "detection": ("train_loss", "val_loss", "map_50"),
+    "descent": ("train_loss", "final_loss", "optimum_distance", "reached_share"),
+}
+"""What trials report, by their task."""
+
+HELD_OUT = ("cifar10_holdout",)
+"""The data sets whose evaluation part is held out of the training images: what is elsewhere called
+`test_…` is `val_…` there."""
+
+SELDOM = ("map_50",)
+"""The metrics that not every epoch has."""
 
 
 def known_dataset(name: str) -> str:
@@ -124,6 +139,15 @@ def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
         if "NL" in kinds:
             return f"NL replaces the labels of a classification; this is a {task}"
     return None
+
+
+def metrics_of(dataset: str, task: str) -> tuple[str, ...] | None:
+    """What a trial of this data set and task reports; None where another package decides it."""
+    if task not in TASKS or (task == "classification" and dataset not in TASK_OF):
+        return None
+    if dataset in HELD_OUT:
+        return tuple(name.replace("test_", "val_") for name in METRICS[task])
+    return METRICS[task]
 
 
 def _known(what: str, name: str, built_in: list[str], group: plugins.Group = "lrd.models") -> str:

@@ -7,6 +7,7 @@ and tags are refused: none is needed to write a spec, and each has been used aga
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,19 +60,21 @@ _Yaml12.add_constructor(
 
 
 def read(file: Path) -> str:
-    """The text in `file`.
+    """The text in `file`; `-` is standard input.
 
     Raises:
         LRDError: it is not UTF-8.
         OSError: it cannot be read.
     """
-    content = file.read_bytes()
+    piped = str(file) == "-"
+    content = sys.stdin.buffer.read() if piped else file.read_bytes()
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         wrong = f"byte 0x{content[error.start]:02x} in line {line}"
-        raise LRDError(f"{file} is not UTF-8 ({wrong}): save it as UTF-8") from None
+        name = "standard input" if piped else file
+        raise LRDError(f"{name} is not UTF-8 ({wrong}): save it as UTF-8") from None
 
 
 def parse_json(text: str) -> Any:

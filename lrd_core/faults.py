@@ -1,12 +1,33 @@
 """Faults of a document: what pydantic found, said as sentences at JSON pointers (RFC 6901)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lrd_core.errors import Fault
+from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.spelling import Model, did_you_mean, fields_at
+
+MAX_FAULTS = 100
+"""No more faults than these are listed; the first few say enough."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parsed(model: type[M], document: Any) -> M:
+    """The spec that `document` holds.
+
+    Raises:
+        InvalidSpec: with each fault and its JSON pointer.
+    """
+    if document is None:
+        raise InvalidSpec([Fault("", "there is no spec here: it is empty, or comments alone")])
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False)[:MAX_FAULTS]
+        raise InvalidSpec([fault_of(detail, document, model) for detail in details]) from None
 
 
 def fault_of(error: ErrorDetails, document: Any, model: Model) -> Fault:

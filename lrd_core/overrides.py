@@ -9,7 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrd_core.faults import pointer
+from pydantic import ValidationError
+
+from lrd_core.configuration import Config
+from lrd_core.errors import Fault
+from lrd_core.faults import MAX_FAULTS, fault_of, pointer
+from lrd_core.spelling import meant_path
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,49 @@ class Combination:
                 return choice.pointer
         return "/base" + pointer(path)
 
+    def through(self, path: Sequence[str | int]) -> Choice | None:
+        """The last choice whose own path leads to, or through, this place."""
+        names = [str(part) for part in path]
+        found = (each for each in self.choices[::-1] if each.path.split(".")[: len(names)] == names)
+        return next(found, None)
+
+    @property
+    def overrides(self) -> list[tuple[str, Any]]:
+        """Path and value of each."""
+        return [(choice.path, choice.value) for choice in self.choices]
+
 
 class NoSuchPath(Exception):
     """A dotted path leads through something that has no fields."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"there is no {path!r} in a configuration")
-        self.path: list[str | int] = list(path.split("."))
+        self.path = path
+
+
+def faults_of(
+    error: NoSuchPath | ValidationError, asked: Combination, base: Config
+) -> Iterator[Fault]:
+    """What is wrong with an arm, each fault at the place of the sweep that asks for it.
+
+    Args:
+        error: what its configuration was refused with.
+        asked: the overrides that were to make it.
+        base: what they were set in.
+    """
+    if isinstance(error, NoSuchPath):
+        place = asked.source_of(error.path.split("."), key=True)
+        yield Fault(place, f"{error}{meant_path(error.path, base)}")
+        return
+    document = overridden(base.model_dump(mode="json", exclude_unset=True), asked.overrides)
+    for detail in error.errors(include_url=False)[:MAX_FAULTS]:
+        fault = fault_of(detail, document, Config)
+        unknown = detail["type"] == "extra_forbidden"
+        choice = asked.through(fault.path) if unknown else None
+        if choice is not None and (meant := meant_path(choice.path, base)):
+            yield Fault(choice.key, f"unknown field{meant}")
+        else:
+            yield Fault(asked.source_of(fault.path, key=unknown), fault.detail)
 
 
 def combinations(

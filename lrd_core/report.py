@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 BESIDE_METRICS = ("epoch", "lr", "seconds")
 """What a report holds beside its metrics."""
-RESERVED = (*BESIDE_METRICS, "trial_id", "arm_id", "seed", "attempt", "recorded_at")
+RESERVED = (*BESIDE_METRICS, "trial_id", "arm_id", "arm", "seed", "attempt", "recorded_at")
 """The names that no metric may have: what stands beside a report in lists and files."""
 
 # JSON has no word for these; the strings are those of the protobuf JSON mapping.

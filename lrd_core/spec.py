@@ -9,22 +9,21 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from lrd_core.agreement import about_nothing, is_baseline, undone
+from lrd_core.agreement import about_nothing, is_baseline, same, twice, undone, unreported
 from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
-from lrd_core.faults import fault_of, pointer
-from lrd_core.overrides import NoSuchPath, combinations, overridden
+from lrd_core.faults import MAX_FAULTS, parsed, pointer
+from lrd_core.kinds import no_sweep, no_trial
+from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1
-MAX_FAULTS = 100
-"""No more faults than these are listed; the first few say enough."""
 
 
 def _whole_above_one(gpus: float) -> float:
@@ -96,7 +95,9 @@ class TrialSpec(Config):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        if wrong := no_trial(document):
+            raise InvalidSpec([wrong])
+        return parsed(cls, document)
 
     def config(self) -> dict[str, Any]:
         """The arm's part, defaults written out, as plain data."""
@@ -236,7 +237,9 @@ class SweepSpec(Spec):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        if wrong := no_sweep(document):
+            raise InvalidSpec([wrong])
+        return parsed(cls, document)
 
     def trials_total(self) -> int:
         """How many trials `expand` gives, counted without making them."""
@@ -271,7 +274,7 @@ class Extension(Spec):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        return _validate(cls, document)
+        return parsed(cls, document)
 
 
 def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
@@ -344,55 +347,54 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
             about what no arm has.
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
-    again = [*itertools.islice(undone([arm.set for arm in sweep.arms], sweep.grid), MAX_FAULTS)]
-    faults: dict[Fault, None] = dict.fromkeys(again)
-    found: list[tuple[str, Config, dict[str, Any]]] = []
+    twice_set = [*itertools.islice(undone([arm.set for arm in sweep.arms], sweep.grid), MAX_FAULTS)]
+    labelled = itertools.islice(twice([arm.label for arm in sweep.arms]), MAX_FAULTS)
+    faults = dict.fromkeys([*twice_set, *labelled])  # many combinations may have one and the same
+    made: list[tuple[str, Config]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
-        overrides = [(choice.path, choice.value) for choice in combination.choices]
         try:
-            config = Config.model_validate(overridden(base, overrides))
-        except NoSuchPath as error:
-            faults[Fault(combination.source_of(error.path, key=True), str(error))] = None
-        except ValidationError as error:
-            document = overridden(base, overrides)
-            for detail in error.errors(include_url=False)[:MAX_FAULTS]:
-                fault = fault_of(detail, document, Config)
-                unknown = detail["type"] == "extra_forbidden"
-                place = combination.source_of(fault.path, key=unknown)
-                faults[Fault(place, fault.detail)] = None
+            config = Config.model_validate(overridden(base, combination.overrides))
+        except (NoSuchPath, ValidationError) as error:
+            faults |= dict.fromkeys(faults_of(error, combination, sweep.base))
         else:
-            found.append((combination.label, config, config.model_dump(mode="json")))
+            made.append((combination.label, config))
         if len(faults) >= MAX_FAULTS:
             break
-    names = arm_names([label for label, *_ in found], [*sweep.grid], [each[-1] for each in found])
-    arms: list[Arm] = []
-    seen: dict[str, str] = {}
-    for name, (_, config, document) in zip(names, found, strict=True):
-        arms.append(Arm(name, config, is_baseline(config, sweep.baseline)))
-        if (identity := config_hash(document)) in seen and not again:
-            where = "/grid" if sweep.grid else "/arms"
-            faults[Fault(where, f"{name!r} and {seen[identity]!r} are the same arm")] = None
-        seen.setdefault(identity, name)
-    if not faults:
-        configs, table = [arm.config for arm in arms], sweep.table.model_dump(exclude_none=True)
-        faults = dict.fromkeys(about_nothing(configs, sweep.baseline, table))
-    if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
-        faults[Fault("/baseline", "no arm of this sweep has these values")] = None
-    if faults:
+    documents = [config.model_dump(mode="json") for _, config in made]
+    names = arm_names([label for label, _ in made], [*sweep.grid], documents)
+    if not twice_set:  # which makes arms the same
+        faults |= dict.fromkeys(same(names, documents, "/grid" if sweep.grid else "/arms"))
+    arms = [
+        Arm(name, config, is_baseline(config, sweep.baseline))
+        for name, (_, config) in zip(names, made, strict=True)
+    ]
+    if faults := faults or dict.fromkeys(_about(sweep, arms)):
         raise InvalidSpec(list(faults))
     return arms
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
-S = TypeVar("S", bound=Spec)
+
+def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
+    """What the baseline, the table and the expected numbers ask of the arms, and none has."""
+    configs = [arm.config for arm in arms]
+    wrong = [
+        *about_nothing(configs, sweep.baseline, sweep.table.model_dump(exclude_none=True)),
+        *itertools.islice(unreported(configs, _asked(sweep)), MAX_FAULTS),
+    ]
+    yield from wrong
+    if not wrong and sweep.baseline and not any(arm.is_baseline for arm in arms):
+        yield Fault("/baseline", "no arm of this sweep has these values")
 
 
-def _validate(model: type[S], document: Any) -> S:
-    if document is None:
-        raise InvalidSpec([Fault("", "there is no spec here: it is empty, or comments alone")])
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        details = error.errors(include_url=False)[:MAX_FAULTS]
-        raise InvalidSpec([fault_of(detail, document, model) for detail in details]) from None
+def _asked(sweep: SweepSpec) -> dict[str, str]:
+    """Each metric that the sweep names, by its place."""
+    asked = {"/table/metric": sweep.table.metric} if sweep.table.metric else {}
+    if expected := sweep.expected:
+        if "metric" in expected.model_fields_set or any(not v.metric for v in expected.values):
+            asked["/expected/metric"] = expected.metric
+        for number, value in enumerate(expected.values):
+            if value.metric:
+                asked[f"/expected/values/{number}/metric"] = value.metric
+    return asked

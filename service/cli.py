@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
+from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
+from lrd_core.presets import changed
 from service.lifecycle import TERMINAL
 
 try:
@@ -15,8 +17,9 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service import upkeep, words
-    from service.client import Client, ServiceAnswered, SubmittedSweep
+    from service import readout, upkeep, words
+    from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
+    from service.client import DONE, Client, SubmittedSweep, Written
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -50,13 +53,6 @@ def lrd(
     ] = False,
 ) -> None:
     """Learning Rate Dropout experiments."""
-
-
-Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="LRD_TOKEN", help="Where the service asks for one.")
-]
-LOCAL = "http://127.0.0.1:8000"
 
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -96,36 +92,63 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
     run_service(settings, dispatch=dispatch)
 
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="PATH=VALUE in the sweep, e.g. base.epochs=2; repeatable."),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="N for the seeds 0 … N − 1, or a list such as 5,6,7; instead of its own."),
+]
+Plan = Annotated[bool, typer.Option(help="Say what would run; store nothing.")]
+Watch = Annotated[
+    bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
+]
+
+
 @app.command()
 def submit(
-    file: Annotated[Path | None, typer.Argument(help="A sweep in YAML or JSON.")] = None,
-    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="PATH=VALUE in the preset, repeatable.")
+    file: Annotated[
+        Path | None, typer.Argument(help="A sweep in YAML or JSON; - for standard input.")
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many, instead of the preset's.")] = None,
-    plan: Annotated[bool, typer.Option(help="Say what would run; store nothing.")] = False,
-    watch: Annotated[
-        bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
-    ] = False,
+    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    plan: Plan = False,
+    watch: Watch = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Submit the sweep in FILE, or a preset."""
+    """Submit the sweep in FILE (- for standard input), or a preset; parts of either changed."""
     if (file is None) == (preset is None):
-        raise LRDError("name a FILE or a --preset, one of the two")
-    wanted = _assignments(changes or [])
+        raise LRDError("name a FILE (- for standard input) or a --preset, one of the two")
+    wanted, own_seeds = assignments(changes), seeds_of(seeds)
+    spec: Written = {"preset": preset, "set": wanted, "seeds": own_seeds}
+    if file is not None:
+        spec = read(file)  # sent as it is written, so that faults are named where they were made
+        if wanted or own_seeds is not None:
+            spec = changed(parse_yaml(spec), wanted, own_seeds)
     with Client(url, token) as client:
-        if file is not None and (wanted or seeds is not None):
-            raise LRDError("--set and --seeds change presets; in a FILE change the file")
-        if plan:
-            found = client.plan(file) if file else client.plan_preset(str(preset), wanted, seeds)
-            typer.echo(words.plan(found))
-            return
-        sweep = client.submit(file) if file else client.submit_preset(str(preset), wanted, seeds)
-        console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
-        if watch:
-            _watch(sweep)
+        _submit(client, spec, plan, watch)
+
+
+@app.command()
+def clone(
+    sweep_id: str,
+    changes: Changes = None,
+    seeds: Seeds = None,
+    name: Annotated[str | None, typer.Option(help="What the new one is called.")] = None,
+    plan: Plan = False,
+    watch: Watch = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Submit a sweep like another one, parts of it changed."""
+    wanted = assignments(changes) | ({} if name is None else {"name": name})
+    own_seeds = seeds_of(seeds)
+    with Client(url, token) as client:
+        spec = sweep_of(client, sweep_id).status()["spec"]
+        _submit(client, changed(spec, wanted, own_seeds), plan, watch)
 
 
 @app.command()
@@ -150,91 +173,28 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """One sweep, what went wrong in it, and what its trials wait for."""
+    """One sweep, what went wrong in it, what is tried again, and what its trials wait for."""
     with Client(url, token) as client:
-        sweep = _sweep(client, sweep_id)
+        sweep = sweep_of(client, sweep_id)
         view = sweep.status()
         _line(view)
         if view["waiting_for"]:
             typer.echo(f"  {words.waiting(view)}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
+        for trial in [] if view["state"] in DONE else sweep.tried_again():
+            typer.echo(f"  {words.again(trial)}")
 
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
     with Client(url, token) as client:
-        _watch(_sweep(client, sweep_id))
+        _watch(sweep_of(client, sweep_id))
 
 
-Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
-At = Annotated[str | None, typer.Option(help="last, best or epoch:N.")]
-
-
-@app.command()
-def table(
-    sweep_id: str,
-    form: Annotated[str, typer.Option("--format", help="markdown, csv or latex.")] = "markdown",
-    metric: Metric = None,
-    at: At = None,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """A sweep's table."""
-    with Client(url, token) as client:
-        typer.echo(_sweep(client, sweep_id).table_text(form, metric=metric, at=at))
-
-
-@app.command()
-def verify(
-    files: Annotated[list[Path], typer.Argument(help="LaTeX with tables of `lrd table`.")],
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Hold a paper's tables against the service; exit 1 where a number is another one."""
-    differ = False
-    with Client(url, token) as client:
-        for file in files:
-            for printed, wrong in client.verify(file):
-                typer.echo(f"{file}: {words.verified(printed, wrong)}")
-                differ |= bool(wrong)
-    if differ:
-        raise typer.Exit(1)
-
-
-@app.command()
-def compare(
-    sweep_id: str,
-    metric: Metric = None,
-    at: At = None,
-    baseline: Annotated[int | None, typer.Option(help="Id of an arm.")] = None,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Each arm against its baseline, paired by seed."""
-    with Client(url, token) as client:
-        found = _sweep(client, sweep_id).compare(metric=metric, at=at, baseline=baseline)
-        typer.echo(words.comparisons(found))
-
-
-@app.command()
-def export(
-    sweep_id: str,
-    to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
-    of: Annotated[str | None, typer.Option(help="reports (the default) or trials.")] = None,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Write all that a sweep recorded to a file."""
-    forms = {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"}
-    if to.suffix not in forms:
-        raise LRDError(f"{to} ends in none of {', '.join(forms)}")
-    if of is not None and to.suffix == ".zip":
-        raise LRDError(f"{to} takes everything; --of goes with .csv and .parquet")
-    with Client(url, token) as client:
-        to.write_bytes(_sweep(client, sweep_id).export(forms[to.suffix], of or "reports"))
-    typer.echo(f"written to {to}")
+for command in readout.COMMANDS:
+    app.command()(command)
 
 
 @app.command("import")
@@ -248,21 +208,21 @@ def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
 def pause(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _line(_sweep(client, sweep_id).pause())
+        _line(sweep_of(client, sweep_id).pause())
 
 
 @app.command()
 def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """Go on after a pause."""
     with Client(url, token) as client:
-        _line(_sweep(client, sweep_id).resume())
+        _line(sweep_of(client, sweep_id).resume())
 
 
 @app.command()
 def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
     """End a sweep."""
     with Client(url, token) as client:
-        _line(_sweep(client, sweep_id).cancel())
+        _line(sweep_of(client, sweep_id).cancel())
 
 
 @app.command()
@@ -274,13 +234,19 @@ def retry(
 ) -> None:
     """Run again what failed; diverged trials are findings and stay."""
     with Client(url, token) as client:
-        _line(_sweep(client, sweep_id).retry(cancelled=cancelled))
+        _line(sweep_of(client, sweep_id).retry(cancelled=cancelled))
 
 
 @app.command()
 def extend(
     sweep_id: str,
-    seeds: Annotated[int | None, typer.Option(help="How many in all.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; what the sweep has "
+            "already stays, and does not run again."
+        ),
+    ] = None,
     grid: Annotated[
         list[str] | None, typer.Option(help="PATH=[VALUES] of an axis, repeatable.")
     ] = None,
@@ -288,16 +254,19 @@ def extend(
     token: Token = None,
 ) -> None:
     """More seeds, more values of an axis: only the missing trials run."""
-    more: dict[str, Any] = {"grid": _assignments(grid or [])}
+    more: dict[str, Any] = {"grid": assignments(grid)}
     if seeds is not None:
-        more["seeds"] = seeds
+        more["seeds"] = seeds_of(seeds)
     if more == {"grid": {}}:
         raise typer.BadParameter(
-            "say what the sweep gets more of: --seeds N (how many in all), --grid PATH=[VALUES], "
-            "or both"
+            "say what the sweep gets more of: --seeds N (0 … N − 1) or a list such as 5,6,7, "
+            "--grid PATH=[VALUES], or both"
         )
     with Client(url, token) as client:
-        _line(_sweep(client, sweep_id).extend(**more))
+        sweep = sweep_of(client, sweep_id)
+        view = sweep.extend(**more)
+        typer.echo(words.extended(view["trials_total"] - sweep.trials_total))
+        _line(view)
 
 
 @app.command()
@@ -328,13 +297,14 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
     return view
 
 
-def _sweep(client: Client, sweep_id: str) -> SubmittedSweep:
-    try:
-        return client.sweep(sweep_id)
-    except ServiceAnswered as error:
-        if error.status != 404 or "no sweep" not in str(error):
-            raise
-        raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
+def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
+    if plan:
+        typer.echo(words.plan(client.plan(spec)))
+        return
+    sweep = client.submit(spec)
+    console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
+    if watch:
+        _watch(sweep)
 
 
 def _watch(sweep: SubmittedSweep) -> None:
@@ -343,19 +313,6 @@ def _watch(sweep: SubmittedSweep) -> None:
     if view["trials"]["failed"]:
         typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
         raise typer.Exit(1)
-
-
-def _assignments(texts: list[str]) -> dict[str, Any]:
-    """`base.epochs=2` -> {"base.epochs": 2}; values are YAML."""
-    from lrd_core.documents import parse_yaml
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        path, sign, value = text.partition("=")
-        if not sign:
-            raise LRDError(f"{text!r} is not PATH=VALUE")
-        found[path] = parse_yaml(value)
-    return found
 
 
 def _report_line(report: Any, as_json: bool) -> str:

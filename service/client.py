@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -130,6 +131,12 @@ class Client:
         """One trial, with the provenance of its numbers."""
         return self._service.json("GET", f"/trials/{trial_id}")
 
+    def log(self, trial_id: int, *, attempt: int | None = None, tail: int | None = None) -> str:
+        """The last lines (`tail`; 1000 where it does not say) of what an attempt at a trial wrote,
+        of the newest where none is named; empty where there is no log."""
+        asked = given({"attempt": attempt, "tail": tail})
+        return self._service.request("GET", f"/trials/{trial_id}/logs", params=asked).text
+
     def verify(self, file: Path) -> list[tuple[PrintedTable, list[str]]]:
         """Each table in a LaTeX file that `table_text("latex")` wrote, and a sentence for each of
         its cells that does not say what the service says now.
@@ -221,7 +228,7 @@ class SubmittedSweep:
         return _frame(self.table_text("csv", **question).encode())
 
     def reports(self) -> "DataFrame":
-        """A row an epoch of every trial, nothing left out."""
+        """A row an epoch of every trial, nothing left out, each with its arm's id and label."""
         return _frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":
@@ -254,8 +261,21 @@ class SubmittedSweep:
 
     def failures(self) -> list[dict[str, Any]]:
         """The trials that have failed, each with its reason and message."""
-        failed = {"state": "failed", "page_size": 1000}
-        return list(self.client._service.items(self._path("trials"), **failed))
+        return list(self.list_trials("failed"))
+
+    def tried_again(self) -> list[dict[str, Any]]:
+        """The trials that were lost, stood still or ran out of memory and are tried again; the
+        first hundred that are queued and the first that run are looked at. A trial that waits to
+        be tried again stands before all that have not run yet."""
+        looked_at = (islice(self.list_trials(state, 100), 100) for state in ("queued", "running"))
+        return [trial for trial in chain(*looked_at) if trial["losses"] or trial["alone"]]
+
+    def list_trials(
+        self, state: str | None = None, page_size: int = 1000
+    ) -> Iterator[dict[str, Any]]:
+        """Each trial as the service shows it, in order: all, or those in a `state`."""
+        asked = {"state": state, "page_size": page_size}
+        return self.client._service.items(self._path("trials"), **asked)
 
     def figure(self, name: str, kind: str = "svg", **question: Any) -> bytes:
         """`learning-curves`, `keep-prob`, `forest` or `descent` as svg, pdf or png."""

@@ -17,6 +17,7 @@ from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.configurations import flatten
 from service.analysis.escaping import escape_csv
 from service.api.context import rfc3339
+from service.store import sweeps as store
 from service.store.models import Arm, Report, Trial
 from service.store.reported import every_name
 
@@ -31,6 +32,7 @@ _TRIAL = (
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
 _TIMES = ("created_at", "started_at", "finished_at")
+_REPORT = ("trial_id", "arm_id", "arm", "seed", "attempt", "epoch")
 
 
 def rows(session: Session, sweep_id: str, kind: str) -> Iterator[Row]:
@@ -49,7 +51,7 @@ def columns(session: Session, sweep_id: str, kind: str) -> list[str]:
         reported |= dict.fromkeys(report or ())
     if kind == "reports":
         reported |= dict.fromkeys(sorted(every_name(session, sweep_id)))  # e.g. `map_50`
-        return list(dict.fromkeys(["trial_id", "arm_id", "seed", "attempt", "epoch", *reported]))
+        return list(dict.fromkeys([*_REPORT, *reported]))
     paths: dict[str, None] = {}
     for config in session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id)):
         paths |= dict.fromkeys(flatten(config))
@@ -92,6 +94,7 @@ def _trials(session: Session, sweep_id: str) -> Iterator[Row]:
 
 
 def _reports(session: Session, sweep_id: str) -> Iterator[Row]:
+    labels = {arm.id: arm.label for arm in store.arms_of(session, sweep_id)}
     query = (
         select(Trial.arm_id, Trial.seed, Report.trial_id, Report.attempt, Report.report)
         .join(Report, Report.trial_id == Trial.id)
@@ -100,8 +103,8 @@ def _reports(session: Session, sweep_id: str) -> Iterator[Row]:
         .execution_options(yield_per=BATCH)
     )
     for arm_id, seed, trial_id, attempt, report in session.execute(query):
-        head = {"trial_id": trial_id, "arm_id": arm_id, "seed": seed, "attempt": attempt}
-        yield {**head, "epoch": report["epoch"], **dict(_numbers(report))}
+        head = (trial_id, arm_id, labels[arm_id], seed, attempt, report["epoch"])
+        yield dict(_numbers(report)) | dict(zip(_REPORT, head, strict=True))
 
 
 def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -14,7 +14,7 @@ from service import exports
 from service.analysis.configurations import flatten
 from service.store.models import Arm, Trial
 
-_COUNTS = ("trial_id", "arm_id", "seed", "attempt", "epoch")
+_OF_REPORTS = dict.fromkeys(("trial_id", "arm_id", "seed", "attempt", "epoch"), int) | {"arm": str}
 _TIMES = ("created_at", "started_at", "finished_at")
 
 
@@ -24,7 +24,7 @@ def write(session: Session, sweep_id: str, kind: str, out: IO[bytes]) -> None:
     import pyarrow as pa  # a tenth of a second that other answers do without
     import pyarrow.parquet as pq
 
-    own = _of_trials(session, sweep_id) if kind == "trials" else dict.fromkeys(_COUNTS, int)
+    own = _of_trials(session, sweep_id) if kind == "trials" else _OF_REPORTS
     arrow = {
         bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(),
         datetime: pa.timestamp("ms", tz="UTC"),

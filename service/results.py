@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from lrd_core.choices import SELDOM
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
@@ -17,7 +18,7 @@ from service.analysis.baselines import as_asked, compared_with
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
-from service.analysis.metrics import Metric
+from service.analysis.metrics import Metric, headline
 from service.analysis.mixtures import warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
@@ -26,11 +27,6 @@ from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.provenance import Made, environments, made_by
-from service.store.reported import SELDOM
-
-HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
-"""The metric of a table that names none: the first of these that the trials report, else the first
-that they do report."""
 
 
 class _Label(BaseModel):
@@ -115,11 +111,7 @@ class Results:
     @property
     def headline(self) -> str:
         """The metric of the sweep's table."""
-        if self.spec.table.metric:
-            return self.spec.table.metric
-        return next(
-            (name for name in HEADLINES if name in self.metrics), (self.metrics or HEADLINES)[0]
-        )
+        return headline(self.spec.table.metric, self.metrics)
 
     @property
     def learning_metrics(self) -> list[str]:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lrd_core.report import decode_number
-from service.analysis.metrics import Metric, NumberFormat
+from lrd_core.report import BESIDE_METRICS, decode_number
+from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedTable
 
 FAILURES_SHOWN = 20
@@ -85,9 +85,45 @@ def verified(table: PrintedTable, differ: Sequence[str]) -> str:
     return "\n".join([f"{of}: {cells} not as the service has them", *(f"  {d}" for d in differ)])
 
 
+def trial(found: dict[str, Any], asked: str | None) -> str:
+    """A trial in a line; `asked` is the metric of its sweep's table, where that names one."""
+    state = ": ".join(filter(None, [found["state"], found["reason"]]))
+    epochs = f"{found['epochs_done']}/{found['epochs']}"
+    last = _last(found["last_report"] or {}, asked)
+    of = f"seed {found['seed']}  {found['label']}"
+    return f"{found['id']:>6}  {state:<16}  {epochs:>7}  {last:<23}  {of}"
+
+
+def again(found: dict[str, Any]) -> str:
+    """That a trial is tried again, and why."""
+    which, losses = f"trial {found['id']}", found["losses"]
+    if found["state"] == "queued" and found["reason"]:
+        return f"{which} {found['reason']}, to be tried again: {found['message']}"
+    if losses:
+        return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row"
+    return f"{which} is tried again, alone on a node: it had run out of memory"
+
+
+def extended(added: int) -> str:
+    """What became of a request for more."""
+    if not added:
+        return "nothing is added: the sweep has all of these trials already"
+    return f"{count(added, 'trial')} added"
+
+
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, for none of its trials can start: {sweep['waiting_for']}"
+
+
+def _last(report: dict[str, Any], asked: str | None) -> str:
+    """The metric of the table in a report, `test accuracy 94.61 %`."""
+    name = headline(asked, [each for each in report if each not in BESIDE_METRICS])
+    if name not in report:
+        return "–"
+    metric, value = Metric(name), decode_number(report[name])
+    number = NumberFormat.fitting(metric, [value]).show(value)
+    return " ".join(filter(None, [metric.words, number, metric.unit]))
 
 
 def _comparison(each: dict[str, Any], number: NumberFormat) -> str:

@@ -27,9 +27,16 @@ _ENVIRONMENT = {
 
 
 def seed(
-    database: Database, document: dict[str, Any], *, states: tuple[str, ...] = ("succeeded",)
+    database: Database,
+    document: dict[str, Any],
+    *,
+    states: tuple[str, ...] = ("succeeded",),
+    stored: dict[str, Any] | None = None,
 ) -> str:
-    """Store a sweep whose trials are in `states`, in turn; its id."""
+    """Store a sweep whose trials are in `states`, in turn; its id.
+
+    `stored`: parts of its spec that an earlier version took, and that are refused today.
+    """
     spec = SweepSpec.parse(document)
     with database.write() as session:
         sweep = sweeps.create(session, spec, expand_arms(spec), code_version="0.1.0")
@@ -68,7 +75,8 @@ def seed(
             session.execute(update(Trial), changes)
         session.execute(
             update(Sweep).where(Sweep.id == sweep.id)
-            .values(**counts, started_at=AT, finished_at=AT + 60, version=Sweep.version + 1)
+            .values(**counts, started_at=AT, finished_at=AT + 60, version=Sweep.version + 1,
+                    spec=sweep.spec | (stored or {}))
         )  # fmt: skip
         return sweep.id
 

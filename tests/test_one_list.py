@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from lrd_core import choices, configuration, titles
-from lrd_core.choices import CLASSIFIERS, MODELS, PRETRAINED, TASK_OF
-from service import cli
+from lrd_core.choices import CLASSIFIERS, HELD_OUT, METRICS, MODELS, PRETRAINED, TASK_OF, TASKS
+from service import cli, readout
 from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
@@ -72,7 +72,19 @@ def test_the_forms_of_the_table() -> None:
     from service.api import results
 
     forms = get_args(results.table.__annotations__["format"])
-    assert {*words("table", option="format")} == {*forms} - {"json"}
+    assert {*words("table", option="format")} == {*forms}
+
+
+def test_the_figures_and_what_their_curves_run_over() -> None:
+    from service.api import results
+
+    assert get_args(results.FigureName) == readout.FIGURES
+    over = words("figure", option="by")[-2:]
+    assert [over[0].rpartition(" ")[2], over[1]] == [*get_args(get_args(results.By)[0])]
+
+
+def test_the_states_that_trials_may_be_asked_for() -> None:
+    assert words("trials", option="state") == [*TrialState]
 
 
 OPTIMIZERS = [
@@ -102,5 +114,7 @@ def test_the_models_and_data_sets() -> None:
     assert build._BUILDERS.keys() == MODELS - {"point"}  # a descent makes its own
     assert build._PRETRAINED.keys() == {*PRETRAINED}
     assert {*CLASSIFIERS} < MODELS
+    assert {*HELD_OUT} < TASK_OF.keys()
+    assert METRICS.keys() == TASKS
     classified = {name for name, task in TASK_OF.items() if task == "classification"}
     assert images._LOADERS.keys() == classified

@@ -3,13 +3,16 @@
 A preset is a YAML file of this folder; the first line of it, a comment, says what it is.
 """
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lrd_core.configuration import Config
 from lrd_core.documents import parse_yaml
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import pointer
+from lrd_core.kinds import no_sweep
 from lrd_core.spec import SweepSpec, expand_arms
 from lrd_core.spelling import did_you_mean
 
@@ -55,6 +58,35 @@ def load(name: str) -> dict[str, Any]:
     return document
 
 
+def changed(document: Any, changes: Mapping[str, Any], seeds: Any = None) -> dict[str, Any]:
+    """A sweep's document with some of it changed. Whether the result is a valid sweep, `SweepSpec`
+    says.
+
+    Args:
+        document: plain data; it stays as it is.
+        changes: dotted path in the sweep to its new value, e.g. `{"base.epochs": 2}`,
+            `{"grid.optimizer.name": ["adam"]}` or `{"resources": {"num_gpus": 0.25}}`.
+        seeds: a count or a list; None for the document's own.
+
+    Raises:
+        InvalidSpec: a path leads nowhere, at its place below `/set`; or the document is no sweep
+            from the start: no mapping, or one trial.
+    """
+    if wrong := no_sweep(document):
+        raise InvalidSpec([wrong])
+    if not isinstance(document, dict):
+        SweepSpec.parse(document)  # which says so
+    made: dict[str, Any] = copy.deepcopy(document)
+    faults = [
+        Fault(pointer(["set", path]), detail)
+        for path, value in changes.items()
+        if (detail := _put(made, path, value))
+    ]
+    if faults:
+        raise InvalidSpec(faults)
+    return made if seeds is None else made | {"seeds": seeds}
+
+
 def apply_preset(
     name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
 ) -> SweepSpec:
@@ -62,25 +94,15 @@ def apply_preset(
 
     Args:
         name: one of `names()`.
-        changes: dotted path in the sweep to its new value, e.g. `{"base.epochs": 2}`,
-            `{"grid.optimizer.name": ["adam"]}` or `{"resources": {"num_gpus": 0.25}}`.
+        changes: as of `changed`.
         seeds: a count or a list; None for the preset's own.
 
     Raises:
         InvalidSpec: every fault, at its place in the request: below `/set` what was changed, with
             the rest of the sweep's pointer in the sentence where the change broke another part.
     """
-    document = load(name)
     changes = dict(changes or {})
-    faults = [
-        Fault(pointer(["set", path]), detail)
-        for path, value in changes.items()
-        if (detail := _put(document, path, value))
-    ]
-    if faults:
-        raise InvalidSpec(faults)
-    if seeds is not None:
-        document["seeds"] = seeds
+    document = changed(load(name), changes, seeds)
     try:
         sweep = SweepSpec.parse(document)
         expand_arms(sweep)
@@ -101,6 +123,8 @@ def _parts(path: str) -> list[str]:
 def _put(document: dict[str, Any], path: str, value: Any) -> str:
     """Set the value at a dotted path; what is wrong with the path, or nothing."""
     *parents, last = _parts(path)
+    if path.partition(".")[0] in Config.model_fields:
+        return f"there is no {path!r} in a sweep (did you mean 'base.{path}'?)"
     for name in parents:
         document = document.setdefault(name, {})
         if not isinstance(document, dict):

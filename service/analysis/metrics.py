@@ -1,7 +1,7 @@
 """What a metric's name tells: which way is better, and how it is written."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +12,17 @@ _SMALLER_WORDS = frozenset(
      "ppl", "epe", "time", "latency")
 )  # fmt: skip
 """What a task of another package may report by its short name."""
+
+HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
+
+
+def headline(asked: str | None, reported: Sequence[str]) -> str:
+    """The metric of a table: the one that it asks for, else the first of `HEADLINES` that is
+    reported, else the first that is."""
+    if asked:
+        return asked
+    first = (reported or HEADLINES)[0]
+    return next((name for name in HEADLINES if name in reported), first)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
+from lrd_core.choices import SELDOM
 from lrd_core.report import BESIDE_METRICS
 from lrd_core.spelling import did_you_mean
 from service.errors import Unprocessable
 from service.store.models import Arm, Report, Sweep, Trial
 
-SELDOM = ("map_50",)
-"""What not every epoch has: it may be missing from the last reports, and come yet."""
-
 
 def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
-    """See to it that `metric` is one of the sweep's; before its first report any may be.
+    """See to it that `metric` is one of the sweep's; before its first report any may be, and
+    always what not every epoch has: it may be missing from the last reports, and come yet.
 
     Raises:
         Unprocessable: trials have reported, and this is none of what they report.

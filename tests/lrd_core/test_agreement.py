@@ -70,3 +70,101 @@ def test_an_extension_is_held_to_the_same() -> None:
     more = Extension.parse({"arms": [{"label": "b", "set": {KEEP: 0.3}}]})
     with pytest.raises(InvalidSpec, match="sets it again"):
         expand_arms(extended(sweep, more))
+
+
+def test_a_label_that_stands_twice_is_refused() -> None:
+    """Catches: two rows `SD` in a table, and nobody who could say which is which."""
+    arms = [{"label": "SD", "set": {"epochs": epochs}} for epochs in (6, 7, 8)]
+    arms.append({"label": "another", "set": {}})
+    assert faults(arms=arms) == {
+        f"/arms/{n}/label": "'SD' stands twice, at /arms/0/label too: give each arm a label of its "
+        "own"
+        for n in (1, 2)
+    }
+
+
+def test_a_further_arm_has_a_label_of_its_own() -> None:
+    sweep = SweepSpec.parse(SWEEP | {"arms": [{"label": "a", "set": {}}]})
+    other = {"label": "a", "set": {"epochs": 6}}
+    with pytest.raises(InvalidSpec, match=r"^/arms/1/label: 'a' stands twice"):
+        expand_arms(extended(sweep, Extension.parse({"arms": [other]})))
+
+
+def test_two_labels_that_differ_are_two() -> None:
+    arms = [{"label": label, "set": {"epochs": n}} for n, label in enumerate("aAbB", 1)]
+    assert len(expand_arms(SweepSpec.parse(SWEEP | {"arms": arms}))) == 40
+
+
+VALUE = {"where": {KEEP: 0.5}, "value": 1.0}
+
+
+def expected(metric: str, *values: dict[str, Any]) -> dict[str, Any]:
+    return {"expected": {"source": "a paper", "metric": metric, "values": list(values)}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ({"table": {"metric": "tset_loss"}}, "/table/metric"),
+        (expected("tset_loss", VALUE), "/expected/metric"),
+        (expected("tset_loss", VALUE | {"metric": "test_loss"}), "/expected/metric"),
+        (
+            expected("test_loss", VALUE, VALUE | {"metric": "tset_loss"}),
+            "/expected/values/1/metric",
+        ),
+    ],
+)
+def test_a_metric_that_no_trial_reports_is_refused(asked: dict[str, Any], place: str) -> None:
+    """Catches: `not reported` in every cell, and a published number that stands nowhere, after
+    hours of training."""
+    assert faults(**asked) == {
+        place: "no trial of this sweep reports 'tset_loss' (did you mean 'test_loss'?); they "
+        "report train_loss, train_accuracy, test_loss, test_accuracy"
+    }
+
+
+DESCENT = {
+    "dataset": "surface", "data": {"surface": "toy"}, "model": "point",
+    "optimizer": {"name": "adam"}, "epochs": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "metric", "known"),
+    [
+        ({"dataset": "cifar10_holdout"}, "val_accuracy", True),
+        ({"dataset": "cifar10_holdout"}, "test_accuracy", False),
+        ({"dataset": "cifar10"}, "val_accuracy", False),
+        ({"dataset": "voc_detection", "model": "ssd300"}, "map_50", True),
+        ({"dataset": "voc_segmentation", "model": "pspnet"}, "pixel_accuracy", True),
+        ({"dataset": "voc_segmentation", "model": "pspnet"}, "test_accuracy", False),
+        (DESCENT, "reached_share", True),
+        (DESCENT, "test_loss", False),
+        ({}, "seconds", True),  # no metric, but beside them in every report
+    ],
+)
+def test_what_is_reported_depends_on_task_and_data_set(
+    base: dict[str, Any], metric: str, known: bool
+) -> None:
+    sweep = SWEEP | {"base": SWEEP["base"] | base, "table": {"metric": metric}}
+    if known:
+        assert expand_arms(SweepSpec.parse(sweep))
+    else:
+        assert list(faults(**sweep)) == ["/table/metric"]
+
+
+def test_what_one_arm_reports_is_a_metric_of_the_sweep() -> None:
+    """Catches: a sweep over data with a test set and data without one, of which half is refused."""
+    grid = {"dataset": ["cifar10", "cifar10_holdout"], "epochs": [1]}
+    for metric in ("test_accuracy", "val_accuracy"):
+        changes = {"grid": grid, "baseline": {}, "table": {"metric": metric}}
+        assert expand_arms(SweepSpec.parse(SWEEP | changes))
+
+
+def test_where_numbers_have_metrics_of_their_own_the_sections_is_not_asked_for() -> None:
+    """Catches: a fault in the default of a field that nobody wrote."""
+    values = [VALUE | {"metric": "reached_share"}]
+    asked = {"expected": {"source": "a paper", "values": values}}
+    assert expand_arms(SweepSpec.parse(SWEEP | {"base": DESCENT} | asked))
+    asked["expected"]["values"] = [VALUE]  # type: ignore[index]
+    assert list(faults(base=DESCENT, **asked)) == ["/expected/metric"]

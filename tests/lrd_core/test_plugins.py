@@ -184,6 +184,21 @@ def test_a_task_of_another_package_may_do_without_a_data_set_and_a_model() -> No
 
 
 @pytest.mark.usefixtures("lab")
+def test_what_another_package_reports_nobody_knows_beforehand() -> None:
+    """Catches: a plugin's own metric, refused; and a mistyped one of this package's, let through
+    for the name of a plugin's model."""
+
+    def asked(**base: Any) -> dict[str, Any]:
+        table = {"metric": "regret"}
+        return {"name": "lab", "base": spec(**base).config(), "table": table}
+
+    for base in ({"task": "lab_task"}, {"dataset": "lab_stripes", "model": "fcnet"}):
+        assert expand_arms(SweepSpec.parse(asked(**base)))
+    with pytest.raises(InvalidSpec, match=r"^/table/metric: no trial of this sweep reports"):
+        expand_arms(SweepSpec.parse(asked(dataset="digits", model="lab_net")))
+
+
+@pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [

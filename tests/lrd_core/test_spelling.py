@@ -40,6 +40,48 @@ def test_a_mistyped_name_is_answered_with_the_nearest(changes: dict[str, Any], f
     assert fault in said(**changes)
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("keep_prob", "optimizer.keep_prob"),
+        ("lr", "optimizer.lr"),
+        ("milestones", "schedule.milestones"),
+        ("cutout", "data.cutout"),
+        ("keep_porb", "optimizer.keep_prob"),
+        ("optimiser.keep_prob", "optimizer.keep_prob"),
+        ("base.epochs", "epochs"),
+        ("epochs.lr", "optimizer.lr"),
+        ("optimizer.epochs", "epochs"),
+    ],
+)
+@pytest.mark.parametrize("part", ["grid", "arms", "baseline"])
+def test_a_path_without_its_head_is_answered_with_the_whole_one(
+    path: str, meant: str, part: str
+) -> None:
+    """Catches: `unknown field; one of dataset, data, …`, of the one field that all of this is
+    about."""
+    written: dict[str, Any] = {
+        "grid": {path: [1, 2]},
+        "arms": [{"label": "a", "set": {path: 1}}],
+        "baseline": {path: 1},
+    }
+    place = {
+        "grid": f"/grid/{path}",
+        "arms": f"/arms/0/set/{path}",
+        "baseline": f"/baseline/{path}",
+    }
+    told = said(**{part: written[part]})
+    assert told.startswith(f"{place[part]}: ")
+    assert told.endswith(f" (did you mean {meant!r}?)")
+
+
+def test_a_path_of_another_optimizer_is_not_offered() -> None:
+    """Catches: an offer that is refused in its turn."""
+    assert "did you mean" not in said(grid={"beta1": [0.9]})
+    adam = {"optimizer.name": ["adam"], "optimizer.beta": [0.9]}
+    assert "(did you mean 'beta2'?)" in said(grid=adam)
+
+
 def test_only_fields_of_the_member_that_was_chosen_are_offered() -> None:
     """Catches: an offer of RMSprop's alpha to one who writes of SGDM."""
     told = said({"optimizer": {"name": "sgdm", "learning_rate": 0.1}})

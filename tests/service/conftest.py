@@ -1,4 +1,7 @@
-"""A dispatcher over an executor in this process, for whoever lets trials run."""
+"""A dispatcher over an executor in this process, for whoever lets trials run; an address, for what
+asks the service from outside."""
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -6,6 +9,7 @@ from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
 from tests.inline import InlineExecutor
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -16,3 +20,11 @@ def executor(settings: Settings) -> InlineExecutor:
 @pytest.fixture
 def dispatcher(database: Database, executor: InlineExecutor) -> Dispatcher:
     return Dispatcher(database, executor, lease_seconds=60)
+
+
+@pytest.fixture
+def url(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of the service, where `lrd` looks for it."""
+    with serving(settings, database) as url:
+        monkeypatch.setenv("LRD_URL", url)
+        yield url

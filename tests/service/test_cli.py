@@ -18,11 +18,11 @@ from lrd_core.errors import LRDError
 from service import cli, dispatch
 from service.client import SubmittedSweep
 from service.settings import Settings
-from service.store.models import Sweep
+from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
-from tests.serving import dispatching, serving
+from tests.serving import dispatching
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,16 +33,9 @@ def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
     return sqlite(tmp_path / "storage")
 
 
-@pytest.fixture
-def url(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with serving(settings, database) as url:
-        monkeypatch.setenv("LRD_URL", url)
-        yield url
-
-
-def lrd(*words: str, code: int = 0) -> str:
-    """What it says."""
-    done = CliRunner().invoke(cli.app, [*words])
+def lrd(*words: str, code: int = 0, given: str = "") -> str:
+    """What it says; `given` is its standard input."""
+    done = CliRunner().invoke(cli.app, [*words], input=given)
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == code, done.output
@@ -63,10 +56,15 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["submit"], "name a FILE or a --preset, one of the two"),
+        (["submit"], r"name a FILE \(- for standard input\) or a --preset, one of the two"),
         (["submit", "FILE", "--preset", "digits"], "one of the two"),
-        (["submit", "FILE", "--seeds", "2"], "in a FILE change the file"),
-        (["submit", "FILE", "--set", "base.epochs=2"], "in a FILE change the file"),
+        (["submit", "FILE", "--seeds", "2;3"], "'2;3' is neither a count such as 3 nor a list"),
+        (["figure", "SWEEP", "forest", "a.jpg"], "a.jpg ends in none of .svg, .pdf, .png"),
+        (
+            ["figure", "SWEEP", "forrest", "a.svg"],
+            r"'forrest' \(did you mean 'forest'\?\); one of l",
+        ),
+        (["trials", "SWEEP", "--state", "failing"], r"'failing' is no state of a trial .*'failed'"),
         (["submit", "--preset", "digits", "--set", "base.epochs"], "'base.epochs' is not PATH="),
         (["export", "SWEEP", "all.tar"], "all.tar ends in none of .csv, .parquet, .zip"),
         (["export", "SWEEP", "all.zip", "--of", "trials"], "--of goes with .csv and .parquet"),
@@ -80,7 +78,7 @@ def test_what_does_not_go_together_is_refused(words: list[str], said: str, file:
 def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
     """Catches: exit 0 after nothing, for one who left the option out."""
     said = " ".join(lrd("extend", "SWEEP", code=2).replace("│", "").split())
-    assert "--seeds N (how many in all), --grid PATH=[VALUES], or both" in said
+    assert "--seeds N (0 … N − 1) or a list such as 5,6,7, --grid PATH=[VALUES], or both" in said
 
 
 def test_a_plan_tells_the_time_and_what_is_there_already(
@@ -128,6 +126,22 @@ def test_status_says_why_no_trial_can_start(url: str, database: Database) -> Non
         session.execute(update(Sweep).values(waiting_for=NO_GPU))
     _, why = lrd("status", sweep_id).splitlines()
     assert why == f"  waiting, for none of its trials can start: {NO_GPU}"
+
+
+def test_status_says_what_was_lost_and_is_tried_again(url: str, database: Database) -> None:
+    """Catches: a sweep whose trials die with their node again and again, and that only `runs`."""
+    sweep_id = seed(database, small_sweep(), states=("queued", "running", "queued", "succeeded"))
+    lost: dict[int, dict[str, Any]] = {
+        1: {"losses": 2, "reason": "lost", "message": "node-1 is gone"},
+        2: {"losses": 1},
+    }
+    with database.write() as session:
+        for trial_id, values in lost.items():
+            session.execute(update(Trial).where(Trial.id == trial_id).values(**values))
+    assert lrd("status", sweep_id).splitlines()[1:] == [
+        "  trial 1 lost, to be tried again: node-1 is gone",
+        "  trial 2 is tried again, after 1 loss in a row",
+    ]
 
 
 def test_watching_says_on_stderr_why_it_stands_still_once_for_each_reason(

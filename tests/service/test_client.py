@@ -111,6 +111,7 @@ def test_a_sweep_is_waited_for_and_read_as_frames(
     assert dict(zip(table["arm_id"], table["mean"], strict=True)) == pytest.approx(arms)
     reports = sweep.reports()
     assert len(reports) == 8
+    assert set(reports["arm"]) == set(table["arm"])
     last = reports[reports["epoch"] == 2].groupby("arm_id")["test_accuracy"].mean()
     assert last.to_dict() == pytest.approx(arms)
     assert list(sweep.trials()["state"]) == ["succeeded"] * 4
@@ -147,6 +148,8 @@ def test_what_is_no_sweep_is_read_too(client: Client) -> None:
     sweep = client.submit(small_sweep())
     assert "digits" in [preset["name"] for preset in client.presets()]
     assert client.trial(1)["sweep_id"] == sweep.id
+    assert client.log(1) == ""
+    assert [each["seed"] for each in sweep.list_trials("queued", page_size=3)] == [0, 1, 0, 1]
     assert client.cluster()["waiting"][0]["name"] == "small"
     assert [curve["mean"] for curve in sweep.curves("test_loss")] == [[], []]
 

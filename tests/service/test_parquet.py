@@ -120,3 +120,21 @@ def test_times_are_times(api: TestClient, database: Database) -> None:
     # Catches: numbers and texts that each reader has to be told are times.
     frame = exported(api, seed(database, small_sweep()), "trials").to_pandas()
     assert set(frame["started_at"]) == {pd.Timestamp(AT, unit="s", tz="UTC").floor("ms")}
+
+
+def test_an_epoch_says_by_name_of_which_arm_it_is(api: TestClient, database: Database) -> None:
+    # Catches: a curve for each of thirty numbers, and another file to look them up in.
+    sweep_id = seed(database, small_sweep(seeds=1))
+    found = exported(api, sweep_id, "reports")
+    assert found.schema.field("arm").type == pa.string()
+    assert found["arm"].to_pylist() == ["without LRD"] * 2 + ["LRD (keep_prob = 0.5)"] * 2
+
+
+def test_a_metric_of_that_name_from_before_is_no_label(api: TestClient, database: Database) -> None:
+    # Catches: numbers among the names of arms, of a plugin that called a metric `arm`.
+    sweep_id = seed(database, small_sweep(seeds=1))
+    with database.write() as session:
+        for report in session.scalars(select(Report)):
+            report.report = report.report | {"arm": 0.5}
+    labels = exported(api, sweep_id, "reports")["arm"].to_pylist()
+    assert labels == ["without LRD"] * 2 + ["LRD (keep_prob = 0.5)"] * 2

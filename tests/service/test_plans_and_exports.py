@@ -156,6 +156,10 @@ class TestExport:
         reports = list(csv.DictReader(io.StringIO(api.get(path).text)))
         trials = list(csv.DictReader(io.StringIO(api.get(f"{path}?of=trials").text)))
         assert (len(reports), len(trials)) == (8, 4)
+        assert list(reports[0])[:6] == ["trial_id", "arm_id", "arm", "seed", "attempt", "epoch"]
+        arms = {trial["arm_id"]: trial["arm"] for trial in trials}
+        assert [row["arm"] for row in reports] == [arms[row["arm_id"]] for row in reports]
+        assert set(arms.values()) == {"without LRD", "LRD (keep_prob = 0.5)"}
         assert [row["config.optimizer.keep_prob"] for row in trials] == ["1.0", "0.5"] * 2
         recorded = [
             report["test_accuracy"]
@@ -181,6 +185,8 @@ class TestExport:
         bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
         with zipfile.ZipFile(io.BytesIO(bundle)) as files:
             assert files.read("trials.csv").decode() == text
+            path = f"/api/v1/sweeps/{sweep_id}/export?of=reports"
+            assert files.read("reports.csv").decode() == api.get(path).text
 
     def test_parquet_takes_metrics_that_come_late(
         self, api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -54,8 +54,8 @@ def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
     """Catches: `not reported` in every cell, for ever, after a slip in the spec."""
 
     def notes(metric: str, state: str) -> list[str]:
-        asked = small_sweep(table={"metric": metric})
-        sweep = seed(database, asked, states=(state,))
+        asked = {"table": {"metric": metric}}
+        sweep = seed(database, small_sweep(), states=(state,), stored=asked)
         return list(api.get(f"/api/v1/sweeps/{sweep}/table").json()["notes"])
 
     assert notes("tset_loss", "succeeded")[0] == (
@@ -74,8 +74,8 @@ def test_expected_numbers_of_a_metric_that_nobody_reports_are_not_dropped_in_sil
     def notes(metric: str, state: str = "succeeded") -> str:
         where = {"optimizer.keep_prob": 0.5}
         values = [{"where": where, "value": 0.9}, {"where": where, "value": 0.4, "metric": metric}]
-        asked = small_sweep(expected={"source": "a paper", "values": values})
-        sweep = seed(database, asked, states=(state,))
+        asked = {"expected": {"source": "a paper", "values": values}}
+        sweep = seed(database, small_sweep(), states=(state,), stored=asked)
         return " ".join(api.get(f"/api/v1/sweeps/{sweep}/table").json()["notes"])
 
     assert (
@@ -84,6 +84,26 @@ def test_expected_numbers_of_a_metric_that_nobody_reports_are_not_dropped_in_sil
     ) in notes("val_accuracy")
     assert "held against nothing" not in notes("test_loss")
     assert "held against nothing" not in notes("val_accuracy", "queued")  # nobody has reported yet
+
+
+def test_a_stored_sweep_that_would_be_refused_today_is_read_as_before(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: years of results that a stricter version no longer shows."""
+    arms = [{"label": "SD", "set": {"epochs": epochs}} for epochs in (2, 3)]
+    asked = {"arms": arms, "table": {"metric": "tset_loss"}}
+    sweep = f"/api/v1/sweeps/{seed(database, small_sweep(), stored=asked)}"
+    for path in ("", "/table?format=latex", "/arms", "/comparisons", "/export?format=bundle"):
+        assert api.get(f"{sweep}{path}").status_code == 200, path
+    assert faults(api.post(f"{sweep}/extend", json={"seeds": 3})) == ["/arms/1/label"]
+    repaired = {"arms": [arms[0], arms[1] | {"label": "SD, longer"}]}
+    assert faults(api.post(f"{sweep}/clone", json=repaired)) == ["/table/metric"]
+    assert api.post(f"{sweep}/clone", json=repaired | {"table": {}}).status_code == 201
+
+
+def faults(answer: Any) -> list[str]:
+    assert answer.status_code == 422
+    return [each["pointer"] for each in answer.json()["errors"]]
 
 
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:

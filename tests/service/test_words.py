@@ -1,5 +1,6 @@
 """What `lrd` says, in lines; that it is said by the commands is tested in test_cli."""
 
+import re
 from typing import Any
 
 import pytest
@@ -102,3 +103,69 @@ def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
 def test_a_thousand_causes_do_not_flood_the_terminal() -> None:
     trials = [{"reason": "error", "message": f"file {n}"} for n in range(1000)]
     assert words.failures(trials, "8w2k").splitlines()[-1] == "  and 980 other messages"
+
+
+TRIAL: dict[str, Any] = {
+    "id": 7, "state": "succeeded", "reason": None, "message": None, "epochs": 5, "epochs_done": 5,
+    "seed": 3, "label": "plain", "losses": 0, "alone": False,
+    "last_report": {"epoch": 5, "train_loss": 0.1, "test_accuracy": 0.94612, "seconds": 2.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "said"),
+    [
+        ({}, None, "7  succeeded  5/5  test accuracy 94.61 %  seed 3  plain"),
+        ({}, "train_loss", "7  succeeded  5/5  train loss 0.1000  seed 3  plain"),
+        ({}, "map_50", "7  succeeded  5/5  –  seed 3  plain"),  # not every epoch has it
+        (
+            {"state": "queued", "epochs_done": 0, "last_report": None},
+            None,
+            "7  queued  0/5  –  seed 3  plain",
+        ),
+        (
+            {"state": "failed", "reason": "diverged", "last_report": {"train_loss": "NaN"}},
+            None,
+            "7  failed: diverged  5/5  train loss nan  seed 3  plain",
+        ),
+        ({"last_report": {"epoch": 1, "regret": 2.5}}, None, "7  succeeded  5/5  regret 2.5000  "),
+    ],
+)
+def test_a_trial_is_told_in_a_line(changes: dict[str, Any], asked: str | None, said: str) -> None:
+    """Catches: `last_report: {…}` for a reader, a share as 0.946, and `lr` for a result."""
+    line = words.trial(TRIAL | changes, asked)
+    assert re.sub("  +", "  ", line).strip().startswith(said.strip())
+
+
+def test_trials_stand_below_each_other() -> None:
+    lines = [words.trial(TRIAL | {"id": each}, None) for each in (7, 12_345)]
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"state": "queued", "reason": "stalled", "message": "no report", "losses": 1},
+            "trial 7 stalled, to be tried again: no report",
+        ),
+        (
+            {"state": "queued", "reason": "oom", "message": "out of memory", "alone": True},
+            "trial 7 oom, to be tried again: out of memory",
+        ),
+        ({"state": "running", "losses": 1}, "trial 7 is tried again, after 1 loss in a row"),
+        ({"state": "queued", "losses": 3}, "trial 7 is tried again, after 3 losses in a row"),
+        (
+            {"state": "running", "alone": True},
+            "trial 7 is tried again, alone on a node: it had run out of memory",
+        ),
+    ],
+)
+def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str) -> None:
+    assert words.again(TRIAL | changes) == said
+
+
+def test_an_extension_by_nothing_is_said_to_be_one() -> None:
+    """Catches: `0 trials added`, and silence."""
+    assert words.extended(0).startswith("nothing is added: ")
+    assert [words.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]

@@ -1,5 +1,6 @@
 """The presets: the paper's experiments, its numbers, and how a request changes them."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -176,6 +177,7 @@ def test_a_request_changes_a_preset() -> None:
         ("table-2", {"grid.optimizer.keep_prob": [0.5]}, None, "/set"),  # no baseline is left
         ("table-2", {"base.dataset": "mnist"}, None, "/set/base.dataset"),
         ("table-2", {"zork": 1}, None, "/set/zork"),
+        ("table-2", {"optimizer.keep_prob": 0.5}, None, "/set/optimizer.keep_prob"),
         ("table-2", {"name.zork": 1}, None, "/set/name.zork"),
         ("table-2", {}, 0, "/seeds"),
         ("table-2", {}, [1, 1], "/seeds"),
@@ -187,6 +189,34 @@ def test_a_fault_is_named_where_the_request_has_it(
     with pytest.raises(InvalidSpec) as caught:
         presets.apply_preset(name, changes, seeds)
     assert pointer in {fault.pointer for fault in caught.value.faults}
+
+
+def test_any_document_is_changed_likewise_and_stays_as_it_is() -> None:
+    written = {"name": "x", "base": {"epochs": 1}, "grid": {"optimizer.lr": [0.1]}}
+    before = copy.deepcopy(written)
+    changes = {"base.optimizer.name": "adam", "grid.optimizer.lr": [0.2], "table.at": "best"}
+    assert presets.changed(written, changes, [5]) == {
+        "name": "x",
+        "base": {"epochs": 1, "optimizer": {"name": "adam"}},
+        "grid": {"optimizer.lr": [0.2]},
+        "table": {"at": "best"},
+        "seeds": [5],
+    }
+    assert written == before
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (None, "there is no spec here"),
+        ([], "should be a mapping"),
+        ({"dataset": "digits"}, "this is one trial, no sweep"),
+    ],
+)
+def test_what_is_no_sweep_is_not_changed(document: Any, said: str) -> None:
+    """Catches: a trial that becomes half a sweep by `--set base.epochs=2`, and nine faults."""
+    with pytest.raises(InvalidSpec, match=said):
+        presets.changed(document, {"base.epochs": 2})
 
 
 def test_presets_are_read_without_torch() -> None:

@@ -70,7 +70,7 @@ def test_what_the_spec_names_may_be_asked_for_by_its_name(
     api: TestClient, database: Database
 ) -> None:
     """Catches: a page that shows the spec's table, and is refused that table's curves."""
-    sweep_id = seed(database, small_sweep(table={"metric": "val_loss"}))
+    sweep_id = seed(database, small_sweep(), stored={"table": {"metric": "val_loss"}})
     assert ask(api, sweep_id, "curves", "val_loss")[0] == 200
 
 

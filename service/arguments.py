@@ -1,0 +1,70 @@
+"""What the commands of `lrd` are given: the options of several, and what is made of their text."""
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from lrd_core.documents import parse_yaml
+from lrd_core.errors import LRDError
+from service.client import Client, ServiceAnswered, SubmittedSweep
+
+LOCAL = "http://127.0.0.1:8000"
+
+Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="LRD_TOKEN", help="Where the service asks for one.")
+]
+Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
+At = Annotated[str | None, typer.Option(help="last, best or epoch:N.")]
+Baseline = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Id of the arm to compare with (`lrd table SWEEP --format csv` has the ids)."
+    ),
+]
+
+
+def sweep_of(client: Client, sweep_id: str) -> SubmittedSweep:
+    """The sweep that is named.
+
+    Raises:
+        LRDError: there is none, in words for one who sits at a shell.
+    """
+    try:
+        return client.sweep(sweep_id)
+    except ServiceAnswered as error:
+        if error.type != "not-found":
+            raise
+        raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
+
+
+def assignments(texts: list[str] | None) -> dict[str, Any]:
+    """`base.epochs=2` -> {"base.epochs": 2}; values are YAML.
+
+    Raises:
+        LRDError: a text is no assignment.
+        InvalidSpec: a value is not YAML.
+    """
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        path, sign, value = text.partition("=")
+        if not sign:
+            raise LRDError(f"{text!r} is not PATH=VALUE")
+        found[path] = parse_yaml(value)
+    return found
+
+
+def seeds_of(text: str | None) -> int | list[int] | None:
+    """`5` is a count; `5,6,7` is a list, as are `[5, 6, 7]` and, of a single one, `5,`.
+
+    Raises:
+        LRDError: it is neither.
+    """
+    if text is None:
+        return None
+    listed = re.fullmatch(r"\[?\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*\]?", text.strip())
+    if listed is None:
+        raise LRDError(f"--seeds {text!r} is neither a count such as 3 nor a list such as 5,6,7")
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    return numbers[0] if text.strip().isdecimal() else numbers

@@ -1,0 +1,164 @@
+"""`lrd table, compare, verify, figure, trials, logs, export`: what is read of a sweep."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrd_core.errors import LRDError
+from lrd_core.spelling import did_you_mean
+from service import words
+from service.arguments import LOCAL, At, Baseline, Metric, Token, Url, sweep_of
+from service.client import Client
+from service.lifecycle import TrialState
+
+FIGURES = ("learning-curves", "keep-prob", "forest", "descent")
+
+
+def table(
+    sweep_id: str,
+    form: Annotated[
+        str, typer.Option("--format", help="markdown, csv, latex or json.")
+    ] = "markdown",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """A sweep's table."""
+    with Client(url, token) as client:
+        sweep = sweep_of(client, sweep_id)
+        typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=baseline))
+
+
+def compare(
+    sweep_id: str,
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Each arm against its baseline, paired by seed."""
+    with Client(url, token) as client:
+        found = sweep_of(client, sweep_id).compare(metric=metric, at=at, baseline=baseline)
+        typer.echo(words.comparisons(found))
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="LaTeX with tables of `lrd table`.")],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Hold a paper's tables against the service; exit 1 where a number is another one."""
+    differ = False
+    with Client(url, token) as client:
+        for file in files:
+            for printed, wrong in client.verify(file):
+                typer.echo(f"{file}: {words.verified(printed, wrong)}")
+                differ |= bool(wrong)
+    if differ:
+        raise typer.Exit(1)
+
+
+def figure(
+    sweep_id: str,
+    name: Annotated[str, typer.Argument(help="learning-curves, keep-prob, forest or descent.")],
+    to: Annotated[Path, typer.Argument(help="A .svg, .pdf or .png.")],
+    metric: Metric = None,
+    at: At = None,
+    by: Annotated[
+        str | None, typer.Option(help="What learning curves run over: epoch or seconds.")
+    ] = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Write a figure to a file: learning-curves, keep-prob, forest or descent; .svg, .pdf, .png."""
+    if name not in FIGURES:
+        raise LRDError(
+            f"there is no figure {name!r}{did_you_mean(name, FIGURES)}; one of {', '.join(FIGURES)}"
+        )
+    kind = _form_of(to, {".svg": "svg", ".pdf": "pdf", ".png": "png"})
+    with Client(url, token) as client:
+        sweep = sweep_of(client, sweep_id)
+        drawn = sweep.figure(name, kind, metric=metric, at=at, by=by, baseline=baseline)
+        to.write_bytes(drawn)
+    typer.echo(f"written to {to}")
+
+
+def trials(
+    sweep_id: str,
+    state: Annotated[
+        str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All that the service says of each, a line a trial.")
+    ] = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """A sweep's trials: id, state and why, epochs, the table's metric last reported, seed, arm."""
+    states = [*map(str, TrialState)]
+    if state is not None and state not in states:
+        raise LRDError(
+            f"{state!r} is no state of a trial{did_you_mean(state, states)}; "
+            f"one of {', '.join(states)}"
+        )
+    with Client(url, token) as client:
+        sweep = sweep_of(client, sweep_id)
+        asked = sweep.status()["spec"].get("table", {}).get("metric")
+        for trial in sweep.list_trials(state):
+            typer.echo(json.dumps(trial) if as_json else words.trial(trial, asked))
+
+
+def logs(
+    trial_id: int,
+    attempt: Annotated[int | None, typer.Option(min=1, help="The newest, else.")] = None,
+    tail: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="So many last lines; 1000, else.")
+    ] = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """What a trial wrote to its log; `lrd trials SWEEP` has the ids."""
+    with Client(url, token) as client:
+        text = client.log(trial_id, attempt=attempt, tail=tail)
+    if text:
+        typer.echo(text, nl=not text.endswith("\n"))
+    else:
+        typer.echo(
+            f"trial {trial_id} has no log here: it has not begun yet, or its results came from "
+            "elsewhere",
+            err=True,
+        )
+
+
+def export(
+    sweep_id: str,
+    to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
+    of: Annotated[str | None, typer.Option(help="reports (the default) or trials.")] = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Write all that a sweep recorded to a file."""
+    form = _form_of(to, {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"})
+    if of is not None and form == "bundle":
+        raise LRDError(f"{to} takes everything; --of goes with .csv and .parquet")
+    with Client(url, token) as client:
+        to.write_bytes(sweep_of(client, sweep_id).export(form, of or "reports"))
+    typer.echo(f"written to {to}")
+
+
+COMMANDS = (table, compare, verify, figure, trials, logs, export)
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _form_of(file: Path, forms: dict[str, str]) -> str:
+    """What the file's ending asks for."""
+    if file.suffix not in forms:
+        raise LRDError(f"{file} ends in none of {', '.join(forms)}")
+    return forms[file.suffix]

@@ -1,0 +1,137 @@
+"""`lrd trials, logs, figure, table, compare`: what a shell reads of a sweep."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from lrd_core.errors import LRDError
+from lrd_core.trial_folder import log_name, trial_folder
+from service import client
+from service.settings import Settings
+from service.store.models import Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.test_cli import lrd
+
+pytestmark = pytest.mark.usefixtures("url")
+
+
+@pytest.fixture
+def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
+    """One kind is enough, as in test_cli."""
+    return sqlite(tmp_path / "storage")
+
+
+def test_trials_are_told_a_line_each(database: Database) -> None:
+    """Catches: a failed trial without its reason, and shares under a table in percent."""
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "failed", "queued", "cancelled"))
+    first, second, third, fourth = lrd("trials", sweep_id).splitlines()
+    assert first.split()[:5] == ["1", "succeeded", "2/2", "test", "accuracy"]
+    assert first.endswith("seed 0  without LRD")
+    assert second.split()[:4] == ["2", "failed:", "error", "1/2"]
+    assert third.split()[:6] == ["3", "queued", "0/2", "–", "seed", "1"]
+    assert third.endswith("  LRD (keep_prob = 0.5)")
+    assert fourth.split()[1:3] == ["cancelled:", "user"]
+    assert lrd("trials", sweep_id, "--state", "failed").splitlines() == [second]
+
+
+def test_trials_are_read_to_the_last_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: the first thousand of ten thousand, and no word of the rest."""
+    sweep_id = seed(database, small_sweep(seeds=5))
+    listed = client.SubmittedSweep.list_trials
+    monkeypatch.setattr(
+        client.SubmittedSweep, "list_trials", lambda self, state: listed(self, state, page_size=3)
+    )
+    lines = lrd("trials", sweep_id, "--json").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [*range(1, 11)]
+    assert {"config", "last_report", "losses"} <= json.loads(lines[0]).keys()
+
+
+def test_trials_show_the_metric_of_their_sweeps_table(database: Database) -> None:
+    sweep_id = seed(database, small_sweep(table={"metric": "test_loss"}))
+    assert all("  test loss 1." in line for line in lrd("trials", sweep_id).splitlines())
+
+
+def test_the_log_of_a_trial_or_of_an_earlier_attempt_at_it(
+    database: Database, settings: Settings
+) -> None:
+    seed(database, small_sweep())
+    with database.write() as session:
+        session.execute(update(Trial).where(Trial.id == 1).values(attempt=2))
+    folder = trial_folder(settings.trials, 1)
+    folder.write(log_name(1), b"lost\n")
+    folder.write(log_name(2), b"one\ntwo\nthree")
+    assert lrd("logs", "1") == "one\ntwo\nthree\n"
+    assert lrd("logs", "1", "--tail", "2") == "two\nthree\n"
+    assert lrd("logs", "1", "--attempt", "1") == "lost\n"
+    assert "trial 2 has no log here" in lrd("logs", "2")
+    with pytest.raises(LRDError, match="trial 1 has had 2 attempts, not 3"):
+        lrd("logs", "1", "--attempt", "3")
+    with pytest.raises(LRDError, match="there is no trial 99"):
+        lrd("logs", "99")
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89P")]
+)
+def test_a_figure_is_written_in_the_form_that_its_name_asks_for(
+    kind: str, begins: bytes, database: Database, tmp_path: Path
+) -> None:
+    sweep_id, file = seed(database, small_sweep()), tmp_path / f"forest.{kind}"
+    assert lrd("figure", sweep_id, "forest", str(file)) == f"written to {file}\n"
+    assert file.read_bytes().startswith(begins)
+
+
+def test_a_figure_is_asked_for_as_the_api_takes_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: an option that is taken, and forgotten on the way."""
+    sweep_id, asked = seed(database, small_sweep()), list[object]()
+    whole = client.SubmittedSweep.figure
+
+    def figure(self: client.SubmittedSweep, name: str, kind: str, **question: object) -> bytes:
+        asked.extend([name, kind, question])
+        return whole(self, name, kind, **question)
+
+    monkeypatch.setattr(client.SubmittedSweep, "figure", figure)
+    options = {"metric": "train_loss", "at": "best", "by": "seconds", "baseline": "2"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    lrd("figure", sweep_id, "learning-curves", str(tmp_path / "a.svg"), *words)
+    assert asked == ["learning-curves", "svg", options | {"baseline": 2}]
+
+
+def test_nothing_is_written_for_a_figure_that_is_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    """Catches: an empty file, which a paper then shows."""
+    sweep_id, file = seed(database, small_sweep()), tmp_path / "a.svg"
+    with pytest.raises(LRDError, match="did you mean 'test_loss'"):
+        lrd("figure", sweep_id, "keep-prob", str(file), "--metric", "tset_loss")
+    with pytest.raises(LRDError, match="surface"):
+        lrd("figure", sweep_id, "descent", str(file))
+    assert not file.exists()
+
+
+def test_a_table_is_compared_with_the_arm_that_is_asked_for(
+    database: Database, tmp_path: Path
+) -> None:
+    """Catches: a table against the spec's baseline, whatever is asked; and a paper of it that is
+    held against another one."""
+    sweep_id = seed(database, small_sweep(seeds=3))
+    words = ("table", sweep_id, "--baseline", "2", "--format")
+    rows = csv.DictReader(lrd(*words, "csv").splitlines())
+    assert [row["baseline"] for row in rows] == ["LRD (keep_prob = 0.5)", ""]
+    assert json.loads(lrd(*words, "json"))["metric"] == "test_accuracy"
+    paper = tmp_path / "paper.tex"
+    paper.write_text(lrd(*words, "latex"))
+    assert "all as the service has them" in lrd("verify", str(paper))
+    with pytest.raises(LRDError, match="has no arm 9 to be the baseline"):
+        lrd("table", sweep_id, "--baseline", "9")
+    assert "the baseline LRD (keep_prob = 0.5)" in lrd("compare", sweep_id, "--baseline", "2")

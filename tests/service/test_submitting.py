@@ -1,0 +1,162 @@
+"""`lrd submit, clone, extend`: how a shell says what is to run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lrd_core.errors import InvalidSpec, LRDError
+from service.arguments import seeds_of
+from service.client import Client
+from tests.conftest import small_sweep
+from tests.service.test_cli import lrd
+
+
+@pytest.fixture
+def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
+    """One kind is enough, as in test_cli."""
+    return sqlite(tmp_path / "storage")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(small_sweep()))
+    return str(path)
+
+
+def submitted(said: str, url: str) -> dict[str, Any]:
+    """The sweep that a command says it has made."""
+    with Client(url) as client:
+        return client.sweep(said.split()[1].rstrip(":")).status()
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        (None, None), ("3", 3), (" 3 ", 3), ("5,6,7", [5, 6, 7]), ("[5, 6]", [5, 6]), ("5,", [5]),
+        ("[5]", [5]),
+    ],
+)  # fmt: skip
+def test_seeds_are_a_count_or_a_list(text: str | None, seeds: int | list[int] | None) -> None:
+    assert seeds_of(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "three", "-1", "1.5", "5;6", ",", "5,,6", "9" * 5000])
+def test_other_seeds_are_refused_with_what_they_may_be(text: str) -> None:
+    with pytest.raises(LRDError, match=r"is neither a count such as 3 nor a list such as 5,6,7$"):
+        seeds_of(text)
+
+
+def test_a_file_is_submitted_with_parts_of_it_changed(url: str, file: str) -> None:
+    """Catches: a file that has to be copied for two epochs less."""
+    words = ["--set", "base.epochs=1", "--set", "grid.optimizer.keep_prob=[1.0, 0.7, 0.5]"]
+    sweep = submitted(lrd("submit", file, *words, "--seeds", "5,6"), url)
+    assert sweep["trials_total"] == 6
+    assert sweep["spec"]["base"]["epochs"] == 1
+    assert sweep["spec"]["seeds"] == [5, 6]
+    assert "3 trials: 3 arms" in lrd("submit", file, *words, "--seeds", "1", "--plan")
+    assert yaml.safe_load(Path(file).read_text()) == small_sweep()
+
+
+def test_a_sweep_comes_in_by_standard_input(url: str) -> None:
+    text = yaml.safe_dump(small_sweep(name="piped"))
+    assert submitted(lrd("submit", "-", given=text), url)["name"] == "piped"
+    assert "2 trials: 2 arms" in lrd("submit", "-", "--seeds", "1", "--plan", given=text)
+
+
+def test_a_trial_comes_in_by_standard_input_too() -> None:
+    trial = yaml.safe_dump(small_sweep()["base"] | {"epochs": 1})
+    assert lrd("run", "-", given=trial).startswith("epoch 1  train_loss ")
+
+
+def test_a_preset_takes_a_list_of_seeds(url: str) -> None:
+    assert "40 trials: 10 arms" in lrd(
+        "submit", "--preset", "digits", "--seeds", "5,6,7,8", "--plan"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("base.epochs=0", "/base/epochs: should be greater than or equal to 1, got 0"),
+        ("base.epochs.x=0", "/set/base.epochs.x: there is no 'base.epochs.x' in a sweep: 'epochs'"),
+        (
+            "optimizer.keep_prob=0.5",
+            "/set/optimizer.keep_prob: there is no 'optimizer.keep_prob' in a sweep (did you mean "
+            "'base.optimizer.keep_prob'?)",
+        ),
+        ("zork=1", "/zork: unknown field"),
+    ],
+)
+def test_what_a_change_breaks_is_told_at_its_place(
+    url: str, file: str, change: str, said: str
+) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        lrd("submit", file, "--set", change)
+    assert str(refused.value).startswith(said)
+    assert lrd("ls") == ""
+
+
+@pytest.mark.parametrize("changes", [[], ["--set", "base.epochs=1"], ["--seeds", "3"]])
+def test_one_trial_that_is_submitted_is_told_how_to_run_it(
+    url: str, tmp_path: Path, changes: list[str]
+) -> None:
+    """Catches: `/dataset: unknown field`, for one who took the wrong one of two files, and eight
+    more of these."""
+    trial = tmp_path / "trial.yaml"
+    trial.write_text(yaml.safe_dump(small_sweep()["base"]))
+    with pytest.raises(InvalidSpec) as refused:
+        lrd("submit", str(trial), *changes)
+    (fault,) = refused.value.faults
+    assert "this is one trial, no sweep: run it with `lrd run FILE`" in fault.detail
+
+
+def test_a_sweep_that_is_run_is_told_how_to_submit_it(file: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        lrd("run", file)
+    (fault,) = refused.value.faults
+    assert fault.detail == "this is a sweep, no single trial: submit it with `lrd submit FILE`"
+
+
+def test_a_sweep_is_cloned_with_parts_of_it_changed(url: str, file: str) -> None:
+    """Catches: a clone that loses what was not changed."""
+    first = submitted(lrd("submit", file), url)
+    words = ["--set", "base.optimizer.name=sgdm", "--set", "base.batch_size=64"]
+    plan = lrd("clone", first["id"], *words, "--seeds", "1", "--plan")
+    assert plan.startswith("2 trials: 2 arms")
+    assert len(lrd("ls").splitlines()) == 1
+    clone = submitted(lrd("clone", first["id"], *words, "--name", "another"), url)
+    assert (clone["name"], clone["trials_total"]) == ("another", 4)
+    assert clone["spec"] == first["spec"] | {
+        "name": "another",
+        "base": first["spec"]["base"] | {"optimizer": {"name": "sgdm"}, "batch_size": 64},
+    }
+    same = submitted(lrd("clone", first["id"]), url)
+    assert same["spec"] == first["spec"]
+
+
+def test_what_is_wrong_with_a_clone_is_told_at_its_place(url: str, file: str) -> None:
+    first = submitted(lrd("submit", file), url)
+    for plan in ([], ["--plan"]):
+        with pytest.raises(InvalidSpec, match=r"^/base/epochs: should be greater"):
+            lrd("clone", first["id"], "--set", "base.epochs=0", *plan)
+    with pytest.raises(LRDError, match=r"^there is no sweep 'nope'; `lrd ls` lists them$"):
+        lrd("clone", "nope")
+
+
+def test_an_extension_says_how_much_it_adds(url: str, file: str) -> None:
+    """Catches: `How many in all`, to one whose seeds are 10, 11 and 12, and who gets ten more."""
+    sweep_id = submitted(lrd("submit", file, "--seeds", "10,11,12"), url)["id"]
+    added, line = lrd("extend", sweep_id, "--seeds", "2").splitlines()
+    assert added == "4 trials added"
+    assert line.split() == [sweep_id, "queued", "0/10", "small"]
+    assert lrd("extend", sweep_id, "--seeds", "12,13").startswith("2 trials added\n")
+    with Client(url) as client:
+        assert client.sweep(sweep_id).status()["spec"]["seeds"] == [10, 11, 12, 0, 1, 13]
+    nothing = "nothing is added: the sweep has all of these trials already\n"
+    assert lrd("extend", sweep_id, "--seeds", "1").startswith(nothing)
+    assert lrd("extend", sweep_id, "--grid", "optimizer.keep_prob=[0.5]").startswith(nothing)
+    assert lrd("extend", sweep_id, "--grid", "optimizer.keep_prob=[0.7]").startswith("6 trials a")
