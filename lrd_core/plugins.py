@@ -14,12 +14,13 @@ import functools
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lrd_core.errors import PluginError
+from lrd_core.errors import LRDError, PluginError
 
 Group = Literal["lrd.models", "lrd.datasets", "lrd.tasks", "lrd.optimizers"]
 _NAMED_BY = dict(
@@ -58,6 +59,30 @@ def load(group: Group, name: str) -> Any:
         raise PluginError(
             f"{name!r} of {group} is {entry.value}, which cannot be imported: "
             f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def call(group: Group, name: str, *arguments: Any, **named: Any) -> Any:
+    """What the entry point `name` makes of these arguments.
+
+    Raises:
+        PluginError: no installed package offers it, it cannot be imported, or it raised; then with
+            the file and the line.
+    """
+    made_by = load(group, name)
+    try:
+        return made_by(*arguments, **named)
+    except LRDError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's: it may be tried again, alone
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = (
+            "as lrd calls it" if where.filename == __file__ else f"{where.filename}:{where.lineno}"
+        )
+        raise PluginError(
+            f"{name!r} of {group} raised {type(error).__name__}: {error} ({place})"
         ) from error
 
 

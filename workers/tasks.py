@@ -137,7 +137,7 @@ def _run(
         weights = checkpoint.weights_sha256(state.model)
         yield from memory.grown()
     except TrialError as error:
-        log.end(f"ends: {error}")
+        log.end(traceback.format_exc() if error.__cause__ else f"ends: {error}")
         yield "ended", error.reason, str(error), None
     except torch.OutOfMemoryError as error:
         log.end(traceback.format_exc())

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lrd_core import plugins
 from lrd_core.datasets import catalogue
-from lrd_core.errors import DataNotFound
+from lrd_core.errors import DataNotFound, PluginError
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,39 @@ def load_images(name: str, root: Path | None = None) -> ImageData:
     root = root or catalogue.data_dir()
     if name in _LOADERS:
         return _load(name, root)
-    loader: Callable[[Path], ImageData] = plugins.load("lrd.datasets", name)
-    return loader(root)  # each time: what it reads may be another by now
+    data = plugins.call("lrd.datasets", name, root)  # each time: its files may be others by now
+    if wrong := _wrong(data):
+        raise PluginError(f"{name!r} of lrd.datasets: {wrong}")
+    return data  # type: ignore[no-any-return]
+
+
+def _wrong(data: Any) -> str | None:
+    """Why it is no data set that can be trained on, or None."""
+    if not isinstance(data, ImageData):
+        return f"it gives a {type(data).__name__}, no ImageData"
+    for part in ("train", "test"):
+        images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+        if images.dtype != torch.uint8 or images.dim() != 4:
+            return (
+                f"{part}_images are {images.dtype} of shape {tuple(images.shape)}; they are to be "
+                "torch.uint8, (n, channels, height, width)"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            return (
+                f"{part}_labels are {labels.dtype} of shape {tuple(labels.shape)}; they are to be "
+                f"torch.int64, ({len(images)},), one for each image"
+            )
+        if not len(labels):
+            return f"it has no {part}_images"
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= data.classes:
+            return f"{part}_labels are {low} to {high}; they are to be below classes={data.classes}"
+    if data.train_images.shape[1:] != data.test_images.shape[1:]:
+        return "its training and test images are of two shapes"
+    channels = data.image_shape[0]
+    if not len(data.mean) == len(data.std) == channels:
+        return f"mean and std are to have {channels} numbers, one for each channel"
+    return None
 
 
 @functools.lru_cache(maxsize=2)

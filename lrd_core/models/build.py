@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from lrd_core import plugins
+from lrd_core.errors import PluginError
 from lrd_core.models.densenet import densenet121
 from lrd_core.models.fcnet import fcnet
 from lrd_core.models.pspnet import pspnet
@@ -57,5 +58,9 @@ def build_model(
     with seeded(derive(seed, "weights")):
         if pretrained:
             return _PRETRAINED[name](classes)
-        builder: Builder = _BUILDERS.get(name) or plugins.load("lrd.models", name)
-        return builder(image_shape, classes, dropout)
+        if name in _BUILDERS:
+            return _BUILDERS[name](image_shape, classes, dropout)
+        made = plugins.call("lrd.models", name, image_shape, classes, dropout)
+    if not isinstance(made, nn.Module):
+        raise PluginError(f"{name!r} of lrd.models gives a {type(made).__name__}, no nn.Module")
+    return made

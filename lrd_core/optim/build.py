@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from lrd_core import configuration as specs
 from lrd_core import plugins
+from lrd_core.errors import PluginError
 from lrd_core.optim import kernels
 from lrd_core.optim.fused import (
     FusedAdam,
@@ -98,10 +99,14 @@ def _fused_form(
 
 def _plain(spec: specs.OptimizerSpec, parameters: list[nn.Parameter]) -> Optimizer:
     if isinstance(spec, specs.PluginOptimizer):
-        custom: Optimizer = plugins.load("lrd.optimizers", spec.name)(
-            parameters, lr=spec.lr, weight_decay=spec.weight_decay, **spec.options
-        )
-        return custom
+        made = plugins.call(
+            "lrd.optimizers", spec.name, parameters,
+            lr=spec.lr, weight_decay=spec.weight_decay, **spec.options,
+        )  # fmt: skip
+        if not isinstance(made, Optimizer):
+            kind = type(made).__name__
+            raise PluginError(f"{spec.name!r} of lrd.optimizers gives a {kind}, no Optimizer")
+        return made
     cls, options = _TORCH[type(spec)]
     return cls(parameters, **_arguments(spec), **options)
 

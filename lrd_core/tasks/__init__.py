@@ -64,5 +64,5 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
 
             return Descent(spec, device, data_dir)
         case name:
-            task: Task = plugins.load("lrd.tasks", name)(spec, device, data_dir)
+            task: Task = plugins.call("lrd.tasks", name, spec, device, data_dir)
             return task

@@ -1,4 +1,4 @@
-"""Whose code a plugin's name stands for: told by a sum, and refused where two offer it."""
+"""Whose code a plugin's name stands for, and what is said of it where it is wrong."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lrd_core import plugins
+from lrd_core.datasets.images import ImageData, load_images
 from lrd_core.errors import InvalidSpec, PluginError
+from lrd_core.models import build_model
 from lrd_core.spec import TrialSpec
 
 NET = "from torch import nn\n\ndef net(shape, classes, dropout):\n    return nn.Flatten()\n"
@@ -114,3 +117,63 @@ def test_a_name_of_this_package_is_not_given_twice(
     install("lab_one", f"[lrd.{group}]\n{name} = lab_one:net\n")
     with pytest.raises(InvalidSpec, match=r"is offered by lrd itself and by lab-one 1\.0"):
         TrialSpec.parse(config(**changes))
+
+
+def images(**changes: Any) -> ImageData:
+    fields: dict[str, Any] = {
+        "train_images": torch.zeros(6, 1, 4, 4, dtype=torch.uint8),
+        "train_labels": torch.arange(6) % 2,
+        "test_images": torch.zeros(2, 1, 4, 4, dtype=torch.uint8),
+        "test_labels": torch.arange(2),
+        "classes": 2, "scale": 255, "mean": (0.5,), "std": (0.5,),
+    }  # fmt: skip
+    return ImageData(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"train_images": torch.zeros(6, 1, 4, 4)}, "train_images are torch.float32 of shape"),
+        ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, "test_images are torch.uint8"),
+        ({"train_labels": torch.zeros(6)}, "train_labels are torch.float32"),
+        ({"train_labels": torch.zeros(5, dtype=torch.int64)}, r"of shape \(5,\)"),
+        ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they are to be below"),
+        ({"mean": (0.5, 0.5, 0.5)}, "to have 1 numbers"),
+        ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "of two shapes"),
+        (None, "gives a NoneType, no ImageData"),
+    ],
+)
+def test_images_that_cannot_be_trained_on_are_said_to_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, data: dict[str, Any] | None, said: str
+) -> None:
+    """Catches: `Target 2 is out of bounds`, from the middle of a loss; floats taken for bytes."""
+    given = None if data is None else images(**data)
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda root: given)
+    with pytest.raises(PluginError, match=said):
+        load_images("theirs")
+
+
+def test_sound_images_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda root: images())
+    assert load_images("theirs").classes == 2
+
+
+def raising(*_: Any) -> Any:
+    return [][1]
+
+
+@pytest.mark.parametrize(
+    ("made_by", "said"),
+    [
+        (raising, r"raised IndexError: list index out of range \(.*test_plugin_code\.py:\d+\)"),
+        (lambda shape: None, r"raised TypeError: .*positional argument.* \(as lrd calls it\)"),
+        (lambda *_: "net", "gives a str, no nn.Module"),
+    ],
+)
+def test_what_a_plugin_does_wrong_is_said_with_its_line(
+    monkeypatch: pytest.MonkeyPatch, made_by: Any, said: str
+) -> None:
+    """Catches: a screen of lrd's own lines, and `'function' object has no attribute 'to'`."""
+    monkeypatch.setattr(plugins, "load", lambda group, name: made_by)
+    with pytest.raises(PluginError, match=said):
+        build_model("theirs", (1, 4, 4), 2, seed=0)
