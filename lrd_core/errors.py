@@ -53,7 +53,7 @@ class DataNotFound(TrialError):
 
 
 class PluginError(TrialError):
-    """A model, data set, task or optimizer of another package cannot be had or used here."""
+    """A model, data set, task or optimizer of another package cannot be had, or is wrong."""
 
 
 class Diverged(TrialError):

@@ -110,7 +110,7 @@ def _wrong(data: Any) -> str | None:
         return "its training and test images are of two shapes"
     channels = data.image_shape[0]
     if not len(data.mean) == len(data.std) == channels:
-        return f"mean and std are to have {channels} numbers, one for each channel"
+        return f"mean and std are to have a number for each channel, {channels} in all"
     return None
 
 

@@ -138,7 +138,7 @@ def images(**changes: Any) -> ImageData:
         ({"train_labels": torch.zeros(6)}, "train_labels are torch.float32"),
         ({"train_labels": torch.zeros(5, dtype=torch.int64)}, r"of shape \(5,\)"),
         ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they are to be below"),
-        ({"mean": (0.5, 0.5, 0.5)}, "to have 1 numbers"),
+        ({"mean": (0.5, 0.5, 0.5)}, "number for each channel, 1 in all"),
         ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "of two shapes"),
         (None, "gives a NoneType, no ImageData"),
     ],
