@@ -20,6 +20,7 @@ try:
     from service import readout, upkeep, words
     from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
     from service.client import DONE, Client, SubmittedSweep, Written
+    from service.wording import count
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -302,7 +303,7 @@ def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
         typer.echo(words.plan(client.plan(spec)))
         return
     sweep = client.submit(spec)
-    console.print(f"sweep {sweep.id}: {words.count(sweep.trials_total, 'trial')}")
+    console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
     if watch:
         _watch(sweep)
 

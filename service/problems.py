@@ -14,6 +14,7 @@ from lrd_core.errors import Fault, InvalidSpec
 from service import errors
 from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
 from service.store.away import AWAY, NoConnection
+from service.wording import count
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ def mount(app: FastAPI) -> None:
 
     @app.exception_handler(InvalidSpec)
     def invalid(_: Request, error: InvalidSpec) -> JSONResponse:
-        count = len(error.faults)
-        detail = f"the spec has {count} fault{'s' if count > 1 else ''}; nothing was stored"
+        detail = f"the spec has {count(len(error.faults), 'fault')}; nothing was stored"
         return _problem(errors.WrongSpec, detail, tuple(error.faults))
 
     @app.exception_handler(RequestValidationError)

@@ -124,8 +124,8 @@ def token_create(
 @token.command("ls")
 def token_ls() -> None:
     """Every token, without its secret."""
-    from service.api.context import rfc3339
     from service.store import tokens
+    from service.wording import rfc3339
 
     with _database() as database, database.read() as session:
         for each in tokens.listing(session):
@@ -206,8 +206,8 @@ def audit_log(
     limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
 ) -> None:
     """Who changed what, the newest last."""
-    from service.api.context import rfc3339
     from service.store import audit
+    from service.wording import rfc3339
 
     with _database() as database, database.read() as session:
         for each in reversed(audit.page(session, None, limit)):

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from service.api.context import rfc3339
 from service.api.views import sweep_view
 from service.store import webhooks
 from service.store.session import Database
 from service.store.webhooks import Due
 from service.versions import VERSION
+from service.wording import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,10 @@ from typing import Any
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedTable
+from service.wording import count
 
 FAILURES_SHOWN = 20
 """So many distinct messages are told; the rest are counted."""
-
-
-def count(number: int, noun: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def plan(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from lrd_core.titles import path_title
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.planning import plan
+from service.wording import count
 
 MAX_ARMS_NAMED = 20
 _WAITING = {"queued", "running"}
@@ -67,7 +68,7 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
     if waiting:
         trials = sum(summary.planned - summary.n for summary in waiting)
         arms = "1 arm is" if len(waiting) == 1 else f"{len(waiting)} arms are"
-        those = "1 trial" if trials == 1 else f"{trials} trials"
+        those = count(trials, "trial")
         yield f"{arms} not finished ({those} queued or running)."
 
 

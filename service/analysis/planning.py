@@ -9,6 +9,7 @@ from scipy import special
 
 from service.analysis.comparisons import ALPHA
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
+from service.wording import count
 
 POWER = 0.8
 
@@ -43,7 +44,7 @@ class Plan:
     @property
     def sentence(self) -> str:
         """What a researcher should know before spending the GPU hours."""
-        pairs = "1 pair" if self.seeds == 1 else f"{self.seeds} pairs"
+        pairs = count(self.seeds, "pair")
         family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
         if not self.can_reject:
             least = self.smallest_p if self.comparisons <= 1 else self.smallest_p_holm

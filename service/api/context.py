@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -223,14 +222,3 @@ def _storable(part: int | float | str) -> bool:
     if isinstance(part, str):
         return part.isprintable()
     return math.isfinite(part) and abs(part) < 2**63
-
-
-def rfc3339(seconds: float | None) -> str | None:
-    """`2026-11-23T18:00:00.123Z`."""
-    if seconds is None:
-        return None
-    return (
-        datetime.fromtimestamp(seconds, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )

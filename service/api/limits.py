@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from service.access import Caller
 from service.errors import TooMany
 from service.store import sweeps as store
-from service.words import count
+from service.wording import count
 
 
 def room(

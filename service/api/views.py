@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from service.api.context import rfc3339
 from service.lifecycle import TrialState, sweep_state
 from service.store.history import Failure
 from service.store.models import (
@@ -19,7 +18,7 @@ from service.store.models import (
 )
 from service.store.queue import InUse, Running, Waiting
 from service.store.shortages import NO_DISPATCHER
-from service.words import count
+from service.wording import count, rfc3339
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from service.store import sweeps
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
-from service.words import count
+from service.wording import count
 
 # --- sweeps ---------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service import words
+from service.wording import count
 
 PLAN: dict[str, Any] = {
     "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
@@ -21,7 +22,7 @@ COMPARISON: dict[str, Any] = {
 
 def test_one_is_singular() -> None:
     """Catches: `1 trials: 1 arms`."""
-    assert [words.count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+    assert [count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
     said = words.plan(PLAN)
     assert said.startswith("1 trial: 1 arm\n")
     assert said.endswith("; 1 trial is of a kind not seen yet)")
