@@ -120,9 +120,8 @@ def _run(
                     written = checkpoint.save(folder, state.epoch, state.state_dict(), attempt)
                     saved, saved_at = (written.name, written.sha256), time.monotonic()
                     names.append(written.name)
-            except (
-                OSError
-            ) as error:  # a full disk, a store that is away: the next epoch tries again
+            except OSError as error:
+                # A full disk, or a store that is away: the next epoch tries again.
                 log.write(f"no checkpoint after epoch {state.epoch}: {error}")
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
