@@ -149,7 +149,7 @@ def test_what_is_no_sweep_is_read_too(client: Client) -> None:
     assert "digits" in [preset["name"] for preset in client.presets()]
     assert client.trial(1)["sweep_id"] == sweep.id
     assert client.log(1) == ""
-    assert [each["seed"] for each in sweep.list_trials("queued", page_size=3)] == [0, 1, 0, 1]
+    assert [each["seed"] for each in sweep.list_trials("queued", page_size=3)] == [0, 0, 1, 1]
     assert client.cluster()["waiting"][0]["name"] == "small"
     assert [curve["mean"] for curve in sweep.curves("test_loss")] == [[], []]
 

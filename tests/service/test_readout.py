@@ -35,7 +35,7 @@ def test_trials_are_told_a_line_each(database: Database) -> None:
     assert first.endswith("seed 0  without LRD")
     assert second.split()[:4] == ["2", "failed:", "error", "1/2"]
     assert third.split()[:6] == ["3", "queued", "0/2", "–", "seed", "1"]
-    assert third.endswith("  LRD (keep_prob = 0.5)")
+    assert second.endswith("seed 0  LRD (keep_prob = 0.5)")
     assert fourth.split()[1:3] == ["cancelled:", "user"]
     assert lrd("trials", sweep_id, "--state", "failed").splitlines() == [second]
 

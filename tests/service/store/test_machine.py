@@ -54,19 +54,18 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         recording,
         [
             (
-                "            Trial.attempt == attempt,\n"
-                "            Trial.state == TrialState.running,\n"
-                "            Trial.epochs_done == epoch - 1,",
-                "            Trial.epochs_done == epoch - 1,",
+                '        Trial.id == bindparam("of"),\n        Trial.attempt == bindparam("by"),\n',
+                '        Trial.id == bindparam("of"),\n        Trial.attempt >= bindparam("by"),\n',
             )
         ],
     ),
-    "no fence on reports recorded together": (
+    "an attempt that has ended goes on reporting": (
         recording,
         [
             (
-                '        Trial.id == bindparam("of"),\n        Trial.attempt == bindparam("by"),\n',
-                '        Trial.id == bindparam("of"),\n        Trial.attempt >= bindparam("by"),\n',
+                "        Trial.state == TrialState.running,\n"
+                '        Trial.epochs_done == bindparam("before"),',
+                '        Trial.epochs_done == bindparam("before"),',
             )
         ],
     ),
@@ -87,13 +86,18 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     ),
     "epochs may be skipped": (
         recording,
-        [("Trial.epochs_done == epoch - 1,", "Trial.epochs_done < epoch,")],
+        [
+            (
+                'Trial.epochs_done == bindparam("before"),',
+                'Trial.epochs_done <= bindparam("before"),',
+            )
+        ],
     ),
     "a second word overwrites the first": (
         recording,
         [
             (
-                "    if earlier.sha256 != sha256:\n        return Recorded.different",
+                "    if earlier.sha256 != _sum(said.report):\n        return Recorded.different",
                 "    earlier.report = earlier.report | {'loss': -1.0}",
             )
         ],
