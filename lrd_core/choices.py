@@ -40,7 +40,6 @@ units of no other."""
 PRETRAINED = ("pspnet", "ssd300")
 """The models whose backbones can begin with ImageNet weights."""
 
-
 OPTIMIZERS = frozenset(("sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", "nadam"))
 """The optimizers of this package: the paper's five and two more."""
 

@@ -18,14 +18,17 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lrd_core.errors import LRDError, PluginError
 
 Group = Literal["lrd.models", "lrd.datasets", "lrd.tasks", "lrd.optimizers"]
-_NAMED_BY = dict(
-    zip(get_args(Group), (("model",), ("dataset",), ("task",), ("optimizer", "name")), strict=True)
-)
+_NAMED_BY: dict[Group, tuple[str, ...]] = {
+    "lrd.models": ("model",),
+    "lrd.datasets": ("dataset",),
+    "lrd.tasks": ("task",),
+    "lrd.optimizers": ("optimizer", "name"),
+}
 """Where a configuration says which entry point of a group it takes."""
 
 

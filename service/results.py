@@ -19,14 +19,14 @@ from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.metrics import Metric, headline
-from service.analysis.mixtures import warnings
+from service.analysis.mixtures import Made, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.models import Sweep
-from service.store.provenance import Made, environments, made_by
+from service.store.provenance import environments, made_by
 
 
 class _Label(BaseModel):

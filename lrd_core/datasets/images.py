@@ -114,7 +114,7 @@ def _wrong(data: Any) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)  # a sweep over data sets takes them in turn, seed by seed
 def _load(name: str, root: Path) -> ImageData:
     return _LOADERS[name](root)
 

@@ -1,24 +1,22 @@
 """What is to be one within a sweep, and is not: the code and the data of its trials."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from service.analysis.data import ArmId, ArmInfo
 
 
-class Made(Protocol):
+class Made(NamedTuple):
     """By what code and of which data trials of an arm have their numbers."""
 
-    @property
-    def arm_id(self) -> ArmId: ...
-    @property
-    def data(self) -> str | None: ...
-    @property
-    def lrd(self) -> str | None: ...
-    @property
-    def commit(self) -> str | None: ...
-    @property
-    def plugins(self) -> str | None: ...
+    arm_id: ArmId
+    data: str | None = None
+    """Its SHA-256."""
+    lrd: str | None = None
+    """The version."""
+    commit: str | None = None
+    plugins: str | None = None
+    """As `lrd_core.plugins.sources` has them, with commas between."""
 
 
 def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:

@@ -1,22 +1,11 @@
 """What made a sweep's numbers: the environments of its attempts, their code and their data."""
 
-from typing import NamedTuple
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service.analysis.mixtures import Made
 from service.lifecycle import TrialState
 from service.store.models import Attempt, Trial
-
-
-class Made(NamedTuple):
-    """By what code and of which data trials of an arm have their numbers."""
-
-    arm_id: int
-    data: str | None
-    lrd: str | None
-    commit: str | None
-    plugins: str | None
 
 
 def made_by(session: Session, sweep_id: str) -> list[Made]:
