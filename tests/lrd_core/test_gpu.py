@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lrd_core.datasets import images
 from lrd_core.environment import pin
 from lrd_core.optim import kernels
 from lrd_core.optim.kernels import RULES, Masked, Move, Scalars, native
@@ -24,7 +23,7 @@ from lrd_core.spec import TrialSpec
 from lrd_core.tasks import classification
 from lrd_core.training import TrainState, train
 from tests.lrd_core.optim.interpreted import interpreted
-from tests.lrd_core.small_cifar import small_cifar
+from tests.lrd_core.small_cifar import cifar_is_small
 from tests.lrd_core.voc_tree import voc_tree
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
@@ -96,8 +95,7 @@ def test_what_is_dropped_is_put_back(dtype: torch.dtype) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _cifar(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: small_cifar())
+def _waits_are_allowed() -> Iterator[None]:
     yield
     torch.cuda.set_sync_debug_mode("default")
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lrd_core import graphs, regularizers
 from lrd_core.configuration import PluginOptimizer
-from lrd_core.datasets import images
 from lrd_core.graphs import EAGER, Graphed, Replay
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import classification
@@ -20,9 +19,9 @@ from lrd_core.tasks.classification import WORTH_A_GRAPH, in_channels_last, is_gr
 from lrd_core.training import TrainState, train
 from tests.lrd_core.one_thread import one_thread
 from tests.lrd_core.recorded import recorded
-from tests.lrd_core.small_cifar import small_cifar
+from tests.lrd_core.small_cifar import cifar_is_small
 
-__all__ = ["one_thread"]  # for all tests here
+__all__ = ["cifar_is_small", "one_thread"]  # for all tests here
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 BATCHES = [8] * (EAGER + 2) + [3] + [8] * 3 + [3]
@@ -106,7 +105,6 @@ def test_a_trial_has_no_number_that_a_graph_would_keep(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its networks, regularizers and precisions; by a graph that was recorded on the CPU."""
-    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: small_cifar())
     monkeypatch.setattr(regularizers, "int", lambda count: count, raising=False)  # as on a GPU
     made: list[Graphed] = []
 

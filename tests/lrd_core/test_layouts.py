@@ -6,19 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from lrd_core.datasets import images
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import classification
 from lrd_core.training import TrainState, train
 from tests.lrd_core.one_thread import one_thread
-from tests.lrd_core.small_cifar import small_cifar
+from tests.lrd_core.small_cifar import cifar_is_small
 
-__all__ = ["one_thread"]  # for all tests here
-
-
-@pytest.fixture(autouse=True)
-def _cifar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: small_cifar())
+__all__ = ["cifar_is_small", "one_thread"]  # for all tests here
 
 
 def spec(optimizer: dict[str, Any], compile: str) -> TrialSpec:

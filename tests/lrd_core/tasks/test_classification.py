@@ -2,28 +2,20 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lrd_core.datasets import images
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks.classification import Classification
 from lrd_core.training import TrainState, train
-from tests.lrd_core.small_cifar import small_cifar
+from tests.lrd_core.small_cifar import cifar_is_small
+
+__all__ = ["cifar_is_small"]  # for all tests here
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def cifar_is_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(images._LOADERS, "cifar10", lambda root: small_cifar())
-    images._load.cache_clear()
-    yield
-    images._load.cache_clear()
 
 
 def spec(**changes: Any) -> TrialSpec:

@@ -24,9 +24,9 @@ def test_every_page_is_accessible(
     from axe_playwright_python.sync_playwright import Axe
 
     states = ("succeeded", "failed", "running", "queued", "cancelled", "succeeded", "succeeded")
-    sweep_id = seed(database, table_2(seeds=4), states=states)
     done = submit(url)
-    train(40)
+    train(40)  # before the other is there: of that, nothing is to train
+    sweep_id = seed(database, table_2(seeds=4), states=states)
     trial = httpx2.get(f"{url}/api/v1/sweeps/{done}/trials").json()["items"][0]["id"]
     page = browser.new_page(color_scheme=scheme, bypass_csp=True)  # axe itself is injected
     axe = Axe()
