@@ -241,11 +241,20 @@ class SubmittedSweep:
 
         return DataFrame(self.compare(**question))
 
+    def effects(self, **question: Any) -> "DataFrame":
+        """A row a factor of a grid, then one each two: what they do over the settings of the
+        others. `question` as for the table."""
+        return _frame(self.effects_text("csv", **question).encode())
+
     # --- results, as the service writes them ------------------------------------------------------
 
     def table_text(self, form: str = "markdown", **question: Any) -> str:
         """The table as `markdown`, `csv`, `latex` or `json`."""
         return self._get("table", format=form, **question).text
+
+    def effects_text(self, form: str = "markdown", **question: Any) -> str:
+        """What each factor does, as `markdown`, `csv`, `latex` or `json`."""
+        return self._get("effects", format=form, **question).text
 
     def compare(self, **question: Any) -> list[dict[str, Any]]:
         """Each arm against its baseline; `question`: metric, at, baseline."""
@@ -278,7 +287,7 @@ class SubmittedSweep:
         return self.client._service.items(self._path("trials"), **asked)
 
     def figure(self, name: str, kind: str = "svg", **question: Any) -> bytes:
-        """`learning-curves`, `keep-prob`, `forest` or `descent` as svg, pdf or png."""
+        """`learning-curves`, `keep-prob`, `forest`, `effects` or `descent` as svg, pdf or png."""
         return self._get(f"figures/{name}.{kind}", **question).content
 
     def export(self, form: str = "csv", of: str = "reports") -> bytes:

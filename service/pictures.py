@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.analysis import render
+from service.analysis import effect_table, render
 from service.errors import NotFound, ServiceError, Unprocessable
 from service.results import Results, json_safe
 from service.store import sweeps as store
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
     sweep_id: str
     what: str
-    """`arms`, `comparisons` or `table`."""
+    """`arms`, `comparisons`, `effects` or `table`."""
     metric: str | None = None
     at: str | None = None
     baseline: int | None = None
@@ -219,6 +219,16 @@ def _content(found: Results, asked: Asked) -> str:
             against = found.comparisons(name, found.summaries(name))
             items = [comparison.to_json() for comparison in against]
             return _json({"metric": name, "at": found.at, "items": items, "next_page_token": None})
+        case "effects":
+            effects = found.effect_table(asked.metric)
+            match asked.format:
+                case "json":
+                    return _json(effect_table.to_json(effects) | {"next_page_token": None})
+                case "latex":
+                    return effect_table.latex(effects, found.provenance)
+                case "csv":
+                    return effect_table.csv(effects)
+            return effect_table.markdown(effects)
     made = found.table(asked.metric)
     match asked.format:
         case "json":

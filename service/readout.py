@@ -1,4 +1,4 @@
-"""`lrd table, compare, verify, figure, trials, logs, export`: what is read of a sweep."""
+"""`lrd table, compare, effects, verify, figure, trials, logs, export`: what is read of a sweep."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,13 @@ from service.arguments import LOCAL, At, Baseline, Metric, Token, Url, sweep_of
 from service.client import Client
 from service.lifecycle import TrialState
 
-FIGURES = ("learning-curves", "keep-prob", "forest", "descent")
+Format = Annotated[str, typer.Option("--format", help="markdown, csv, latex or json.")]
+FIGURES = ("learning-curves", "keep-prob", "forest", "effects", "descent")
 
 
 def table(
     sweep_id: str,
-    form: Annotated[
-        str, typer.Option("--format", help="markdown, csv, latex or json.")
-    ] = "markdown",
+    form: Format = "markdown",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -47,6 +46,21 @@ def compare(
         typer.echo(words.comparisons(found))
 
 
+def effects(
+    sweep_id: str,
+    form: Format = "markdown",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """What each factor of a grid does over the settings of the others, and each two together."""
+    with Client(url, token) as client:
+        sweep = sweep_of(client, sweep_id)
+        typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=baseline))
+
+
 def verify(
     files: Annotated[list[Path], typer.Argument(help="LaTeX with tables of `lrd table`.")],
     url: Url = LOCAL,
@@ -65,7 +79,7 @@ def verify(
 
 def figure(
     sweep_id: str,
-    name: Annotated[str, typer.Argument(help="learning-curves, keep-prob, forest or descent.")],
+    name: Annotated[str, typer.Argument(help=f"{', '.join(FIGURES[:-1])} or {FIGURES[-1]}.")],
     to: Annotated[Path, typer.Argument(help="A .svg, .pdf or .png.")],
     metric: Metric = None,
     at: At = None,
@@ -76,7 +90,8 @@ def figure(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Write a figure to a file: learning-curves, keep-prob, forest or descent; .svg, .pdf, .png."""
+    """Write a figure to a file: learning-curves, keep-prob, forest, effects or descent; .svg, .pdf,
+    .png."""
     if name not in FIGURES:
         raise LRDError(
             f"there is no figure {name!r}{did_you_mean(name, FIGURES)}; one of {', '.join(FIGURES)}"
@@ -152,7 +167,7 @@ def export(
     typer.echo(f"written to {to}")
 
 
-COMMANDS = (table, compare, verify, figure, trials, logs, export)
+COMMANDS = (table, compare, effects, verify, figure, trials, logs, export)
 
 # --- inside ---------------------------------------------------------------------------------------
 

@@ -15,9 +15,12 @@ from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with
+from service.analysis.captions import subject
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
+from service.analysis.effect_table import EffectTable
+from service.analysis.effects import Effect, effects_of
 from service.analysis.metrics import Metric, headline
 from service.analysis.mixtures import Made, warnings
 from service.analysis.readings import observe
@@ -141,6 +144,18 @@ class Results:
             return []
         observations = self._observations(metric)
         return compare(summaries, observations, metric=metric, baseline=self._baseline_paths)
+
+    def effects(self, metric: str) -> list[Effect]:
+        """What each factor does, and each two of them together."""
+        observations = self._observations(metric)
+        return effects_of(self.arms, observations, metric=metric, baseline=self._baseline_paths)
+
+    def effect_table(self, metric: str | None = None) -> EffectTable:
+        """The same, with what a reader has to know."""
+        metric = metric or self.headline
+        about = subject([arm.config for arm in self.arms])
+        mixed = tuple(warnings(self.arms, self._made))
+        return EffectTable(tuple(self.effects(metric)), Metric(metric), self.at, about, mixed)
 
     def table(self, metric: str | None = None) -> Table:
         """The sweep's table, laid out as its spec asks."""

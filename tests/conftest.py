@@ -38,6 +38,13 @@ def small_sweep(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+def factorial(**changes: Any) -> dict[str, Any]:
+    """LRD and SD, on and off: four arms × two seeds."""
+    document = small_sweep(name="LRD and SD")
+    document["grid"] |= {"regularizers": [[], ["SD"]]}
+    return document | changes
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[], str]]:
     """Makes migrated PostgreSQL databases and gives their URLs: of a server from a wheel, or of

@@ -18,7 +18,7 @@ from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store import webhooks
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.inline import InlineExecutor
 
 OUT = Path(openapi.__file__).with_name("examples.json")
@@ -36,6 +36,7 @@ ASKED = {
     "FailurePage": f"{SWEEP}/failures",
     "ArmPage": f"{SWEEP}/arms",
     "Comparisons": f"{SWEEP}/comparisons",
+    "Effects": "/api/v1/sweeps/{factorial_id}/effects",
     "Table": f"{SWEEP}/table",
     "Curves": f"{SWEEP}/curves",
     "SpeedAnswer": f"{SWEEP}/speed?threshold=0.8",
@@ -60,14 +61,15 @@ def main() -> None:
         with TestClient(create_app(settings, database), base_url="http://127.0.0.1") as api:
             plan = api.post("/api/v1/sweeps?validate_only=true", json=small_sweep(seeds=3)).json()
             sweep_id = api.post("/api/v1/sweeps", json=small_sweep(seeds=3)).json()["id"]
-            for _ in range(40):
+            factorial_id = api.post("/api/v1/sweeps", json=factorial()).json()["id"]
+            for _ in range(80):
                 dispatcher.step(0)
             hook = {"url": "https://example.com/lrd"}
             found = {"SweepPlan": plan, "NewWebhook": api.post(HOOKS, json=hook).json()}
             with database.write() as session:
                 webhooks.announce(session, [sweep_id])
             for name, path in ASKED.items():
-                answer = api.get(path.format(sweep_id=sweep_id)).json()
+                answer = api.get(path.format(sweep_id=sweep_id, factorial_id=factorial_id)).json()
                 found[name] = answer["items"][0] if name == "Trial" else _short(answer)
         database.close()
     OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

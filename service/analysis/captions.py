@@ -1,10 +1,14 @@
-"""What each figure shows, in a sentence below it: what is drawn, the interval, and n."""
+"""What a table is of, and what each figure shows, in a sentence below it: what is drawn, the
+interval, and n."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+from lrd_core.titles import value_titles
 from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
+from service.analysis.effects import Effect
 from service.analysis.limits import running_away
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
@@ -12,6 +16,21 @@ from service.analysis.panels import Panel, Points, with_numbers
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
 """So many arms without a number are named; the rest are counted."""
+
+
+def subject(configs: Sequence[Mapping[str, Any]]) -> str:
+    """`FCNet on MNIST`, as far as all arms have the same; else empty."""
+    return " on ".join(
+        value_titles(path, [configs[0][path]])[0]
+        for path in ("model", "dataset")
+        # A task of another package may have neither.
+        if configs[0].get(path) and len({config.get(path) for config in configs}) == 1
+    )
+
+
+def place_read(at: str) -> str:
+    """`last epoch` for `last`, `epoch 5` for `epoch:5`."""
+    return {"last": "last epoch", "best": "best epoch"}.get(at, at.replace(":", " "))
 
 
 def learning_curves(metrics: Mapping[str, Sequence[Curve]]) -> str:
@@ -40,6 +59,18 @@ def forest(comparisons: Sequence[Comparison]) -> str:
         f"Mean difference of the pairs (equal seeds); bar: its {_INTERVAL}, not adjusted for the "
         f"number of comparisons; filled: p (Holm) < {ALPHA:g}; "
         f"{_range((each.n for each in comparisons), 'pair')}."
+    )
+
+
+def effects(found: Sequence[Effect]) -> str:
+    """Of `figures.effects` and its plot."""
+    both = any(each.kind == "interaction" for each in found)
+    crossed = "A × B: how much larger the effect of A is with B than without; " if both else ""
+    families = ", of main effects and of interactions apart" if both else ""
+    return (
+        "Effect of each factor, its level minus the reference, averaged over the settings of the "
+        f"others; {crossed}bar: its {_INTERVAL}, not adjusted for the number of effects; filled: p "
+        f"(Holm{families}) < {ALPHA:g}; {_range((each.n for each in found), 'seed', '')}."
     )
 
 
@@ -81,9 +112,9 @@ def _numberless(panels: Sequence[Panel[Points]]) -> Iterator[str]:
                     yield f"{name} at {keep_prob:g} ({each.count})"
 
 
-def _range(counts: Iterable[int], noun: str) -> str:
+def _range(counts: Iterable[int], noun: str, each: str = " an arm") -> str:
     """`n = 4 seeds an arm`, `n = 3 to 4 seeds an arm`."""
     found = sorted(set(counts)) or [0]
     low, high = found[0], found[-1]
     shown = str(high) if low == high else f"{low} to {high}"
-    return f"n = {shown} {noun}{'' if high == 1 else 's'} an arm"
+    return f"n = {shown} {noun}{'' if high == 1 else 's'}{each}"

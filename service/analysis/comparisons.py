@@ -102,6 +102,11 @@ class Comparison:
         return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
 
     @property
+    def title(self) -> str:
+        """What its line in a forest is called."""
+        return self.arm
+
+    @property
     def seedless(self) -> bool:
         """Whether the pairs are one observation, n times, so that nothing is tested."""
         return self.n > 1 and self.p_sign_flip is None
@@ -111,8 +116,7 @@ class Comparison:
         """`n = 9, p (Holm) = 0.039`, beside its line in a forest plot; without a pair, how many
         seeds diverged: `n = 0, diverged: arm 9, baseline 2`."""
         if self.n:
-            p = "" if self.p_holm is None else f", p (Holm) = {self.p_holm:.2g}"
-            return f"n = {self.n}{p}"
+            return tested(self.n, self.p_holm)
         counts = {
             side: sum(len(self.left_out.get(f"{side}: {why}", ())) for why in RAN_AWAY)
             for side in ("arm", "baseline")
@@ -155,7 +159,7 @@ def compare(
     pairs = [_pair_up(of_arm[each.arm.id], of_arm[each.baseline.id]) for each in pairings]
     numbers = _numbers(pairs)
     for pairing, found in zip(pairings, numbers, strict=True):
-        if not (_is_seeded(pairing.arm.config) or _is_seeded(pairing.baseline.config)):
+        if not (is_seeded(pairing.arm.config) or is_seeded(pairing.baseline.config)):
             found["p_sign_flip"] = None
     adjusted = holm([each.get("p_sign_flip") for each in numbers])
     kind = Metric(metric)
@@ -250,15 +254,20 @@ def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
     return float(2 * special.stdtr(freedom, -abs(one.mean - other.mean) / error))
 
 
-# --- inside ---------------------------------------------------------------------------------------
+def tested(n: int, p_holm: float | None) -> str:
+    """`n = 9, p (Holm) = 0.039`."""
+    return f"n = {n}" + ("" if p_holm is None else f", p (Holm) = {p_holm:.2g}")
 
 
-def _is_seeded(config: Mapping[str, Any]) -> bool:
+def is_seeded(config: Mapping[str, Any]) -> bool:
     """Whether the seed changes what the configuration gives: a descent starts at fixed points, and
     has no chance in it but that of its masks and of regularizers, and with keep_prob 0 no step."""
     keep_prob = config.get("optimizer", {}).get("keep_prob", 1.0)
     by_chance = 0 < keep_prob < 1 or (keep_prob == 1 and bool(config.get("regularizers")))
     return config.get("dataset") != "surface" or by_chance
+
+
+# --- inside ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

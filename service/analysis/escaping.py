@@ -21,8 +21,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "†": r"$\dagger$", "−": "$-$", "–": r"\textendash{}",
-    "…": r"\ldots{}", "·": r"$\cdot$",
+    "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$", "†": r"$\dagger$", "−": "$-$",
+    "–": r"\textendash{}", "…": r"\ldots{}", "·": r"$\cdot$",
     # Typographic quotes, and the ligatures of a doubled one.
     "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
     # Outside braces they would be taken for the argument or the star of a line end.

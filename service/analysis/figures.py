@@ -26,6 +26,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
+from service.analysis.effects import Effect
 from service.analysis.limits import limits
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
@@ -145,18 +146,13 @@ def forest(comparisons: Sequence[Comparison]) -> Figure:
     Filled where significant. Comparisons without a pair are listed without a point.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
-    with _styled():
-        figure, axes, rows = axes_with_rows(
-            [each.arm for each in comparisons],
-            [each.tested for each in comparisons],
-            metric.difference_title,
-        )
-        axes.axvline(0, color="#666666", linewidth=0.8)
-        for row, each in zip(rows, comparisons, strict=True):
-            _draw_difference(axes, row, each, metric.scale)
-        axes.grid(visible=False, axis="y")
-        _caption(figure, captions.forest(comparisons))
-        return figure
+    return _forest(comparisons, metric, metric.difference_title, captions.forest(comparisons))
+
+
+def effects(found: Sequence[Effect]) -> Figure:
+    """Each main effect and interaction with its 95 % t interval, as a forest."""
+    metric = Metric(found[0].metric if found else "")
+    return _forest(found, metric, metric.effect_title, captions.effects(found))
 
 
 def descent_paths(
@@ -304,7 +300,21 @@ def _draw_descents(
     )  # fmt: skip
 
 
-def _draw_difference(axes: Axes, row: float, each: Comparison, scale: float) -> None:
+def _forest(
+    lines: Sequence[Comparison | Effect], metric: Metric, title: str, caption: str
+) -> Figure:
+    with _styled():
+        names, tests = [each.title for each in lines], [each.tested for each in lines]
+        figure, axes, rows = axes_with_rows(names, tests, title)
+        axes.axvline(0, color="#666666", linewidth=0.8)
+        for row, each in zip(rows, lines, strict=True):
+            _draw_difference(axes, row, each, metric.scale)
+        axes.grid(visible=False, axis="y")
+        _caption(figure, caption)
+        return figure
+
+
+def _draw_difference(axes: Axes, row: float, each: Comparison | Effect, scale: float) -> None:
     if each.difference is None:
         return
     if each.t_low is not None and each.t_high is not None:

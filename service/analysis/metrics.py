@@ -77,9 +77,20 @@ class Metric:
     @property
     def difference_title(self) -> str:
         """On the axis of differences from a baseline, which way is better included."""
-        unit = f" ({self.difference_unit})" if self.difference_unit else ""
-        better = "right" if self.higher_is_better else "left"
-        return f"difference in {self.words}{unit}, arm − baseline; better to the {better}"
+        return f"difference in {self.words}{self._in_unit}, arm − baseline; {self._better_side}"
+
+    @property
+    def effect_title(self) -> str:
+        """On the axis of effects, likewise."""
+        return f"effect on {self.words}{self._in_unit}; {self._better_side}"
+
+    @property
+    def _in_unit(self) -> str:
+        return f" ({self.difference_unit})" if self.difference_unit else ""
+
+    @property
+    def _better_side(self) -> str:
+        return f"better to the {'right' if self.higher_is_better else 'left'}"
 
     def better(self, difference: float) -> float:
         """`difference` with its sign turned so that positive means better."""

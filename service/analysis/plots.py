@@ -19,6 +19,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
+from service.analysis.effects import Effect
 from service.analysis.escaping import escape_html
 from service.analysis.limits import limits, running_away
 from service.analysis.looks import BAND, PALETTE, Look
@@ -111,45 +112,15 @@ def forest(comparisons: Sequence[Comparison]) -> Plot:
     The first comparison stands on top; those without a pair have a row without a point.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
-    scale = metric.scale
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": _scaled((each.difference for each in comparisons), scale),
-        "y": list(range(len(comparisons))),
-        "error_x": _whiskers(
-            (
-                0.0 if each.t_high is None or each.difference is None
-                else each.t_high - each.difference
-                for each in comparisons
-            ),
-            scale,
-        ),
-        "text": [each.tested for each in comparisons],
-        "hovertemplate": "%{x:.4g} (%{text})<extra></extra>",
-        "marker": {
-            "size": 9,
-            "symbol": ["circle" if each.significant else "circle-open" for each in comparisons],
-            "color": PALETTE[0],
-        },
-        "showlegend": False,
-    }  # fmt: skip
-    layout = _layout(captions.forest(comparisons)) | {
-        "xaxis": {
-            "title": {"text": metric.difference_title},
-            "zeroline": True,
-            "zerolinecolor": "#666666",
-        },
-        "yaxis": {
-            "tickvals": list(range(len(comparisons))),
-            "ticktext": [escape_html(each.arm) for each in comparisons],
-            "range": [max(1, len(comparisons)) - 0.5, -0.5],
-            "automargin": True,
-            "showgrid": False,
-            "zeroline": False,
-        },
-    }
-    return {"data": [trace], "layout": layout}
+    return _forest(comparisons, metric, metric.difference_title, captions.forest(comparisons))
+
+
+def effects(found: Sequence[Effect]) -> Plot:
+    """As `figures.effects`: each main effect and interaction; of none, nothing."""
+    if not found:
+        return {"data": [], "layout": _layout(captions.effects(found))}
+    metric = Metric(found[0].metric)
+    return _forest(found, metric, metric.effect_title, captions.effects(found))
 
 
 def descent_paths(
@@ -248,6 +219,48 @@ class _Grid:
         )
         whole["meta"] |= {"rows": self._rows, "columns": self._columns}
         return whole
+
+
+def _forest(lines: Sequence[Comparison | Effect], metric: Metric, title: str, caption: str) -> Plot:
+    scale = metric.scale
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": _scaled((each.difference for each in lines), scale),
+        "y": list(range(len(lines))),
+        "error_x": _whiskers(
+            (
+                0.0 if each.t_high is None or each.difference is None
+                else each.t_high - each.difference
+                for each in lines
+            ),
+            scale,
+        ),
+        "text": [each.tested for each in lines],
+        "hovertemplate": "%{x:.4g} (%{text})<extra></extra>",
+        "marker": {
+            "size": 9,
+            "symbol": ["circle" if each.significant else "circle-open" for each in lines],
+            "color": PALETTE[0],
+        },
+        "showlegend": False,
+    }  # fmt: skip
+    layout = _layout(caption) | {
+        "xaxis": {
+            "title": {"text": title},
+            "zeroline": True,
+            "zerolinecolor": "#666666",
+        },
+        "yaxis": {
+            "tickvals": list(range(len(lines))),
+            "ticktext": [escape_html(each.title) for each in lines],
+            "range": [max(1, len(lines)) - 0.5, -0.5],
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+    }
+    return {"data": [trace], "layout": layout}
 
 
 def _number(at: int) -> str:

@@ -32,11 +32,11 @@ def markdown(table: Table) -> str:
         [*map(escape_markdown, row.titles), *(_markdown_cell(cell) for cell in row.cells)]
         for row in table.rows
     ]
-    blocks = [escape_markdown(table.caption), _grid(heads, rows, len(table.heads))]
+    blocks = [escape_markdown(table.caption), grid(heads, rows, len(table.heads))]
     if table.expected:
         expected = [[escape_markdown(text) for text in _expected(row)] for row in table.expected]
         blocks.append(f"Published: {escape_markdown(table.source)}")
-        blocks.append(_grid(_EXPECTED_HEADS, expected, 1))
+        blocks.append(grid(_EXPECTED_HEADS, expected, 1))
     notes = (*table.notes, *table.advice)
     blocks.append("\n".join(f"- {escape_markdown(note)}" for note in notes))
     return "\n\n".join(blocks) + "\n"
@@ -52,7 +52,7 @@ def _markdown_cell(cell: Cell) -> str:
     return (f"**{text}**" if cell.best else text) + ("†" if cell.significant else "")
 
 
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], labels: int) -> str:
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], labels: int) -> str:
     ruler = [":--"] * labels + ["--:"] * (len(heads) - labels)
     lines = [[escape_markdown(head) for head in heads], ruler, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -97,11 +97,11 @@ def csv(table: Table) -> str:
         values += [getattr(summary, name) for name in _SUMMARY]
         comparison = of_arm.get(arm.id)
         values += [getattr(comparison, name, None) for name in _COMPARISON.values()]
-        writer.writerow([_csv_value(value) for value in values])
+        writer.writerow([csv_value(value) for value in values])
     return out.getvalue()
 
 
-def _csv_value(value: Any) -> str:
+def csv_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -172,10 +172,10 @@ def _latex_head(table: Table) -> Iterator[str]:
             cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(prefix[-1])}}}")
             rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
             at += width
-        yield _latex_line(cells)
+        yield latex_line(cells)
         yield " ".join(rules)
     last = [titles[-1] if titles else table.metric.title for titles in table.columns]
-    yield _latex_line([escape_latex(text) for text in (*table.heads, *last)])
+    yield latex_line([escape_latex(text) for text in (*table.heads, *last)])
 
 
 def _latex_body(table: Table) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _latex_body(table: Table) -> Iterator[str]:
             same += 1
         titles = [""] * same + [escape_latex(title) for title in row.titles[same:]]
         arms = [str(cell.summary.arm.number) if cell.summary else "-" for cell in row.cells]
-        line = _latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
+        line = latex_line([*titles, *(_latex_cell(cell) for cell in row.cells)])
         yield f"{line} {OF_ROW}{' '.join(arms)}"
         above = row.titles
 
@@ -215,15 +215,15 @@ def _latex_expected(table: Table) -> Iterator[str]:
     yield rf"\par\medskip Published: {escape_latex(table.source)}\par\smallskip"
     yield r"\begin{tabular}{lrrrl}"
     yield r"\toprule"
-    yield _latex_line(_EXPECTED_HEADS)
+    yield latex_line(_EXPECTED_HEADS)
     yield r"\midrule"
     for row in table.expected:
-        yield _latex_line([escape_latex(text) for text in _expected(row)])
+        yield latex_line([escape_latex(text) for text in _expected(row)])
     yield r"\bottomrule"
     yield r"\end{tabular}"
 
 
-def _latex_line(cells: Sequence[str]) -> str:
+def latex_line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 

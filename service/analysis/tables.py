@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrd_core.spec import ExpectedSpec, TableSpec
-from lrd_core.titles import ABSENT, ARM, path_title, value_titles
+from lrd_core.titles import ABSENT, ARM, path_title
 from service.analysis.arms import ArmSummary
+from service.analysis.captions import place_read, subject
 from service.analysis.comparisons import Comparison
 from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
@@ -81,17 +82,10 @@ class Table:
 
         A model or a data set that is not the same in all arms is in a title instead.
         """
-        places = {"last": "last epoch", "best": "best epoch"}
-        place = places.get(self.at, self.at.replace(":", " "))
+        place = place_read(self.at)
         text = f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
-        configs = [summary.arm.config for summary in self.summaries]
-        same = [
-            value_titles(path, [configs[0][path]])[0]
-            for path in ("model", "dataset")
-            # A task of another package may have neither.
-            if configs[0].get(path) and len({config.get(path) for config in configs}) == 1
-        ]
-        return f"{text}; {' on '.join(same)}" if same else text
+        about = subject([summary.arm.config for summary in self.summaries])
+        return f"{text}; {about}" if about else text
 
 
 def build_table(

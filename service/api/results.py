@@ -1,4 +1,4 @@
-"""/sweeps/{id}/…: what comes out of a sweep: arms, comparisons, table, curves, speed, figures.
+"""/sweeps/{id}/…: what comes out of a sweep, from its arms to its figures.
 
 All are read at one place of each trial (`at`), against one baseline, from one picture of the
 database; an answer's `ETag` says which version of the sweep it shows.
@@ -13,7 +13,15 @@ from service.analysis import plots
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
-from service.api.schemas.results import ArmPage, Comparisons, Curves, Plot, SpeedAnswer, Table
+from service.api.schemas.results import (
+    ArmPage,
+    Comparisons,
+    Curves,
+    Effects,
+    Plot,
+    SpeedAnswer,
+    Table,
+)
 from service.descents import descents_of, grids_of
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
@@ -45,7 +53,8 @@ Baseline = Annotated[
 ]
 By = Annotated[Literal["epoch", "seconds"], Query(description="what the curves run over")]
 
-FigureName = Literal["learning-curves", "keep-prob", "forest", "descent"]
+Format = Literal["json", "markdown", "csv", "latex"]
+FigureName = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 Points = Annotated[int, Query(ge=2, le=100_000, description="at most so many a curve")]
 
 MEDIA_TYPES = TEXT_TYPES | {
@@ -89,13 +98,34 @@ def comparisons(
     )
 
 
+@router.get("/effects", **gives(Effects, also=("text/markdown", "text/csv", "application/x-latex")))
+def effects(
+    sweep_id: SweepId,
+    request: Request,
+    database: DatabaseDep,
+    pictures: PicturesDep,
+    format: Format = "json",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+) -> Response:
+    """What each factor of a grid does, over the settings of the others: main effects, and
+    interactions of two. The sweep's baseline, or the arm asked for, is their reference.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
+    return _pictured(
+        database, pictures, request, Asked(sweep_id, "effects", metric, at, baseline, format)
+    )
+
+
 @router.get("/table", **gives(Table, also=("text/markdown", "text/csv", "application/x-latex")))
 def table(
     sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     pictures: PicturesDep,
-    format: Literal["json", "markdown", "csv", "latex"] = "json",
+    format: Format = "json",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -167,7 +197,8 @@ def figure(
     by: By = "epoch",
     baseline: Baseline = None,
 ) -> Response:
-    """A figure for a paper: learning curves, a metric against keep_prob, a forest, paths."""
+    """A figure for a paper: learning curves, a metric against keep_prob, forests of comparisons and
+    of effects, paths."""
     from service.analysis import figures  # matplotlib: half a second that other answers do without
 
     epochs = name == "learning-curves"
@@ -223,6 +254,8 @@ def _drawn(
             return by_what.against_keep_prob(found.summaries(chosen), chosen)
         case "forest":
             return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
+        case "effects":
+            return by_what.effects(found.effects(chosen))
         case _:
             ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grids_of(found), found.arms, ways)

@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import exports
-from service.analysis import captions, render
+from service.analysis import captions, effect_table, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
+from service.analysis.effects import Effect
 from service.analysis.escaping import escape_markdown
 from service.analysis.metrics import Metric
 from service.analysis.panels import over_keep_prob
@@ -88,13 +89,21 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     metric = found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))
     yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]
+    factors = found.effect_table(metric)
+    effects = factors.effects
+    if effects:
+        yield "effects.md", [effect_table.markdown(factors)]
+        yield "effects.csv", [effect_table.csv(factors)]
+        yield "effects.tex", [effect_table.latex(factors, found.provenance)]
     panels = {name: found.curves(name) for name in found.learning_metrics}
     drawn = {
         "learning-curves": figures.learning_curves(found.arms, panels),
         "keep-prob": figures.against_keep_prob(found.summaries(metric), metric),
         "forest": figures.forest(comparisons),
     }
-    yield "figures/captions.md", [_captions(found, metric, panels, comparisons)]
+    if effects:
+        drawn["effects"] = figures.effects(effects)
+    yield "figures/captions.md", [_captions(found, metric, panels, comparisons, effects)]
     for name, figure in drawn.items():
         for form in ("svg", "pdf"):
             yield f"figures/{name}.{form}", [figures.to_bytes(figure, form)]
@@ -114,6 +123,7 @@ def _captions(
     metric: str,
     panels: Mapping[str, Sequence[Curve]],
     comparisons: Sequence[Comparison],
+    effects: Sequence[Effect],
 ) -> str:
     """A caption for each figure."""
     kind, at = Metric(metric), found.at
@@ -128,6 +138,8 @@ def _captions(
         ),
         "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
     }
+    if effects:
+        said["effects"] = (f"{kind.effect_title}, read at: {at}", captions.effects(effects))
     # A caption may name arms, which users called so.
     return "".join(
         f"- {name}: {what}. {escape_markdown(how)}\n" for name, (what, how) in said.items()

@@ -26,6 +26,8 @@ from tests.lrd_core.optim.interpreted import interpreted
 from tests.lrd_core.small_cifar import cifar_is_small
 from tests.lrd_core.voc_tree import voc_tree
 
+__all__ = ["cifar_is_small"]  # for all tests here
+
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 POSITION = 2**32 - 700

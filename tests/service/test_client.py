@@ -19,8 +19,9 @@ from service.client import Client, NoAnswer, ServiceAnswered, StillRunning, Subm
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.inline import InlineExecutor
+from tests.seeded import seed
 
 
 class Wire:
@@ -122,6 +123,14 @@ def test_a_sweep_is_waited_for_and_read_as_frames(
     )
     assert "test accuracy" in sweep.table_text()
     assert sweep.figure("forest", "svg").startswith(b"<?xml")
+
+
+def test_the_effects_of_factors_are_a_frame_and_a_text(client: Client, database: Database) -> None:
+    found = client.sweep(seed(database, factorial()))
+    names = ["LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD"]
+    assert list(found.effects()["name"]) == names
+    assert list(found.effects(metric="test_loss", at="best")["at"]) == ["best"] * 3
+    assert "settings" in found.effects_text()
 
 
 def test_requests_and_what_follows_them(

@@ -20,7 +20,14 @@ from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.waiting import until
 
-ADDRESSES = ("arms", "comparisons", "table", "table?format=csv", "table?metric=train_loss&at=best")
+ADDRESSES = (
+    "arms",
+    "comparisons",
+    "effects",
+    "table",
+    "table?format=csv",
+    "table?metric=train_loss&at=best",
+)
 
 
 def submit(database: Database, **changes: Any) -> str:

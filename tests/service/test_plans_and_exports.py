@@ -19,7 +19,7 @@ from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.models import Sweep
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.seeded import seed
 
 
@@ -312,11 +312,11 @@ DESCENT = {
 
 
 class TestFigures:
-    @pytest.mark.parametrize("name", ["learning-curves", "keep-prob", "forest"])
+    @pytest.mark.parametrize("name", ["learning-curves", "keep-prob", "forest", "effects"])
     def test_each_is_a_file_for_paper_and_a_plot_for_the_page(
-        self, api: TestClient, dispatcher: Dispatcher, name: str
+        self, api: TestClient, database: Database, name: str
     ) -> None:
-        sweep = f"/api/v1/sweeps/{finished(api, dispatcher)}"
+        sweep = f"/api/v1/sweeps/{seed(database, factorial())}"
         drawn = api.get(f"{sweep}/figures/{name}.svg")
         assert (drawn.status_code, drawn.content[:5]) == (200, b"<?xml")
         plot = api.get(f"{sweep}/plots/{name}")

@@ -150,6 +150,7 @@ def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
         ("speed?threshold=0.1", "speed"),
         ("plots/learning-curves", "curves"),
         ("plots/forest", "comparisons"),
+        ("plots/effects", "effects"),
         ("figures/keep-prob.svg", "summaries"),
     ],
 )

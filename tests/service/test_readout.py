@@ -14,7 +14,7 @@ from service import client
 from service.settings import Settings
 from service.store.models import Trial
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.seeded import seed
 from tests.service.test_cli import lrd
 
@@ -105,6 +105,14 @@ def test_a_figure_is_asked_for_as_the_api_takes_it(
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     lrd("figure", sweep_id, "learning-curves", str(tmp_path / "a.svg"), *words)
     assert asked == ["learning-curves", "svg", options | {"baseline": 2}]
+
+
+def test_what_each_factor_does_is_told_and_drawn(database: Database, tmp_path: Path) -> None:
+    sweep_id, file = seed(database, factorial()), tmp_path / "effects.svg"
+    assert "| SD | " in lrd("effects", sweep_id, "--metric", "test_loss")
+    assert lrd("effects", sweep_id, "--format", "csv").startswith("kind,name,")
+    lrd("figure", sweep_id, "effects", str(file))
+    assert "× SD" in file.read_text()
 
 
 def test_nothing_is_written_for_a_figure_that_is_refused(

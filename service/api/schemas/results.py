@@ -87,6 +87,51 @@ class Comparisons(Page[Comparison]):
     at: str
 
 
+class Effect(Answer):
+    """What a level of a factor does over the settings of the others, or how two factors meet."""
+
+    kind: Literal["main", "interaction"]
+    name: str
+    where: dict[str, Any]
+    factors: list[str]
+    levels: list[str]
+    references: list[str]
+    along: list[str]
+    asked: bool
+    planned: int
+    settings: int
+    metric: str
+    higher_is_better: bool
+    n: int
+    n_least: int
+    left_out: dict[str, list[int]]
+    diverged: int
+    survivors_only: bool
+    difference: Number | None
+    lowest: Number | None
+    highest: Number | None
+    t_low: Number | None
+    t_high: Number | None
+    std: Number | None
+    p_sign_flip: float | None
+    flips: int | None
+    p_holm: float | None
+    p_t: Number | None
+    d_z: Number | None
+    better: bool | None
+    significant: bool
+
+
+class Effects(Page[Effect]):
+    """Main effects, then interactions; none where arms differ in one factor."""
+
+    caption: str
+    metric: str
+    at: str
+    unit: str
+    notes: list[str]
+
+
 class Difference(Answer):
     """A cell against its baseline."""
 

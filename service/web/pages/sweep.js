@@ -47,13 +47,12 @@ export function open({ id, draw, title, refresh }) {
     const curves = { metric, by: query.get("by"), points: POINTS };
     const log = query.get("scale") === "log";
     const off = query.list("off");
-    for (const [name, parameters, options] of [
-      ["learning-curves", curves, { off, log, legend: false }],
-      ...figuresOf(found).slice(1).map(({ name }) => [name, asked, { log: null, height: name === "forest" ? forestHeight(found.table) : 360 }]),
-    ]) {
-      found.plots[name] = await get(withQuery(`${path}/plots/${name}`, parameters));
+    for (const { name } of figuresFor(found)) {
+      const lines = name === "learning-curves";
+      const plot = await get(withQuery(`${path}/plots/${name}`, lines ? curves : asked));
+      found.plots[name] = plot;
       paint();
-      if (found.plots[name].data.length) await show(name, found.plots[name], options);
+      if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null, height: heightOf(plot) });
     }
   }
 
@@ -166,19 +165,23 @@ const ofArm = (shown) => {
 
 // --- figures -----------------------------------------------------------------------------------
 
-function figuresOf({ sweep, table }) {
-  const cells = cellsOf(table);
+// Those to be asked for.
+function figuresFor({ sweep, table }) {
+  const cells = table.rows.flatMap((line) => line.cells).filter(Boolean);
   const surface = sweep.spec.base?.dataset === "surface";
   return [
     { name: "learning-curves", title: "Learning curves" },
     surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability" },
     cells.some((cell) => (cell.comparison?.difference ?? null) !== null) && { name: "forest", title: "Against the baseline" },
+    cells.length > 2 && cells.some((cell) => cell.n) && { name: "effects", title: "What each factor does" },
   ].filter(Boolean);
 }
 
-const cellsOf = (table) => table.rows.flatMap((line) => line.cells).filter(Boolean);
+// Those to be shown: factors have effects only where arms differ in several.
+const figuresOf = (found) => figuresFor(found).filter(({ name }) => name !== "effects" || found.plots.effects?.data.length);
 
-const forestHeight = (table) => 110 + (innerWidth < NARROW ? 50 : 26) * cellsOf(table).filter((cell) => cell.comparison).length;
+// A forest is as high as it has rows.
+const heightOf = ({ layout: { yaxis } }) => (yaxis?.ticktext ? 110 + (innerWidth < NARROW ? 50 : 26) * yaxis.ticktext.length : 360);
 
 // What is still empty when the sweep has ended stays so.
 const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
@@ -255,6 +258,9 @@ function downloads(found, path) {
     el("ul", { class: "downloads" },
       of("Table (LaTeX)", withQuery(`${path}/table`, { ...asked, format: "latex" }), `${sweep.id}-table.tex`),
       of("Table (CSV)", withQuery(`${path}/table`, { ...asked, format: "csv" }), `${sweep.id}-table.csv`),
+      found.plots.effects?.data.length > 0 && [
+        of("Effects (LaTeX)", withQuery(`${path}/effects`, { ...asked, format: "latex" }), `${sweep.id}-effects.tex`),
+        of("Effects (CSV)", withQuery(`${path}/effects`, { ...asked, format: "csv" }), `${sweep.id}-effects.csv`)],
       of("Trials (CSV)", `${path}/export?format=csv&of=trials`, `${sweep.id}-trials.csv`),
       of("Epochs (CSV)", `${path}/export?format=csv&of=reports`, `${sweep.id}-reports.csv`),
       of("Epochs (Parquet)", `${path}/export?format=parquet&of=reports`, `${sweep.id}-reports.parquet`),

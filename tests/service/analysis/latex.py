@@ -13,13 +13,13 @@ _COMMANDS = {
     r"\toprule", r"\midrule", r"\bottomrule",
     r"\cmidrule", r"\multicolumn", r"\emph", r"\par", r"\smallskip", r"\medskip", r"\footnotesize",
 }  # fmt: skip
-_IN_MATHS = {r"\mathbf", r"\pm", r"\dagger", r"\times", r"\cdot"}
+_IN_MATHS = {r"\mathbf", r"\pm", r"\dagger", r"\times", r"\cdot", r"\to"}
 _SIGNS = {
     r"\\": "\n", r"\/": "", r"\{": "{", r"\}": "}", r"\$": "$", r"\&": "&", r"\#": "#", r"\_": "_",
     r"\%": "%", r"\textbackslash": "\\", r"\textasciitilde": "~", r"\textasciicircum": "^",
     r"\textless": "<", r"\textgreater": ">", r"\textbar": "|", r"\textendash": "–",
     r"\ldots": "…", r"\pm": "±",
-    r"\dagger": "†", r"\cdot": "·", r"\times": "×", r"\textquotesingle": "'",
+    r"\dagger": "†", r"\cdot": "·", r"\times": "×", r"\to": "→", r"\textquotesingle": "'",
     r"\textasciigrave": "`",
 }  # fmt: skip
 

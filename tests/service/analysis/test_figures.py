@@ -11,6 +11,7 @@ from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
 from service.analysis.descents import Grid, grid_of
+from service.analysis.effects import effects_of
 
 from .cases import arm, looks_of, series, trials
 from .test_panels import ABLATION, ablated, ablation_curves
@@ -305,6 +306,23 @@ class TestForest:
 
     def test_no_comparison_is_an_empty_figure(self):
         figures.to_bytes(figures.forest([]), "svg")
+        figures.to_bytes(figures.effects([]), "svg")
+
+
+class TestEffects:
+    def test_each_has_its_row_and_the_caption_says_what_it_is(self):
+        arms = [
+            arm(f"{p} {len(kinds)}", keep_prob=p, regularizers=kinds)
+            for p in (1.0, 0.5)
+            for kinds in ([], [{"kind": "SD"}])
+        ]
+        observations = [trial for each in arms for trial in trials(each.id, [0.9, 0.91, 0.93])]
+        figure = figures.effects(effects_of(arms, observations))
+        rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert [" ".join(row.split()) for row in rows] == [
+            "LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD",
+        ]  # fmt: skip
+        assert "A × B: how much larger" in figure.texts[0].get_text().replace("\n", " ")
 
 
 class TestDescentPaths:

@@ -10,6 +10,7 @@ from service.analysis import plots
 from service.analysis.arms import summarise
 from service.analysis.curves import mean_curves
 from service.analysis.descents import grid_of
+from service.analysis.effects import effects_of
 
 from .cases import arm, looks_of, series, trials
 from .test_figures import (
@@ -32,6 +33,22 @@ def descent(paths=((1, 1), (0.5, 0.2), (math.inf, 0))):
     return plots.descent_paths({"": grid_of("saddle", 20)}, DESCENTS, ways)
 
 
+def effects():
+    """LRD and SD, on and off."""
+    arms = [
+        arm(f"{p} {len(kinds)}", keep_prob=p, regularizers=kinds)
+        for p in (1.0, 0.5)
+        for kinds in ([], [{"kind": "SD"}])
+    ]
+    values = [0.9, 0.91, 0.93]
+    observations = [
+        trial
+        for each in arms
+        for trial in trials(each.id, [v + (each.id == "0.5 1") / 100 for v in values])
+    ]
+    return effects_of(arms, observations, baseline=["optimizer.keep_prob"])
+
+
 def every():
     summaries, comparisons = observed()
     return {
@@ -43,7 +60,9 @@ def every():
         "forest": plots.forest(comparisons),
         "descent": descent(),
         "nothing": plots.learning_curves([], {}),
+        "effects": plots.effects(effects()),
         "no comparison": plots.forest([]),
+        "no effect": plots.effects([]),
         "no arm": plots.against_keep_prob([], "test_accuracy"),
     }
 
@@ -235,6 +254,23 @@ class TestForest:
         _, comparisons = observed()
         symbols = every()["forest"]["data"][0]["marker"]["symbol"]
         assert symbols == ["circle" if each.significant else "circle-open" for each in comparisons]
+
+
+class TestEffects:
+    def test_each_has_its_row_with_its_interval(self):
+        found = effects()
+        plot = every()["effects"]
+        (trace,) = plot["data"]
+        assert trace["x"] == pytest.approx([each.difference * 100 for each in found])
+        assert plot["layout"]["yaxis"]["ticktext"] == [
+            "LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD",
+        ]  # fmt: skip
+        assert plot["layout"]["xaxis"]["title"]["text"] == (
+            "effect on test accuracy (percentage points); better to the right"
+        )
+
+    def test_without_any_nothing_is_drawn(self):
+        assert every()["no effect"]["data"] == []
 
 
 class TestDescentPaths:

@@ -43,7 +43,7 @@ def test_no_transaction_is_open_while_figures_are_drawn(
     with pack(database, sweep_id) as file:
         assert "figures/forest.pdf" in files_of(file.read())
     assert sum(out) == 0 < len(out)
-    assert len(open_then) == 7
+    assert len(open_then) == 7  # of the curves, and two of each of three figures
     assert set(open_then) == {0}
 
 

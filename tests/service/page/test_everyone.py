@@ -35,7 +35,7 @@ def test_every_page_is_accessible(
         page.locator("h1").wait_for()
         page.wait_for_load_state("networkidle")
         if path.startswith("/sweeps"):
-            drawn(page, 3)
+            drawn(page, 4)
             page.locator(".cell").nth(3).focus()
         if path.startswith("/new"):
             page.get_by_label("Sweep, as").fill("name: x\nseeds: 0\n")
@@ -105,8 +105,8 @@ def test_in_a_narrow_window_no_text_of_a_figure_is_cut_and_panels_stand_on_each_
     sweep_id = seed(database, small_sweep(arms=arms))
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(f"{url}/sweeps/{sweep_id}")
-    drawn(page, 3)
-    for name in ("learning-curves", "keep-prob", "forest"):
+    drawn(page, 4)
+    for name in ("learning-curves", "keep-prob", "forest", "effects"):
         assert page.evaluate(INSIDE, f"[data-key=figure-{name}]") == [], name
     page.goto(f"{url}/trials/1")
     drawn(page)

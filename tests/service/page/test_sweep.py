@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from service.store import sweeps
 from service.store.models import Report, Trial
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.seeded import seed
 from tests.service.page.window import drawn, in_a_browser, submit, table_2
 from tests.waiting import until
@@ -73,7 +73,7 @@ def test_a_cell_tells_all_by_keyboard_and_mouse(page: Page, url: str, database: 
 def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, table_2(), states=("succeeded", "succeeded", "failed"))
     page.goto(f"{url}/sweeps/{sweep_id}")
-    drawn(page, 3)
+    drawn(page, 4)
     page.get_by_label("Metric").select_option("test_loss")
     page.get_by_label("Read at").select_option("best")
     page.get_by_label("Over").select_option("seconds")
@@ -84,7 +84,7 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     address = page.url
     page.goto("about:blank")
     page.goto(address)
-    drawn(page, 3)
+    drawn(page, 4)
     expect(page.locator(".results caption")).to_contain_text("test loss, best epoch")
     expect(page.get_by_role("group", name="Arms").locator("input:not(:checked)")).to_have_count(1)
     expect(page.locator("#trials tbody tr")).to_have_count(12)
@@ -270,6 +270,25 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     assert "spec.yaml" in " ".join(zipfile.ZipFile(io.BytesIO(found[".zip"])).namelist())
 
 
+def test_what_each_factor_does_is_drawn_where_there_are_several(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: an empty panel below sweeps of one factor; a `0` among their downloads."""
+    page.goto(f"{url}/sweeps/{seed(database, factorial())}")
+    drawn(page, 4)
+    rows = page.locator("[data-key=figure-effects] .ytick text")
+    expect(rows).to_have_text(["LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD"])
+    expect(page.get_by_role("heading", name="What each factor does")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Effects (LaTeX)").click()
+    assert rb"\times" in Path(download.value.path()).read_bytes()
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    drawn(page, 3)
+    expect(page.get_by_role("heading", name="Against the baseline")).to_be_visible()
+    expect(page.get_by_role("heading", name="What each factor does")).to_have_count(0)
+    assert "0" not in page.locator(".downloads").inner_text()
+
+
 def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
     page: Page, url: str, database: Database
 ) -> None:
@@ -281,7 +300,7 @@ def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
         "regularizers": [[], ["SD"], ["DG"], ["SD", "DG"]],
     }
     page.goto(f"{url}/sweeps/{seed(database, document)}")
-    drawn(page, 3)
+    drawn(page, 4)
     figure = page.locator("[data-key=figure-keep-prob]")
     titles = figure.locator(".annotation-text")
 

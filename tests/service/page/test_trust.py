@@ -27,7 +27,7 @@ def test_a_name_is_text_and_no_markup(page: Page, url: str, database: Database) 
     expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
     page.goto(f"{url}/sweeps/{sweep_id}")
     expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
-    drawn(page, 3)
+    drawn(page, 4)
     page.locator(".figure .nsewdrag").first.hover()  # the labels at the pointer are Plotly's too
     expect(page.locator(".figure .hoverlayer text").first).to_be_visible()
     ticks = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()

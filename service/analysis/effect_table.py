@@ -1,0 +1,243 @@
+"""The effects of a sweep's factors as Markdown, CSV and LaTeX, with what a reader has to know."""
+
+import csv as csv_module
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrd_core.titles import path_title
+from service.analysis.arms import name_seeds
+from service.analysis.captions import place_read
+from service.analysis.comparisons import ALPHA
+from service.analysis.effects import Effect
+from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
+from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.planning import plan
+from service.analysis.render import csv_value, grid, latex_line
+from service.wording import count
+
+NONE = (
+    "The arms of this sweep differ in one factor, or in none: the comparisons with their baselines "
+    "say all that there is. Effects are for grids of several factors."
+)
+_NAMED = 5
+"""So many factors or effects are named in a note; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class EffectTable:
+    """The effects of one metric, read at one place."""
+
+    effects: tuple[Effect, ...]
+    metric: Metric
+    at: str
+    """`last`, `best` or `epoch:N`."""
+    subject: str = ""
+    """`FCNet on MNIST`, where all arms have the same."""
+    advice: tuple[str, ...] = ()
+    """For the researcher, not for the paper."""
+
+    @property
+    def caption(self) -> str:
+        """`What each factor does to test accuracy, last epoch; FCNet on MNIST`."""
+        text = f"What each factor does to {self.metric.words}, {place_read(self.at)}"
+        return f"{text}; {self.subject}" if self.subject else text
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of the columns."""
+        unit = self.metric.difference_unit
+        effect = f"effect ({unit})" if unit else "effect"
+        return (
+            "factor",
+            effect,
+            "95 % t interval",
+            "in its settings",
+            "settings",
+            "n",
+            "p",
+            "p (Holm)",
+        )
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """As they are shown, one an effect; a dagger where p (Holm) < 0.05."""
+        number = NumberFormat.fitting(self.metric, (each.difference for each in self.effects))
+        return [_row(each, number) for each in self.effects]
+
+    @property
+    def notes(self) -> list[str]:
+        """What an effect is, what is tested and what is left out; of none, why there are none."""
+        return list(_notes(self.effects)) if self.effects else [NONE]
+
+
+def markdown(table: EffectTable) -> str:
+    """A GitHub-flavoured table with its caption and notes."""
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in (*table.notes, *table.advice))
+    if not table.effects:
+        return f"{notes}\n"
+    rows = [[escape_markdown(text) for text in row] for row in table.rows]
+    return f"{escape_markdown(table.caption)}\n\n{grid(table.heads, rows, 1)}\n\n{notes}\n"
+
+
+def csv(table: EffectTable) -> str:
+    """A line an effect, numbers in full precision and in the metric's own unit."""
+    out = io.StringIO()
+    writer = csv_module.writer(out, lineterminator="\n")
+    writer.writerow(["kind", "name", "metric", "at", *_COLUMNS])
+    for each in table.effects:
+        values = [getattr(each, name) for name in _COLUMNS]
+        values = [" × ".join(value) if isinstance(value, tuple) else value for value in values]
+        head = [each.kind, each.name, table.metric.name, table.at]
+        writer.writerow([csv_value(value) for value in (*head, *values)])
+    return out.getvalue()
+
+
+def latex(table: EffectTable, provenance: Mapping[str, Any] | None = None) -> str:
+    """A table for booktabs, main effects above interactions; the advice and `provenance` (by name)
+    stand in comments above it."""
+    lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
+    lines += [latex_comment(text) for text in table.advice]
+    lines += [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape_latex(table.caption)}.}}",
+        r"\begin{tabular}{lrccrrrr}",
+        r"\toprule",
+        latex_line([escape_latex(head) for head in table.heads]),
+    ]
+    kind = ""
+    for each, row in zip(table.effects, table.rows, strict=True):
+        if each.kind != kind:
+            lines.append(r"\midrule")
+        kind = each.kind
+        lines.append(latex_line([escape_latex(text) for text in row]))
+    notes = " ".join(map(escape_latex, table.notes))
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}",
+        rf"\par\smallskip{{\footnotesize {notes}\par}}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(table: EffectTable) -> dict[str, Any]:
+    """Numbers in the metric's own unit, and the notes."""
+    return {
+        "caption": table.caption,
+        "metric": table.metric.name,
+        "at": table.at,
+        "unit": table.metric.difference_unit,
+        "notes": [*table.notes, *table.advice],
+        "items": [each.to_json() for each in table.effects],
+    }
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+_COLUMNS = (
+    "factors", "levels", "references", "planned", "settings", "n", "n_least", "diverged",
+    "difference", "lowest", "highest", "std", "t_low", "t_high", "p_sign_flip", "p_holm", "p_t",
+    "d_z", "asked", "survivors_only", "significant",
+)  # fmt: skip
+
+
+def _row(each: Effect, number: NumberFormat) -> tuple[str, ...]:
+    difference = _shown(number, each.difference) + "†" * each.significant
+    interval = _shown(number, each.t_low, each.t_high, " to ")
+    arrow = " to " if each.kind == "main" else " → "
+    within = _shown(number, each.lowest, each.highest, arrow)
+    whole = each.settings == each.planned
+    settings = str(each.settings) if whole else f"{each.settings}/{each.planned}"
+    seeds = str(each.n) if each.n == each.n_least else f"{each.n_least} to {each.n}"
+    p_values = ("–" if p is None else f"{p:.2g}" for p in (each.p_sign_flip, each.p_holm))
+    return each.name, difference, interval, within, settings, seeds, *p_values
+
+
+def _shown(
+    number: NumberFormat, one: float | None, other: float | None = None, between: str = ""
+) -> str:
+    if one is None or (between and other is None):
+        return "–"
+    ends = [one] if other is None else [one, other]
+    return between.join(number.show(end, sign=True) for end in ends)
+
+
+def _notes(effects: Sequence[Effect]) -> Iterator[str]:
+    mains = [each for each in effects if each.kind == "main"]
+    interactions = [each for each in effects if each.kind == "interaction"]
+    asked = [each for each in interactions if each.asked]
+    yield (
+        "Effect of a factor: its level minus the reference with the same seed, in each setting of "
+        "the other factors; the mean over the settings, the least and the largest of which stand "
+        "beside it."
+    )
+    if interactions:
+        yield (
+            "A × B: how much larger the effect of A is with B than without, both of which stand "
+            "beside it; 0 where the two simply add up."
+        )
+    yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
+    for family, noun in ((mains, "main effect"), (asked, "interaction")):
+        yield from _about_few(family, noun)
+    yield from _about_left_out(effects)
+    for path in dict.fromkeys(path for each in mains for path in each.along):
+        of = [each.name for each in mains if path in each.along]
+        yield f"{path_title(path)} changes together with {_listed(of)}: the effect is of both."
+    unmarked = [each.name for each in effects if each.survivors_only and (each.p_holm or 1) < ALPHA]
+    if unmarked:
+        yield f"Not marked, for only seeds that did not diverge say so: {_listed(unmarked)}."
+
+
+def _about_tests(
+    effects: Sequence[Effect], mains: Sequence[Effect], asked: Sequence[Effect], others: int
+) -> str:
+    exact = "exact" if all(each.flips is None for each in effects) else "Monte-Carlo"
+    marked = "†" if any(each.significant for each in effects) else "None is marked at"
+    over = count(len(mains), "main effect")
+    if asked:
+        with_which = " with a factor of the baseline" if others else ""
+        over += f", and apart from them over {count(len(asked), 'interaction')}{with_which}"
+    explored = (
+        f" The p of the other {count(others, 'interaction')} is not adjusted, and marks nothing."
+        if others
+        else ""
+    )
+    return (
+        f"{marked} p < {ALPHA:g}: {exact} two-sided sign-flip test of whole seeds, Holm-adjusted "
+        f"over {over}.{explored}"
+    )
+
+
+def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
+    """That no data could mark one of these."""
+    most = max((each.n for each in family), default=0)
+    prospect = plan(most, len(family))
+    if most and not prospect.can_reject and prospect.seeds_needed:
+        yield (
+            f"{count(most, 'seed')} cannot reach p < {ALPHA:g} over {count(len(family), noun)}, "
+            f"whatever the data; {prospect.seeds_needed} can."
+        )
+
+
+def _about_left_out(effects: Sequence[Effect]) -> Iterator[str]:
+    """Which seeds lack an arm."""
+    why: dict[str, set[int]] = {}
+    for each in effects:
+        for reason, seeds in each.left_out.items():
+            why.setdefault(reason, set()).update(seeds)
+    if why:
+        said = "; ".join(f"{reason}: {name_seeds(sorted(seeds))}" for reason, seeds in why.items())
+        yield (
+            "In a setting count the seeds that gave a number in all of its arms; a setting without "
+            f"one is left out. Without a number in some arm: {said}."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,330 @@
+"""What each factor of a sweep does: main effects, and interactions of two, paired by seed.
+
+A comparison sets one arm against another. An effect sets one level of a factor against its
+reference in every setting of the other factors, and takes the mean: with 16 arms of SD, NL, NG and
+DG, on and off, the effect of SD rests on 8 differences a seed and not on one.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations, product
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lrd_core.titles import value_titles
+from service.analysis.arms import group_by_arm
+from service.analysis.comparisons import ALPHA, holm, is_seeded, tested
+from service.analysis.contrasts import averaged
+from service.analysis.data import RAN_AWAY, ArmInfo, Observation
+from service.analysis.factors import Design, designs
+from service.analysis.metrics import Metric
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A main effect or an interaction of two factors.
+
+    In each setting it is a mean over the seeds that gave a number in all of the setting's arms (two
+    of a main effect, four of an interaction); the effect is the mean over the settings that have
+    such a seed, each with the same weight. Differences are in the metric's own unit (accuracies are
+    shares). A field is None where the number of seeds or the spread does not define it.
+    """
+
+    kind: Literal["main", "interaction"]
+    name: str
+    """`SD`, `SGDM − Adam`, `LRD (keep_prob = 0.5) × SD`; of several data sets or models, which."""
+    where: dict[str, Any]
+    """The data set and the model, as far as the sweep has several."""
+    factors: tuple[str, ...]
+    """One dotted path or two: `optimizer.keep_prob`, `regularizers.SD`."""
+    levels: tuple[str, ...]
+    """The level of each."""
+    references: tuple[str, ...]
+    """What each is held against."""
+    along: tuple[str, ...]
+    """Paths that change with a factor between some of the arms: it is not the factor alone."""
+    asked: bool
+    """Whether it is tested in a family: a main effect, or an interaction with a factor of the
+    sweep's baseline (with any, where the baseline names none). The others are looked at, no more:
+    they have a p of their own, and are never marked."""
+    planned: int
+    """Settings of the other factors of which every arm that it takes is in the sweep."""
+    settings: int
+    """Those of them that have a seed, over which the mean is taken."""
+    metric: str
+    higher_is_better: bool
+    n: int
+    """Seeds that count in a setting at least."""
+    n_least: int
+    """Of the setting with the fewest; n where every seed counts in all settings."""
+    left_out: dict[str, tuple[int, ...]]
+    """Why seeds do not count in some setting -> those seeds; a seed may stand twice."""
+    diverged: int
+    """Trials of its arms whose numbers left the floats."""
+    survivors_only: bool
+    """Whether a trial of the better side diverged, and of an interaction whether any did: such an
+    effect is between survivors, and never marked as significant."""
+    difference: float | None = None
+    """Of a main effect level − reference. Of an interaction how much larger the first one's effect
+    is with the second than without: (both − second alone) − (first alone − neither)."""
+    lowest: float | None = None
+    """Of a main effect the least of its settings; of an interaction the first one's effect without
+    the second."""
+    highest: float | None = None
+    """Of a main effect the largest of its settings; of an interaction the first one's effect with
+    the second."""
+    t_low: float | None = None
+    """95 % Student t interval of the difference; n ≥ 2. Its standard error is of the seeds' shares
+    in the difference, n − 1 degrees of freedom (clustered by seed, CR1)."""
+    t_high: float | None = None
+    std: float | None = None
+    """√n times that standard error: where every seed counts in all settings, the sample standard
+    deviation of the seeds' differences; n ≥ 2."""
+    p_sign_flip: float | None = None
+    """Two-sided, by sign flips of whole seeds; never below 2 / 2^n."""
+    flips: int | None = None
+    """Random sign patterns behind it, where there were too many seeds to count all."""
+    p_holm: float | None = None
+    """`p_sign_flip`, adjusted by Holm over all main effects of the metric, or over all interactions
+    that are `asked`; None of the others."""
+    p_t: float | None = None
+    """Two-sided t test of the difference; n ≥ 2 and a spread."""
+    d_z: float | None = None
+    """Cohen's d of the seeds' differences: difference / std."""
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the metric is better for it; None where nothing changes or nothing is known."""
+        if not self.difference:
+            return None
+        return (self.difference > 0) == self.higher_is_better
+
+    @property
+    def significant(self) -> bool:
+        """Whether p_holm < 0.05, and not by survival only."""
+        return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
+
+    @property
+    def title(self) -> str:
+        """What its line in a forest is called."""
+        return self.name
+
+    @property
+    def tested(self) -> str:
+        """`n = 9, p (Holm) = 0.039`, beside its line in a figure."""
+        lost = f", diverged: {self.diverged}" if self.diverged and not self.n else ""
+        return tested(self.n, self.p_holm) + lost
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat and JSON-safe, with `better` and `significant`."""
+        flat = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("factors", "levels", "references", "along"):
+            flat[name] = list(flat[name])
+        flat["left_out"] = {why: list(seeds) for why, seeds in self.left_out.items()}
+        return flat | {"better": self.better, "significant": self.significant}
+
+
+def effects_of(
+    arms: Sequence[ArmInfo],
+    observations: Iterable[Observation],
+    *,
+    metric: str = "test_accuracy",
+    baseline: Iterable[str] = (),
+) -> list[Effect]:
+    """The main effects of each factor, then the interactions of each two; of several data sets or
+    models each by itself. None where arms differ in one factor: their comparisons say it all.
+
+    Args:
+        baseline: the dotted paths of the sweep's baseline.
+
+    Raises:
+        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+    """
+    of_arm = group_by_arm(arms, observations)
+    contrasts: list[_Contrast] = []
+    sights: list[_Sight] = []
+    for design in designs(arms, baseline):
+        if len(design.factors) > 1:
+            seen = _Seen([of_arm[arm.id] for arm in design.arms])
+            of_design = list(_contrasts(design))
+            contrasts += of_design
+            sights += map(seen.through, of_design)
+    numbers = averaged([sight.settings for sight in sights])
+    for contrast, found in zip(contrasts, numbers, strict=True):
+        if not contrast.seeded:
+            found["p_sign_flip"] = None
+    for kind in ("main", "interaction"):
+        family = [
+            found
+            for found, contrast in zip(numbers, contrasts, strict=True)
+            if contrast.kind == kind and contrast.asked
+        ]
+        adjusted = holm([each.get("p_sign_flip") for each in family])
+        for each, p_holm in zip(family, adjusted, strict=True):
+            each["p_holm"] = p_holm
+    every = [
+        _effect(contrast, sight, found, Metric(metric))
+        for contrast, sight, found in zip(contrasts, sights, numbers, strict=True)
+    ]
+    return sorted(every, key=lambda effect: (effect.kind != "main", not effect.asked))
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Contrast:
+    """Which arms of a design an effect adds and which it subtracts, by their places in it."""
+
+    kind: Literal["main", "interaction"]
+    name: str
+    where: dict[str, Any]
+    factors: tuple[str, ...]
+    levels: tuple[str, ...]
+    references: tuple[str, ...]
+    along: tuple[str, ...]
+    asked: bool
+    settings: list[tuple[int, ...]]
+    """Of each the arms, added and subtracted in turn: of a main effect the level's and the
+    reference's, of an interaction both factors', the first one's, the second one's, and neither's,
+    of which those in the middle are subtracted."""
+    seeded: bool
+    """Whether the seed changes what any of them gives."""
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Of the arms of a setting."""
+        return (1, -1) if self.kind == "main" else (1, -1, -1, 1)
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A contrast, seed by seed."""
+
+    settings: Floats
+    """(settings, arms of one, seeds), each arm's number with its sign; NaN where a seed does not
+    count."""
+    left_out: dict[str, tuple[int, ...]]
+    ran_away: tuple[int, int]
+    """Trials of the arms added and of those subtracted."""
+
+
+class _Seen:
+    """The numbers of a design's arms, arm by arm and seed by seed."""
+
+    def __init__(self, of_arm: Sequence[Sequence[Observation]]) -> None:
+        self._seeds = sorted({trial.seed for trials in of_arm for trial in trials})
+        column = {seed: at for at, seed in enumerate(self._seeds)}
+        shape = len(of_arm), len(self._seeds)
+        self._values = np.full(shape, np.nan)
+        self._why = np.full(shape, "not planned", dtype=object)
+        for row, trials in enumerate(of_arm):
+            for trial in trials:
+                at = row, column[trial.seed]
+                self._why[at] = trial.missing
+                if trial.missing is None:
+                    self._values[at] = trial.value
+        self._ran_away = np.isin(self._why, list(RAN_AWAY))
+
+    def through(self, contrast: _Contrast) -> _Sight:
+        """What the seeds say of a contrast."""
+        arms, signs = np.array(contrast.settings), np.array(contrast.signs)
+        values = self._values[arms]
+        values[np.broadcast_to(np.isnan(values).any(axis=1, keepdims=True), values.shape)] = np.nan
+        used = np.unique(arms)
+        left_out: dict[str, list[int]] = {}
+        for at in np.flatnonzero((self._why[used] != None).any(axis=0)):  # noqa: E711 - elementwise
+            for why in sorted({str(why) for why in self._why[used, at] if why is not None}):
+                left_out.setdefault(why, []).append(self._seeds[at])
+        return _Sight(
+            values * signs[None, :, None],
+            left_out={why: tuple(seeds) for why, seeds in left_out.items()},
+            ran_away=(
+                int(self._ran_away[np.unique(arms[:, signs > 0])].sum()),
+                int(self._ran_away[np.unique(arms[:, signs < 0])].sum()),
+            ),
+        )
+
+
+def _contrasts(design: Design) -> Iterator[_Contrast]:
+    for order in (1, 2):
+        for chosen in combinations(range(len(design.factors)), order):
+            for levels, settings in sorted(_settings(design, chosen).items()):
+                yield _contrast(design, chosen, levels, settings)
+
+
+def _settings(
+    design: Design, chosen: Sequence[int]
+) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
+    """For all levels of these factors but the reference: the settings that have both arms of a main
+    effect, or all four of an interaction."""
+    place = {point: at for at, point in enumerate(design.points)}
+    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for point in design.points:
+        levels = tuple(point[at] for at in chosen)
+        if 0 in levels:
+            continue
+        arms: list[int] = []
+        for kept in product((1, 0), repeat=len(chosen)):
+            moved = list(point)
+            for at, keep in zip(chosen, kept, strict=True):
+                moved[at] *= keep
+            if (arm := place.get(tuple(moved))) is None:
+                break  # a hole in the grid
+            arms.append(arm)
+        else:
+            found.setdefault(levels, []).append(tuple(arms))
+    return found
+
+
+def _contrast(
+    design: Design,
+    chosen: Sequence[int],
+    levels: Sequence[int],
+    settings: list[tuple[int, ...]],
+) -> _Contrast:
+    factors = [design.factors[at] for at in chosen]
+    names = [factor.names[level] for factor, level in zip(factors, levels, strict=True)]
+    if len(names) > 1:
+        names = [f"({name})" if " − " in name else name for name in names]
+    where = [value_titles(path, [value])[0] for path, value in design.where.items()]
+    of_question = any(factor.is_asked for factor in design.factors)
+    return _Contrast(
+        kind="main" if len(names) == 1 else "interaction",
+        name=": ".join(filter(None, [", ".join(where), " × ".join(names)])),
+        where=design.where,
+        factors=tuple(factor.path for factor in factors),
+        levels=tuple(factor.levels[level] for factor, level in zip(factors, levels, strict=True)),
+        references=tuple(factor.levels[0] for factor in factors),
+        along=tuple(dict.fromkeys(path for factor in factors for path in factor.along)),
+        asked=len(names) == 1 or not of_question or any(factor.is_asked for factor in factors),
+        settings=settings,
+        seeded=any(is_seeded(design.arms[at].config) for arms in settings for at in arms),
+    )
+
+
+def _effect(contrast: _Contrast, sight: _Sight, numbers: dict[str, Any], metric: Metric) -> Effect:
+    difference, (up, down) = numbers.get("difference"), sight.ran_away
+    better_up = difference is not None and metric.better(difference) > 0
+    lost = up + down if contrast.kind == "interaction" else up if better_up else down
+    return Effect(
+        kind=contrast.kind,
+        name=contrast.name,
+        where=contrast.where,
+        factors=contrast.factors,
+        levels=contrast.levels,
+        references=contrast.references,
+        along=contrast.along,
+        asked=contrast.asked,
+        planned=len(contrast.settings),
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        left_out=sight.left_out,
+        diverged=up + down,
+        survivors_only=bool(difference) and lost > 0,
+        **numbers,
+    )

@@ -1,0 +1,157 @@
+"""The table of effects in each of its forms."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lrd_core.titles import KEEP_PROB
+from service.analysis import effect_table, render
+from service.analysis.effect_table import EffectTable
+from service.analysis.effects import effects_of
+from service.analysis.metrics import Metric
+
+from . import latex
+from .cases import Value, arm, trials
+
+SD, NG = {"kind": "SD", "keep_prob": 0.9}, {"kind": "NG"}
+
+
+def table(seeds: int = 9, *, metric: str = "test_accuracy", name: str = "adam") -> EffectTable:
+    """LRD, SD and NG, on and off; LRD does 1 point alone and 0.5 with SD."""
+    arms = [
+        arm(f"{p} {len(chosen)} {at}", keep_prob=p, regularizers=chosen, name=name)
+        for p in (1.0, 0.5)
+        for at, chosen in enumerate(([], [SD], [NG], [SD, NG]))
+    ]
+    observations = []
+    for each in arms:
+        lrd, sd = each.config["optimizer"]["keep_prob"] == 0.5, SD in each.config["regularizers"]
+        values: list[Value] = [
+            0.9 + 0.01 * lrd + 0.002 * sd - 0.005 * (lrd and sd) + seed / 1000
+            for seed in range(seeds)
+        ]
+        observations += trials(str(each.id), values)
+    found = effects_of(arms, observations, metric=metric, baseline=[KEEP_PROB])
+    return EffectTable(tuple(found), Metric(metric), "last", "FCNet on digits", ("By the way.",))
+
+
+EMPTY = EffectTable((), Metric("test_accuracy"), "last", advice=("By the way.",))
+
+
+def test_markdown_reads_as_it_is() -> None:
+    lines = effect_table.markdown(table()).splitlines()
+    assert lines[0] == "What each factor does to test accuracy, last epoch; FCNet on digits"
+    assert lines[2] == (
+        "| factor | effect (percentage points) | 95 % t interval | in its settings | settings | n "
+        "| p | p (Holm) |"
+    )
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[4:10]]
+    assert rows[0] == [
+        "LRD (keep_prob = 0.5)", "+0.75†", "+0.75 to +0.75", "+0.50 to +1.00", "4", "9", "0.0039",
+        "0.012",
+    ]  # fmt: skip
+    assert rows[3] == [
+        "LRD (keep_prob = 0.5) × SD", "−0.50†", "−0.50 to −0.50", "+1.00 → +0.50", "2", "9",
+        "0.0039", "0.0078",
+    ]  # fmt: skip
+    assert [row[-1] for row in rows[4:]] == ["1", "–"]  # SD × NG is only looked at
+    notes = "\n".join(lines[11:])
+    assert (
+        "Holm-adjusted over 3 main effects, and apart from them over 2 interactions with" in notes
+    )
+    assert "The p of the other 1 interaction is not adjusted, and marks nothing." in notes
+    assert notes.endswith("- By the way.")
+
+
+def test_without_effects_it_says_why() -> None:
+    assert effect_table.markdown(EMPTY) == f"- {effect_table.NONE}\n- By the way.\n"
+    assert effect_table.to_json(EMPTY)["notes"] == [effect_table.NONE, "By the way."]
+
+
+def test_few_seeds_are_told_before_anybody_wonders_about_the_daggers() -> None:
+    notes = table(5).notes
+    assert any("None is marked at p < 0.05" in note for note in notes)
+    assert "5 seeds cannot reach p < 0.05 over 3 main effects, whatever the data; 7 can." in notes
+    assert not any("cannot reach" in note for note in table(9).notes)
+
+
+def test_what_is_missing_is_told() -> None:
+    arms = [arm(key, regularizers=value) for key, value in {
+        "none": [], "sd": [SD], "ng": [NG], "both": [SD, NG]}.items()]  # fmt: skip
+    values: dict[str, list[Value]] = {each: [0.5, 0.6, 0.7] for each in ("none", "sd", "ng")}
+    values["both"] = ["diverged", "diverged", "diverged"]
+    values["ng"][2] = "oom"
+    observations = [trial for key, some in values.items() for trial in trials(key, some)]
+    made = EffectTable(tuple(effects_of(arms, observations)), Metric("test_accuracy"), "best")
+    rows = {row[0]: row for row in made.rows}
+    assert rows["SD"][4:6] == ("1/2", "3")
+    assert rows["NG"][4:6] == ("1/2", "2")
+    assert rows["SD × NG"][1:6] == ("–", "–", "–", "0/1", "0")
+    assert (
+        "In a setting count the seeds that gave a number in all of its arms; a setting without one "
+        "is left out. Without a number in some arm: diverged: seeds 0, 1, 2; failed: oom: seed 2."
+    ) in made.notes
+
+
+def test_csv_has_all_of_it_to_the_last_bit() -> None:
+    made = table()
+    rows = list(csv.DictReader(io.StringIO(effect_table.csv(made))))
+    assert len(rows) == len(made.effects)
+    for row, each in zip(rows, made.effects, strict=True):
+        assert (row["name"], row["kind"], row["at"]) == (each.name, each.kind, "last")
+        for field in ("difference", "std", "t_low", "lowest", "p_sign_flip", "p_holm"):
+            value = getattr(each, field)
+            assert row[field] == ("" if value is None else repr(value))
+        assert row["significant"] == str(each.significant).lower()
+    assert rows[3]["factors"] == "optimizer.keep_prob × regularizers.SD"
+
+
+def test_latex_is_whole_and_reads_as_the_other_forms_do() -> None:
+    made = table()
+    source = effect_table.latex(made, {"sweep": "a_b {"})
+    latex.check(source)
+    assert source.startswith("% sweep: a_b {\n% By the way.\n")
+    assert latex.cells(source)[1:] == [list(row) for row in made.rows]
+    assert r"$-$0.50$\dagger$" in source
+    assert "By the way" not in source.split(r"\begin{table}")[1]
+
+
+@pytest.mark.parametrize("label", ["a_b$", r"\input{x}", "<b>", "|", "%", "=1+1"])
+def test_a_name_is_text_in_each_form(label: str) -> None:
+    made = table(name=label)  # one optimizer: its name is in no title; two of them are
+    two = [arm(f"{name} {p}", name=name, keep_prob=p) for name in (label, "x") for p in (1.0, 0.5)]
+    observations = [trial for each in two for trial in trials(str(each.id), [0.5, 0.6])]
+    named = EffectTable(tuple(effects_of(two, observations)), Metric("test_accuracy"), "last")
+    for each in (made, named):
+        latex.check(effect_table.latex(each))
+    assert any(label in effect.name for effect in named.effects)
+    assert latex.cells(effect_table.latex(named))[1][0].split() == (named.effects[0].name.split())
+    for row in csv.reader(io.StringIO(effect_table.csv(named))):
+        assert not row[1].startswith("=")
+
+
+def test_json_is_json_and_has_every_field() -> None:
+    made = effect_table.to_json(table())
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert made["unit"] == "percentage points"
+    assert {"asked", "significant", "better", "lowest"} <= made["items"][0].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_pdflatex_compiles_it(tmp_path: Path) -> None:
+    preamble = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    source = preamble + effect_table.latex(table()) + "\\end{document}\n"
+    (tmp_path / "t.tex").write_text(source, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_both_tables_have_one_ruler() -> None:
+    assert render.grid(("a", "b"), [("1", "2")], 1) == "| a | b |\n| :-- | --: |\n| 1 | 2 |"
