@@ -58,8 +58,8 @@ def learning_rate_dropout(
         raise ValueError("this optimizer has learning-rate dropout already")
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
     hooks = _install(optimizer, keep_prob, seed, compile)
-    for group in optimizer.param_groups:
-        hooks.prepare(group)
+    for group in (*optimizer.param_groups, optimizer.defaults):
+        hooks.prepare(group)  # torch gives groups that are added later what the defaults have
     return optimizer
 
 
@@ -74,7 +74,7 @@ def remove_learning_rate_dropout(optimizer: O) -> O:
     hooks: _Hooks | None = getattr(optimizer, _HOOKS, None)
     if hooks is not None:
         hooks.remove(optimizer)
-    for group in optimizer.param_groups:
+    for group in (*optimizer.param_groups, optimizer.defaults):
         for name in ("keep_prob", "lrd_seed", "lrd_step"):
             group.pop(name, None)
     return optimizer
@@ -109,7 +109,7 @@ class _Hooks:
         forget_in_copies(optimizer, _install)
 
     def prepare(self, group: dict[str, Any]) -> None:
-        """Groups added later get what the first ones got."""
+        """What a group needs and does not have: one of a state saved without dropout, say."""
         group.setdefault("keep_prob", self.keep_prob)
         group.setdefault("lrd_seed", self.seed)
         group.setdefault("lrd_step", 0)

@@ -96,6 +96,22 @@ def test_a_group_added_later_gets_what_the_first_got() -> None:
     assert equal(values([first, second]), [torch.ones(100)] * 2)
 
 
+def test_a_group_added_later_may_be_read_and_saved_before_its_first_step() -> None:
+    """Catches: a KeyError of a loop over the groups; a saved state that leaves the masks of the
+    late group to whoever loads it."""
+    optimizer = learning_rate_dropout(sgd([ones(2)]), 0.5, seed=3)
+    optimizer.add_param_group({"params": [ones(2)]})
+    assert [group["keep_prob"] for group in optimizer.param_groups] == [0.5, 0.5]
+    other = learning_rate_dropout(sgd([ones(2)]), 0.9, seed=8)
+    other.add_param_group({"params": [ones(2)]})
+    other.load_state_dict(optimizer.state_dict())
+    found = [(group["keep_prob"], group["lrd_seed"]) for group in other.param_groups]
+    assert found == [(0.5, 3), (0.5, 3)]
+    remove_learning_rate_dropout(other)
+    other.add_param_group({"params": [ones(2)]})
+    assert "keep_prob" not in other.param_groups[-1]
+
+
 def test_keep_prob_may_change_between_steps() -> None:
     param = ones(100)
     optimizer = learning_rate_dropout(sgd([param]), 0.0)
