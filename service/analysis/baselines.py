@@ -63,7 +63,8 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
     baseline that equals it everywhere else. Where a path names a variant (`optimizer.name`), its
     defaults differ with it (the learning rate); then the rest of that sub-tree may differ too, and
     of several such baselines the one that differs least is taken, if there is just one. An arm that
-    finds none so is compared with the sweep's only baseline, if it has just one.
+    finds none so is compared with the sweep's only baseline, if it has just one, on the same data
+    set and task: numbers of two data sets are no pairs.
     """
     flats = [flatten(arm.config) for arm in arms]
     loose = [scope(path) for path in paths]
@@ -82,7 +83,7 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
     for index, arm in enumerate(arms):
         if arm.is_baseline:
             continue
-        candidates = of_key.get(keys[index]) or (marked if len(marked) == 1 else [])
+        candidates = of_key.get(keys[index]) or _only(flats, index, marked)
         partner = _nearest(flats, index, candidates, varied)
         if partner is not None:
             differs = tuple(_differing(flats[index], flats[partner], telling))
@@ -91,6 +92,14 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _only(flats: Sequence[Flat], index: int, marked: Sequence[int]) -> Sequence[int]:
+    """The sweep's only baseline, if this arm can be compared with it at all."""
+    if len(marked) != 1:
+        return []
+    one, other = flats[index], flats[marked[0]]
+    return marked if all(one.get(path) == other.get(path) for path in ("dataset", "task")) else []
 
 
 def _nearest(

@@ -72,6 +72,9 @@ class Comparison:
     """Two-sided paired t test; n ≥ 2 and a spread."""
     p_welch: float | None = None
     """Two-sided Welch t test: not paired, over all numbers of both arms."""
+    p_wins: float | None = None
+    """Two-sided exact sign test of wins against losses, ties left out; where seeds diverged on one
+    side the only test that counts them. Not adjusted, and behind no dagger; None without either."""
     d_z: float | None = None
     """Cohen's d of paired differences: mean / std of d."""
     g_z: float | None = None
@@ -158,8 +161,11 @@ def compare(
     pairings = pair_with_baselines(arms, baseline)
     pairs = [_pair_up(of_arm[each.arm.id], of_arm[each.baseline.id]) for each in pairings]
     numbers = _numbers(pairs)
-    for pairing, found in zip(pairings, numbers, strict=True):
-        if not (is_seeded(pairing.arm.config) or is_seeded(pairing.baseline.config)):
+    seeds_matter = [
+        is_seeded(each.arm.config) or is_seeded(each.baseline.config) for each in pairings
+    ]
+    for seeded, found in zip(seeds_matter, numbers, strict=True):
+        if not seeded:
             found["p_sign_flip"] = None
     adjusted = holm([each.get("p_sign_flip") for each in numbers])
     kind = Metric(metric)
@@ -174,13 +180,13 @@ def compare(
             higher_is_better=kind.higher_is_better,
             n=len(pair.arm),
             left_out=pair.left_out,
-            **_score(pair, kind),
+            **_score(pair, kind, tested=seeded),
             **statistics,
             p_holm=p_holm,
             p_welch=welch_p(summary_of[pairing.arm.id], summary_of[pairing.baseline.id]),
         )
-        for pairing, pair, statistics, p_holm in zip(
-            pairings, pairs, numbers, adjusted, strict=True
+        for pairing, pair, seeded, statistics, p_holm in zip(
+            pairings, pairs, seeds_matter, numbers, adjusted, strict=True
         )
     ]
 
@@ -237,6 +243,14 @@ def small_sample_factor(freedom: int) -> float:
     """Hedges' factor that takes the bias from Cohen's d; `freedom` ≥ 2."""
     log = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
     return float(np.exp(log) / np.sqrt(freedom / 2))
+
+
+def sign_test(wins: int, losses: int) -> float | None:
+    """Two-sided exact p of so many wins and losses, if one is as likely as the other (Dixon and
+    Mood 1946); None without either."""
+    if not wins + losses:
+        return None
+    return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
@@ -310,15 +324,18 @@ def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pa
     )
 
 
-def _score(pair: _Pairs, metric: Metric) -> dict[str, Any]:
-    """Who is ahead on how many seeds."""
+def _score(pair: _Pairs, metric: Metric, *, tested: bool) -> dict[str, Any]:
+    """Who is ahead on how many seeds, and how likely that is by chance if it is `tested`."""
     above = sum(a > b for a, b in zip(pair.arm, pair.baseline, strict=True))
     below = sum(a < b for a, b in zip(pair.arm, pair.baseline, strict=True))
     wins, losses = (above, below) if metric.higher_is_better else (below, above)
+    ties = len(pair.arm) - wins - losses + pair.both_diverged
+    wins, losses = wins + pair.baseline_diverged, losses + pair.diverged
     return {
-        "wins": wins + pair.baseline_diverged,
-        "ties": len(pair.arm) - wins - losses + pair.both_diverged,
-        "losses": losses + pair.diverged,
+        "wins": wins,
+        "ties": ties,
+        "losses": losses,
+        "p_wins": sign_test(wins, losses) if tested else None,
         "diverged": pair.diverged,
         "baseline_diverged": pair.baseline_diverged,
     }

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from lrd_core.titles import path_title
+from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.configurations import scope, under
 from service.analysis.planning import plan
 from service.wording import count
 
@@ -18,12 +19,14 @@ def notes_on(
     *,
     bold: str | None,
     unsaid: Sequence[str] = (),
+    baseline: Sequence[str] = (),
 ) -> Iterator[str]:
     """The notes of a table, in reading order.
 
     Args:
         bold: the pair factor, if it made any cell bold.
         unsaid: the paths in which arms differ though no title says so.
+        baseline: the dotted paths of the sweep's baseline.
     """
     yield _about_spread(summaries)
     if unsaid:
@@ -32,7 +35,9 @@ def notes_on(
     if bold:
         yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
     yield from _about_gaps(summaries)
-    yield from _about_tests(comparisons)
+    yield from _about_tests(comparisons, _against(summaries, comparisons, baseline))
+    yield from _about_divergence(comparisons)
+    yield from _about_more_than_asked(comparisons, baseline)
     yield from _about_the_lonely(summaries, comparisons)
 
 
@@ -72,7 +77,25 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
         yield f"{arms} not finished ({those} queued or running)."
 
 
-def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def _against(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
+) -> str:
+    """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
+    (without LRD, else equal)`."""
+    ids = {comparison.baseline_id for comparison in comparisons}
+    if len(ids) == 1:
+        return f"the baseline ({comparisons[0].baseline})"
+    configs = [summary.arm.config for summary in summaries if summary.arm.id in ids]
+    said = [
+        speaking_titles(path, [values[0]])[0]
+        for path in paths
+        if (values := [value_at(config, path) for config in configs])
+        and all(value == values[0] for value in values)
+    ]
+    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else "its baseline"
+
+
+def _about_tests(comparisons: Sequence[Comparison], against: str) -> Iterator[str]:
     if not comparisons:
         return
     exact = (
@@ -81,10 +104,17 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     family = len(comparisons)
     over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
     test = f"{exact} two-sided paired sign-flip test{over}"
+    pairs = max(comparison.n for comparison in comparisons)
+    prospect = plan(pairs, family)
     if any(comparison.significant for comparison in comparisons):
-        yield f"† p < {ALPHA:g} against the baseline: {test}."
+        yield f"† p < {ALPHA:g} against {against}: {test}."
+    elif pairs and not prospect.can_reject:
+        yield (
+            f"Nothing is marked: {count(pairs, 'pair')} are too few for p < {ALPHA:g} against "
+            f"{against}, whatever the data, by the {test}."
+        )
     elif any(comparison.p_holm is not None for comparison in comparisons):
-        yield f"No difference from the baseline is marked at p < {ALPHA:g}: {test}."
+        yield f"No difference from {against} is marked at p < {ALPHA:g}: {test}."
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (
@@ -93,8 +123,6 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     seedless = [each.arm for each in comparisons if each.seedless]
     if seedless:
         yield f"Not tested, for no seed changes it or its baseline: {_named(seedless)}."
-    pairs = max(comparison.n for comparison in comparisons)
-    prospect = plan(pairs, family)
     if not pairs:
         yield "No seed gave a number in an arm and in its baseline: nothing is tested."
         return
@@ -103,6 +131,36 @@ def _about_tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
     few = [f"{each.arm} ({each.n})" for each in comparisons if not plan(each.n, family).can_reject]
     if few:
         yield f"With too few pairs for any †, whatever the data: {_named(few)}."
+
+
+def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What the tests of differences leave out: seeds that diverged on one side."""
+    told = [each for each in comparisons if each.diverged + each.baseline_diverged]
+    for each in told[:MAX_ARMS_NAMED]:
+        yield (
+            f"{each.arm} against {each.baseline}, a diverged seed lost: wins {each.wins}, losses "
+            f"{each.losses}; exact sign test p = {each.p_wins:.2g}, not adjusted."
+        )
+
+
+def _about_more_than_asked(
+    comparisons: Sequence[Comparison], paths: Sequence[str]
+) -> Iterator[str]:
+    """Which arms have no baseline that equals them in all that the sweep's does not name."""
+    if not paths:
+        return  # one arm was asked for as the baseline of all
+    tops = [scope(path) for path in paths]
+    wider = {
+        each.arm: [path for path in each.differs_in if not any(under(path, top) for top in tops)]
+        for each in comparisons
+    }
+    said = [
+        f"{arm} ({', '.join(path_title(path) for path in more)})"
+        for arm, more in wider.items()
+        if more
+    ]
+    if said:
+        yield f"Compared with the only baseline, which differs from them in more: {_named(said)}."
 
 
 def _named(arms: Sequence[str]) -> str:

@@ -58,7 +58,8 @@ class Plan:
         effect = self.detectable_effect_holm or 0.0
         return (
             f"{pairs} can reach p < {self.alpha:g}{family}; a paired t test has {POWER:.0%} power "
-            f"for a difference of {effect:.2f} standard deviations of the paired difference."
+            f"for a difference of {effect:.2f} standard deviations of the paired difference, the "
+            "sign-flip test behind † less."
         )
 
     def to_json(self) -> dict[str, Any]:

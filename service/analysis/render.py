@@ -71,9 +71,10 @@ _SUMMARY = (
 _COMPARISON = {
     "baseline": "baseline", "pairs": "n", "wins": "wins", "ties": "ties", "losses": "losses",
     "difference": "difference", "difference_ci_low": "ci_low", "difference_ci_high": "ci_high",
-    "difference_t_low": "t_low", "difference_t_high": "t_high",
-    "p_sign_flip": "p_sign_flip", "p_holm": "p_holm", "p_t": "p_t", "p_welch": "p_welch",
-    "d_z": "d_z", "g_z": "g_z", "correlation": "correlation",
+    "difference_t_low": "t_low", "difference_t_high": "t_high", "difference_std": "std",
+    "p_sign_flip": "p_sign_flip", "p_holm": "p_holm", "p_wins": "p_wins", "p_t": "p_t",
+    "p_welch": "p_welch", "d_z": "d_z", "g_z": "g_z", "correlation": "correlation",
+    "survivors_only": "survivors_only", "significant": "significant", "left_out": "left_out",
 }  # fmt: skip
 
 
@@ -102,8 +103,11 @@ def csv(table: Table) -> str:
 
 
 def csv_value(value: Any) -> str:
+    """As text: what is not defined is empty, and seeds stand behind the reason that they share."""
     if value is None:
         return ""
+    if isinstance(value, dict):
+        return "; ".join(f"{why}: {' '.join(map(str, seeds))}" for why, seeds in value.items())
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

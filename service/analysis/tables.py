@@ -110,10 +110,10 @@ def build_table(
         baseline: the dotted paths of the sweep's baseline.
         expected: published values; taken if they are of this metric.
     """
-    kind, asked = Metric(metric), layout or TableSpec()
+    kind, asked, paths = Metric(metric), layout or TableSpec(), tuple(baseline)
     arms = [summary.arm for summary in summaries]
     flats = flatten_arms(arms, asked)
-    chosen = lay_out(flats, asked, baseline, labelled=any(arm.given for arm in arms))
+    chosen = lay_out(flats, asked, paths, labelled=any(arm.given for arm in arms))
     rows = axis(arms, flats, chosen.rows, headed=True)
     columns = axis(arms, flats, chosen.columns, headed=False)
     places = [(_at(flat, chosen.rows), _at(flat, chosen.columns)) for flat in flats]
@@ -141,6 +141,7 @@ def build_table(
                 comparisons,
                 bold=chosen.pair if best else None,
                 unsaid=unsaid(flats, chosen),
+                baseline=paths,
             )
         ),
         advice=tuple(advice_on(comparisons)),

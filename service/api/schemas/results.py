@@ -70,6 +70,7 @@ class Comparison(Answer):
     p_sign_flip: float | None
     flips: int | None
     p_holm: float | None
+    p_wins: float | None
     p_t: Number | None
     p_welch: Number | None
     d_z: Number | None

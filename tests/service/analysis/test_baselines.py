@@ -97,14 +97,23 @@ class TestAVariant:
 class TestTheOnlyBaseline:
     def test_everything_is_compared_with_it_whatever_differs(self):
         arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5)]
-        arms += [arm("SD", regularizers=[{"kind": "SD"}]), arm("mnist", dataset="mnist")]
-        assert partners(arms, []) == {"lrd": "plain", "SD": "plain", "mnist": "plain"}
+        arms += [arm("SD", regularizers=[{"kind": "SD"}]), arm("larger", model="resnet34")]
+        assert partners(arms, []) == {"lrd": "plain", "SD": "plain", "larger": "plain"}
+
+    @pytest.mark.parametrize("path", ["dataset", "task"])
+    def test_another_data_set_and_another_task_are_not(self, path):
+        # Catches: a dagger for LRD on MNIST, tested against CIFAR-10 without it.
+        arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5)]
+        arms += [arm("other", keep_prob=0.5, **{path: "mnist"})]
+        assert partners(arms) == partners(arms, []) == {"lrd": "plain"}
+        asked = [arms[0], arm("other", **{path: "mnist"})]
+        assert partners(asked, [path]) == {"other": "plain"}
 
     def test_all_that_differs_is_named_in_the_order_a_reader_looks(self):
-        arms = [arm("plain", baseline=True), arm("other", dataset="mnist", keep_prob=0.5)]
-        arms += [arm("third", dataset="mnist")]
+        arms = [arm("plain", baseline=True), arm("other", model="resnet34", keep_prob=0.5)]
+        arms += [arm("third", model="resnet34")]
         found = {each.arm.id: each.differs_in for each in pair_with_baselines(arms, KEEP)}
-        assert found["other"] == ("dataset", "optimizer.keep_prob")
+        assert found["other"] == ("model", "optimizer.keep_prob")
 
     def test_regularizers_are_compared_as_values(self):
         arms = [

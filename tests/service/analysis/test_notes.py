@@ -52,14 +52,14 @@ class TestNotes:
             "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind "
             "it.",
             "Bold: best by the mean as shown, where keep_prob alone differs.",
-            "† p < 0.05 against the baseline: exact two-sided paired sign-flip test.",
+            "† p < 0.05 against the baseline (plain): exact two-sided paired sign-flip test.",
         )
 
     def test_five_pairs_are_told_that_they_cannot(self):
         found = table(pair(), {"plain": [0.5] * 5, "lrd": WIDE[:5]})
         assert found.notes[-1] == (
-            "No difference from the baseline is marked at p < 0.05: exact two-sided paired "
-            "sign-flip test."
+            "Nothing is marked: 5 pairs are too few for p < 0.05 against the baseline (plain), "
+            "whatever the data, by the exact two-sided paired sign-flip test."
         )
         assert found.advice == (
             "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
@@ -89,6 +89,35 @@ class TestNotes:
         found = table(arms, {"plain": [0.5] * 7, "lrd": [*WIDE, "diverged"]})
         assert "lrd: p < 0.05 among the seeds that did not diverge; not marked." in found.notes
         assert not any(cell.significant for cell in cells(found).values())
+
+    def test_what_the_baselines_have_in_common_is_named(self):
+        # Catches: a dagger of which no reader of the paper knows against what it stands.
+        arms = grid(datasets=("mnist",))
+        values = [0.5 + i / 100 for i in range(8)]
+        lrd = [0.6 + i / 100 for i in range(8)]
+        samples = {each.id: values if each.is_baseline else lrd for each in arms}
+        found = self.notes(samples, arms)
+        assert any(
+            note.startswith("† p < 0.05 against the baseline (without LRD, else equal): exact")
+            for note in found
+        )
+
+    def test_a_baseline_that_differs_in_more_is_told(self):
+        arms = [arm("plain", baseline=True), arm("b", keep_prob=0.5, name="sgdm")]
+        arms += [arm("c", keep_prob=0.5)]
+        found = self.notes({each.id: [0.5, 0.6] for each in arms}, arms)
+        assert (
+            "Compared with the only baseline, which differs from them in more: b (optimizer)."
+        ) in found
+        assert not any("in more" in note for note in self.notes({"plain": [0.5], "lrd": [0.6]}))
+
+    def test_seeds_that_diverged_on_one_side_are_tested_as_what_they_are(self):
+        # Catches: twelve of twelve that LRD saves, and "too few pairs, whatever the data".
+        found = self.notes({"plain": ["diverged"] * 12, "lrd": WIDE * 2})
+        assert (
+            "lrd against plain, a diverged seed lost: wins 12, losses 0; exact sign test "
+            "p = 0.00049, not adjusted."
+        ) in found
 
     def test_random_flips_are_not_called_exact(self):
         found = self.notes({"plain": [0.5] * 30, "lrd": [0.9 + i / 1000 for i in range(30)]})
