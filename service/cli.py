@@ -228,7 +228,7 @@ def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def delete(
-    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...")],
+    sweep_ids: list[str],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = LOCAL,
     token: Token = None,

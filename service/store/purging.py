@@ -51,7 +51,7 @@ def next_trials(session: Session, sweep_id: str) -> list[tuple[int, bool]]:
 def erase(session: Session, trial_ids: Sequence[int]) -> bool:
     """Delete up to `ROWS` rows of these trials of a sweep that is held; whether none is left."""
     left = ROWS
-    for table in (Report, Event, Attempt):
+    for table in (Report, Attempt):
         query = select(*table.__mapper__.primary_key).where(table.trial_id.in_(trial_ids))
         left -= _delete(session, table, query.limit(left))
         if left == 0:

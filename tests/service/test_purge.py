@@ -207,16 +207,17 @@ def test_the_api_does_it_by_itself_and_stops_with_storage_that_hangs(
     with TestClient(create_app(settings, database), base_url="http://127.0.0.1"):
         until(lambda: rows(database) == (0, 0), "the sweep is not purged")
     assert folders(settings.trials, ids) == []
-    hanging, asked = threading.Event(), threading.Event()
+    hanging, asked, waited = threading.Event(), threading.Event(), list[bool]()
 
     def hang(_: object) -> None:
         asked.set()
-        hanging.wait(60)
+        waited.append(hanging.wait(60))
 
     monkeypatch.setattr(storage.LocalFolder, "remove", hang)
     deleted(database, settings.trials)
     with TestClient(create_app(settings, database), base_url="http://127.0.0.1"):
         assert asked.wait(60)
+    assert waited == []
     assert rows(database) == (1, 4)
     hanging.set()
 
