@@ -9,6 +9,7 @@ Free of torch: the service reads logs. A file is there whole or not at all, a lo
 """
 
 import contextlib
+import shutil
 import time
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,9 @@ class TrialFolder(Protocol):
     def delete(self, name: str) -> None:
         """Take a file away, if it is there."""
 
+    def remove(self) -> None:
+        """Take all of it away, if it is there."""
+
     def append(self, name: str, line: str) -> None:
         """Add a line to a log that this process alone writes; readers may see it later."""
 
@@ -96,6 +100,12 @@ class LocalFolder:
     def delete(self, name: str) -> None:
         """As TrialFolder says."""
         (self.path / name).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """As TrialFolder says."""
+        while self.path.exists():
+            with contextlib.suppress(FileNotFoundError):  # another process is at it, too
+                shutil.rmtree(self.path)
 
     def append(self, name: str, line: str) -> None:
         """As TrialFolder says."""
@@ -156,6 +166,14 @@ class RemoteFolder:
         system, path = self._place
         with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
             system.rm_file(f"{path}/{name}")
+
+    def remove(self) -> None:
+        """As TrialFolder says."""
+        system, path = self._place
+        while self.names():
+            # Another process may be at it, too.
+            with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
+                system.rm(path, recursive=True)
 
     def append(self, name: str, line: str) -> None:
         """As TrialFolder says."""

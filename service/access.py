@@ -114,6 +114,20 @@ async def admin(request: Request) -> None:
         raise Forbidden(f"this needs the role admin; this token's is {role}")
 
 
+def of_ones_own(request: Request, owner: str | None) -> None:
+    """On top of `check`, for what takes a sweep of `owner` away for good.
+
+    Raises:
+        Forbidden: the sweep is not the token's, whose role is not admin.
+    """
+    role, name = getattr(request.state, "role", Role.admin), caller_of(request).name
+    if role != Role.admin and owner != name:
+        whose = "nobody's" if owner is None else f"{owner!r}'s"
+        raise Forbidden(
+            f"this sweep is {whose}, not {name!r}'s: its owner deletes a sweep, or an admin"
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens at `host`."""
     with contextlib.suppress(ValueError):

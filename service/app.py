@@ -1,5 +1,5 @@
 """create_app: the routes, the page, and what it does besides: trials that a dispatcher has
-lost are given back, webhooks are told."""
+lost are given back, webhooks are told, deleted sweeps are purged."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from service.api.context import known_parameters
 from service.front import Front
 from service.metrics import Metrics
 from service.pictures import Pictures
+from service.purge import Purger
 from service.settings import Settings
 from service.store import answers, leases
 from service.store.session import Database
@@ -33,7 +34,10 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
             asyncio.create_task(_reap(database, settings.lease_seconds / 2)),
             asyncio.create_task(_send(Sender(database, private=settings.webhook_private))),
         ]
+        purger = Purger(database, settings.trials, settings.lease_seconds)
+        purger.start()
         yield
+        await asyncio.to_thread(purger.close)
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -227,6 +227,31 @@ def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 
 @app.command()
+def delete(
+    sweep_ids: list[str],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Take away sweeps that have ended, with their results, checkpoints and logs, for good."""
+    with Client(url, token) as client:
+        found = [sweep_of(client, sweep_id) for sweep_id in dict.fromkeys(sweep_ids)]
+        for sweep in found:
+            _line(sweep.status())
+        if not yes:
+            _ask(words.deletion(len(found), sum(sweep.trials_total for sweep in found)))
+        for sweep in found:
+            sweep.delete()
+            typer.echo(f"{sweep.id}  deleted")
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise LRDError(f"{question} Nobody can answer here, so nothing was deleted: add --yes")
+    typer.confirm(question, abort=True)
+
+
+@app.command()
 def retry(
     sweep_id: str,
     cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,

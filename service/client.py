@@ -321,6 +321,10 @@ class SubmittedSweep:
         view = self._json("POST", "clone", json=changes)
         return SubmittedSweep(view["id"], view["trials_total"], self.client)
 
+    def delete(self) -> None:
+        """Take it away with its results, checkpoints and logs, for good; it has ended."""
+        self.client._service.request("DELETE", self._path())
+
     def change(self, **changes: Any) -> dict[str, Any]:
         """Another `priority` or `max_concurrent`."""
         return self._json("PATCH", json=changes)

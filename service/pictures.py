@@ -256,8 +256,8 @@ def main() -> None:
     with database.read() as session:
         if not database.is_sqlite:  # it decodes for a while between two questions; it locks nothing
             session.execute(text("set idle_in_transaction_session_timeout = 0"))
-        sweep = store.get(session, asked.sweep_id)
         try:
+            sweep = store.get(session, asked.sweep_id)
             found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
         except (NotFound, Unprocessable) as error:
             sys.stderr.write(str(error))

@@ -107,6 +107,14 @@ def extended(added: int) -> str:
     return f"{count(added, 'trial')} added"
 
 
+def deletion(sweeps: int, trials: int) -> str:
+    """What is asked before sweeps are deleted."""
+    return (
+        f"Delete {count(sweeps, 'sweep')} with {count(trials, 'trial')}, all results, checkpoints "
+        "and logs? This cannot be undone."
+    )
+
+
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, for none of its trials can start: {sweep['waiting_for']}"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
@@ -45,7 +45,7 @@ class Once:
 
     def __call__(self, change: Callable[[Session], dict[str, Any]]) -> JSONResponse:
         """Do `change` in a transaction; what it returns is the answer."""
-        return self._answer(lambda session: Made(change(session)))
+        return JSONResponse(**self._answer(lambda session: Made(change(session))))
 
     def create(self, change: Callable[[Session], dict[str, Any]], path: str) -> JSONResponse:
         """Do `change`, which makes something new: 201, and its address below `path`."""
@@ -54,9 +54,18 @@ class Once:
             view = change(session)
             return Made(view, 201, f"{path}/{view['id']}")
 
-        return self._answer(made)
+        return JSONResponse(**self._answer(made))
 
-    def _answer(self, change: Callable[[Session], Made]) -> JSONResponse:
+    def remove(self, change: Callable[[Session], None]) -> Response:
+        """Do `change`, after which there is nothing to show: 204."""
+
+        def made(session: Session) -> Made:
+            change(session)
+            return Made({}, 204)
+
+        return Response(**self._answer(made) | {"content": None})
+
+    def _answer(self, change: Callable[[Session], Made]) -> dict[str, Any]:
         def noted(session: Session) -> Made:
             made = change(session)
             target = self._request.url.path if made.location is None else made.location
@@ -76,7 +85,7 @@ class Once:
         headers = {} if made.location is None else {"Location": made.location}
         if not new:
             headers["Idempotent-Replayed"] = "true"
-        return JSONResponse(made.body, made.status, headers)
+        return {"content": made.body, "status_code": made.status, "headers": headers}
 
 
 async def _once(

@@ -104,6 +104,16 @@ def gives(
     return {"response_model": None, "status_code": status, "responses": answers}
 
 
+def gives_nothing() -> dict[str, Any]:
+    """Of a route: what was there is gone, and its answer has no body."""
+    return {
+        "response_model": None,
+        "status_code": 204,
+        "responses": {204: {"description": "It is gone"}},
+        "response_class": Response,
+    }
+
+
 def gives_text(kind: str) -> dict[str, Any]:
     """Of a route: it answers with text."""
     return _gives({kind: {"schema": {"type": "string"}}})

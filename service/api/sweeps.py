@@ -11,7 +11,7 @@ from lrd_core import plugins
 from lrd_core.configuration import Text
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
-from service.access import Caller, caller_of
+from service.access import Caller, caller_of, of_ones_own
 from service.api.context import (
     DatabaseDep,
     DocumentDep,
@@ -30,7 +30,7 @@ from service.api.context import (
 from service.api.known import knows
 from service.api.limits import room
 from service.api.once import Once, OnceDep
-from service.api.openapi import gives, takes
+from service.api.openapi import gives, gives_nothing, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
 from service.api.schemas.sweeps import (
     EventPage,
@@ -118,6 +118,21 @@ def change(sweep_id: SweepId, document: DocumentDep, once: OnceDep) -> JSONRespo
     return once(lambda session: sweep_view(requests.change(session, sweep_id, given)))
 
 
+@router.delete("/{sweep_id}", **gives_nothing())
+def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
+    """Take away a sweep that has ended, with its results, checkpoints and logs, for good.
+
+    With a token: one of its own, or any for the role admin. What other sweeps took over from it by
+    `reuse` stays theirs.
+    """
+
+    def remove(session: Session) -> None:
+        of_ones_own(request, requests.locked(session, sweep_id).owner)
+        requests.delete_sweep(session, sweep_id)
+
+    return once.remove(remove)
+
+
 @router.post("/{sweep_id}/cancel", **gives(Sweep))
 def cancel(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
     """End the sweep: queued trials now, running ones as soon as they have stopped."""
@@ -182,7 +197,7 @@ def clone(
         spec = store.get(session, sweep_id).spec
     if not isinstance(document, dict):
         raise Unprocessable("the body of clone is an object with parts of a sweep, or absent")
-    return _create(spec | document, request, once)
+    return _create(spec | document, request, once, like=sweep_id)
 
 
 @router.get("/{sweep_id}/events", **gives(EventPage))
@@ -237,12 +252,17 @@ def trials(
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _create(document: Any, request: Request, once: Once) -> JSONResponse:
+def _create(
+    document: Any, request: Request, once: Once, *, like: str | None = None
+) -> JSONResponse:
+    """`like`: the sweep that it is made of, which is to be there still."""
     caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
 
     def create(session: Session) -> dict[str, Any]:
+        if like is not None:
+            store.get(session, like)
         room(session, caller, spec.trials_total())
         sweep = store.create(
             session, spec, arms, code_version=_code(request, arms), owner=caller.owner

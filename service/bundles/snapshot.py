@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from service.bundles.tables import BATCH, TABLES, insert_into, rows_of
+from service.bundles.tables import BATCH, TABLES, insert_into, names_of, rows_of
 from service.errors import Conflict
 from service.store import sweeps as store
 from service.store.models import Base
@@ -45,6 +45,6 @@ def _fill(copy: Database, database: Database, sweep_id: str) -> None:
         for name in TABLES:
             query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)
             # Values as SQLite takes them, in the table's order: nothing is left to convert.
-            into = str(insert_into(name).compile(copy.engine))
+            into = str(insert_into(name).compile(copy.engine, column_keys=names_of(name)))
             for rows in reading.execute(query).partitions():
                 writing.connection().exec_driver_sql(into, [tuple(row) for row in rows])

@@ -10,7 +10,7 @@ from service.bundles.checking import Bundle, Row
 from service.bundles.tables import BATCH, insert_into
 from service.errors import Conflict, Unprocessable
 from service.store import sweeps as store
-from service.store.models import Event, Sweep
+from service.store.models import Event, Purged, Sweep
 from service.store.reuse import IMPORTED
 from service.store.session import clock
 
@@ -22,15 +22,24 @@ def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
     """Store the sweep with its id, trials, reports and events; it is `owner`'s.
 
     Raises:
-        Conflict: a sweep with its id is here already.
+        Conflict: a sweep with its id is here already, or not yet removed.
         Unprocessable: the database takes a row not, though it was checked.
     """
     sweep_id = bundle.sweep["id"]
     here = Conflict(f"sweep {sweep_id} is here already")
-    if session.get(Sweep, sweep_id) is not None:
+    there = session.get(Sweep, sweep_id)
+    if there is not None and there.deleted_at is not None:
+        raise Conflict(
+            f"sweep {sweep_id} was deleted, and what it has left is being removed; send the bundle "
+            "again later",
+            retry_after=1,
+        )
+    if there is not None:
         raise here
+    earlier = session.get(Purged, sweep_id)
+    row = bundle.sweep | {"owner": owner, "version": 1 if earlier is None else earlier.version + 1}
     try:
-        _insert(session, "sweep", [bundle.sweep | {"owner": owner}])
+        _insert(session, "sweep", [row])
     except IntegrityError:  # it came in beside this one, a moment ago
         raise here from None
     now = clock(session)

@@ -29,6 +29,8 @@ TABLES: dict[str, Table] = {
     }.items()
 }  # fmt: skip
 """Name in the bundle -> table; each refers only to those before it."""
+_OWN = {"deleted_at"}
+"""Columns that no bundle has: of a deleted sweep there is none."""
 
 
 class Written(TypeDecorator[Any]):
@@ -42,6 +44,11 @@ class Written(TypeDecorator[Any]):
         """As it is."""
 
 
+def names_of(name: str) -> list[str]:
+    """The table's columns that a bundle has."""
+    return [key for key in TABLES[name].c.keys() if key not in _OWN]  # noqa: SIM118
+
+
 def json_names(name: str) -> frozenset[str]:
     """The table's columns of JSON."""
     return frozenset(column.key for column in TABLES[name].c if isinstance(column.type, JSON))
@@ -51,7 +58,10 @@ def rows_of(name: str, sweep_id: str) -> Select[Any]:
     """The sweep's rows of a table, in order, JSON as text."""
     table, trials, written = TABLES[name], TABLES["trials"], json_names(name)
     query = select(
-        *(cast(each, Text).label(each.key) if each.key in written else each for each in table.c)
+        *(
+            cast(table.c[key], Text).label(key) if key in written else table.c[key]
+            for key in names_of(name)
+        )
     )
     if name == "sweep":
         query = query.where(table.c.id == sweep_id)

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from service.errors import Conflict, Unprocessable
+from service.store import sweeps
 from service.store.models import Answer
 from service.store.session import clock, db_now
 
@@ -45,6 +46,8 @@ def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple
 
     Raises:
         Conflict: a request with this key is being answered at this moment.
+        NotFound: it was answered with a sweep that has been deleted since, or a trial of it. It is
+            not done again either: who asks twice wanted one.
         Unprocessable: the key was used for another request.
     """
     _lock(session, key)
@@ -54,7 +57,10 @@ def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple
             raise Unprocessable(
                 "this Idempotency-Key was used for another request; take a new key for a new one"
             )
-        return Made(json.loads(earlier.body), earlier.status, earlier.location), False
+        body = json.loads(earlier.body)
+        if (sweep_id := _shown(body)) is not None:
+            sweeps.get(session, sweep_id)
+        return Made(body, earlier.status, earlier.location), False
     made = change(session)
     answer = Answer(
         token_id=key.token_id,
@@ -85,6 +91,12 @@ def any_old(session: Session) -> bool:
 def forget(session: Session) -> None:
     """Forget the keys that are older than `KEPT_SECONDS`."""
     session.execute(delete(Answer).where(_old()))
+
+
+def _shown(body: dict[str, Any]) -> str | None:
+    """The sweep that an answer shows, or whose trial; other ids are numbers."""
+    found = body.get("sweep_id", body.get("id"))
+    return found if isinstance(found, str) else None
 
 
 def _old() -> ColumnElement[bool]:

@@ -47,8 +47,8 @@ def _copy(reading: Session, writing: Session, table: Table) -> int:
     for rows in _chunks(reading, table):
         writing.execute(insert(table), rows)
         count += len(rows)
-    if count and writing.get_bind().dialect.name == "postgresql":
-        _continue_numbers(writing, table)
+    if writing.get_bind().dialect.name == "postgresql":
+        _continue_numbers(reading, writing, table)
     return count
 
 
@@ -58,11 +58,17 @@ def _chunks(reading: Session, table: Table) -> Iterator[list[dict[str, Any]]]:
         yield [dict(row._mapping) for row in rows]
 
 
-def _continue_numbers(writing: Session, table: Table) -> None:
-    """Ids that came with their rows do not move the sequence that gives the next one."""
+def _continue_numbers(reading: Session, writing: Session, table: Table) -> None:
+    """Ids that came with their rows do not move the sequence that gives the next one. Nor is one
+    given again whose row was deleted, where the source kept to that."""
     own = table.autoincrement_column
     if own is None or not isinstance(own.type, Integer):
         return
-    newest = writing.scalar(select(func.max(own)))
+    newest = writing.scalar(select(func.max(own))) or 0
+    if reading.get_bind().dialect.name == "sqlite":
+        given = text("select max(seq) from sqlite_sequence where name = :table")
+        newest = max(newest, reading.scalar(given, {"table": table.name}) or 0)
+    if not newest:
+        return
     sequence = text("select setval(pg_get_serial_sequence(:table, :column), :newest)")
     writing.execute(sequence, {"table": table.name, "column": own.name, "newest": newest})

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TrialState
-from service.store.models import Arm, Attempt, Event, Trial
+from service.store.models import Arm, Attempt, Event, Sweep, Trial
 
 
 def attempts(session: Session, trial_id: int) -> list[Attempt]:
@@ -81,7 +81,8 @@ def timed(session: Session, limit: int = 2000) -> list[Timed]:
     query = (
         select(Arm.config, Trial.epochs_done, Trial.seconds)
         .join(Arm, Arm.id == Trial.arm_id)
-        .where(Trial.epochs_done > 0, Trial.reused_from.is_(None))
+        .join(Sweep, Sweep.id == Trial.sweep_id)
+        .where(Trial.epochs_done > 0, Trial.reused_from.is_(None), Sweep.deleted_at.is_(None))
         .order_by(Trial.id.desc())
         .limit(limit)
     )

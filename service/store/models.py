@@ -71,6 +71,8 @@ class Sweep(Base):
     finished_at: Mapped[float | None]
     paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
+    deleted_at: Mapped[float | None]
+    """From then on no reader sees it, and `store.purging` takes its rows away."""
     version: Mapped[int] = mapped_column(default=1)
     """Rises with every change that a reader can see; the ETag."""
     owner: Mapped[str | None] = mapped_column(String(100))
@@ -93,6 +95,12 @@ class Sweep(Base):
             "priority",
             postgresql_where=text("queued > 0 or running > 0"),
             sqlite_where=text("queued > 0 or running > 0"),
+        ),
+        Index(
+            "ix_sweeps_deleted",
+            "deleted_at",
+            postgresql_where=text("deleted_at is not null"),
+            sqlite_where=text("deleted_at is not null"),
         ),
     )
 
@@ -123,7 +131,10 @@ class Trial(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
-    arm_id: Mapped[int] = mapped_column(BigId, ForeignKey("arms.id", ondelete="CASCADE"))
+    arm_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("arms.id", ondelete="CASCADE"), index=True
+    )
+    """With an index: an arm that is deleted asks for its trials."""
     seed: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[TrialState] = mapped_column(String(16), default=TrialState.queued)
     reason: Mapped[str | None] = mapped_column(String(16))
@@ -192,6 +203,9 @@ class Trial(Base):
             postgresql_where=text("state = 'running'"),
             sqlite_where=text("state = 'running'"),
         ),
+        # An id is not given again once its trial is deleted: an attempt that nobody has stopped
+        # would write to another trial. PostgreSQL's sequences keep to that by themselves.
+        {"sqlite_autoincrement": True},
     )
 
 
@@ -335,7 +349,7 @@ class Delivery(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     webhook_id: Mapped[int] = mapped_column(BigId, ForeignKey("webhooks.id", ondelete="CASCADE"))
-    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), index=True)
     event: Mapped[str] = mapped_column(String(40))
     """`sweep.succeeded`, `sweep.failed` or `sweep.cancelled`."""
     created_at: Mapped[float]
@@ -345,6 +359,19 @@ class Delivery(Base):
     delivered_at: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(Text)
     """What the last try met."""
+
+    # Receivers go by the id: one that comes again would be a message that they have had.
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Purged(Base):
+    """What is left of a deleted sweep: its last version. A bundle may bring its id back; that
+    sweep's versions go on from here, so that no reader takes it for the one that they knew."""
+
+    __tablename__ = "purged"
+
+    sweep_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    version: Mapped[int]
 
 
 class Lease(Base):

@@ -40,7 +40,8 @@ class InUse(NamedTuple):
 def counts(session: Session) -> dict[str, int]:
     """How many trials are in each state; from the sweeps' own counts, so cheap at any size."""
     sums = [func.coalesce(func.sum(getattr(Sweep, state)), 0) for state in TrialState]
-    return dict(zip(TrialState, map(int, session.execute(select(*sums)).one()), strict=True))
+    query = select(*sums).where(Sweep.deleted_at.is_(None))
+    return dict(zip(TrialState, map(int, session.execute(query).one()), strict=True))
 
 
 def age(session: Session) -> float:

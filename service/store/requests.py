@@ -1,4 +1,4 @@
-"""What people ask of sweeps and trials: cancel, pause, resume, retry, extend, change.
+"""What people ask of sweeps and trials: cancel, pause, resume, retry, extend, change, delete.
 
 Each is legal in the present state or a Conflict that says why; asked twice, it changes nothing the
 second time. Cancel and pause are requests: a running trial stays `running` until it has stopped.
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.lifecycle import Reason, TrialState
-from service.store import sweeps
+from service.store import reuse, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
@@ -26,12 +26,11 @@ def locked(session: Session, sweep_id: str) -> Sweep:
     """The sweep as it is now, and as it stays until the transaction ends.
 
     Raises:
-        NotFound: there is none of this id.
+        NotFound: there is none of this id, or no more.
     """
     lock_sweeps(session, [sweep_id])
-    sweep = sweeps.get(session, sweep_id)
-    session.refresh(sweep)  # it may have been read before, when others could still change it
-    return sweep
+    # It may have been read before, when others could still change it.
+    return sweeps.get(session, sweep_id, anew=True)
 
 
 def cancel_sweep(session: Session, sweep_id: str) -> Sweep:
@@ -155,6 +154,26 @@ def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep
     return _changed(session, sweep, said, **wanted)
 
 
+def delete_sweep(session: Session, sweep_id: str) -> None:
+    """Take a sweep that has ended from every reader, for good; `store.purging` clears away.
+
+    What it was to tell webhooks is dropped, and its trials give their results to no other sweep.
+
+    Raises:
+        Conflict: it has not ended.
+    """
+    sweep = locked(session, sweep_id)
+    if not _ended(sweep):
+        raise Conflict(_not_yet(sweep))
+    reuse.wait_for_takers(session)
+    webhooks.drop(session, sweep_id)
+    session.execute(
+        update(Sweep)
+        .where(Sweep.id == sweep_id)
+        .values(deleted_at=db_now(), version=Sweep.version + 1)
+    )
+
+
 # --- trials ---------------------------------------------------------------------------------------
 
 
@@ -206,7 +225,7 @@ def retry_trial(session: Session, trial_id: int) -> Trial:
 
 def _locked_trial(session: Session, trial_id: int) -> Trial:
     lock_sweeps(session, [sweeps.get_trial(session, trial_id).sweep_id])
-    return _fresh_trial(session, trial_id)
+    return sweeps.get_trial(session, trial_id, anew=True)
 
 
 def _fresh_trial(session: Session, trial_id: int) -> Trial:
@@ -215,6 +234,16 @@ def _fresh_trial(session: Session, trial_id: int) -> Trial:
 
 def _ended(sweep: Sweep) -> bool:
     return sweep.queued == sweep.running == 0
+
+
+def _not_yet(sweep: Sweep) -> str:
+    left = f"{count(sweep.queued, 'queued trial')} and {count(sweep.running, 'running one')}"
+    if sweep.cancel_requested_at is not None:
+        return f"sweep {sweep.id} is being cancelled; delete it when its trials have stopped"
+    return (
+        f"sweep {sweep.id} has {left}; only a sweep that has ended is deleted: cancel it first "
+        f"(`lrd cancel {sweep.id}`), and delete it when its trials have stopped"
+    )
 
 
 def _requeue(

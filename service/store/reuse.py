@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, exists, func, insert, literal, select
+from sqlalchemy import Select, case, exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from service.lifecycle import TrialState
@@ -15,6 +15,8 @@ IMPORTED = "imported"
 """The kind of an event that no sweep has but one that came in as a bundle."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
+_GIVING = int.from_bytes(b"lrdgives")
+"""The number of PostgreSQL's advisory lock on giving results; SQLite has one writer anyway."""
 
 
 def present(
@@ -29,32 +31,38 @@ def present(
     `owner`.
 
     What was imported did not run here: it may have been written by hand, so it stands for nobody's
-    trials but its owner's, also where it was reused meanwhile.
+    trials but its owner's, also where it was reused meanwhile. So does what comes from a sweep that
+    was deleted since: nobody can tell any more where that had come from.
     """
     newest: dict[Key, int] = {}
     fitting: dict[str, bool] = {}
-    trusted: dict[str, bool] = {}
+    trusted: dict[tuple[str, str | None], bool] = {}
     first = aliased(Trial)
+    elsewhere = select(first.sweep_id).where(first.id == Trial.reused_from).scalar_subquery()
+    made_in = case((Trial.reused_from.is_(None), Trial.sweep_id), else_=elsewhere)
     for part in _parts(list(dict.fromkeys(hashes))):
         fitting |= _fitting(session, part, fitting.keys(), code_version, execution)
         query = (
             _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
-            .add_columns(first.sweep_id)  # in which its results were made
-            .where(first.id == func.coalesce(Trial.reused_from, Trial.id))
+            .add_columns(made_in)
             .order_by(Trial.id)
         )
-        for sha256, seed, trial_id, sweep_id, made_in in session.execute(query):
+        for sha256, seed, trial_id, *holder_and_maker in session.execute(query):
+            sweep_id, maker = holder_and_maker
             if not fitting.get(sweep_id):
                 continue
-            if made_in not in trusted:
-                trusted[made_in] = _stands_for(session, made_in, owner)
-            if trusted[made_in]:
+            if (sweep_id, maker) not in trusted:
+                trusted[sweep_id, maker] = _stands_for(session, sweep_id, maker, owner)
+            if trusted[sweep_id, maker]:
                 newest[sha256, seed] = trial_id
     return newest
 
 
 def donors(session: Session, hashes: Iterable[str], **like: Any) -> dict[Key, Trial]:
-    """The trials that `present` finds."""
+    """The trials that `present` finds; until the transaction ends none of their sweeps is deleted,
+    so that there is time to copy what they have."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock_shared(_GIVING)))
     newest = present(session, hashes, **like)
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
@@ -64,7 +72,23 @@ def donors(session: Session, hashes: Iterable[str], **like: Any) -> dict[Key, Tr
     return {key: trials[trial_id] for key, trial_id in newest.items()}
 
 
-def results_of(donor: Trial, now: float) -> dict[str, Any]:
+def wait_for_takers(session: Session) -> None:
+    """Before a sweep is deleted: whoever takes results now has them then; who comes later waits."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_GIVING)))
+
+
+def origins(session: Session, donors: Iterable[Trial]) -> dict[int, int]:
+    """Donor -> the trial in which its results were made; the donor itself where that is gone."""
+    made_in = {donor.id: donor.reused_from or donor.id for donor in donors}
+    there: set[int] = set()
+    for ids in _parts(list(set(made_in.values()))):
+        query = select(Trial.id).join(Sweep, Sweep.id == Trial.sweep_id)
+        there |= set(session.scalars(query.where(Trial.id.in_(ids), Sweep.deleted_at.is_(None))))
+    return {donor: first if first in there else donor for donor, first in made_in.items()}
+
+
+def results_of(donor: Trial, origin: int, now: float) -> dict[str, Any]:
     """What a trial takes over from its donor; it has cost nothing here."""
     return {
         "state": TrialState.succeeded,
@@ -73,7 +97,7 @@ def results_of(donor: Trial, now: float) -> dict[str, Any]:
         "last_report": donor.last_report,
         "seconds": donor.seconds,
         "weights_sha256": donor.weights_sha256,
-        "reused_from": donor.reused_from or donor.id,
+        "reused_from": origin,
         "started_at": now,
         "finished_at": now,
     }
@@ -140,17 +164,23 @@ def _fitting(
     found = dict.fromkeys(ran_it, False)
     for ids in _parts(ran_it):
         query = select(Sweep.id, Sweep.spec["execution"]).where(
-            Sweep.id.in_(ids), Sweep.code_version == code_version
+            Sweep.id.in_(ids), Sweep.code_version == code_version, Sweep.deleted_at.is_(None)
         )
         found |= {each: (given or {}) == execution for each, given in session.execute(query)}
     return found
 
 
-def _stands_for(session: Session, sweep_id: str, owner: str | None) -> bool:
-    if session.scalars(select(Sweep.owner).where(Sweep.id == sweep_id)).one() == owner:
-        return True
-    imported = exists().where(Event.sweep_id == sweep_id, Event.kind == IMPORTED)
-    return not session.scalar(select(imported))
+def _stands_for(session: Session, holder: str, maker: str | None, owner: str | None) -> bool:
+    """Whether results that the sweep `holder` has, and that were made in `maker`, stand for trials
+    of `owner`."""
+    query = select(Sweep.id, Sweep.owner).where(
+        Sweep.id.in_([holder, maker]), Sweep.deleted_at.is_(None)
+    )
+    owners = {found.id: found.owner for found in session.execute(query)}
+    if maker not in owners:
+        return bool(owners[holder] == owner)
+    imported = exists().where(Event.sweep_id == maker, Event.kind == IMPORTED)
+    return bool(owners[maker] == owner) or not session.scalar(select(imported))
 
 
 def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -104,12 +104,14 @@ def add_trials(
         )
     }
     donors: dict[reuse.Key, Trial] = {}
+    origins: dict[int, int] = {}
     if spec.reuse:
         execution = sweep.spec.get("execution", {})
         donors = reuse.donors(
             session, list(ids), code_version=sweep.code_version, execution=execution,
             owner=sweep.owner,
         )  # fmt: skip
+        origins = reuse.origins(session, donors.values())
     fresh, reused = [], []
     # Seed by seed: a sweep that runs has pairs to compare from its first seed on, and what is held
     # against each other ran at about the same time.
@@ -128,7 +130,7 @@ def add_trials(
             if donor is None:
                 fresh.append(row)
             else:
-                reused.append(row | reuse.results_of(donor, now))
+                reused.append(row | reuse.results_of(donor, origins[donor.id], now))
     if fresh:
         _insert_fresh(session, fresh)
     if reused:
@@ -166,25 +168,29 @@ def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
     )
 
 
-def get(session: Session, sweep_id: str) -> Sweep:
-    """The sweep.
+def get(session: Session, sweep_id: str, *, anew: bool = False) -> Sweep:
+    """The sweep; `anew`: as it is now, whatever was read of it before.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is none with this id, or it was deleted.
     """
-    sweep = session.get(Sweep, sweep_id)
-    if sweep is None:
+    sweep = session.get(Sweep, sweep_id, populate_existing=anew)
+    if sweep is None or sweep.deleted_at is not None:
         raise NotFound(f"there is no sweep {sweep_id!r}; GET /api/v1/sweeps lists them")
     return sweep
 
 
-def get_trial(session: Session, trial_id: int) -> Trial:
-    """The trial.
+def get_trial(session: Session, trial_id: int, *, anew: bool = False) -> Trial:
+    """The trial; `anew`: as it is now, whatever was read of it before.
 
     Raises:
-        NotFound: there is none with this id.
+        NotFound: there is none with this id, or its sweep was deleted.
     """
-    trial = session.get(Trial, trial_id)
+    query = select(Trial).join(Sweep, Sweep.id == Trial.sweep_id)
+    trial = session.scalar(
+        query.where(Trial.id == trial_id, Sweep.deleted_at.is_(None)),
+        execution_options={"populate_existing": anew},
+    )
     if trial is None:
         raise NotFound(f"there is no trial {trial_id}")
     return trial
@@ -215,6 +221,7 @@ def page(
     """Sweeps, newest first, below the key `after`; those in `state`, or with `search` in the name
     or for an id."""
     query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
+    query = query.where(Sweep.deleted_at.is_(None))
     if after is not None:
         at, sweep_id = after
         query = query.where(

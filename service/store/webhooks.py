@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.errors import NotFound
@@ -108,6 +108,11 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
             for webhook_id in webhooks
         ],
     )
+
+
+def drop(session: Session, sweep_id: str) -> None:
+    """Forget what was told of a sweep that is deleted, and what is still to be."""
+    session.execute(delete(Delivery).where(Delivery.sweep_id == sweep_id))
 
 
 def any_due(session: Session) -> bool:

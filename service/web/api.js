@@ -67,6 +67,10 @@ export async function post(path, body, headers = {}) {
   return answer.json();
 }
 
+export async function remove(path) {
+  await ask(path, { method: "DELETE" });
+}
+
 // `/x?a=1`, without the parameters that are empty.
 export function withQuery(path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);

@@ -107,6 +107,22 @@ def test_two_trials_share_nothing(trials: str, worker: TrialFolder) -> None:
     assert trial_folder(trials, 70).names() == []
 
 
+def test_it_is_removed_with_all_that_it_holds_and_no_other(
+    trials: str, worker: TrialFolder, reader: TrialFolder
+) -> None:
+    """Catches: the folder of trial 70 removed with that of trial 7."""
+    other = trial_folder(trials, 70)
+    for folder in (worker, other):
+        folder.write("a.pt", b"1")
+        folder.write("attempt-1.log", b"one")
+    for _ in range(2):  # it may be gone already
+        reader.remove()
+        assert reader.names() == worker.names() == []
+    assert other.names() == ["a.pt", "attempt-1.log"]
+    worker.write("a.pt", b"2")
+    assert reader.read("a.pt") == b"2"
+
+
 def test_checkpoints_are_kept_loaded_and_checked(worker: TrialFolder, reader: TrialFolder) -> None:
     saved = [
         checkpoint.save(worker, epoch, {"epoch": epoch, "w": torch.ones(9)}) for epoch in (1, 2, 3)

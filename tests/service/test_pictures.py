@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service import pictures
-from service.errors import Conflict
+from service.errors import Conflict, NotFound
 from service.lifecycle import Reason
 from service.pictures import Asked, Picture, Pictures
 from service.placement import Node, Rooms
@@ -178,6 +178,16 @@ def test_a_large_sweep_that_runs_shows_its_last_picture_and_has_the_next_one_mad
     assert "age" not in api.get(address).headers
     again = api.get(address, headers={"If-None-Match": version})
     assert again.status_code == 304
+
+
+def test_a_picture_of_a_sweep_that_is_deleted_meanwhile_is_not_found(database: Database) -> None:
+    """Catches: an internal error for whoever waits for a large one."""
+    sweep_id = submit(database)
+    with database.write() as session:
+        requests.cancel_sweep(session, sweep_id)
+        requests.delete_sweep(session, sweep_id)
+    with pytest.raises(NotFound, match=sweep_id):
+        Pictures(database).wait(Asked(sweep_id, "arms"), 1)
 
 
 @pytest.mark.usefixtures("all_are_large")

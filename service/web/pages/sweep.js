@@ -1,5 +1,5 @@
 // `/sweeps/{id}`: the table first, then the curves, the trials, and what may be asked of the sweep.
-import { download, get, post, withQuery } from "../api.js";
+import { download, get, post, remove, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, seen, show } from "../figures.js";
 import { ago, badge, clock, count, duration, plural, value, words } from "../format.js";
@@ -66,6 +66,16 @@ export function open({ id, draw, title, refresh }) {
     refresh();
   }
 
+  async function takeAway() {
+    try {
+      await remove(path);
+      location.assign("/");
+    } catch (error) {
+      say(error.message);
+      refresh();
+    }
+  }
+
   function paint() {
     const { sweep } = found;
     title(sweep.name);
@@ -74,7 +84,7 @@ export function open({ id, draw, title, refresh }) {
       el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
       ...overview(sweep),
       found.failures && failures(sweep, found.failures),
-      el("p", { class: "buttons" }, actions(sweep, ask, found.failures ?? [])),
+      el("p", { class: "buttons" }, actions(sweep, ask, takeAway, found.failures ?? [])),
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
@@ -114,7 +124,7 @@ function failures(sweep, items) {
 }
 
 // As `service.store.requests` has it; what slips through is refused there, with a sentence.
-function actions(sweep, ask, causes) {
+function actions(sweep, ask, takeAway, causes) {
   const { queued, running, failed, cancelled } = sweep.trials;
   const total = (some) => some.reduce((sum, { trials }) => sum + trials, 0);
   const diverged = total(causes.filter(({ reason }) => reason === "diverged"));
@@ -138,6 +148,10 @@ function actions(sweep, ask, causes) {
     const wanted = await question({ title: "More seeds", text: `It has ${plural(has, "seed")} now. Only the missing trials run.`, yes: "Extend", field });
     if (wanted) ask("extend", { seeds: wanted }, `Extended to ${plural(wanted, "seed")}`);
   };
+  const goodbye = async () => {
+    const text = `${sweep.name}: ${plural(sweep.trials_total, "trial")} with all results, checkpoints and logs. This cannot be undone.`;
+    if (await question({ title: "Delete this sweep?", text, yes: "Delete the sweep", no: "Keep it", danger: true })) takeAway();
+  };
   const findings = all && failed > 0 && "The failed trials diverged: that is their result.";
   const noneToRetry = failed - (all ? diverged : 0) + cancelled ? null : findings || "No trial failed or was cancelled.";
   return [
@@ -148,6 +162,7 @@ function actions(sweep, ask, causes) {
     request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : noneToRetry, retry),
     request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),
     el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
+    request("Delete", ended ? null : stopping ? "Running trials are being cancelled; wait for their end." : "Only a sweep that has ended is deleted: cancel it first.", goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);
 }
 

@@ -11,7 +11,10 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from service.analysis import printed
+from service.app import create_app
 from service.bundles import reading, storing
+from service.purge import Purger
+from service.settings import Settings
 from service.store import tokens
 from service.store.models import Event
 from service.store.session import Database
@@ -172,3 +175,26 @@ def test_it_is_read_before_the_transaction_begins(
     assert transactions == 1
     assert writing
     assert not any(writing)
+
+
+def test_a_deleted_sweep_comes_in_again_once_it_is_purged(
+    settings: Settings, database: Database, bundle: bytes
+) -> None:
+    """Catches: an id that is taken for ever; an ETag that a reader knows, on another sweep."""
+    api = TestClient(create_app(settings, database), base_url="http://127.0.0.1")
+    first = sent(api, bundle).json()
+    path = f"{SWEEPS}/{first['id']}"
+    tag = api.get(path).headers["ETag"]
+    for times in (1, 2):
+        assert api.delete(path).status_code == 204
+        refused = sent(api, bundle)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (409, "1")
+        assert "is being removed; send the bundle again later" in refused.json()["detail"]
+        assert Purger(database, settings.trials, settled_seconds=0).step()
+        assert sent(api, bundle).json() == first
+        again = api.get(path, headers={"If-None-Match": tag})
+        assert (again.status_code, again.json()) == (200, first), times
+        assert again.headers["ETag"] != tag
+        tag = again.headers["ETag"]
+        assert len(api.get(f"{path}/arms").json()["items"]) == 2
+    assert "is here already" in sent(api, bundle).json()["detail"]

@@ -251,6 +251,32 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     assert "nothing to cancel" in (button("Cancel").get_attribute("title") or "")
 
 
+def test_a_sweep_that_has_ended_can_be_deleted(page: Page, url: str, database: Database) -> None:
+    """Catches: a sweep gone by one click; a page that goes on asking for it."""
+    kept, sweep_id = seed(database, small_sweep(name="kept")), submit(url, name="a trial run")
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    button = page.get_by_role("button", name="Delete", exact=True)
+    expect(button).to_have_attribute("aria-disabled", "true")
+    button.click(force=True)
+    expect(page.locator("#status")).to_have_text(
+        "Only a sweep that has ended is deleted: cancel it first."
+    )
+    httpx2.post(f"{url}/api/v1/sweeps/{sweep_id}/cancel")
+    page.reload()
+    button.click()
+    expect(page.get_by_role("dialog")).to_contain_text(
+        "a trial run: 4 trials with all results, checkpoints and logs. This cannot be undone."
+    )
+    page.get_by_role("button", name="Keep it").click()
+    assert httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}").status_code == 200
+    button.click()
+    page.get_by_role("button", name="Delete the sweep").click()
+    page.wait_for_url(f"{url}/")
+    expect(page.locator(f"a[href='/sweeps/{kept}']")).to_be_visible()
+    expect(page.get_by_text("a trial run")).to_have_count(0)
+    assert httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}").status_code == 404
+
+
 def test_everything_can_be_downloaded(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
     page.goto(f"{url}/sweeps/{sweep_id}")

@@ -1,5 +1,6 @@
 """The store's protocol as a Hypothesis state machine: any order of submits, claims, reports, ends,
-requests, lapsed leases and broken connections, held against a model that is simple enough to trust.
+requests, deletions, lapsed leases and broken connections, held against a model that is simple
+enough to trust.
 
 A connection breaks before a commit (nothing happened) or after it (it happened, and nobody was
 told): the caller then does what the dispatcher or a client does, it tries again.
@@ -23,10 +24,10 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from lrd_core.spec import SweepSpec, expand_arms
-from service.errors import Conflict
+from service.errors import Conflict, NotFound
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import answers, claims, leases, recording, requests, sweeps
+from service.store import answers, claims, leases, purging, queue, recording, requests, sweeps
 from service.store.models import Answer, Event, Lease, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -74,6 +75,18 @@ class Flaky:
         return self.database.read()
 
 
+@contextlib.contextmanager
+def is_missing(what: str = "") -> Iterator[None]:
+    """What is asked for is said not to be there."""
+    found = False
+    try:
+        yield
+        found = True
+    except NotFound as error:
+        found = what not in str(error)
+    assert not found, f"{what} is there still"
+
+
 class Store(RuleBasedStateMachine):
     """Rules are what happens to the store; invariants are what is promised."""
 
@@ -84,7 +97,13 @@ class Store(RuleBasedStateMachine):
         super().__init__()
         self.db = Flaky(self.database)
         self.keys: dict[str, str] = {}
-        """Idempotency key -> the sweep it made."""
+        """Which of two it is -> the sweep."""
+        self.deleted: list[tuple[str, str]] = []
+        """The idempotency keys of those that were deleted, and the sweeps that they had made."""
+        self.sweep_of: dict[int, str] = {}
+        """Trial -> its sweep, also of those that are gone."""
+        self.last_id = 0
+        """The largest id that a trial ever had."""
         self.recorded: dict[tuple[int, int], float] = {}
         """(trial, epoch) -> the loss that was recorded first."""
         self.owner: dict[int, tuple[str, int]] = {}
@@ -117,13 +136,20 @@ class Store(RuleBasedStateMachine):
             sweep = sweeps.create(session, spec, expand_arms(spec), code_version="1")
             return answers.Made({"id": sweep.id})
 
-        kept = answers.Key(0, key, "")
+        for before, sweep_id in self.deleted:
+            with is_missing(sweep_id), self.database.write() as session:
+                answers.once(session, answers.Key(0, before, ""), create)
+        kept = answers.Key(0, self.key_of(key), "")
         made, _ = self.again(lambda session: answers.once(session, kept, create))
         sweep_id = made.body["id"]
         if key not in self.keys:
             self.keys[key] = sweep_id
             with self.database.write() as session:
                 session.get_one(Sweep, sweep_id).created_at = float(len(self.keys))
+                ids = session.scalars(select(Trial.id).where(Trial.sweep_id == sweep_id)).all()
+            assert min(ids) > self.last_id, "an id is given again"
+            self.last_id = max(ids)
+            self.sweep_of |= dict.fromkeys(ids, sweep_id)
         assert self.keys[key] == sweep_id
 
     @rule(holder=st.sampled_from(HOLDERS))
@@ -261,11 +287,51 @@ class Store(RuleBasedStateMachine):
     @rule(trial=attempts, which=WHICH, verb=st.sampled_from(["cancel_trial", "retry_trial"]))
     def ask_of_a_trial(self, trial: Try, which: int, verb: str) -> None:
         trial = self.pick(trial, which)
-        if trial is not None:
-            with contextlib.suppress(Conflict):
-                self.again(
-                    lambda session: getattr(requests, verb)(session, trial.trial_id) and None
-                )
+        deleted = self.sweep_of[trial.trial_id] not in self.keys.values()
+        with is_missing() if deleted else contextlib.suppress(Conflict):
+            self.again(lambda session: getattr(requests, verb)(session, trial.trial_id) and None)
+
+    @rule(key=st.sampled_from(["a", "b"]))
+    def delete(self, key: str) -> None:
+        if key not in self.keys:
+            return
+        sweep_id, broken = self.keys[key], self.db.fault == "after"
+        going = {"queued", "running"} & {
+            state for trial, state in self.states().items() if self.sweep_of[trial] == sweep_id
+        }
+        try:
+            self.again(lambda session: requests.delete_sweep(session, sweep_id))
+        except Conflict:
+            assert going
+            return
+        except NotFound:
+            assert broken  # the first time did it
+        assert not going
+        self.deleted.append((self.key_of(key), sweep_id))
+        del self.keys[key]
+
+    @precondition(lambda self: self.deleted)
+    @rule()
+    def purge(self) -> None:
+        """One more transaction."""
+        with self.database.read() as session:
+            waiting = purging.deleted(session, settled_seconds=0)
+            trials = purging.next_trials(session, waiting[0])[:1] if waiting else []
+        if not waiting:
+            return
+
+        def erase(session: Session) -> None:
+            if purging.hold(session, waiting[0]):
+                if trials:
+                    assert purging.erase(session, [trials[0][0]])
+                else:
+                    assert purging.bury(session, waiting[0])
+
+        self.again(erase)
+        for trial_id, _ in trials:
+            for epoch in range(1, EPOCHS + 1):
+                self.recorded.pop((trial_id, epoch), None)
+            self.results.pop(trial_id, None)
 
     # Orders of events that chance would seldom find.
 
@@ -326,6 +392,28 @@ class Store(RuleBasedStateMachine):
             else:
                 assert (after.state, after.attempt) == (before.state, before.attempt)
 
+    @precondition(lambda self: self.keys)
+    @rule(trial=attempts, others=st.integers(0, 5))
+    def a_sweep_is_cancelled_deleted_and_purged_while_an_attempt_of_it_lives_on(
+        self, trial: Try, others: int
+    ) -> None:
+        trial = self.pick(trial, 1)
+        sweep_id = self.sweep_of[trial.trial_id]
+        key = next((key for key, its in self.keys.items() if its == sweep_id), None)
+        if key is None:
+            return
+        self.ask_of_a_sweep(key, "cancel_sweep")
+        for trial_id, (_, attempt) in list(self.owner.items()):
+            if self.sweep_of[trial_id] == sweep_id:
+                self.end(Try(trial_id, attempt), which=0, reason=Reason.user)
+        self.delete(key)
+        for _ in range(others):
+            if self.deleted:
+                self.purge()
+        self.submit(key)
+        self.report(trial, which=0, ahead=0, loss=3)
+        self.end(trial, which=0, reason=None)
+
     @rule(trial=attempts)
     def it_says_that_it_is_done_too_early(self, trial: Try) -> None:
         self.end(self.pick(trial, 1), which=0, reason=None)
@@ -352,7 +440,7 @@ class Store(RuleBasedStateMachine):
     @invariant()
     def counts_add_up(self) -> None:
         with self.database.read() as session:
-            for sweep in session.scalars(select(Sweep)):
+            for sweep in session.scalars(select(Sweep).where(Sweep.deleted_at.is_(None))):
                 states = session.scalars(
                     select(Trial.state).where(Trial.sweep_id == sweep.id)
                 ).all()
@@ -363,7 +451,21 @@ class Store(RuleBasedStateMachine):
     @invariant()
     def one_sweep_a_key(self) -> None:
         with self.database.read() as session:
-            assert set(session.scalars(select(Sweep.id))) == set(self.keys.values())
+            there = select(Sweep.id).where(Sweep.deleted_at.is_(None))
+            assert set(session.scalars(there)) == set(self.keys.values())
+
+    @invariant()
+    def nothing_is_seen_of_a_deleted_sweep_and_nothing_of_it_runs(self) -> None:
+        states = self.states()
+        seen = [state for trial, state in states.items() if self.sweep_of[trial] in self.there()]
+        with self.database.read() as session:
+            assert {sweep.id for sweep in sweeps.page(session, None, 10)} == self.there()
+            assert queue.counts(session) == {state: seen.count(state) for state in TrialState}
+            for trial_id, state in states.items():
+                if self.sweep_of[trial_id] not in self.there():
+                    assert state in TERMINAL
+                    with is_missing(str(trial_id)):
+                        sweeps.get_trial(session, trial_id)
 
     @invariant()
     def every_epoch_is_recorded_once_as_it_was_first_said(self) -> None:
@@ -440,9 +542,19 @@ class Store(RuleBasedStateMachine):
         holder_attempt = self.owner.get(trial.trial_id)
         return holder_attempt is not None and holder_attempt[1] == trial.attempt
 
+    def key_of(self, name: str) -> str:
+        """The idempotency key of the present sweep of this name, or of the next one."""
+        return f"{name}{sum(key.startswith(name) for key, _ in self.deleted)}"
+
+    def there(self) -> set[str]:
+        return set(self.keys.values())
+
     def row(self, trial_id: int) -> Trial:
+        """As it is; one that never ran where it is gone."""
         with self.database.read() as session:
-            return session.get_one(Trial, trial_id)
+            return session.get(Trial, trial_id) or Trial(
+                state="gone", attempt=0, epochs_done=0, losses=0, alone=False
+            )
 
     def states(self) -> dict[int, str]:
         with self.database.read() as session:

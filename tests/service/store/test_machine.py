@@ -15,8 +15,11 @@ from service.store import (
     answers,
     claims,
     leases,
+    purging,
+    queue,
     recording,
     requests,
+    reuse,
     sweeps,
     transitions,
     webhooks,
@@ -24,7 +27,10 @@ from service.store import (
 from service.store.session import Database
 from tests.service.store.machine import Store
 
-ORDER = [placement, webhooks, transitions, recording, claims, leases, sweeps, requests, answers]
+ORDER = [
+    placement, webhooks, transitions, recording, claims, queue, leases, reuse, sweeps, requests,
+    answers, purging,
+]  # fmt: skip
 """Each imports only from those before it."""
 
 
@@ -166,13 +172,30 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         [("        from_state: getattr(Sweep, from_state) - moved,\n", "")],
     ),
     "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
+    "what still runs is deleted": (
+        requests,
+        [("    if not _ended(sweep):\n        raise Conflict(_not_yet(sweep))\n", "")],
+    ),
+    "a deleted sweep's answer is given again": (
+        answers,
+        [("            sweeps.get(session, sweep_id)\n", "            pass\n")],
+    ),
+    "a trial is asked though its sweep is deleted": (
+        sweeps,
+        [("Trial.id == trial_id, Sweep.deleted_at.is_(None)", "Trial.id == trial_id")],
+    ),
+    "a deleted sweep is counted": (
+        queue,
+        [("select(*sums).where(Sweep.deleted_at.is_(None))", "select(*sums)")],
+    ),
     "no fence on ends together": (
         recording,
         [
             (
                 "tuple_(Trial.id, Trial.attempt).in_(list(done))",
                 "Trial.id.in_([trial_id for trial_id, _ in done])",
-            )
+            ),
+            ('"weights": done[key]', '"weights": done.get(key)'),
         ],
     ),
     "ends together forget who cancelled": (

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import event, select, update
 
 from lrd_core.spec import SweepSpec, config_hash, expand_arms
-from service.store import reuse
-from service.store.models import Arm, Sweep, Trial
+from service.purge import Purger
+from service.store import requests, reuse, sweeps
+from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -89,3 +90,89 @@ def test_a_sweeps_spec_is_not_read_for_each_of_its_trials(
     donors(database, {})
     assert not [each for each in asked if "spec" in each and re.search(r"\btrials\b", each)]
     assert len([each for each in asked if "spec" in each]) == 1
+
+
+# --- and a sweep that is deleted ------------------------------------------------------------------
+
+
+def delete(database: Database, sweep_id: str, *, purged: bool) -> None:
+    with database.write() as session:
+        requests.delete_sweep(session, sweep_id)
+    if purged:
+        assert Purger(database, "memory://nothing", settled_seconds=0).step()
+
+
+def epochs(database: Database, sweep_id: str) -> list[tuple[int, str]]:
+    """(seed, report) of all its epochs, each with an attempt that made it."""
+    query = (
+        select(Trial.seed, Report.sha256, Report.report)
+        .join(Report, Report.trial_id == Trial.id)
+        .join(Attempt, (Attempt.trial_id == Trial.id) & (Attempt.attempt == Report.attempt))
+        .where(Trial.sweep_id == sweep_id)
+    )
+    with database.read() as session:
+        return sorted((number, str(report)) for number, _, report in session.execute(query))
+
+
+def reused(database: Database, sweep_id: str) -> set[int | None]:
+    with database.read() as session:
+        query = select(Trial.reused_from).where(Trial.sweep_id == sweep_id)
+        return set(session.scalars(query))
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_a_deleted_sweep_gives_nothing(database: Database, purged: bool) -> None:
+    sweep_id = seed(database, small_sweep())
+    assert len(donors(database, {})) == 4
+    delete(database, sweep_id, purged=purged)
+    assert donors(database, {}) == []
+    new = seed(database, small_sweep(reuse=True), states=("queued",))
+    assert reused(database, new) == {None}
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_what_others_took_stays_whole_and_is_given_on(database: Database, purged: bool) -> None:
+    # Catches: results that go with the sweep they were made in; a trial that has succeeded without
+    # an epoch, because they were to be copied from rows that are gone.
+    first = seed(database, small_sweep())
+    second = create(database)
+    made = epochs(database, first)
+    assert len(made) == 8
+    assert reused(database, second) == set(trials(database, first))
+    delete(database, first, purged=purged)
+    assert epochs(database, second) == made
+    third = create(database)
+    assert epochs(database, third) == made
+    assert reused(database, third) == set(trials(database, second))
+
+
+@pytest.mark.parametrize("purged", [False, True])
+def test_what_was_imported_is_not_trusted_once_its_import_is_deleted(
+    database: Database, purged: bool
+) -> None:
+    # Catches: results written by hand that stand for everybody, by one reuse and one deletion.
+    imported = seed(database, small_sweep())
+    with database.write() as session:
+        session.execute(update(Sweep).where(Sweep.id == imported).values(owner="ada"))
+        session.add(Event(sweep_id=imported, at=0.0, kind=reuse.IMPORTED))
+    taken = create(database, owner="ada")
+    like: dict[str, Any] = {"code_version": CODE, "execution": {}}
+    for _ in range(2):
+        with database.read() as session:
+            assert reuse.present(session, HASHES, owner="bob", **like) == {}
+            assert set(reuse.present(session, HASHES, owner="ada", **like).values()) == set(
+                trials(database, taken)
+            )
+        with database.read() as session:
+            there = session.get(Sweep, imported)
+        if there is not None and there.deleted_at is None:
+            delete(database, imported, purged=purged)
+
+
+def create(database: Database, owner: str | None = None) -> str:
+    """A sweep that reuses all that it may."""
+    spec = SweepSpec.parse(small_sweep(reuse=True))
+    with database.write() as session:
+        sweep = sweeps.create(session, spec, expand_arms(spec), code_version=CODE, owner=owner)
+        assert sweep.succeeded == 4
+        return sweep.id

@@ -1,0 +1,147 @@
+"""Deleted sweeps are cleared away in the background: the folders of their trials, then their rows.
+
+Every API does this; several at once do no harm. Storage or a database that is away is waited for.
+The thread is a daemon, so that storage that hangs does not hold the process.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from lrd_core.trial_folder import trial_folder
+from service.store import purging
+from service.store.session import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often deleted sweeps are looked for."""
+RETRY_SECONDS = 30.0
+"""Until storage, or a database, that did not answer is asked again."""
+HANGING_SECONDS = 60.0
+"""Folders that are not removed by then are told of."""
+CLOSE_SECONDS = 5.0
+AT_A_TIME = 8
+"""Folders: an object store takes some 20 ms for each question."""
+
+
+class Purger:
+    """Clears away for one process."""
+
+    def __init__(self, database: Database, trials: str, settled_seconds: float) -> None:
+        """
+        Args:
+            database: whose deleted sweeps.
+            trials: where the trials' folders lie, a path or an fsspec URL.
+            settled_seconds: after so long no process works on a trial that has ended.
+        """
+        self._database, self._trials = database, trials
+        self._settled_seconds = settled_seconds
+        self._closed = threading.Event()
+        self._told = False
+        """That it cannot go on at present."""
+        self._thread = threading.Thread(target=self._run, name="purge", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the present transaction; another process, or the next one, goes on."""
+        self._closed.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def step(self) -> bool:
+        """Purge what waits for it; whether storage and database let it."""
+        refused = None
+        try:
+            with self._database.read() as session:
+                waiting = purging.deleted(session, self._settled_seconds)
+            for sweep_id in waiting:
+                try:
+                    self._purge(sweep_id)
+                except OSError as error:  # others may lie elsewhere, or nowhere
+                    refused = f"the folders of sweep {sweep_id} cannot be removed: {error}"
+        except SQLAlchemyError as error:  # away, or its schema is just being changed
+            refused = str(error).splitlines()[0]
+        if refused and not self._told:
+            log.warning("deleted sweeps wait to be purged: %s; trying again", refused)
+        elif self._told and not refused:
+            log.info("deleted sweeps are purged again")
+        self._told = refused is not None
+        return not self._told
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = LOOK_SECONDS
+        while not self._closed.wait(pause):
+            pause = LOOK_SECONDS if self.step() else RETRY_SECONDS
+
+    def _purge(self, sweep_id: str) -> None:
+        while not self._closed.is_set():
+            with self._database.read() as session:
+                trials = purging.next_trials(session, sweep_id)
+            self._remove([trial_id for trial_id, tried in trials if tried])
+            # The rows go last: they are what tells of the folders.
+            if not self._erase(sweep_id, [trial_id for trial_id, _ in trials]):
+                return
+
+    def _erase(self, sweep_id: str, trial_ids: Sequence[int]) -> bool:
+        """Delete the rows of these trials, or without any those of the sweep; whether there is more
+        to do."""
+        done = False
+        while not done and not self._closed.is_set():
+            began = time.monotonic()
+            with self._database.write() as session:
+                if not purging.hold(session, sweep_id):
+                    return False
+                if trial_ids:
+                    done = purging.erase(session, trial_ids)
+                else:
+                    done = purging.bury(session, sweep_id)
+            self._closed.wait(time.monotonic() - began)  # as long again, for others who write
+        if done and not trial_ids:
+            log.info("sweep %s, which was deleted, is purged", sweep_id)
+        return bool(trial_ids)
+
+    def _remove(self, trial_ids: Sequence[int]) -> None:
+        """Remove folders, several at a time.
+
+        Raises:
+            OSError: one of them cannot be removed.
+        """
+        left: SimpleQueue[int] = SimpleQueue()
+        errors: list[OSError] = []
+        for trial_id in trial_ids:
+            left.put(trial_id)
+
+        def work() -> None:
+            while not errors and not self._closed.is_set():
+                try:
+                    trial_folder(self._trials, left.get_nowait()).remove()
+                except Empty:
+                    return
+                except OSError as error:
+                    errors.append(error)
+
+        threads = [
+            threading.Thread(target=work, name="purge", daemon=True)
+            for _ in range(min(AT_A_TIME, len(trial_ids)))
+        ]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + HANGING_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in threads) and not self._told:
+            self._told = True
+            log.warning("deleted sweeps wait to be purged: %s does not answer", self._trials)
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]

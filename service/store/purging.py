@@ -1,0 +1,85 @@
+"""What is left of deleted sweeps is taken away, in transactions that nobody has to wait for long.
+
+A mark in its row has taken the sweep from every reader (`requests.delete_sweep`). Its trials go
+some at a time, with all that hangs on them, then the rest, and last the row with the mark: whoever
+is interrupted finds by it what there is still to do.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from service.store.models import Arm, Attempt, Event, Purged, Report, Sweep, Trial
+from service.store.session import db_now
+
+TRIALS = 200
+"""So many are looked at in one go."""
+ROWS = 2_000
+"""No transaction deletes more: it takes some ten milliseconds."""
+
+
+def deleted(session: Session, settled_seconds: float) -> list[str]:
+    """The sweeps that wait to be purged, those deleted first in front.
+
+    Each ended, or was deleted, at least `settled_seconds` ago: until then a process may be about to
+    end that one of its trials has run in.
+    """
+    settled = db_now() - settled_seconds
+    query = select(Sweep.id).where(
+        Sweep.deleted_at.is_not(None),
+        or_(Sweep.deleted_at <= settled, Sweep.finished_at <= settled),
+    )
+    return list(session.scalars(query.order_by(Sweep.deleted_at, Sweep.id)))
+
+
+def hold(session: Session, sweep_id: str) -> bool:
+    """Keep other processes off the sweep until the transaction ends; False where one is at it, or
+    has been."""
+    query = select(Sweep.id).where(Sweep.id == sweep_id, Sweep.deleted_at.is_not(None))
+    return session.scalar(query.with_for_update(skip_locked=True)) is not None
+
+
+def next_trials(session: Session, sweep_id: str) -> list[tuple[int, bool]]:
+    """The ids of the next `TRIALS` trials, each with whether it was ever tried."""
+    query = select(Trial.id, Trial.attempt).where(Trial.sweep_id == sweep_id)
+    found = session.execute(query.order_by(Trial.sweep_id, Trial.id).limit(TRIALS))
+    return [(trial_id, attempt > 0) for trial_id, attempt in found]
+
+
+def erase(session: Session, trial_ids: Sequence[int]) -> bool:
+    """Delete up to `ROWS` rows of these trials of a sweep that is held; whether none is left."""
+    left = ROWS
+    for table in (Report, Attempt):
+        query = select(*table.__mapper__.primary_key).where(table.trial_id.in_(trial_ids))
+        left -= _delete(session, table, query.limit(left))
+        if left == 0:
+            return False
+    session.execute(delete(Trial).where(Trial.id.in_(trial_ids)))
+    return True
+
+
+def bury(session: Session, sweep_id: str) -> bool:
+    """Delete up to `ROWS` more rows of a sweep that is held and has no trials any more; whether it
+    is gone."""
+    left = ROWS
+    for table in (Event, Arm):
+        left -= _delete(
+            session, table, select(table.id).where(table.sweep_id == sweep_id).limit(left)
+        )
+        if left == 0:
+            return False
+    version = session.scalars(select(Sweep.version).where(Sweep.id == sweep_id)).one()
+    session.merge(Purged(sweep_id=sweep_id, version=version))
+    session.execute(delete(Sweep).where(Sweep.id == sweep_id))
+    return True
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _delete(session: Session, table: Any, keys: Select[Any]) -> int:
+    """Delete the rows with these primary keys; how many."""
+    rows = tuple_(*table.__mapper__.primary_key).in_(keys)
+    return session.connection().execute(delete(table.__table__).where(rows)).rowcount
