@@ -67,7 +67,11 @@ class TrialFolder(Protocol):
 
 def trial_folder(trials: str, trial_id: int) -> TrialFolder:
     """The folder of one trial below `trials`: a path, or an fsspec URL such as `s3://bucket/lrd`."""
-    address = f"{trials.rstrip('/')}/{trial_id}"
+    return folder_at(f"{trials.rstrip('/')}/{trial_id}")
+
+
+def folder_at(address: str) -> TrialFolder:
+    """The folder at a path or an fsspec URL."""
     return RemoteFolder(address) if "://" in address else LocalFolder(Path(address))
 
 

@@ -14,6 +14,7 @@ import threading
 from types import FrameType
 
 from lrd_core.errors import LRDError
+from service import storage
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
@@ -28,6 +29,7 @@ def main() -> None:
         settings = Settings()
         authenticate(settings)
         database = Database(settings.database)
+        storage.own(database, settings.trials)
     except LRDError as error:
         sys.exit(str(error))
     from workers.executor import RayExecutor  # Ray reads how it authenticates when it is imported

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from sqlalchemy.exc import SQLAlchemyError
 
 from lrd_core.trial_folder import trial_folder
+from service.storage import AnothersFolder, identity_of, refuse_anothers
 from service.store import purging
 from service.store.session import Database
 
@@ -61,13 +62,16 @@ class Purger:
         try:
             with self._database.read() as session:
                 waiting = purging.deleted(session, self._settled_seconds)
+                here = identity_of(session)
+            if waiting:
+                refuse_anothers(self._trials, here)
             for sweep_id in waiting:
                 try:
                     self._purge(sweep_id)
                 except OSError as error:  # others may lie elsewhere, or nowhere
                     refused = f"the folders of sweep {sweep_id} cannot be removed: {error}"
-        except SQLAlchemyError as error:  # away, or its schema is just being changed
-            refused = str(error).splitlines()[0]
+        except (SQLAlchemyError, AnothersFolder, OSError) as error:
+            refused = str(error).splitlines()[0]  # away, or its schema is just being changed
         if refused and not self._told:
             log.warning("deleted sweeps wait to be purged: %s; trying again", refused)
         elif self._told and not refused:

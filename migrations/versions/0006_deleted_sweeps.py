@@ -1,4 +1,4 @@
-"""sweeps that are deleted, and ids that SQLite does not give again"""
+"""sweeps that are deleted, ids that SQLite does not give again, and which database it is"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,6 +41,11 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("sweep_id", name=op.f("pk_purged")),
     )
+    op.create_table(
+        "identity",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity")),
+    )
     if op.get_bind().dialect.name == "sqlite":
         for table in ("trials", "deliveries"):
             with op.batch_alter_table(
@@ -58,6 +63,7 @@ def downgrade() -> None:
         op.execute(f"delete from {table} where {rows}")  # noqa: S608
     op.drop_index(op.f("ix_deliveries_sweep_id"), "deliveries")
     op.drop_index(op.f("ix_trials_arm_id"), "trials")
+    op.drop_table("identity")
     op.drop_table("purged")
     op.drop_index("ix_sweeps_deleted", "sweeps")
     op.drop_column("sweeps", "deleted_at")

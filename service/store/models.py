@@ -374,6 +374,14 @@ class Purged(Base):
     version: Mapped[int]
 
 
+class Identity(Base):
+    """Which database this is, a copy of it included: the folder of its trials is told by it."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 class Lease(Base):
     """The right to dispatch: held by one dispatcher at a time, until it lets it lapse."""
 

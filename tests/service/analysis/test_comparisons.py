@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from service.analysis.arms import summarise
 from service.analysis.baselines import compared_with
-from service.analysis.comparisons import compare, holm, sign_test, small_sample_factor
+from service.analysis.comparisons import compare, holm, small_sample_factor
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, RESAMPLES, SEED
 
 from .cases import arm, pair, trials
@@ -106,18 +106,6 @@ class TestNumbers:
         found = comparison(x, y)
         assert found.n == 3
         assert found.p_welch == pytest.approx(oracle.pvalue, rel=1e-9)
-
-    @pytest.mark.parametrize(("wins", "losses"), [(0, 1), (3, 3), (2, 9), (12, 0), (40, 20)])
-    def test_the_sign_test_agrees_with_scipys_binomial_test(self, wins, losses):
-        oracle = stats.binomtest(wins, wins + losses, 0.5).pvalue
-        assert sign_test(wins, losses) == pytest.approx(oracle, rel=1e-12)
-        assert sign_test(0, 0) is None
-
-    def test_seeds_that_diverge_count_in_the_sign_test_and_equal_ones_do_not(self):
-        found = comparison([0.9, 0.9, "diverged", 0.8], ["diverged", 0.8, 0.9, 0.8])
-        assert (found.wins, found.ties, found.losses) == (2, 1, 1)
-        assert found.p_wins == 1.0
-        assert comparison([0.5] * 3, [0.5] * 3).p_wins is None
 
     def test_by_hand(self):
         # d = 1, 2, 3: mean 2, std 1, d_z 2, t = 2 sqrt(3); J(2) = Γ(1) / (1 · Γ(1/2)) = 1/sqrt(π).

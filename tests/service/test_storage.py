@@ -1,0 +1,105 @@
+"""Whose a folder of trials is: two databases over one would take each other's trials for theirs."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+import migrations
+from service import storage
+from service.purge import Purger
+from service.storage import MARK, AnothersFolder, own
+from service.store import copying, requests
+from service.store.models import Identity, Sweep
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+
+
+@pytest.fixture
+def other(sqlite: Callable[[Path], str], tmp_path: Path) -> Database:
+    return Database(sqlite(tmp_path / "other"))
+
+
+def test_the_first_one_has_it_and_another_is_refused(
+    database: Database, other: Database, tmp_path: Path
+) -> None:
+    trials = str(tmp_path / "trials")
+    own(database, trials)
+    own(database, trials)  # a restart
+    with pytest.raises(AnothersFolder, match="give each database a folder of its own"):
+        own(other, trials)
+    own(other, str(tmp_path / "others"))
+    other.close()
+
+
+def test_a_copy_is_the_same_database(
+    other: Database, sqlite: Callable[[Path], str], tmp_path: Path
+) -> None:
+    own(other, str(tmp_path / "trials"))
+    target = Database(sqlite(tmp_path / "target"))
+    copying.copy(other, target)
+    own(target, str(tmp_path / "trials"))
+    for each in (other, target):
+        each.close()
+
+
+def test_dispatchers_that_start_together_agree(database: Database, tmp_path: Path) -> None:
+    # Catches: two identities of one database, of which the second keeps the first one out.
+    threads = [
+        threading.Thread(target=own, args=(database, str(tmp_path / "trials"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Identity)) == 1
+    own(database, str(tmp_path / "trials"))
+
+
+def test_what_is_deleted_here_removes_no_folder_of_another_database(
+    database: Database, other: Database, tmp_path: Path
+) -> None:
+    # Catches: trial 1 of the other database gone with all that it had.
+    trials = tmp_path / "trials"
+    own(other, str(trials))
+    own(database, str(tmp_path / "own"))
+    folder = trials / "1"
+    folder.mkdir()
+    sweep_id = seed(database, small_sweep())
+    with database.write() as session:
+        requests.delete_sweep(session, sweep_id)
+    assert not Purger(database, str(trials), 0).step()
+    assert folder.exists()
+    with database.read() as session:
+        assert session.get(Sweep, sweep_id) is not None
+    assert Purger(database, str(tmp_path / "own"), 0).step()
+    other.close()
+
+
+def test_a_folder_that_cannot_be_read_keeps_no_dispatcher_from_starting(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    own(database, str(tmp_path / "file" / "trials"))
+    assert "whose the folder of trials is, cannot be read" in caplog.text
+
+
+def test_a_folder_of_an_earlier_version_becomes_the_databases(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    own(database, str(tmp_path / "trials"))
+    assert (tmp_path / "trials" / MARK).read_text()
+
+
+def test_a_database_that_is_away_is_waited_for(
+    tmp_path: Path, sqlite: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'lrd.db'}")  # without its tables yet
+    monkeypatch.setattr(storage.time, "sleep", lambda _: migrations.upgrade(database.engine))
+    own(database, str(tmp_path / "trials"))
+    database.close()
