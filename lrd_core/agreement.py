@@ -83,17 +83,26 @@ def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[
 
 
 def about_nothing(
-    configs: Sequence[Config], baseline: Iterable[str], table: Mapping[str, str]
+    configs: Sequence[Config],
+    baseline: Iterable[str],
+    table: Mapping[str, str],
+    expected: Sequence[Iterable[str]] = (),
 ) -> Iterator[Fault]:
-    """Each path of the baseline or the table that no configuration has, nor could have by a further
-    setting; and an epoch that none reaches.
+    """Each path of the baseline, the table or a published number that no configuration has, nor
+    could have by a further setting; and an epoch that none reaches.
 
     Args:
         table: as `TableSpec` has it, without what is left out.
+        expected: of each published number the paths that say which arm it is of.
     """
     asked = {pointer(["baseline", path]): path for path in baseline}
     asked |= {
         f"/table/{name}": table[name] for name in ("rows", "columns", "pair") if name in table
+    }
+    asked |= {
+        pointer(["expected", "values", number, "where", path]): path
+        for number, where in enumerate(expected)
+        for path in where
     }
     documents = [config.model_dump(mode="json") for config in configs] if asked else []
     for place, path in asked.items():

@@ -4,7 +4,7 @@ The one rule for tables, figures, pages and files: the label that the spec gives
 value of the grid as it reads: `plain, LRD (keep_prob = 0.7)`, `Adam, without LRD`, `lr = 0.001`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 ARM = "arm"
@@ -60,12 +60,14 @@ def path_title(path: str) -> str:
 def value_titles(path: str, values: Sequence[Any]) -> list[str]:
     """How the values of one path read below its title, distinct values distinctly.
 
-    Regularizers are named by their kind alone where that tells them apart.
+    Regularizers are named by their kind alone where that tells them apart, and no kind is here in
+    two strengths.
     """
-    brief = [_brief(path, value) for value in values]
+    varied = _kinds_in_several_strengths(values)
+    brief = [_brief(path, value, varied) for value in values]
     if len(set(brief)) == len({repr(value) for value in values}):
         return brief
-    return [_brief(path, value) if value == [] else spell(value) for value in values]
+    return [_brief(path, value, varied) if value == [] else spell(value) for value in values]
 
 
 def speaking_titles(path: str, values: Sequence[Any]) -> list[str]:
@@ -121,7 +123,17 @@ def _is_name(path: str) -> bool:
     return path.rpartition(".")[2] in ("name", "kind", "dataset", "model")
 
 
-def _brief(path: str, value: Any) -> str:
+def _kinds_in_several_strengths(values: Sequence[Any]) -> set[str]:
+    """Of regularizers: SD with 0.9 in one arm and with 0.8 in another are not one thing."""
+    strengths: dict[str, set[str]] = {}
+    for value in values:
+        for item in value if isinstance(value, list) else ():
+            if isinstance(item, dict) and "kind" in item:
+                strengths.setdefault(str(item["kind"]), set()).add(repr(item))
+    return {kind for kind, found in strengths.items() if len(found) > 1}
+
+
+def _brief(path: str, value: Any, varied: Collection[str] = ()) -> str:
     if path == KEEP_PROB and isinstance(value, int | float):
         return "without LRD" if value == 1 else f"LRD (keep_prob = {spell(value)})"
     if isinstance(value, str) and _is_name(path):
@@ -129,7 +141,23 @@ def _brief(path: str, value: Any) -> str:
     if value == []:
         return f"no {path_title(path)}"
     if isinstance(value, list) and all(isinstance(item, dict) and "kind" in item for item in value):
-        return "+".join(str(item["kind"]) for item in value)
+        return "+".join(
+            spell(item) if item["kind"] in varied else str(item["kind"]) for item in value
+        )
+    if path.rpartition(".")[2] == "schedule" and isinstance(value, dict):
+        return _schedule(value)
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
+        return "/".join(map(spell, value))  # commas part the parts of a name
     if isinstance(value, dict) and "name" in value:
         return _PROPER.get(str(value["name"]), str(value["name"]))
     return spell(value)
+
+
+def _schedule(schedule: Mapping[str, Any]) -> str:
+    """What becomes of the learning rate; t is the share of the epochs that are done."""
+    if schedule.get("power") is not None:
+        return f"(1 − t)^{spell(schedule['power'])}"
+    if not schedule.get("milestones"):
+        return "constant"
+    after = "/".join(map(spell, schedule["milestones"]))
+    return f"× {spell(schedule.get('gamma', 0.1))} after {after}"

@@ -12,6 +12,7 @@ from service.analysis.effects import Effect
 from service.analysis.limits import running_away
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
+from service.wording import count
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
@@ -19,13 +20,25 @@ _NAMED = 3
 
 
 def subject(configs: Sequence[Mapping[str, Any]]) -> str:
-    """`FCNet on MNIST`, as far as all arms have the same; else empty."""
-    return " on ".join(
-        value_titles(path, [configs[0][path]])[0]
+    """`FCNet on MNIST, the first 400 examples of each part, 30 epochs`, as far as all arms have the
+    same; else empty."""
+    first = configs[0]
+    what = " on ".join(
+        value_titles(path, [first[path]])[0]
         for path in ("model", "dataset")
         # A task of another package may have neither.
-        if configs[0].get(path) and len({config.get(path) for config in configs}) == 1
+        if first.get(path) and len({config.get(path) for config in configs}) == 1
     )
+    counts = [
+        ((config.get("data") or {}).get("max_examples"), config.get("epochs")) for config in configs
+    ]
+    (examples, epochs), *_ = counts
+    parts = [what]
+    if examples and all(each == examples for each, _ in counts):
+        parts.append(f"the first {count(examples, 'example')} of each part")
+    if epochs and all(each == epochs for _, each in counts):
+        parts.append(count(epochs, "epoch"))
+    return ", ".join(filter(None, parts))
 
 
 def place_read(at: str) -> str:

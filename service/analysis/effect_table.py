@@ -63,7 +63,13 @@ class EffectTable:
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """As they are shown, one an effect; a dagger where p (Holm) < 0.05."""
-        number = NumberFormat.fitting(self.metric, (each.difference for each in self.effects))
+        halves = [
+            each.t_high - each.t_low
+            for each in self.effects
+            if each.t_high is not None and each.t_low is not None
+        ]
+        differences = [each.difference for each in self.effects]
+        number = NumberFormat.fitting(self.metric, differences, halves)
         return [_row(each, number) for each in self.effects]
 
     @property

@@ -13,6 +13,12 @@ from service.analysis.configurations import agrees, flatten
 from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
 
+MEANING = (
+    "Within noise: the published number lies where one more run of ours does in 95 % of cases (the "
+    "interval), or within its tolerance. With few seeds that is a wide range, and no proof of "
+    "equality."
+)
+"""The note below a table that has published numbers."""
 MIN_SEEDS = 3
 """With two seeds the interval is 22 standard deviations wide, and everything is within noise."""
 
@@ -48,6 +54,8 @@ class ExpectedRow:
     verdict: str
     shown: tuple[str, str, str]
     """paper, ours and difference as the table writes them."""
+    interval: str
+    """The prediction interval as the table writes it."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
@@ -84,6 +92,9 @@ def hold_against(
             high=high,
             verdict=verdict,
             shown=(number.show(paper), _ours(arm, number), _signed(difference, number)),
+            interval="–"
+            if low is None or high is None
+            else f"{number.show(low)} to {number.show(high)}",
         )
 
 

@@ -106,13 +106,21 @@ class NumberFormat:
     """For `format`."""
 
     @classmethod
-    def fitting(cls, metric: Metric, means: Iterable[float | None]) -> Self:
-        """Percent with two decimals; else four decimals, or powers of ten where those mislead."""
-        if metric.is_share:
-            return cls(metric, "z.2f")
+    def fitting(
+        cls,
+        metric: Metric,
+        means: Iterable[float | None],
+        spreads: Iterable[float | None] = (),
+    ) -> Self:
+        """Percent with two decimals; else four decimals, or powers of ten where those mislead. Up
+        to two decimals more show the least of the `spreads` that is one: `± 0.00` is none."""
         sizes = [abs(mean) for mean in means if mean]
-        plain = not sizes or (max(sizes) < 1e5 and min(sizes) >= 1e-2)
-        return cls(metric, "z.4f" if plain else "z.3e")
+        plain = metric.is_share or not sizes or (max(sizes) < 1e5 and min(sizes) >= 1e-2)
+        if not plain:
+            return cls(metric, "z.3e")
+        decimals = 2 if metric.is_share else 4
+        least = min((metric.scale * spread for spread in spreads if spread), default=1.0)
+        return cls(metric, f"z.{min(max(decimals, math.ceil(-math.log10(least))), decimals + 2)}f")
 
     def show(self, value: float, sign: bool = False) -> str:
         """`94.61` for 0.9461; with `sign`, `+0.12` or `−0.12`."""

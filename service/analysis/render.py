@@ -20,7 +20,7 @@ from service.analysis.expected import ExpectedRow
 from service.analysis.printed import OF_ROW, OF_TABLE
 from service.analysis.tables import Cell, Table
 
-_EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "verdict")
+_EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % of one more run", "verdict")
 
 # --- Markdown -------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], labels: int) -> st
 
 
 def _expected(row: ExpectedRow) -> tuple[str, ...]:
-    return (row.label, *row.shown, row.verdict)
+    return (row.label, *row.shown, row.interval, row.verdict)
 
 
 # --- CSV ------------------------------------------------------------------------------------------
@@ -217,9 +217,9 @@ def _latex_number(text: str) -> str:
 
 def _latex_expected(table: Table) -> Iterator[str]:
     yield rf"\par\medskip Published: {escape_latex(table.source)}\par\smallskip"
-    yield r"\begin{tabular}{lrrrl}"
+    yield r"\begin{tabular}{lrrrrl}"
     yield r"\toprule"
-    yield latex_line(_EXPECTED_HEADS)
+    yield latex_line([escape_latex(head) for head in _EXPECTED_HEADS])
     yield r"\midrule"
     for row in table.expected:
         yield latex_line([escape_latex(text) for text in _expected(row)])

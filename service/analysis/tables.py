@@ -11,7 +11,7 @@ from service.analysis.captions import place_read, subject
 from service.analysis.comparisons import Comparison
 from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
-from service.analysis.expected import ExpectedRow, hold_against
+from service.analysis.expected import MEANING, ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out, unsaid
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.notes import advice_on, notes_on
@@ -117,7 +117,8 @@ def build_table(
     rows = axis(arms, flats, chosen.rows, headed=True)
     columns = axis(arms, flats, chosen.columns, headed=False)
     places = [(_at(flat, chosen.rows), _at(flat, chosen.columns)) for flat in flats]
-    number = NumberFormat.fitting(kind, (summary.mean for summary in summaries))
+    means, spreads = ([getattr(each, name) for each in summaries] for name in ("mean", "std"))
+    number = NumberFormat.fitting(kind, means, spreads)
     best = _best(summaries, flats, chosen, number)
     of_arm = {comparison.arm_id: comparison for comparison in comparisons}
     cells = {
@@ -135,14 +136,15 @@ def build_table(
             Row(titles, tuple(cells.get((row, column), Cell()) for column in columns.places))
             for row, titles in zip(rows.places, rows.titles, strict=True)
         ),
-        notes=tuple(
-            notes_on(
+        notes=(
+            *notes_on(
                 summaries,
                 comparisons,
                 bold=chosen.pair if best else None,
                 unsaid=unsaid(flats, chosen),
                 baseline=paths,
-            )
+            ),
+            *([MEANING] if wanted else []),
         ),
         advice=tuple(advice_on(comparisons)),
         expected=tuple(hold_against(wanted, summaries, number)) if wanted else (),

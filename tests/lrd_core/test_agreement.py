@@ -52,6 +52,13 @@ def test_paths_of_baseline_and_table_are_of_some_arm() -> None:
     assert list(faults(table=table)) == ["/table/rows", "/table/columns"]
 
 
+def test_paths_of_published_numbers_are_too() -> None:
+    """Catches: `no such arm` beside a paper's number, for a slip in its `where`."""
+    values = [{"where": {KEEP: 0.5}, "value": 1}, {"where": {"optimizr.name": "adam"}, "value": 2}]
+    found = faults(expected={"source": "a paper", "values": values})
+    assert list(found) == ["/expected/values/1/where/optimizr.name"]
+
+
 def test_a_field_that_some_arm_has_or_could_have_is_a_path() -> None:
     table = {"rows": "optimizer.beta1", "columns": "schedule", "pair": "data.cutout"}
     assert expand_arms(SweepSpec.parse(SWEEP | {"table": table}))

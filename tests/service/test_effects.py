@@ -35,7 +35,7 @@ def test_they_are_those_of_the_arms(api: TestClient, sweep: str) -> None:
     assert lrd["difference"] == pytest.approx((alone + with_sd) / 2)
     assert both["difference"] == pytest.approx(with_sd - alone)
     assert (both["lowest"], both["highest"]) == pytest.approx((alone, with_sd))
-    assert answer["caption"].endswith("FCNet on digits")
+    assert answer["caption"].endswith("FCNet on digits, 2 epochs")
     assert answer["next_page_token"] is None
 
 

@@ -59,6 +59,21 @@ class TestNumbers:
     def test_are_written_to_be_told_apart(self, metric, means, value, shown):
         assert NumberFormat.fitting(Metric(metric), means).show(value) == shown
 
+    @pytest.mark.parametrize(
+        ("metric", "spreads", "shown"),
+        [
+            ("test_accuracy", [0.0012, 0.0, None], "0.12"),
+            ("test_accuracy", [0.00004, 0.0012], "0.120"),
+            ("test_accuracy", [1e-9, 0.0012], "0.1200"),  # so small that nothing would show it
+            ("test_loss", [0.5], "0.0012"),
+            ("test_loss", [0.00002], "0.00120"),
+        ],
+    )
+    def test_a_spread_that_is_one_is_seen(self, metric, spreads, shown):
+        # Catches: 0.0123 ± 0.0000 twice, of which one has a dagger.
+        number = NumberFormat.fitting(Metric(metric), [0.5], spreads)
+        assert number.show(0.0012) == shown
+
     def test_a_difference_has_a_sign(self):
         number = NumberFormat.fitting(Metric("test_accuracy"), [])
         assert number.show(0.0012, sign=True) == "+0.12"

@@ -124,7 +124,7 @@ class TestMarkdown:
         assert found[2][3][0] == "running (0/1)"
         assert expected[1][1:] == [
             ("94.00", set()), ("94.00 ± 2.74 (9)", set()), ("+0.00", set()),
-            ("within noise", set()),
+            ("87.34 to 100.66", set()), ("within noise", set()),
         ]  # fmt: skip
 
     @pytest.mark.parametrize("label", HOSTILE)
@@ -218,7 +218,7 @@ class TestLatex:
         source = render.latex(found, name="4m94 m4")
         latex.check(source)
         assert r"\label{tab:4m94-m4-test-accuracy-best}" in source
-        assert "over seeds; FCNet on digits.}" in source
+        assert "over seeds; FCNet on digits, 5 epochs.}" in source
 
     def test_advice_is_for_whoever_reads_the_source(self):
         """Catches: `6 seeds can` in a paper; a dagger explained that stands nowhere."""
