@@ -130,8 +130,7 @@ class TableSpec(Spec):
     columns: Path | None = None
     """Likewise."""
     pair: Path | None = None
-    """The path whose values stand side by side, e.g. without and with LRD; left out, that of the
-    baseline, whose values make rows where there are more than three."""
+    """The path whose values stand side by side; left out, the baseline's, if they are up to three."""
     metric: MetricName | None = None
     """What the table shows, e.g. `test_loss`; left out, the accuracy of a classification,
     `mean_iou`, `val_loss` of a detection, `reached_share` of a descent."""
@@ -380,15 +379,11 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
     """What the baseline, the table and the expected numbers ask of the arms, and none has."""
     configs = [arm.config for arm in arms]
-    wrong = [
-        *about_nothing(
-            configs,
-            sweep.baseline,
-            sweep.table.model_dump(exclude_none=True),
-            [value.where for value in sweep.expected.values] if sweep.expected else [],
-        ),
-        *itertools.islice(unreported(configs, _asked(sweep)), MAX_FAULTS),
-    ]
+    table = sweep.table.model_dump(exclude_none=True)
+    where = [value.where for value in sweep.expected.values] if sweep.expected else []
+    nothing = about_nothing(configs, sweep.baseline, table, where)
+    found = itertools.chain(nothing, unreported(configs, _asked(sweep)))
+    wrong = [*itertools.islice(found, MAX_FAULTS)]
     yield from wrong
     if not wrong and sweep.baseline and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")
