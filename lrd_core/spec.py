@@ -130,7 +130,7 @@ class TableSpec(Spec):
     columns: Path | None = None
     """Likewise."""
     pair: Path | None = None
-    """The path whose values stand side by side; left out, the baseline's, if they are up to three."""
+    """The path whose values stand side by side; left out, the baseline's, of up to three values."""
     metric: MetricName | None = None
     """What the table shows, e.g. `test_loss`; left out, the accuracy of a classification,
     `mean_iou`, `val_loss` of a detection, `reached_share` of a descent."""
@@ -379,11 +379,12 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
     """What the baseline, the table and the expected numbers ask of the arms, and none has."""
     configs = [arm.config for arm in arms]
-    table = sweep.table.model_dump(exclude_none=True)
     where = [value.where for value in sweep.expected.values] if sweep.expected else []
-    nothing = about_nothing(configs, sweep.baseline, table, where)
-    found = itertools.chain(nothing, unreported(configs, _asked(sweep)))
-    wrong = [*itertools.islice(found, MAX_FAULTS)]
+    nothing = about_nothing(
+        configs, sweep.baseline, sweep.table.model_dump(exclude_none=True), where
+    )
+    unknown = unreported(configs, _asked(sweep))
+    wrong = [*itertools.islice(itertools.chain(nothing, unknown), MAX_FAULTS)]
     yield from wrong
     if not wrong and sweep.baseline and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")
@@ -391,11 +392,9 @@ def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
 
 def _asked(sweep: SweepSpec) -> dict[str, str]:
     """Each metric that the sweep names, by its place."""
-    asked = {"/table/metric": sweep.table.metric} if sweep.table.metric else {}
+    asked = {"/table/metric": sweep.table.metric}
     if expected := sweep.expected:
         if "metric" in expected.model_fields_set or any(not v.metric for v in expected.values):
             asked["/expected/metric"] = expected.metric
-        for number, value in enumerate(expected.values):
-            if value.metric:
-                asked[f"/expected/values/{number}/metric"] = value.metric
-    return asked
+        asked |= {f"/expected/values/{at}/metric": v.metric for at, v in enumerate(expected.values)}
+    return {place: metric for place, metric in asked.items() if metric}
