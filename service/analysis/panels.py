@@ -6,6 +6,7 @@ each optimizer has a panel, and equal regularizers look alike in all of them, so
 does. By what they are parted: `parting.py`.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,12 @@ from service.analysis.looks import Look
 from service.analysis.parting import dealt, parted, settings, titles_of
 
 SURFACE = "data.surface"
+
+_OF_GAP, _OF_SPAN, _ASIDE = 0.4, 0.12, 0.01
+"""All lines of a panel together are set apart by at most such shares of the smallest gap between
+two keep_probs and of their range, and each from the next by at most so much."""
+_OF_NAME = 0.1
+"""Of the range: what the name of a keep_prob needs."""
 
 Points = list[tuple[float, ArmSummary]]
 """(keep_prob, the arm there), by rising keep_prob."""
@@ -78,10 +85,12 @@ def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
 
     Arms without a number have their place, so that a line breaks there, and neither the order of
     the lines nor their looks change as numbers arrive; what is drawn: `with_numbers`. Arms without
-    a keep_prob are in none.
+    a keep_prob are in none. Where all have one keep_prob there is nothing to be against.
     """
     found = [each for each in summaries if KEEP_PROB in flatten(each.arm.config)]
     flats = [flatten(each.arm.config) for each in found]
+    if len({flat[KEEP_PROB] for flat in flats}) < 2:
+        return []
     lines = [
         sorted(((flats[at][KEEP_PROB], found[at]) for at in group), key=lambda point: point[0])
         for group in by_all_but_keep_prob(flats)
@@ -141,11 +150,32 @@ def columns(count: int) -> int:
 
 
 def set_apart(lines: Sequence[Line[Points]]) -> list[float]:
-    """How far each line of a panel is moved along keep_prob, so that no bar hides another."""
+    """How far each line of a panel is moved along keep_prob, so that no bar hides another.
+
+    All together by little, whatever their number: a point well beyond 1 would be no probability.
+    """
     places = sorted({keep_prob for line in lines for keep_prob, _ in line.of})
     gap = min((b - a for a, b in pairwise(places)), default=0.1)
-    step = min(0.01, 0.4 * gap / max(1, len(lines) - 1))
+    room = min(_OF_GAP * gap, _OF_SPAN * (places[-1] - places[0])) if places[1:] else 0.0
+    step = min(_ASIDE, room / max(1, len(lines) - 1))
     return [step * (number - (len(lines) - 1) / 2) for number in range(len(lines))]
+
+
+def keep_prob_axis(
+    panels: Sequence[Panel[Points]],
+) -> tuple[list[float], list[str], tuple[float, float]]:
+    """Where the axis has ticks, what stands there, and its ends: ticks at what arms have, and
+    nowhere else; of those too close together to be read one is named, 1 before all others."""
+    places = sorted({at for panel in panels for line in panel.lines for at, _ in line.of})
+    low, high = (places[0], places[-1]) if places else (0.0, 1.0)
+    span = (high - low) or 0.1
+    names: list[str] = []
+    last = math.inf
+    for place in reversed(places):
+        is_free = last - place > _OF_NAME * span
+        names.append(f"{place:g}" if is_free else "")
+        last = place if is_free else last
+    return places, names[::-1], (low - _OF_SPAN * span, high + _OF_SPAN * span)
 
 
 def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
