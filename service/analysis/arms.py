@@ -62,9 +62,9 @@ class ArmSummary:
     cpu_seconds: float
 
     @property
-    def half_width(self) -> float:
-        """Of the t interval, which is symmetric about the mean; 0 where there is none."""
-        return 0.0 if self.ci_high is None or self.mean is None else self.ci_high - self.mean
+    def half_width(self) -> float | None:
+        """Of the t interval, which is symmetric about the mean; None where there is none."""
+        return None if self.ci_high is None or self.mean is None else self.ci_high - self.mean
 
     @property
     def survivors_only(self) -> bool:

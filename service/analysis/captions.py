@@ -8,10 +8,11 @@ from lrd_core.titles import value_titles
 from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
+from service.analysis.data import ArmInfo
 from service.analysis.effects import Effect
-from service.analysis.limits import running_away
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
+from service.analysis.scales import View, views
 from service.wording import count
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
@@ -46,44 +47,49 @@ def place_read(at: str) -> str:
     return {"last": "last epoch", "best": "best epoch"}.get(at, at.replace(":", " "))
 
 
-def learning_curves(metrics: Mapping[str, Sequence[Curve]]) -> str:
-    """Of `figures.learning_curves` and its plot."""
+def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmInfo] = ()) -> str:
+    """Of `figures.learning_curves` and its plot; `arms` say which curves share a scale."""
     counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
     return (
         "Mean over the seeds; band: ± 1 sample standard deviation (divided by n − 1); "
-        f"dashed without LRD; {_outside(metrics)}{_range(counts, 'seed')}."
+        f"dashed without LRD; {_outside(views(arms, metrics))}{_range(counts, 'seed')}."
     )
 
 
-def against_keep_prob(panels: Sequence[Panel[Points]]) -> str:
+def against_keep_prob(panels: Sequence[Panel[Points]], at: str = "last") -> str:
     """Of `figures.against_keep_prob` and its plot; `panels` with the lines that are not drawn."""
+    if not panels:
+        return "Nothing is drawn: all arms have one keep_prob."
     counts = [each.n for panel in panels for line in panel.lines for _, each in line.of if each.n]
     apart = any(len(panel.lines) > 1 for panel in with_numbers(panels))
     return (
-        f"Mean over the seeds; bar: its {_INTERVAL}; dotted: the mean without LRD"
+        f"Mean over the seeds, {_read(at)}; {_bars(counts)}; dotted: the mean without LRD"
         f"{'; lines set apart sideways' if apart else ''}{_without(panels)}; "
         f"{_range(counts, 'seed')}."
     )
 
 
-def forest(comparisons: Sequence[Comparison]) -> str:
+def forest(comparisons: Sequence[Comparison], at: str = "last") -> str:
     """Of `figures.forest` and its plot."""
+    counts = [each.n for each in comparisons]
     return (
-        f"Mean difference of the pairs (equal seeds); bar: its {_INTERVAL}, not adjusted for the "
-        f"number of comparisons; filled: p (Holm) < {ALPHA:g}; "
-        f"{_range((each.n for each in comparisons), 'pair')}."
+        f"Mean difference of the pairs (equal seeds), {_read(at)}; "
+        f"{_bars(counts, ', not adjusted for the number of comparisons')}; "
+        f"filled: p (Holm) < {ALPHA:g}; {_range(counts, 'pair')}."
     )
 
 
-def effects(found: Sequence[Effect]) -> str:
+def effects(found: Sequence[Effect], at: str = "last") -> str:
     """Of `figures.effects` and its plot."""
     both = any(each.kind == "interaction" for each in found)
     crossed = "A × B: how much larger the effect of A is with B than without; " if both else ""
     families = ", of main effects and of interactions apart" if both else ""
+    counts = [each.n for each in found]
     return (
         "Effect of each factor, its level minus the reference, averaged over the settings of the "
-        f"others; {crossed}bar: its {_INTERVAL}, not adjusted for the number of effects; filled: p "
-        f"(Holm{families}) < {ALPHA:g}; {_range((each.n for each in found), 'seed', '')}."
+        f"others, {_read(at)}; {crossed}"
+        f"{_bars(counts, ', not adjusted for the number of effects')}; filled: p "
+        f"(Holm{families}) < {ALPHA:g}; {_range(counts, 'seed', '')}."
     )
 
 
@@ -96,14 +102,32 @@ def descent_paths(surfaces: Sequence[str]) -> str:
     )
 
 
-def _outside(metrics: Mapping[str, Sequence[Curve]]) -> str:
-    """`1 arm runs out of the panel (train loss); `, or nothing."""
+def _read(at: str) -> str:
+    """`read at the last epoch`; of the best one, what that does."""
+    the = "" if at.startswith("epoch:") else "the "
+    flatters = ", which flatters the arm that fluctuates more" if at == "best" else ""
+    return f"read at {the}{place_read(at)}{flatters}"
+
+
+def _bars(counts: Sequence[int], more: str = "") -> str:
+    """What the bars are, as far as there are any, and that of one number there is none."""
+    alone = "no bar: n = 1"
+    if {*counts} - {0} == {1}:
+        return alone
+    return f"bar: its {_INTERVAL}{more}{f'; {alone}' if 1 in counts else ''}"
+
+
+def _outside(found: Mapping[tuple[str, int], View]) -> str:
+    """`1 arm runs out of the panel (train loss); what runs out has no band; `, or nothing."""
+    away: dict[str, int] = {}
+    for (name, _), view in found.items():
+        away[name] = away.get(name, 0) + len(view.away)
     said = ""
-    for metric, curves in ((Metric(name), curves) for name, curves in metrics.items()):
-        if count := len(running_away(curves, metric)):
+    for name, count in away.items():
+        if count:
             arms = "1 arm runs" if count == 1 else f"{count} arms run"
-            said += f"{arms} out of the panel ({metric.words}); "
-    return said
+            said += f"{arms} out of the panel ({Metric(name).words}); "
+    return said + "what runs out has no band; " if said else ""
 
 
 def _without(panels: Sequence[Panel[Points]]) -> str:

@@ -74,6 +74,13 @@ def designs(arms: Sequence[ArmInfo], baseline: Iterable[str]) -> list[Design]:
     ]
 
 
+def are_kinds(listed: Sequence[Any]) -> bool:
+    """Whether these are regularizers, each of another kind."""
+    if not all(isinstance(item, dict) and "kind" in item for item in listed):
+        return False
+    return len({item["kind"] for item in listed}) == len(listed)
+
+
 # --- inside ---------------------------------------------------------------------------------------
 
 
@@ -81,7 +88,7 @@ def _spread(flats: Sequence[Flat]) -> list[Flat]:
     """The same with a path for each regularizer, if each list is of different ones; those that come
     together in all arms, in one strength, share a path."""
     listed = [flat.get(_LIST, []) for flat in flats]
-    if not all(isinstance(some, list) and _are_kinds(some) for some in listed):
+    if not all(isinstance(some, list) and are_kinds(some) for some in listed):
         return list(flats)
     every = dict.fromkeys(item["kind"] for some in listed for item in some)
     of_kind = {
@@ -99,13 +106,6 @@ def _spread(flats: Sequence[Flat]) -> list[Flat]:
             if items := [item for part in parts for item in part]:
                 flat[path] = items
     return spread
-
-
-def _are_kinds(listed: Sequence[Any]) -> bool:
-    """Whether these are regularizers, each of another kind."""
-    if not all(isinstance(item, dict) and "kind" in item for item in listed):
-        return False
-    return len({item["kind"] for item in listed}) == len(listed)
 
 
 def _design(

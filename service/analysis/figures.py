@@ -22,16 +22,20 @@ from matplotlib.transforms import Bbox
 
 from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
+from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.effects import Effect
-from service.analysis.limits import limits
+from service.analysis.folding import folded
+from service.analysis.fonts import here
+from service.analysis.legends import add_legend
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points
 from service.analysis.rows import axes_with_rows
+from service.analysis.scales import views
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 """By the number of `Look.shape`."""
@@ -40,11 +44,11 @@ HEIGHT = 3.2
 """Of a figure with one row of panels, without its legend, in inches."""
 _ROW = 2.1
 """Of one of several rows."""
-_LEGEND_ROW = 0.17
 _CAPTION_LINE = 0.12
-_OUT_OF_SIGHT = 100
-"""Heights of a panel: what is cut off of a band is drawn no farther away. Lines are cut at the edge
-by matplotlib, bands are not, and readers of SVG and PDF need not bear 1e29 inches."""
+_OF_PANEL = 0.8
+"""Of a panel with its numbers: what its title may take."""
+_NOTHING = 0.4
+"""Of a figure without anything but its caption."""
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -72,10 +76,12 @@ def learning_curves(
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Figure:
     """A column for each metric (name -> its curves), a line for each arm with a report; of more
-    arms than one panel can hold some in each row (`panels.py`).
+    arms than one panel can hold some in each row (`panels.py`). Panels of one metric, data set and
+    model share their scales.
 
     Solid with LRD, dashed without; arms that differ in keep_prob alone share colour and marker
-    where that leaves each line its own look. The band is ± 1 sample standard deviation.
+    where that leaves each line its own look. The band is ± 1 sample standard deviation;
+    a curve that runs out of its panel has none.
     """
     reported = {
         name: {curve.arm_id: curve for curve in curves if any(curve.n)}
@@ -87,18 +93,19 @@ def learning_curves(
         one = len(reported) < 2
         columns = panels.columns(len(cells)) if one else len(reported)
         width = 4.2 if len(cells) < 2 else 3.2
-        figure, every = _panels(len(cells), columns, width, by="all" if one else "col")
+        scales = [(name, panel.setting) for panel, name in cells]
+        figure, every = _panels(scales, columns, width)
         named: _Named = {}
-        ends = {name: limits(curves, Metric(name)) for name, curves in metrics.items()}
+        shown = views(arms, metrics)
         for axes, (panel, name) in zip(every, cells, strict=False):
-            metric = Metric(name)
+            metric, view = Metric(name), shown[name, panel.setting]
             for line in panel.lines:
-                if line.of.id in reported[name]:
-                    curve = reported[name][line.of.id]
-                    drawn = _draw_curve(axes, curve, metric.scale, line.look, ends[name])
+                if curve := reported[name].get(line.of.id):
+                    banded = curve.arm_id not in view.away
+                    drawn = _draw_curve(axes, curve, metric.scale, line.look, banded=banded)
                     named.setdefault((line.name, line.look), drawn)
-            if shown := ends[name]:
-                axes.set_ylim(shown)
+            if view.ends:
+                axes.set_ylim(view.ends)
             if axes in every[:: len(reported)]:
                 _title(axes, panel)
             if not one or axes in every[::columns]:
@@ -108,51 +115,62 @@ def learning_curves(
         for axes in every[-columns:]:
             axes.set_xlabel("epoch" if by == "epoch" else "time (s)")
         _legend(figure, named)
-        _caption(figure, captions.learning_curves(metrics))
+        _caption(figure, captions.learning_curves(metrics, arms))
         return figure
 
 
-def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Figure:
+def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str = "last") -> Figure:
     """The mean against keep_prob with its 95 % t interval; one line for what is else equal, of more
-    lines than one panel can hold some in each (`panels.py`).
+    lines than one panel can hold some in each (`panels.py`). `at`: where the numbers were read.
 
     Dotted: the mean without LRD (keep_prob = 1). A line breaks at an arm without a number. Not
-    drawn: lines without any, and arms without a keep_prob.
+    drawn: lines without any, and arms without a keep_prob; nothing, where all have the same.
     """
     kind, found = Metric(metric), panels.over_keep_prob(summaries)
     every = panels.with_numbers(found)
     with _styled():
         columns = panels.columns(len(every))
-        figure, axes_of = _panels(len(every), columns, 3.6 if len(every) < 2 else 2.6, by="all")
+        scales = [panel.setting for panel in every]
+        figure, axes_of = _panels(scales, columns, 3.6 if len(every) < 2 else 2.6)
         named: _Named = {}
+        ticks, names, ends = panels.keep_prob_axis(found)
         for axes, panel in zip(axes_of, every, strict=False):
             for line, aside in zip(panel.lines, panels.set_apart(panel.lines), strict=True):
                 drawn = _draw_points(axes, line.of, kind.scale, line.look, aside)
                 named.setdefault((line.name, line.look), drawn)
+            axes.set_xticks(ticks, names)
+            axes.set_xlim(ends)
             _title(axes, panel)
         for axes in axes_of[-columns:]:
             axes.set_xlabel("keep probability (keep_prob)")
         for axes in axes_of[::columns]:
             axes.set_ylabel(kind.title)
+        if not found:
+            axes_of[0].set_axis_off()
+            figure.set_figheight(_NOTHING)
         if len({line.name for panel in found for line in panel.lines}) > 1:
             _legend(figure, named)
-        _caption(figure, captions.against_keep_prob(found))
+        _caption(figure, captions.against_keep_prob(found, at))
         return figure
 
 
-def forest(comparisons: Sequence[Comparison]) -> Figure:
-    """Each difference from its baseline with its 95 % t interval, and p_holm beside it.
+def forest(
+    comparisons: Sequence[Comparison], arms: Sequence[ArmInfo] = (), *, at: str = "last"
+) -> Figure:
+    """Each difference from its baseline with its 95 % t interval, and p_holm beside it; of several
+    data sets or models, which `arms` tell, each has an axis of its own. `at`: where they were read.
 
     Filled where significant. Comparisons without a pair are listed without a point.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
-    return _forest(comparisons, metric, metric.difference_title, captions.forest(comparisons))
+    caption = captions.forest(comparisons, at)
+    return _forest(blocks(comparisons, arms), metric, metric.difference_title, caption)
 
 
-def effects(found: Sequence[Effect]) -> Figure:
+def effects(found: Sequence[Effect], *, at: str = "last") -> Figure:
     """Each main effect and interaction with its 95 % t interval, as a forest."""
     metric = Metric(found[0].metric if found else "")
-    return _forest(found, metric, metric.effect_title, captions.effects(found))
+    return _forest(blocks(found), metric, metric.effect_title, captions.effects(found, at))
 
 
 def descent_paths(
@@ -171,7 +189,7 @@ def descent_paths(
     """
     every = panels.of_descents(arms, paths)
     with _styled():
-        figure, axes_of = _panels(len(every), panels.columns(len(every)), 4.2, by="none")
+        figure, axes_of = _panels([None] * len(every), panels.columns(len(every)), 4.2)
         named: _Named = {}
         for axes, (surface, panel) in zip(axes_of, every.items(), strict=False):
             _draw_descents(axes, grids[surface], panel, paths, named)
@@ -200,7 +218,7 @@ def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"]) -> bytes:
 @contextmanager
 def _styled() -> Iterator[None]:
     """Matplotlib's settings belong to the process: one thread at a time."""
-    with _style_lock, mpl.rc_context(_STYLE), warnings.catch_warnings():
+    with _style_lock, mpl.rc_context(_STYLE | {"font.family": here()}), warnings.catch_warnings():
         # A label in a script that the font lacks is drawn as boxes; that is no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
@@ -222,30 +240,39 @@ _POINTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _panels(
-    count: int, columns: int, width: float, *, by: Literal["all", "col", "none"]
-) -> tuple[Figure, list[Axes]]:
-    """So many pairs of axes, at least one; `by`: which of them share their scales."""
-    rows = math.ceil(max(1, count) / columns)
+def _panels(scales: Sequence[Any], columns: int, width: float) -> tuple[Figure, list[Axes]]:
+    """So many pairs of axes, at least one; those whose scales are equal, and not None, share them,
+    and have numbers only at the left and below."""
+    count = max(1, len(scales))
+    rows = math.ceil(count / columns)
     height = HEIGHT if rows == 1 else _ROW * rows
     figure = Figure(figsize=(width * columns, height), layout="constrained")
-    every = list(figure.subplots(rows, columns, squeeze=False, sharex=by, sharey=by).flat)
-    for spare in every[max(1, count) :]:
+    every = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in every[count:]:
         spare.remove()
-    every = every[: max(1, count)]
-    for axes in every[-columns:]:
-        axes.tick_params(labelbottom=True)  # also where a row below has fewer
-    return figure, every
+    first: dict[Any, Axes] = {}
+    for at, (axes, scale) in enumerate(zip(every, scales, strict=False)):
+        if scale is None:
+            continue
+        if (like := first.setdefault(scale, axes)) is not axes:
+            axes.sharex(like)
+            axes.sharey(like)
+        if at % columns and scales[at - 1] == scale:
+            axes.tick_params(labelleft=False)
+        if at + columns < count and scales[at + columns] == scale:
+            axes.tick_params(labelbottom=False)
+    return figure, every[:count]
 
 
 def _title(axes: Axes, panel: Panel[Any]) -> None:
     if panel.title:
-        axes.set_title(panel.title, loc="left", fontsize=8)
+        figure = axes.get_figure(root=True)
+        columns = axes.get_gridspec().ncols  # type: ignore[union-attr]
+        room = _OF_PANEL * (figure.get_figwidth() if figure else 1) / columns
+        axes.set_title(folded(panel.title, room), loc="left", fontsize=8)
 
 
-def _draw_curve(
-    axes: Axes, curve: Curve, scale: float, look: Look, ends: tuple[float, float] | None
-) -> Any:
+def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look, *, banded: bool) -> Any:
     nan = float("nan")
     mean = [nan if value is None else value * scale for value in curve.mean]
     std = [nan if value is None else value * scale for value in curve.std]
@@ -254,10 +281,8 @@ def _draw_curve(
     offset = look.shape * step // 5 % step
     (line,) = axes.plot(curve.x, mean, markevery=(offset, step), **_drawn(look))
     band = np.array([mean, mean]) + np.outer([-1, 1], std)
-    if ends:
-        far = _OUT_OF_SIGHT * (ends[1] - ends[0])
-        band = band.clip(ends[0] - far, ends[1] + far)
-    axes.fill_between(curve.x, *band, color=look.color, alpha=BAND, linewidth=0)
+    if banded:
+        axes.fill_between(curve.x, *band, color=look.color, alpha=BAND, linewidth=0)
     return line
 
 
@@ -270,7 +295,8 @@ def _draw_points(
 ) -> Any:
     x = [keep_prob + aside for keep_prob, _ in points]
     mean = [math.nan if each.mean is None else each.mean * scale for _, each in points]
-    half = [each.half_width * scale for _, each in points]
+    # No whisker where there is no interval.
+    half = [math.nan if (h := each.half_width) is None else h * scale for _, each in points]
     if points[-1][0] == 1.0 and points[-1][1].mean is not None:
         axes.axhline(mean[-1], color=look.color, linestyle=":", linewidth=0.8)
     return axes.errorbar(x, mean, yerr=half, capsize=2, elinewidth=0.8, **_drawn(look))
@@ -300,21 +326,24 @@ def _draw_descents(
     )  # fmt: skip
 
 
-def _forest(
-    lines: Sequence[Comparison | Effect], metric: Metric, title: str, caption: str
-) -> Figure:
+def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) -> Figure:
     with _styled():
-        names, tests = [each.title for each in lines], [each.tested for each in lines]
-        figure, axes, rows = axes_with_rows(names, tests, title)
-        axes.axvline(0, color="#666666", linewidth=0.8)
-        for row, each in zip(rows, lines, strict=True):
-            _draw_difference(axes, row, each, metric.scale)
-        axes.grid(visible=False, axis="y")
+        texts = [
+            (each.title, [row.title for row in each.rows], [row.tested for row in each.rows])
+            for each in every
+        ]
+        figure, made = axes_with_rows(texts, title)
+        for (axes, rows), block in zip(made, every, strict=True):
+            axes.axvline(0, color="#666666", linewidth=0.8)
+            for row, each in zip(rows, block.rows, strict=True):
+                _draw_difference(axes, row, each, metric.scale)
+            axes.grid(visible=False, axis="y")
+            axes.locator_params(axis="x", nbins=5)  # numbers such as −0.015 need their room
         _caption(figure, caption)
         return figure
 
 
-def _draw_difference(axes: Axes, row: float, each: Comparison | Effect, scale: float) -> None:
+def _draw_difference(axes: Axes, row: float, each: Row, scale: float) -> None:
     if each.difference is None:
         return
     if each.t_low is not None and each.t_high is not None:
@@ -348,21 +377,7 @@ def _whole(figure: Figure) -> Bbox:
 
 def _legend(figure: Figure, named: _Named) -> None:
     """Below the panels; marks come last."""
-    if not named:
-        return
-    entries = sorted(named.items(), key=lambda entry: entry[0][1] is None)
-    labels = [name for (name, _), _ in entries]
-    longest = max(len(label) for label in labels)
-    columns = min(len(labels), max(1, int(figure.get_figwidth() * 16 / (longest + 8))))
-    # The panels keep their height, however many lines the legend has.
-    rows = math.ceil(len(labels) / columns)
-    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * rows)
-    legend = figure.legend(
-        [drawn for _, drawn in entries],
-        [str(index) for index in range(len(labels))],
-        loc="outside lower center",
-        ncols=columns,
-    )
-    # Set afterwards: matplotlib would leave out a label that starts with an underscore.
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set_text(label)
+    if named:
+        entries = sorted(named.items(), key=lambda entry: entry[0][1] is None)
+        names = [name for (name, _), _ in entries]
+        add_legend(figure, [drawn for _, drawn in entries], names)

@@ -3,25 +3,38 @@ hold too many lines to be told apart.
 
 Of 40 lines over keep_prob, five optimizers by eight sets of regularizers, no eye follows one. There
 each optimizer has a panel, and equal regularizers look alike in all of them, so that one legend
-does.
+does. By what they are parted: `parting.py`.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
 from service.analysis.arms import ArmSummary
-from service.analysis.configurations import FIRST, Flat, distinguishing, flatten, identity, varying
+from service.analysis.configurations import (
+    FIRST,
+    Flat,
+    distinguishing,
+    flatten,
+    identity,
+    under,
+    varying,
+)
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Path
 from service.analysis.looks import Look
+from service.analysis.parting import dealt, parted, settings, titles_of
 
-MOST_LINES = 10
-"""A panel, where that can be had: the paper's five optimizers, with LRD and without."""
-MOST_PANELS = 12
 SURFACE = "data.surface"
+
+_OF_GAP, _OF_SPAN, _ASIDE = 0.4, 0.12, 0.01
+"""All lines of a panel together are set apart by at most such shares of the smallest gap between
+two keep_probs and of their range, and each from the next by at most so much."""
+_OF_NAME = 0.1
+"""Of the range: what the name of a keep_prob needs."""
 
 Points = list[tuple[float, ArmSummary]]
 """(keep_prob, the arm there), by rising keep_prob."""
@@ -44,6 +57,8 @@ class Panel(Generic[Shown]):
     title: str
     """What its lines have in common; empty where there is no other panel."""
     lines: list[Line[Shown]]
+    setting: int = 0
+    """The number of its data set and model: panels of one have one scale."""
 
 
 def of_arms(arms: Sequence[ArmInfo]) -> list[Panel[ArmInfo]]:
@@ -70,10 +85,12 @@ def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
 
     Arms without a number have their place, so that a line breaks there, and neither the order of
     the lines nor their looks change as numbers arrive; what is drawn: `with_numbers`. Arms without
-    a keep_prob are in none.
+    a keep_prob are in none. Where all have one keep_prob there is nothing to be against.
     """
     found = [each for each in summaries if KEEP_PROB in flatten(each.arm.config)]
     flats = [flatten(each.arm.config) for each in found]
+    if len({flat[KEEP_PROB] for flat in flats}) < 2:
+        return []
     lines = [
         sorted(((flats[at][KEEP_PROB], found[at]) for at in group), key=lambda point: point[0])
         for group in by_all_but_keep_prob(flats)
@@ -120,6 +137,7 @@ def with_numbers(panels: Sequence[Panel[Points]]) -> list[Panel[Points]]:
         Panel(
             panel.title,
             [line for line in panel.lines if any(each.mean is not None for _, each in line.of)],
+            panel.setting,
         )
         for panel in panels
     ]
@@ -132,11 +150,32 @@ def columns(count: int) -> int:
 
 
 def set_apart(lines: Sequence[Line[Points]]) -> list[float]:
-    """How far each line of a panel is moved along keep_prob, so that no bar hides another."""
+    """How far each line of a panel is moved along keep_prob, so that no bar hides another.
+
+    All together by little, whatever their number: a point well beyond 1 would be no probability.
+    """
     places = sorted({keep_prob for line in lines for keep_prob, _ in line.of})
     gap = min((b - a for a, b in pairwise(places)), default=0.1)
-    step = min(0.01, 0.4 * gap / max(1, len(lines) - 1))
+    room = min(_OF_GAP * gap, _OF_SPAN * (places[-1] - places[0])) if places[1:] else 0.0
+    step = min(_ASIDE, room / max(1, len(lines) - 1))
     return [step * (number - (len(lines) - 1) / 2) for number in range(len(lines))]
+
+
+def keep_prob_axis(
+    panels: Sequence[Panel[Points]],
+) -> tuple[list[float], list[str], tuple[float, float]]:
+    """Where the axis has ticks, what stands there, and its ends: ticks at what arms have, and
+    nowhere else; of those too close together to be read one is named, 1 before all others."""
+    places = sorted({at for panel in panels for line in panel.lines for at, _ in line.of})
+    low, high = (places[0], places[-1]) if places else (0.0, 1.0)
+    span = (high - low) or 0.1
+    names: list[str] = []
+    last = math.inf
+    for place in reversed(places):
+        is_free = last - place > _OF_NAME * span
+        names.append(f"{place:g}" if is_free else "")
+        last = place if is_free else last
+    return places, names[::-1], (low - _OF_SPAN * span, high + _OF_SPAN * span)
 
 
 def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
@@ -147,6 +186,9 @@ def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
 # --- inside ---------------------------------------------------------------------------------------
 
 
+_OTHERS = {"no regularizers": "no other regularizers"}
+
+
 class _Split:
     """Lines, given by their configurations, in panels."""
 
@@ -155,25 +197,30 @@ class _Split:
     ) -> None:
         """`given`: the label of each line, if its sweep gives it one; `by`: the paths that make the
         panels, chosen here where they are not told."""
-        by = _paths_of_panels(flats) if by is None else by
         self._given = given
-        self._panels = _together(flats, by)
-        self._titles = [""] * len(self._panels)
-        if not self.is_whole:
-            heads = [flats[panel[0]] for panel in self._panels]
-            columns = [
-                speaking_titles(path, [head.get(path, ABSENT) for head in heads]) for path in by
-            ]
-            self._titles = [", ".join(parts) for parts in zip(*columns, strict=True)]
+        self._settings = settings(flats) if by is None else [0] * len(flats)
+        flats, by = parted(flats) if by is None else (flats, by)
+        self._parted = any(under(path, "regularizers") for path in by)
+        # Those of one data set and model stand together.
+        panels = sorted(_together(flats, by), key=lambda panel: self._settings[panel[0]])
         paths = varying(flats)
         first = sorted(paths, key=lambda path: (path not in FIRST, path != KEEP_PROB))
-        needed = [distinguishing([flats[at] for at in each], first) for each in self._panels]
+        needed = [distinguishing([flats[at] for at in each], first) for each in panels]
         self._paths = [path for path in paths if any(path in each for each in needed)]
         self.inside = [{path: flat[path] for path in self._paths if path in flat} for flat in flats]
         """Each configuration as far as it tells the lines of a panel apart; what follows from that,
         such as a learning rate of the optimizer's own, is left out."""
         self.numbers = _numbers(_together(self.inside, self._paths))
         """Of each line; equal ones are alike but for their panels."""
+        self._panels: list[list[int]] = []
+        self._titles: list[str] = []
+        alike = by_all_but_keep_prob(flats)
+        for members, title in zip(panels, _titles(flats, panels, by), strict=True):
+            parts = dealt(members, alike)
+            count = [f"{part} of {len(parts)}" for part in range(1, len(parts) + 1)]
+            some = [""] if len(parts) < 2 else count
+            self._panels += parts
+            self._titles += [", ".join(filter(None, (title, which))) for which in some]
 
     @property
     def is_whole(self) -> bool:
@@ -191,27 +238,25 @@ class _Split:
             speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
             for path in distinguishing(flats, paths)
         ]
+        if self._parted:  # the title of the panel has some
+            columns = [[_OTHERS.get(title, title) for title in column] for column in columns]
         return [", ".join(parts) for parts in zip(*columns, strict=True)] or [""] * len(flats)
 
     def panels(self, line: Callable[[int], Line[Shown]]) -> list[Panel[Shown]]:
         """The panels, filled with what `line` makes of the places of their lines."""
         return [
-            Panel(title, [line(at) for at in members])
+            Panel(title, [line(at) for at in members], self._settings[members[0]])
             for title, members in zip(self._titles, self._panels, strict=True)
         ]
 
 
-def _paths_of_panels(flats: Sequence[Flat]) -> tuple[str, ...]:
-    """The paths whose values part the lines so that no panel holds too many: as few panels as do,
-    and never a panel for each line, nor for each keep_prob, since these are to be compared."""
-    free = distinguishing(flats, [path for path in varying(flats) if path != KEEP_PROB])
-    able: list[tuple[int, int, tuple[str, ...]]] = []
-    for count in range(4):
-        for paths in combinations(free[:6], count):
-            sizes = [len(panel) for panel in _together(flats, paths)]
-            if not paths or (len(sizes) <= MOST_PANELS and max(sizes) > 1):
-                able.append((max([MOST_LINES, *sizes]), len(sizes), paths))
-    return min(able, key=lambda each: each[:2])[2]
+def _titles(flats: Sequence[Flat], panels: Sequence[Sequence[int]], by: Sequence[str]) -> list[str]:
+    """What the lines of each panel have in common, empty where there is one panel."""
+    if len(panels) < 2:
+        return [""] * len(panels)
+    heads = [flats[panel[0]] for panel in panels]
+    columns = [titles_of(path, [head.get(path, ABSENT) for head in heads]) for path in by]
+    return [", ".join(parts) for parts in zip(*columns, strict=True)]
 
 
 def _together(flats: Sequence[Flat], paths: Sequence[str]) -> list[list[int]]:

@@ -7,7 +7,6 @@ The same looks as on paper (`looks.py`). A user's label goes through `escape_htm
 read tags in it.
 """
 
-import math
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -15,16 +14,18 @@ from typing import Any, Literal
 
 from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
+from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Path, while_finite
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_html
-from service.analysis.limits import limits, running_away
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
 from service.analysis.panels import Line, Points
+from service.analysis.plot_panels import PlotPanels, layout_of, number_of, title_above
+from service.analysis.scales import View, views
 
 SYMBOLS = (
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star",
@@ -34,10 +35,8 @@ SYMBOLS = (
 
 Plot = dict[str, Any]
 """`{"data": [...], "layout": {...}}`"""
-_GAP = 0.08
-"""Between two panels beside each other, as a share of the whole width."""
-_BELOW, _ABOVE = 0.16, 0.1
-"""What a panel leaves of its row, where there are several, for its axis and for its title."""
+_BETWEEN = 2.5
+"""What a block of a forest leaves above itself, in rows: for the axis above it and for its head."""
 
 
 def learning_curves(
@@ -58,27 +57,29 @@ def learning_curves(
     }
     rows = panels.with_any(panels.of_arms(arms), reported.values())
     cells = [(panel, name) for panel in rows for name in reported]
-    grid = _Grid(len(cells), len(reported) if len(reported) > 1 else None)
+    grid = PlotPanels(len(cells), len(reported) if len(reported) > 1 else None)
     data: list[dict[str, Any]] = []
     shown = set[ArmId]()
-    ends = {name: _ends(curves, Metric(name)) for name, curves in metrics.items()}
+    views_of = views(arms, metrics)
     for at, (panel, name) in enumerate(cells):
-        metric = Metric(name)
+        metric, view = Metric(name), views_of[name, panel.setting]
         title = "" if at % len(reported) else panel.title
         under = "epoch" if by == "epoch" else "time (s)"
-        place = grid.place(at, title, under, metric.title, y_ends=ends[name])
+        place = grid.place(
+            at, title, under, metric.title, y_ends=_ends(view), scale=(name, panel.setting)
+        )
         for line in panel.lines:
             curve = reported[name].get(line.of.id)
             if curve is None:
                 continue
             place |= {"legendgroup": str(curve.arm_id)}
             band = _band(curve, metric.scale, line.look.color)
-            if band["x"]:
+            if band["x"] and curve.arm_id not in view.away:
                 data.append(band | place)
             drawn = _line(curve, metric.scale, line.look)
             data.append(drawn | place | {"showlegend": curve.arm_id not in shown})
             shown.add(curve.arm_id)
-    layout = grid.layout(captions.learning_curves(metrics))
+    layout = grid.layout(captions.learning_curves(metrics, arms))
     thinned = [curve for curves in metrics.values() for curve in curves if curve.thinned_from]
     if thinned:
         longest = max(thinned, key=lambda curve: curve.thinned_from or 0)
@@ -86,15 +87,23 @@ def learning_curves(
     return {"data": data, "layout": layout}
 
 
-def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
-    """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval."""
+def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str = "last") -> Plot:
+    """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval.
+
+    Where all arms have one keep_prob, `layout.meta.never` says that nothing will ever be drawn.
+    """
     kind, found = Metric(metric), panels.over_keep_prob(summaries)
     every = panels.with_numbers(found)
-    grid = _Grid(len(every))
+    grid = PlotPanels(len(every))
     names = {line.name for panel in found for line in panel.lines}
+    ticks, ticked, ends = panels.keep_prob_axis(found)
+    x_axis = {"tickvals": ticks, "ticktext": ticked, "range": list(ends)}
     data, dotted, shown = [], [], set[str]()
-    for at, panel in enumerate(every):
-        place = grid.place(at, panel.title, "keep probability (keep_prob)", kind.title)
+    for number, panel in enumerate(every):
+        under = "keep probability (keep_prob)"
+        place = grid.place(
+            number, panel.title, under, kind.title, x_ends=x_axis, scale=panel.setting
+        )
         for line, aside in zip(panel.lines, panels.set_apart(panel.lines), strict=True):
             entry = {"showlegend": len(names) > 1 and line.name not in shown}
             data.append(_points(line, kind.scale, aside) | place | entry)
@@ -102,25 +111,31 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str) -> Plot:
             keep_prob, last = line.of[-1]
             if keep_prob == 1.0 and last.mean is not None:
                 dotted.append(_across(place, _scaled([last.mean], kind.scale)[0], line.look))
-    layout = grid.layout(captions.against_keep_prob(found)) | {"shapes": dotted}
+    layout = grid.layout(captions.against_keep_prob(found, at)) | {"shapes": dotted}
+    layout["meta"] |= {} if found else {"never": True}
     return {"data": data, "layout": layout}
 
 
-def forest(comparisons: Sequence[Comparison]) -> Plot:
+def forest(
+    comparisons: Sequence[Comparison], arms: Sequence[ArmInfo] = (), *, at: str = "last"
+) -> Plot:
     """As `figures.forest`: each difference with its 95 % t interval, filled where significant.
 
     The first comparison stands on top; those without a pair have a row without a point.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
-    return _forest(comparisons, metric, metric.difference_title, captions.forest(comparisons))
+    caption = captions.forest(comparisons, at)
+    return _forest(blocks(comparisons, arms), metric, metric.difference_title, caption)
 
 
-def effects(found: Sequence[Effect]) -> Plot:
-    """As `figures.effects`: each main effect and interaction; of none, nothing."""
+def effects(found: Sequence[Effect], *, at: str = "last") -> Plot:
+    """As `figures.effects`: each main effect and interaction; of none, nothing, for good."""
+    caption = captions.effects(found, at)
     if not found:
-        return {"data": [], "layout": _layout(captions.effects(found))}
+        layout = layout_of(caption)
+        return {"data": [], "layout": layout | {"meta": layout["meta"] | {"never": True}}}
     metric = Metric(found[0].metric)
-    return _forest(found, metric, metric.effect_title, captions.effects(found))
+    return _forest(blocks(found), metric, metric.effect_title, caption)
 
 
 def descent_paths(
@@ -128,7 +143,7 @@ def descent_paths(
 ) -> Plot:
     """As `figures.descent_paths`: paths over the contours of each surface, dashed without LRD."""
     every = panels.of_descents(arms, paths)
-    grid = _Grid(len(every), shared=False)
+    grid = PlotPanels(len(every))
     data: list[dict[str, Any]] = []
     shown = set[str]()
 
@@ -160,138 +175,64 @@ def descent_paths(
 # --- inside ---------------------------------------------------------------------------------------
 
 
-class _Grid:
-    """The panels of a plot, row by row: their axes in its layout."""
-
-    def __init__(self, count: int, columns: int | None = None, *, shared: bool = True) -> None:
-        """`columns`: one a metric; by default as many as so many panels of one metric have.
-        `shared`: whether panels of one metric have the same scales."""
-        self._of_one_metric = columns is None
-        self._columns = columns or panels.columns(count)
-        self._rows = math.ceil(max(1, count) / self._columns)
-        self._count = count
-        self._shared = shared
-        self._layout: dict[str, Any] = {}
-        self._titles: list[dict[str, Any]] = []
-
-    def place(
-        self, at: int, title: str, x: str, y: str,
-        x_ends: dict[str, Any] | None = None, y_ends: dict[str, Any] | None = None,
-    ) -> dict[str, str]:  # fmt: skip
-        """Make the axes of the panel with this number; which ones its traces name.
-
-        `x_ends`, `y_ends`: what their layouts say of where they end.
-        """
-        row, column = divmod(at, self._columns)
-        axis = _number(at)
-        width = (1 + _GAP) / self._columns - _GAP
-        left = column * (width + _GAP)
-        is_lowest = at + self._columns >= self._count
-        x_axis: dict[str, Any] = {
-            "title": {"text": x if is_lowest else ""},
-            "domain": [left, min(1.0, left + width)],
+def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) -> Plot:
+    """The blocks on top of each other, each as high as it has rows."""
+    layout = layout_of(caption)
+    data, heads = [], []
+    sizes = [max(1, len(each.rows)) for each in every]
+    whole = sum(sizes) + _BETWEEN * (len(every) - 1)
+    bottom = whole
+    for at, (block, size) in enumerate(zip(every, sizes, strict=True)):
+        axis = number_of(at)
+        bottom -= size + (_BETWEEN if at else 0)
+        data.append(_rows(block.rows, metric.scale) | {"xaxis": f"x{axis}", "yaxis": f"y{axis}"})
+        layout[f"xaxis{axis}"] = {
+            "title": {"text": title if at == len(every) - 1 else ""},
             "anchor": f"y{axis}",
-        }
-        y_axis: dict[str, Any] = {
-            "title": {"text": "" if self._of_one_metric and column else y},
-            "anchor": f"x{axis}",
-        }
-        if self._rows > 1:
-            top, height = 1 - row / self._rows, 1 / self._rows
-            bottom = 0.0 if row == self._rows - 1 else top - height * (1 - _BELOW)
-            y_axis["domain"] = [bottom, top - height * _ABOVE]
-        first = 0 if self._of_one_metric else column
-        if self._shared and at != first:
-            x_axis["matches"] = f"x{_number(first)}"
-            y_axis["matches"] = f"y{_number(first)}"
-        self._layout[f"xaxis{axis}"] = x_axis | (x_ends or {})
-        self._layout[f"yaxis{axis}"] = y_axis | (y_ends or {})
-        if title:
-            self._titles.append(_title(title, axis))
-        return {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
-
-    def layout(self, caption: str) -> dict[str, Any]:
-        """Of the whole plot."""
-        whole = (
-            _layout(caption)
-            | self._layout
-            | ({"annotations": self._titles} if self._titles else {})
-        )
-        whole["meta"] |= {"rows": self._rows, "columns": self._columns}
-        return whole
-
-
-def _forest(lines: Sequence[Comparison | Effect], metric: Metric, title: str, caption: str) -> Plot:
-    scale = metric.scale
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": _scaled((each.difference for each in lines), scale),
-        "y": list(range(len(lines))),
-        "error_x": _whiskers(
-            (
-                0.0 if each.t_high is None or each.difference is None
-                else each.t_high - each.difference
-                for each in lines
-            ),
-            scale,
-        ),
-        "text": [each.tested for each in lines],
-        "hovertemplate": "%{x:.4g} (%{text})<extra></extra>",
-        "marker": {
-            "size": 9,
-            "symbol": ["circle" if each.significant else "circle-open" for each in lines],
-            "color": PALETTE[0],
-        },
-        "showlegend": False,
-    }  # fmt: skip
-    layout = _layout(caption) | {
-        "xaxis": {
-            "title": {"text": title},
             "zeroline": True,
             "zerolinecolor": "#666666",
-        },
-        "yaxis": {
-            "tickvals": list(range(len(lines))),
-            "ticktext": [escape_html(each.title) for each in lines],
-            "range": [max(1, len(lines)) - 0.5, -0.5],
+        }
+        layout[f"yaxis{axis}"] = {
+            "tickvals": list(range(len(block.rows))),
+            "ticktext": [escape_html(row.title) for row in block.rows],
+            "range": [size - 0.5, -0.5],
+            "domain": [max(0.0, bottom / whole), min(1.0, (bottom + size) / whole)],
+            "anchor": f"x{axis}",
             "automargin": True,
             "showgrid": False,
             "zeroline": False,
-        },
-    }
-    return {"data": [trace], "layout": layout}
+        }
+        heads += [title_above(block.title, axis)] if block.title else []
+    return {"data": data, "layout": layout | ({"annotations": heads} if heads else {})}
 
 
-def _number(at: int) -> str:
-    """Of a panel's axes: the first ones have none."""
-    return str(at + 1) if at else ""
-
-
-def _ends(curves: Sequence[Curve], metric: Metric) -> dict[str, Any]:
-    """As `limits` has them. A double click on a range shows all."""
-    shown = limits(curves, metric)
-    if shown and running_away(curves, metric):
-        return {"range": list(shown)}
-    return {"rangemode": "nonnegative"} if shown else {}
-
-
-def _title(text: str, axis: str) -> dict[str, Any]:
-    """Above the left end of a panel."""
-    where = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "x": 0, "y": 1}
-    sides = {"xanchor": "left", "yanchor": "bottom", "showarrow": False}
-    return {"text": escape_html(text)} | where | sides
-
-
-def _layout(caption: str) -> dict[str, Any]:
+def _rows(rows: Sequence[Row], scale: float) -> dict[str, Any]:
+    halves = (
+        None if each.t_high is None or each.difference is None else each.t_high - each.difference
+        for each in rows
+    )  # fmt: skip
     return {
-        "meta": {"caption": caption},
-        "template": None,
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-        "hovermode": "closest",
+        "type": "scatter",
+        "mode": "markers",
+        "x": _scaled((each.difference for each in rows), scale),
+        "y": list(range(len(rows))),
+        "error_x": _whiskers(halves, scale),
+        "text": [each.tested for each in rows],
+        "hovertemplate": "%{x:.4g} (%{text})<extra></extra>",
+        "marker": {
+            "size": 9,
+            "symbol": ["circle" if each.significant else "circle-open" for each in rows],
+            "color": PALETTE[0],
+        },
+        "showlegend": False,
     }
+
+
+def _ends(view: View) -> dict[str, Any]:
+    """Of an axis. A double click on a range shows all."""
+    if view.ends and view.away:
+        return {"range": list(view.ends)}
+    return {"rangemode": "nonnegative"} if view.ends else {}
 
 
 def _scatter(look: Look) -> dict[str, Any]:
@@ -386,8 +327,9 @@ def _band(curve: Curve, scale: float, color: str) -> dict[str, Any]:
     }
 
 
-def _whiskers(halves: Iterable[float], scale: float) -> dict[str, Any]:
-    return {"type": "data", "symmetric": True, "array": [half * scale for half in halves]}
+def _whiskers(halves: Iterable[float | None], scale: float) -> dict[str, Any]:
+    """None where there is no interval. Plotly takes that for one of no width: so no caps."""
+    return {"type": "data", "symmetric": True, "array": _scaled(halves, scale), "width": 0}
 
 
 def _scaled(values: Iterable[float | None], scale: float) -> list[float | None]:

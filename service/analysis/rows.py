@@ -21,38 +21,81 @@ _EDGE, _GAP, _LEAST = 0.1, 0.08, 0.15
 the last number below the axes needs it."""
 _ROW, _LINE, _ENDS = 0.24, 0.135, 0.03
 """Of a row with one line; of each other line of a text; above the first row and below the last."""
-_ABOVE, _BELOW = 0.08, 0.34
-"""For what stands above the axes: nothing; below them, without the title: ticks and numbers."""
+_ABOVE, _BELOW, _HEAD = 0.08, 0.34, 0.24
+"""For what stands above the axes: nothing; below them, without the title: ticks and numbers; for
+the head of a block."""
+
+Texts = tuple[str, Sequence[str], Sequence[str]]
+"""Of a block: its head, if it has one; on the left of each row; on its right."""
 
 
 def axes_with_rows(
-    names: Sequence[str], beside: Sequence[str], title: str
-) -> tuple[Figure, Axes, list[float]]:
-    """A figure, its axes, and where on them the middle of each row is, the first one on top.
+    blocks: Sequence[Texts], title: str
+) -> tuple[Figure, list[tuple[Axes, list[float]]]]:
+    """A figure; for each block its axes, and where on them the middle of each row is, the first one
+    on top.
 
     Args:
-        names: on the left of each row.
-        beside: on its right.
-        title: of the horizontal axis.
+        blocks: at least one; each has an axis of its own.
+        title: of the horizontal axes.
     """
-    names = [folded(text, _NAMES) for text in names]
-    beside = [folded(text, _BESIDE) for text in beside]
-    title = folded(title, WIDTH - 2 * _EDGE)
-    left, right = (_EDGE + _GAP + max([_LEAST, *map(width_of, texts)]) for texts in (names, beside))
-    heights = [
-        _ROW + _LINE * max(name.count("\n"), text.count("\n"))
-        for name, text in zip(names, beside, strict=True)
+    folds = [
+        (
+            head,
+            [folded(text, _NAMES) for text in names],
+            [folded(text, _BESIDE) for text in beside],
+        )
+        for head, names, beside in blocks
     ]
-    below = _BELOW + _LINE * (1 + title.count("\n"))
-    inside = (WIDTH - left - right, (sum(heights) or _ROW) + 2 * _ENDS)
-    figure = Figure(figsize=(WIDTH, _ABOVE + inside[1] + below))
-    whole = figure.get_figheight()
-    axes = figure.add_axes(
-        (left / WIDTH, below / whole, inside[0] / WIDTH, inside[1] / whole), ylim=(inside[1], 0)
+    title = folded(title, WIDTH - 2 * _EDGE)
+    left, right = (
+        _EDGE + _GAP + max([_LEAST, *(width_of(text) for block in folds for text in block[side])])
+        for side in (1, 2)
     )
-    ends = accumulate(heights, initial=_ENDS)
-    rows = [end + height / 2 for end, height in zip(ends, heights, strict=False)]
-    axes.set_yticks(rows, names)
+    width = WIDTH - left - right
+    heights = [
+        [
+            _ROW + _LINE * max(name.count("\n"), text.count("\n"))
+            for name, text in zip(names, beside, strict=True)
+        ]
+        for _, names, beside in folds
+    ]
+    inside = [(sum(some) or _ROW) + 2 * _ENDS for some in heights]
+    heads = [_HEAD if head else 0.0 for head, _, _ in folds]
+    whole = (
+        _ABOVE + sum(heads) + sum(inside) + _BELOW * len(folds) + _LINE * (1 + title.count("\n"))
+    )
+    figure = Figure(figsize=(WIDTH, whole))
+    made: list[tuple[Axes, list[float]]] = []
+    bottom = whole - _ABOVE
+    for (head, names, beside), some, height, above in zip(
+        folds, heights, inside, heads, strict=True
+    ):
+        bottom -= above + height
+        axes = figure.add_axes(
+            (left / WIDTH, bottom / whole, width / WIDTH, height / whole), ylim=(height, 0)
+        )
+        bottom -= _BELOW
+        ends = accumulate(some, initial=_ENDS)
+        rows = [end + each / 2 for end, each in zip(ends, some, strict=False)]
+        axes.set_yticks(rows, names)
+        _write_beside(axes, rows, beside)
+        if head:
+            axes.set_title(head, loc="left", fontsize=8, fontweight="bold", pad=3)
+        made.append((axes, rows))
+    lowest = made[-1][0]
+    lowest.set_xlabel(title)
+    # Below the middle of the axes, or as near as the figure's edges let it be.
+    half = _EDGE + width_of(title) / 2
+    middle = min(max(left + width / 2, half), WIDTH - half)
+    lowest.xaxis.label.set_x((middle - left) / width)
+    return figure, made
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _write_beside(axes: Axes, rows: Sequence[float], beside: Sequence[str]) -> None:
     for row, text in zip(rows, beside, strict=True):
         axes.annotate(
             text,
@@ -63,9 +106,3 @@ def axes_with_rows(
             va="center",
             annotation_clip=False,
         )
-    axes.set_xlabel(title)
-    # Below the middle of the axes, or as near as the figure's edges let it be.
-    half = _EDGE + width_of(title) / 2
-    middle = min(max(left + inside[0] / 2, half), WIDTH - half)
-    axes.xaxis.label.set_x((middle - left) / inside[0])
-    return figure, axes, rows

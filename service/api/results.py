@@ -251,11 +251,12 @@ def _drawn(
             panels = {each: found.curves(each, by=by, points=points) for each in shown}
             return by_what.learning_curves(found.arms, panels, by=by)
         case "keep-prob":
-            return by_what.against_keep_prob(found.summaries(chosen), chosen)
+            return by_what.against_keep_prob(found.summaries(chosen), chosen, at=found.at)
         case "forest":
-            return by_what.forest(found.comparisons(chosen, found.summaries(chosen)))
+            against = found.comparisons(chosen, found.summaries(chosen))
+            return by_what.forest(against, found.arms, at=found.at)
         case "effects":
-            return by_what.effects(found.effects(chosen))
+            return by_what.effects(found.effects(chosen), at=found.at)
         case _:
             ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grids_of(found), found.arms, ways)

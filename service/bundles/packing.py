@@ -98,11 +98,11 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     panels = {name: found.curves(name) for name in found.learning_metrics}
     drawn = {
         "learning-curves": figures.learning_curves(found.arms, panels),
-        "keep-prob": figures.against_keep_prob(found.summaries(metric), metric),
-        "forest": figures.forest(comparisons),
+        "keep-prob": figures.against_keep_prob(found.summaries(metric), metric, at=found.at),
+        "forest": figures.forest(comparisons, found.arms, at=found.at),
     }
     if effects:
-        drawn["effects"] = figures.effects(effects)
+        drawn["effects"] = figures.effects(effects, at=found.at)
     yield "figures/captions.md", [_captions(found, metric, panels, comparisons, effects)]
     for name, figure in drawn.items():
         for form in ("svg", "pdf"):
@@ -130,16 +130,16 @@ def _captions(
     said = {
         "learning-curves": (
             f"{', '.join(Metric(name).title for name in panels)} at each epoch",
-            captions.learning_curves(panels),
+            captions.learning_curves(panels, found.arms),
         ),
         "keep-prob": (
-            f"{kind.title} against the keep probability, read at: {at}",
-            captions.against_keep_prob(over_keep_prob(found.summaries(metric))),
+            f"{kind.title} against the keep probability",
+            captions.against_keep_prob(over_keep_prob(found.summaries(metric)), at),
         ),
-        "forest": (f"{kind.difference_title}, read at: {at}", captions.forest(comparisons)),
+        "forest": (kind.difference_title, captions.forest(comparisons, at)),
     }
     if effects:
-        said["effects"] = (f"{kind.effect_title}, read at: {at}", captions.effects(effects))
+        said["effects"] = (kind.effect_title, captions.effects(effects, at))
     # A caption may name arms, which users called so.
     return "".join(
         f"- {name}: {what}. {escape_markdown(how)}\n" for name, (what, how) in said.items()

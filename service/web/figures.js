@@ -55,7 +55,11 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
   const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
   const layout = { ...plot.layout, ...colours(), height: rows * each, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
-  if (data.some((trace) => trace.showlegend)) layout.margin = { ...layout.margin, t: 45 };
+  if (data.some((trace) => trace.showlegend)) {
+    const titled = layout.annotations && rows === 1 && !stacked; // else the titles stand within the uppermost row
+    layout.margin = { ...layout.margin, t: titled ? 45 + TITLE : 45 };
+    if (titled) layout.legend.y += TITLE / layout.height;
+  }
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
     if (log && axis.startsWith("y")) layout[axis] = { ...layout[axis], type: "log", range: powers(plot, axis) };

@@ -103,3 +103,32 @@ def test_a_bundle_has_them_where_there_are_any(database: Database, sweep: str) -
     with pack(database, seed(database, small_sweep())) as file:
         bundle = zipfile.ZipFile(io.BytesIO(file.read()))
     assert not [name for name in bundle.namelist() if "effects" in name]
+
+
+@pytest.mark.parametrize("name", ["keep-prob", "forest", "effects"])
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("last", "read at the last epoch;"),
+        ("best", "read at the best epoch, which flatters"),
+        ("epoch:1", "read at epoch 1;"),
+    ],
+)
+def test_a_figure_says_where_it_was_read(
+    api: TestClient, sweep: str, name: str, at: str, said: str
+) -> None:
+    """Catches: `at` that reaches the numbers and not the caption."""
+    plot = api.get(f"/api/v1/sweeps/{sweep}/plots/{name}", params={"at": at}).json()
+    assert said in plot["layout"]["meta"]["caption"]
+    svg = api.get(f"/api/v1/sweeps/{sweep}/figures/{name}.svg", params={"at": at})
+    assert svg.status_code == 200
+
+
+def test_a_bundle_says_once_where_each_figure_was_read(database: Database) -> None:
+    """Catches: `read at: best` beside it; the last epoch said of a table at the best one."""
+    document = factorial(seeds=2) | {"table": {"at": "best"}}
+    with pack(database, seed(database, document)) as file:
+        said = zipfile.ZipFile(io.BytesIO(file.read())).read("figures/captions.md").decode()
+    lines = {line.split(":")[0]: line.count("read at") for line in said.splitlines()}
+    assert lines == {"- learning-curves": 0, "- keep-prob": 1, "- forest": 1, "- effects": 1}
+    assert said.count("read at the best epoch") == 3

@@ -192,11 +192,17 @@ function figuresFor({ sweep, table }) {
   ].filter(Boolean);
 }
 
-// Those to be shown: factors have effects only where arms differ in several.
-const figuresOf = (found) => figuresFor(found).filter(({ name }) => name !== "effects" || found.plots.effects?.data.length);
+// Those to be shown. Factors have effects only where arms differ in several, and nothing is against a keep_prob that all arms share:
+// the plot says so.
+const SOME = new Set(["effects", "keep-prob"]);
+const figuresOf = (found) => figuresFor(found).filter(({ name }) => !SOME.has(name) || (found.plots[name] && !found.plots[name].layout.meta.never));
 
-// A forest is as high as it has rows.
-const heightOf = ({ layout: { yaxis } }) => (yaxis?.ticktext ? 110 + (innerWidth < NARROW ? 50 : 26) * yaxis.ticktext.length : 360);
+// A forest is as high as it has rows, in blocks with an axis each.
+function heightOf({ layout }) {
+  const blocks = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key].ticktext).filter(Boolean);
+  const rows = blocks.reduce((sum, names) => sum + names.length, 2.5 * (blocks.length - 1));
+  return blocks.length ? 110 + (innerWidth < NARROW ? 50 : 26) * rows : 360;
+}
 
 // What is still empty when the sweep has ended stays so.
 const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;

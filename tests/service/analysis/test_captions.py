@@ -48,7 +48,8 @@ def test_curves_that_run_out_of_their_panel_are_counted_for_each_metric() -> Non
     metrics = {"train_loss": exploding(), "lr": curves(), "test_loss": exploding()}
     said = captions.learning_curves(metrics)
     assert (
-        "; 1 arm runs out of the panel (train loss); 1 arm runs out of the panel (test loss); n = "
+        "; 1 arm runs out of the panel (train loss); 1 arm runs out of the panel (test loss); what "
+        "runs out has no band; n = "
     ) in said
     arms = [arm(str(at)) for at in range(3)]
     away = [series("0", 0, [2.0, 1.0]), *(series(key, 0, [2.0, 1e9]) for key in "12")]
@@ -57,10 +58,55 @@ def test_curves_that_run_out_of_their_panel_are_counted_for_each_metric() -> Non
 
 
 def test_lines_that_were_moved_are_said_to_be() -> None:
-    arms = [arm("a"), arm("b", name="sgdm")]
-    summaries = summarise(arms, [*trials("a", [0.9]), *trials("b", [0.9])])
+    arms = [arm("a"), arm("b", name="sgdm"), arm("c", name="sgdm", keep_prob=0.5)]
+    summaries = summarise(arms, [one for key in "abc" for one in trials(key, [0.9])])
     said = captions.against_keep_prob(over_keep_prob(summaries))
     assert "lines set apart sideways; n = 1 seed an arm." in said
+
+
+def test_of_one_number_it_says_that_there_is_no_bar() -> None:
+    """Catches: a bar of no width called a 95 % interval."""
+    some = summarise(pair(), [*trials("plain", [0.9]), *trials("lrd", [0.9])])
+    alone = captions.against_keep_prob(over_keep_prob(some))
+    assert "; no bar: n = 1; dotted" in alone
+    assert "interval" not in alone
+    observations = [*trials("plain", [0.9, 0.8]), *trials("lrd", [0.9])]
+    mixed = summarise(pair(), observations)
+    said = captions.against_keep_prob(over_keep_prob(mixed))
+    assert "bar: its 95 % Student t interval; no bar: n = 1; " in said
+    assert "; no bar: n = 1; " in captions.forest(compare(mixed, observations))
+    observations = [*trials("plain", [0.9, 0.8]), *trials("lrd", [0.9, 0.8])]
+    more = summarise(pair(), observations)
+    assert "no bar" not in captions.against_keep_prob(over_keep_prob(more))
+    assert "no bar" not in captions.forest(compare(more, observations))
+
+
+def test_each_says_at_which_epoch_it_was_read() -> None:
+    """Catches: a figure at the best epoch that looks like one at the last."""
+    observations = [*trials("plain", [0.9, 0.8]), *trials("lrd", [0.9, 0.7])]
+    summaries = summarise(pair(), observations)
+    for at, said in {
+        "last": ", read at the last epoch; ",
+        "best": ", read at the best epoch, which flatters the arm that fluctuates more; ",
+        "epoch:5": ", read at epoch 5; ",
+    }.items():
+        assert said in captions.against_keep_prob(over_keep_prob(summaries), at)
+        assert said in captions.forest(compare(summaries, observations), at)
+        assert said in captions.effects([], at)
+
+
+def test_where_all_have_one_keep_prob_it_says_why_nothing_is_drawn() -> None:
+    found = over_keep_prob(summarise([arm("a")], trials("a", [0.9])))
+    assert captions.against_keep_prob(found) == "Nothing is drawn: all arms have one keep_prob."
+
+
+def test_curves_are_held_against_those_of_their_own_data_set() -> None:
+    """Catches: every arm of one data set said to run out of the panel beside another's."""
+    arms = [arm(str(at), dataset=("mnist", "cifar100")[at // 2]) for at in range(4)]
+    values = ([2e-3, 1e-3], [3e-3, 1e-3], [90.0, 40.0], [80.0, 1e9])
+    found = mean_curves(arms, [series(str(at), 0, some) for at, some in enumerate(values)])
+    said = captions.learning_curves({"test_loss": found}, arms)
+    assert "; 1 arm runs out of the panel (test loss); what runs out has no band; " in said
 
 
 def test_a_forest_counts_pairs_and_says_that_its_intervals_are_not_adjusted() -> None:

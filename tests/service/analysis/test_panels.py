@@ -1,18 +1,18 @@
 """Which lines share a panel, and what they are called there."""
 
 import math
+from itertools import combinations
 
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmInfo
 from service.analysis.panels import (
-    MOST_LINES,
-    MOST_PANELS,
     Panel,
     of_arms,
     over_keep_prob,
     with_numbers,
 )
+from service.analysis.parting import MOST_LINES, MOST_PANELS
 
 from .cases import arm, series, trials
 
@@ -97,10 +97,65 @@ def test_no_panel_is_made_for_each_line() -> None:
     assert len(of_arms(arms)) == 1
 
 
-def test_there_are_never_more_panels_than_can_be_looked_at() -> None:
+def test_what_no_path_parts_is_dealt_and_pairs_stay_together() -> None:
+    """Catches: 26 lines in a panel for want of a path; an arm apart from the one without LRD; one
+    name for two lines."""
     names = [f"optimizer-{at}" for at in range(MOST_PANELS + 1)]
-    panels = of_arms(grid(names=names))
-    assert len(panels) == len(SETS)  # by regularizers: 26 lines each, as few as can be had
+    panels = of_arms(grid(names=names, sets=SETS[:1]))
+    assert [panel.title for panel in panels] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert max(len(panel.lines) for panel in panels) <= MOST_LINES
+    for panel in panels:
+        names = [line.of.config["optimizer"]["name"] for line in panel.lines]
+        assert names[::2] == names[1::2]
+    every = [line.name for panel in panels for line in panel.lines]
+    assert len(set(every)) == len(every) == 2 * (MOST_PANELS + 1)
+
+
+def test_sixteen_sets_of_regularizers_are_parted_by_two_of_the_four() -> None:
+    """Catches: 32 lines in one panel; `no regularizers` below the title `SD, no NG`."""
+    kinds = [{"kind": kind} for kind in ("SD", "NG", "NL", "DG")]
+    sets = [list(some) for count in range(5) for some in combinations(kinds, count)]
+    panels = of_arms(grid(names=("adam",), sets=sets))
+    assert [panel.title for panel in panels] == [
+        "no SD, no NG", "SD, no NG", "no SD, NG", "SD, NG",
+    ]  # fmt: skip
+    for panel in panels:
+        assert [line.name for line in panel.lines][::2] == [
+            f"{name}, without LRD" for name in ("no other regularizers", "NL", "DG", "NL+DG")
+        ]
+    assert sorted(line.of.id for panel in panels for line in panel.lines) == sorted(
+        each.id for each in grid(names=("adam",), sets=sets)
+    )
+
+
+SETTINGS = [
+    arm(f"{data} {name} {p}", dataset=data, name=name, keep_prob=p)
+    for name in LR
+    for data in ("mnist", "cifar100")
+    for p in (1.0, 0.5)
+]
+
+
+def test_data_sets_and_models_never_share_a_panel() -> None:
+    """Catches: a panel an optimizer, with losses of MNIST and of CIFAR-100 on one axis."""
+    few = of_arms(SETTINGS[:4])
+    assert [(panel.title, panel.setting) for panel in few] == [("MNIST", 0), ("CIFAR-100", 1)]
+    models = of_arms([arm("a"), arm("b", model="resnet34")])
+    assert [panel.title for panel in models] == ["FCNet", "ResNet-34"]
+
+
+def test_the_panels_of_a_data_set_stand_together() -> None:
+    arms = SETTINGS + [
+        ArmInfo(f"{each.id} {lr}", "", each.config | {"batch_size": lr}, False)
+        for lr in (1, 2, 3)
+        for each in SETTINGS
+    ]
+    panels = of_arms(arms)
+    assert [panel.title for panel in panels] == [
+        f"{data}, {name}" for data in ("MNIST", "CIFAR-100") for name in ("SGDM", "RMSprop", "Adam")
+    ]
+    assert [panel.setting for panel in panels] == [0, 0, 0, 1, 1, 1]
+    assert {panel.setting for panel in over_keep_prob(ablated(arms))} == {0, 1}
 
 
 def test_two_paths_part_what_one_leaves_too_many_of() -> None:

@@ -12,7 +12,7 @@ from service.analysis.curves import mean_curves
 from service.analysis.descents import grid_of
 from service.analysis.effects import effects_of
 
-from .cases import arm, looks_of, series, trials
+from .cases import arm, looks_of, pair, series, trials
 from .test_figures import (
     ARMS,
     DESCENTS,
@@ -206,12 +206,13 @@ class TestAgainstKeepProb:
             assert other - one < 0.05
 
     def test_one_line_stands_where_it_is(self):
-        found = summarise([arm("a")], trials("a", [0.9, 0.8]))
-        assert plots.against_keep_prob(found, "test_accuracy")["data"][0]["x"] == [1.0]
+        found = summarise(pair(), [*trials("plain", [0.9, 0.8]), *trials("lrd", [0.9, 0.8])])
+        assert plots.against_keep_prob(found, "test_accuracy")["data"][0]["x"] == [0.5, 1.0]
 
     def test_a_partial_arm_says_so(self):
-        summaries = summarise([arm("a")], trials("a", [0.9, "diverged"]))
-        assert plots.against_keep_prob(summaries, "test_accuracy")["data"][0]["text"] == ["n = 1/2"]
+        summaries = summarise(pair(), trials("plain", [0.9, "diverged"]))
+        (line,) = plots.against_keep_prob(summaries, "test_accuracy")["data"]
+        assert line["text"] == ["n = 0", "n = 1/2"]
 
     def test_a_line_breaks_at_an_arm_without_a_number(self):
         """Catches: a line straight across the place where all seeds diverged, or down to 0."""

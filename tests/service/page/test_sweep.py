@@ -1,6 +1,7 @@
 """One sweep: it fills in, tells all of a cell, keeps its state in its address, and obeys."""
 
 import io
+import itertools
 import re
 import zipfile
 from collections.abc import Callable
@@ -313,6 +314,40 @@ def test_what_each_factor_does_is_drawn_where_there_are_several(
     expect(page.get_by_role("heading", name="Against the baseline")).to_be_visible()
     expect(page.get_by_role("heading", name="What each factor does")).to_have_count(0)
     assert "0" not in page.locator(".downloads").inner_text()
+
+
+def test_nothing_is_drawn_against_a_keep_prob_that_all_arms_share(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `No trial has succeeded yet` below a sweep whose trials have."""
+    document = small_sweep(seeds=2)
+    document["grid"] = {"optimizer.lr": [0.001, 0.01]}
+    document["baseline"] = {"optimizer.lr": 0.001}
+    page.goto(f"{url}/sweeps/{seed(database, document, states=('succeeded', 'queued'))}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    expect(page.get_by_role("heading", name="Learning curves")).to_be_visible()
+    expect(page.get_by_role("heading", name="Against the keep probability")).to_have_count(0)
+
+
+def test_two_data_sets_have_an_axis_each(page: Page, url: str, database: Database) -> None:
+    """Catches: a forest of two blocks as high as its first one."""
+    document = small_sweep(seeds=3)
+    document["grid"] = {
+        "dataset": ["digits", "mnist"],
+        "optimizer.name": ["sgdm", "adam"],
+        "optimizer.keep_prob": [1.0, 0.7, 0.5],
+    }
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    drawn(page, 4)
+    forest = page.locator("[data-key=figure-forest]")
+    expect(forest.locator(".annotation-text")).to_have_text(["digits", "MNIST"])
+    rows = forest.locator(".ytick text, .y2tick text")
+    expect(rows).to_have_count(8)
+    boxes = [box for each in rows.all() if (box := each.bounding_box())]
+    tops = sorted(round(box["y"]) for box in boxes)
+    assert min(below - above for above, below in itertools.pairwise(tops)) > 15
+    curves = page.locator("[data-key=figure-learning-curves]")
+    expect(curves.locator(".annotation-text")).to_have_text(["digits", "MNIST"])
 
 
 def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(

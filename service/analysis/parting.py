@@ -1,0 +1,135 @@
+"""By which paths lines are parted into panels, so that no panel holds more than can be read.
+
+Data sets and models always are: they have no scale in common. What else parts them is chosen: as
+few panels as leave few enough lines in each. Of regularizers each is a path of its own, since
+sixteen sets of four are one path with sixteen values, and by two of the four they are four panels.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+
+from lrd_core.titles import ABSENT, KEEP_PROB, speaking_titles
+from service.analysis.configurations import Flat, distinguishing, identity, varying
+from service.analysis.factors import APART, are_kinds
+
+MOST_LINES = 10
+"""A panel, where that can be had: the paper's five optimizers, with LRD and without."""
+CROWDED = 2 * MOST_LINES
+"""Of more lines no panel is made, whatever they differ in."""
+MOST_PANELS = 12
+"""Of one data set and model."""
+
+_LIST = "regularizers"
+_CANDIDATES, _TOGETHER = 8, 4
+"""So many paths are tried, and up to so many of them at once."""
+
+
+def settings(flats: Sequence[Flat]) -> list[int]:
+    """The number of each configuration's data set and model, from 0."""
+    numbers: dict[tuple[object, ...], int] = {}
+    keys = [tuple(identity(flat.get(path, ABSENT)) for path in APART) for flat in flats]
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
+def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
+    """The configurations, and the paths whose values make the panels.
+
+    A regularizer makes panels by itself only where all else leaves too many lines: it has a path of
+    its own there, and is no longer in the list. No panel is made for each line, nor for each
+    keep_prob, since these are to be compared.
+    """
+    apart = distinguishing(flats, [path for path in varying(flats) if path in APART])
+    of_each = settings(flats)
+    spread, kinds = _spread(flats)
+    others = [path for path in varying(flats) if path not in (KEEP_PROB, *APART)]
+    free = [path for path in distinguishing(flats, [*apart, *others]) if path not in apart]
+    most, chosen = _chosen(flats, of_each, free)
+    if most > MOST_LINES and _LIST in free:
+        at = free.index(_LIST)
+        _, chosen = _chosen(spread, of_each, [*free[:at], *kinds, *free[at + 1 :]])
+    return [_without(flat, chosen) for flat in spread], [*apart, *chosen]
+
+
+def titles_of(path: str, values: Sequence[object]) -> list[str]:
+    """How the values of a path that makes panels read: `Adam`, `SD`, `no SD`."""
+    kind = path.removeprefix(f"{_LIST}.")
+    titles = speaking_titles(path, values)
+    if kind == path:
+        return titles
+    return [
+        f"no {kind}" if value is ABSENT else title
+        for value, title in zip(values, titles, strict=True)
+    ]
+
+
+def dealt(members: Sequence[int], together: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The lines of a crowded panel in several of about equal size, in their order; those of others
+    as they are. Lines that are in one of `together` stay together."""
+    if len(members) <= CROWDED:
+        return [list(members)]
+    inside = set(members)
+    groups = [[at for at in group if at in inside] for group in together]
+    groups = sorted(filter(None, groups))
+    largest = max(map(len, groups))
+    each = max(1, MOST_LINES // largest)
+    parts = -(-len(groups) // each)
+    ends = [len(groups) * part // parts for part in range(parts + 1)]
+    return [
+        sorted(at for group in groups[ends[part] : ends[part + 1]] for at in group)
+        for part in range(parts)
+    ]
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _chosen(
+    flats: Sequence[Flat], of_each: Sequence[int], free: Sequence[str]
+) -> tuple[int, tuple[str, ...]]:
+    """How many lines there are in the fullest panel at least, and by which paths."""
+    free = free[:_CANDIDATES]
+    columns = {path: [identity(flat.get(path, ABSENT)) for flat in flats] for path in free}
+    able: list[tuple[int, int, tuple[str, ...]]] = []
+    for count in range(_TOGETHER + 1):
+        for paths in combinations(free, count):
+            lines = Counter(zip(of_each, *(columns[path] for path in paths), strict=True))
+            panels = Counter(setting for setting, *_ in lines)
+            most = max(lines.values(), default=0)
+            if not paths or (max(panels.values()) <= MOST_PANELS and most > 1):
+                able.append((max(MOST_LINES, most), len(lines), paths))
+    most, _, paths = min(able, key=lambda each: each[:2])
+    return most, paths
+
+
+def _spread(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
+    """The same with a path for each regularizer beside the list of all, and these paths; as they
+    are where the lists are of something else."""
+    listed = [flat.get(_LIST, []) for flat in flats]
+    if not all(isinstance(some, list) and are_kinds(some) for some in listed):
+        return list(flats), []
+    kinds = dict.fromkeys(item["kind"] for some in listed for item in some)
+    spread = [
+        flat | {f"{_LIST}.{item['kind']}": [item] for item in some}
+        for flat, some in zip(flats, listed, strict=True)
+    ]
+    return spread, [f"{_LIST}.{kind}" for kind in kinds]
+
+
+def _without(flat: Flat, chosen: Sequence[str]) -> Flat:
+    """Without what the list of regularizers and the paths of panels would say twice."""
+    if _LIST not in flat:
+        return flat
+    said = {path.removeprefix(f"{_LIST}.") for path in chosen}
+    kept = {
+        path: value
+        for path, value in flat.items()
+        if path in chosen or not path.startswith(f"{_LIST}.")
+    }
+    if isinstance(flat[_LIST], list):
+        kept[_LIST] = [
+            item
+            for item in flat[_LIST]
+            if not (isinstance(item, dict) and item.get("kind") in said)
+        ]
+    return kept

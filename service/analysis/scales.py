@@ -1,0 +1,41 @@
+"""What of each metric is shown where: the curves of one data set and model share a scale.
+
+A loss of 0.01 on MNIST and one of 4 on CIFAR-100 have no common size: on one axis, or held against
+each other as `limits.py` does, all curves of one of them would run out of the panel.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from service.analysis.configurations import flatten
+from service.analysis.curves import Curve
+from service.analysis.data import ArmId, ArmInfo
+from service.analysis.limits import limits, running_away
+from service.analysis.metrics import Metric
+from service.analysis.parting import settings
+
+
+@dataclass(frozen=True)
+class View:
+    """What the panels of one metric, data set and model show."""
+
+    ends: tuple[float, float] | None = None
+    """Of the axis, in its unit; None where all is shown."""
+    away: frozenset[ArmId] = frozenset()
+    """The arms that run out of it. Their bands would fill the panel, and are not drawn."""
+
+
+def views(
+    arms: Sequence[ArmInfo], metrics: Mapping[str, Sequence[Curve]]
+) -> dict[tuple[str, int], View]:
+    """(metric, number of the data set and model) -> what its panels show."""
+    numbers = settings([flatten(arm.config) for arm in arms])
+    of_arm = {arm.id: number for arm, number in zip(arms, numbers, strict=True)}
+    found: dict[tuple[str, int], View] = {}
+    for name, curves in metrics.items():
+        metric = Metric(name)
+        for number in {0, *numbers}:
+            some = [curve for curve in curves if of_arm.get(curve.arm_id, 0) == number]
+            away = frozenset(curve.arm_id for curve in running_away(some, metric))
+            found[name, number] = View(limits(some, metric), away)
+    return found
