@@ -10,16 +10,13 @@ from typing import Annotated, Any
 from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
 from lrd_core.presets import changed
-from service.lifecycle import TERMINAL
 
 try:
     import typer
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service import readout, upkeep, words
+    from service import readout, upkeep, watching, words
     from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
-    from service.client import DONE, Client, SubmittedSweep, Written
+    from service.client import DONE, Client, Written
     from service.wording import count
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
@@ -36,7 +33,6 @@ for name, commands in (
 ):
     app.add_typer(commands, name=name)
 app.command("audit")(upkeep.audit_log)
-console = Console()
 
 
 def _say_version(asked: bool) -> None:
@@ -103,7 +99,10 @@ Seeds = Annotated[
 ]
 Plan = Annotated[bool, typer.Option(help="Say what would run; store nothing.")]
 Watch = Annotated[
-    bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
+    bool,
+    typer.Option(
+        help="Follow it to its end, print its table; exit 1 if trials failed or were cancelled."
+    ),
 ]
 
 
@@ -179,8 +178,8 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
         sweep = sweep_of(client, sweep_id)
         view = sweep.status()
         _line(view)
-        if view["waiting_for"]:
-            typer.echo(f"  {words.waiting(view)}")
+        if why := watching.still(client, view):
+            typer.echo(f"  {why}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
         for trial in [] if view["state"] in DONE else sweep.tried_again():
@@ -189,9 +188,10 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
+    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or were
+    cancelled."""
     with Client(url, token) as client:
-        _watch(sweep_of(client, sweep_id))
+        watching.watch(sweep_of(client, sweep_id))
 
 
 for command in readout.COMMANDS:
@@ -279,41 +279,17 @@ def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> No
         typer.echo(_report_line(report, json))
 
 
-def follow(sweep: SubmittedSweep) -> dict[str, Any]:
-    """Show a progress bar until the sweep has ended, and on stderr, once, why it stands still; the
-    sweep then."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-    above = sys.stderr.isatty()  # what goes to stderr's file must not be shown on stdout instead
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, redirect_stderr=above
-    ) as progress:
-        bar, why = progress.add_task("trials", total=None, words=""), None
-        for view in sweep.watch():
-            if view["waiting_for"] not in (None, why):
-                sys.stderr.write(f"{words.waiting(view)}\n")  # rich keeps it clear of the bar
-            why = view["waiting_for"]
-            done = _finished(view)
-            said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
-            progress.update(bar, total=view["trials_total"], completed=done, words=said)
-    return view
-
-
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
+    nobody = watching.undispatched(client)
     if plan:
-        typer.echo(words.plan(client.plan(spec)))
+        typer.echo("\n".join(filter(None, [words.plan(client.plan(spec)), nobody])))
         return
     sweep = client.submit(spec)
-    console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
+    watching.console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
     if watch:
-        _watch(sweep)
-
-
-def _watch(sweep: SubmittedSweep) -> None:
-    view = follow(sweep)
-    typer.echo(sweep.table_text())
-    if view["trials"]["failed"]:
-        typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
-        raise typer.Exit(1)
+        watching.watch(sweep)
+    elif nobody:
+        typer.echo(nobody, err=True)
 
 
 def _report_line(report: Any, as_json: bool) -> str:
@@ -329,12 +305,8 @@ def _report_line(report: Any, as_json: bool) -> str:
 
 
 def _line(sweep: dict[str, Any]) -> None:
-    done = f"{_finished(sweep)}/{sweep['trials_total']}"
+    done = f"{watching.finished(sweep)}/{sweep['trials_total']}"
     typer.echo(f"{sweep['id']}  {sweep['state']:<9}  {done}  {sweep['name']}")
-
-
-def _finished(sweep: dict[str, Any]) -> int:
-    return sum(int(sweep["trials"][state]) for state in TERMINAL)
 
 
 def _log_to_stderr() -> None:

@@ -71,6 +71,14 @@ def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     return "\n".join(lines)
 
 
+def cancelled(trials: int, sweep_id: str) -> str:
+    """That trials have no result because somebody ended them."""
+    verb, them = ("was", "it") if trials == 1 else ("were", "them")
+    return (
+        f"{count(trials, 'trial')} {verb} cancelled; `lrd retry {sweep_id} --cancelled` runs {them}"
+    )
+
+
 def verified(table: PrintedTable, differ: Sequence[str]) -> str:
     """Whether a table of a paper still says what the service does."""
     asked = table.question
@@ -105,6 +113,11 @@ def extended(added: int) -> str:
     if not added:
         return "nothing is added: the sweep has all of these trials already"
     return f"{count(added, 'trial')} added"
+
+
+def paused(sweep_id: str) -> str:
+    """Why no trial of a paused sweep starts."""
+    return f"paused: no trial of it starts until `lrd resume {sweep_id}`"
 
 
 def waiting(sweep: dict[str, Any]) -> str:
