@@ -188,8 +188,8 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or were
-    cancelled."""
+    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or
+    were cancelled."""
     with Client(url, token) as client:
         watching.watch(sweep_of(client, sweep_id))
 

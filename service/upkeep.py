@@ -103,7 +103,8 @@ def token_create(
     max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_sweep_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
 ) -> None:
-    """Make a token and show it, this once. From then on the service answers to tokens alone."""
+    """Make a token and show it, this once. From then on the service answers to tokens alone, until
+    the last one is revoked with `--open`."""
     from service.store import audit, tokens
 
     if role not in [*tokens.Role]:
@@ -139,18 +140,36 @@ def token_ls() -> None:
 
 
 @token.command("revoke")
-def token_revoke(token_id: int) -> None:
-    """End a token, at once."""
+def token_revoke(
+    token_id: int,
+    reopen: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Also the last one: the service then answers to its own machine without a token.",
+        ),
+    ] = False,
+) -> None:
+    """End a token, at once; the last one with `--open` alone."""
     from service.errors import ServiceError
     from service.store import audit, tokens
 
     try:
         with _database() as database, database.write() as session:
+            last = tokens.keeps_closed(session, token_id)
+            if last and not reopen:
+                raise LRDError(
+                    f"token {token_id} is the last one: without it the service answers to "
+                    "everybody on its machine. Make another first (`lrd token create`), or say "
+                    f"`lrd token revoke {token_id} --open`"
+                )
             name = tokens.revoke(session, token_id).name
             audit.note(session, _who(), "token revoke", f"token {token_id} of {name}")
     except ServiceError as error:
         raise LRDError(str(error)) from None
     typer.echo(f"token {token_id} of {name} is revoked")
+    if last:
+        typer.echo("no token is left: the service answers to this machine without one", err=True)
 
 
 @webhook.command("add")
