@@ -270,6 +270,25 @@ def extend(
         _line(view)
 
 
+@app.command("set")
+def set_values(
+    sweep_id: str,
+    changes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=VALUE…", help="priority=5, max_concurrent=2 (null: no limit)."
+        ),
+    ],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Another priority or max_concurrent, also while the sweep runs; its clones have it, too."""
+    with Client(url, token) as client:
+        _line(view := sweep_of(client, sweep_id).change(**assignments(changes)))
+        limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
+        typer.echo(f"priority={view['priority']} max_concurrent={limit}")
+
+
 @app.command()
 def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Run the one trial in FILE here, without a service."""

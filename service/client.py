@@ -264,6 +264,11 @@ class SubmittedSweep:
         """Each arm with every metric's statistics; `question`: at."""
         return list(self._json("GET", "arms", params=given(question))["items"])
 
+    def speed(self, threshold: float, metric: str | None = None) -> dict[str, Any]:
+        """How soon each arm (`items`) reaches a value of a metric, which is in the metric's own
+        unit (0.9, not 90 %), and how that compares with its baseline (`comparisons`)."""
+        return self._json("GET", "speed", params=given({"threshold": threshold, "metric": metric}))
+
     def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
         """The mean of a metric at each epoch (or second) of each arm."""
         return list(self._json("GET", "curves", params={"metric": metric, "by": by})["items"])

@@ -59,6 +59,28 @@ def comparisons(found: Sequence[dict[str, Any]]) -> str:
     ])  # fmt: skip
 
 
+def speed(found: dict[str, Any]) -> str:
+    """How soon each arm reaches a value, a line an arm below what the numbers are."""
+    metric = Metric(found["metric"])
+    value = NumberFormat.fitting(metric, [found["threshold"]]).show(found["threshold"])
+    goal = " ".join(filter(None, [value, metric.unit]))
+    at = "at least" if metric.higher_is_better else "at most"
+    against = {each["arm_id"]: each for each in found["comparisons"]}
+    rows = [("seeds", "epochs", "seconds", "× epochs", "× seconds", "arm")]
+    for arm in found["items"]:
+        paired = against.get(arm["arm_id"], {})
+        numbers = (arm["epochs"], arm["seconds"])
+        ratios = (paired.get("epoch_ratio"), paired.get("second_ratio"))
+        reached = f"{arm['reached']}/{arm['trials']}"
+        shown = [*(_plain(each, "g") for each in numbers), *(_plain(r, ".2f") for r in ratios)]
+        rows.append((reached, *shown, arm["label"]))
+    return "\n".join([
+        f"{metric.words} {at} {goal}: seeds that reached it, medians of when (–: half never do)",
+        "×: how many times as fast as the arm's baseline, the median over the seeds",
+        *_columns(rows),
+    ])  # fmt: skip
+
+
 def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     """Why trials have failed: each distinct message once, and of how many trials it is."""
     causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
@@ -123,6 +145,19 @@ def paused(sweep_id: str) -> str:
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, for none of its trials can start: {sweep['waiting_for']}"
+
+
+def _plain(value: Any, form: str) -> str:
+    return "–" if value is None else format(decode_number(value), form)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Numbers to the right, the last column, which is text, to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return [
+        "  ".join([*map(str.rjust, row[:-1], widths), row[-1]])
+        for row in rows
+    ]  # fmt: skip
 
 
 def _last(report: dict[str, Any], asked: str | None) -> str:
