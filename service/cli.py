@@ -1,6 +1,5 @@
 """`lrd`: serve, submit, watch, read; and run one trial here without any service."""
 
-import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -14,10 +13,11 @@ from lrd_core.presets import changed
 try:
     import typer
 
-    from service import readout, upkeep, watching, words
+    from service import logs, readout, upkeep, watching, words
     from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
     from service.client import DONE, Client, Written
     from service.wording import count
+    from service.words import SHOWN
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -84,7 +84,7 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
             "ray is not installed, so no trial can run here: install the extra `compute`, or start "
             "`lrd api` here and `lrd dispatch` where it is"
         )
-    _log_to_stderr()
+    logs.to_stderr()
     settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
     run_service(settings, dispatch=dispatch)
 
@@ -173,17 +173,20 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """One sweep, what went wrong in it, what is tried again, and what its trials wait for."""
+    """One sweep, how far it is, what failed, what is tried again, and what its trials wait for."""
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
         view = sweep.status()
         _line(view)
         if why := watching.still(client, view):
             typer.echo(f"  {why}")
+        if running := view["trials"]["running"]:
+            typer.echo(f"  {words.progress(running, sweep.list_trials('running', SHOWN))}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
-        for trial in [] if view["state"] in DONE else sweep.tried_again():
-            typer.echo(f"  {words.again(trial)}")
+        for number, trial in enumerate([] if view["state"] in DONE else sweep.tried_again()):
+            runs = trial["state"] == "running" and number < SHOWN  # it has lost its message
+            typer.echo(f"  {words.again(trial, client.attempts(trial['id']) if runs else [])}")
 
 
 @app.command()
@@ -326,12 +329,6 @@ def _report_line(report: Any, as_json: bool) -> str:
 def _line(sweep: dict[str, Any]) -> None:
     done = f"{watching.finished(sweep)}/{sweep['trials_total']}"
     typer.echo(f"{sweep['id']}  {sweep['state']:<9}  {done}  {sweep['name']}")
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
 
 
 def main() -> None:

@@ -131,6 +131,10 @@ class Client:
         """One trial, with the provenance of its numbers."""
         return self._service.json("GET", f"/trials/{trial_id}")
 
+    def attempts(self, trial_id: int) -> list[dict[str, Any]]:
+        """The tries at a trial: when, where, on what, and how each ended."""
+        return list(self._service.items(f"/trials/{trial_id}/attempts"))
+
     def log(self, trial_id: int, *, attempt: int | None = None, tail: int | None = None) -> str:
         """The last lines (`tail`; 1000 where it does not say) of what an attempt at a trial wrote,
         of the newest where none is named; empty where there is no log."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from lrd_core.report import BESIDE_METRICS, decode_number
@@ -11,6 +12,11 @@ from service.wording import count
 
 FAILURES_SHOWN = 20
 """So many distinct messages are told; the rest are counted."""
+
+SHOWN = 10
+"""Of trials that run, so many are told one by one."""
+TRIED_AGAIN = ("lost", "stalled", "oom")
+"""So ends an attempt after which there is another; `user`, who paused or drained, is no loss."""
 
 
 def plan(found: dict[str, Any]) -> str:
@@ -120,14 +126,25 @@ def trial(found: dict[str, Any], asked: str | None) -> str:
     return f"{found['id']:>6}  {state:<16}  {epochs:>7}  {last:<23}  {of}"
 
 
-def again(found: dict[str, Any]) -> str:
-    """That a trial is tried again, and why."""
+def progress(running: int, trials: Iterable[dict[str, Any]]) -> str:
+    """How far the trials that run are; `trials` are some of them."""
+    shown = [f"{each['epochs_done']}/{each['epochs']}" for each in islice(trials, SHOWN)]
+    if not shown:  # they have ended meanwhile
+        return f"running: {count(running, 'trial')}"
+    more = f", and {running - len(shown)} more" if running > len(shown) else ""
+    return f"running: {count(running, 'trial')}, epochs {', '.join(shown)}{more}"
+
+
+def again(found: dict[str, Any], attempts: Sequence[dict[str, Any]] = ()) -> str:
+    """That a trial is tried again, and why; of one that runs its `attempts` know that."""
     which, losses = f"trial {found['id']}", found["losses"]
     if found["state"] == "queued" and found["reason"]:
         return f"{which} {found['reason']}, to be tried again: {found['message']}"
+    said = [each["message"] for each in attempts if each["outcome"] in TRIED_AGAIN]
+    why = f": {said[-1]}" if said and said[-1] else ""
     if losses:
-        return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row"
-    return f"{which} is tried again, alone on a node: it had run out of memory"
+        return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row{why}"
+    return f"{which} is tried again, alone on a node{why or ': it had run out of memory'}"
 
 
 def extended(added: int) -> str:

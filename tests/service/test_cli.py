@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from lrd_core.errors import LRDError
 from service import cli, dispatch
 from service.store import leases
-from service.store.models import Sweep, Trial
+from service.store.models import Attempt, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
-from tests.seeded import seed
+from tests.seeded import AT, seed
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,14 +140,20 @@ def test_status_says_what_was_lost_and_is_tried_again(url: str, database: Databa
     sweep_id = seed(database, small_sweep(), states=("queued", "running", "queued", "succeeded"))
     lost: dict[int, dict[str, Any]] = {
         1: {"losses": 2, "reason": "lost", "message": "node-1 is gone"},
-        2: {"losses": 1},
+        2: {"losses": 1, "attempt": 2},
     }
     with database.write() as session:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.trial_id == 2)
+            .values(ended_at=AT, outcome="lost", message="node-2 is gone")
+        )
         for trial_id, values in lost.items():
             session.execute(update(Trial).where(Trial.id == trial_id).values(**values))
     assert lrd("status", sweep_id).splitlines()[1:] == [
+        "  running: 1 trial, epochs 1/2",
         "  trial 1 lost, to be tried again: node-1 is gone",
-        "  trial 2 is tried again, after 1 loss in a row",
+        "  trial 2 is tried again, after 1 loss in a row: node-2 is gone",
     ]
 
 
@@ -258,6 +264,7 @@ def test_a_database_is_upgraded_and_then_at_the_newest_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "new.db").touch()
     old = CliRunner().invoke(cli.app, ["db", "check"])
     assert old.exit_code == 1
     assert "`lrd db upgrade`" in old.output

@@ -166,6 +166,16 @@ def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str
     assert words.again(TRIAL | changes) == said
 
 
+def test_of_many_trials_that_run_a_few_are_told() -> None:
+    """Catches: `running 0/4` for hours, and a thousand numbers in a line."""
+    trials = [{"epochs_done": done, "epochs": 5} for done in range(3)]
+    assert words.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
+    many = words.progress(1000, trials * 9)
+    assert many.count("/5") == words.SHOWN
+    assert many.endswith(", and 990 more")
+    assert words.progress(1, []) == "running: 1 trial"
+
+
 def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
     assert words.extended(0).startswith("nothing is added: ")
