@@ -14,7 +14,7 @@ try:
     import typer
 
     from service import logs, readout, upkeep, watching, words
-    from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
+    from service.arguments import LOCAL, Token, Url, assignments, one_of, seeds_of, sweep_of
     from service.client import DONE, Client, Written
     from service.wording import count
     from service.words import SHOWN
@@ -222,23 +222,38 @@ def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
         _line(sweep_of(client, sweep_id).resume())
 
 
+SweepId = Annotated[str | None, typer.Argument()]
+OneTrial = Annotated[
+    int | None, typer.Option("--trial", min=1, help="One trial alone; `lrd trials SWEEP` has ids.")
+]
+
+
 @app.command()
-def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """End a sweep."""
+def cancel(
+    sweep_id: SweepId = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+) -> None:
+    """End a sweep, or one trial: `lrd cancel --trial 7`."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).cancel())
+        if trial is not None and sweep_id is None:
+            typer.echo(words.trial(client.cancel_trial(trial), None))
+        else:
+            _line(sweep_of(client, one_of(sweep_id, trial)).cancel())
 
 
 @app.command()
 def retry(
-    sweep_id: str,
+    sweep_id: SweepId = None,
     cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
+    trial: OneTrial = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Run again what failed; diverged trials are findings and stay."""
+    """Run again what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).retry(cancelled=cancelled))
+        if trial is not None and sweep_id is None:
+            typer.echo(words.trial(client.retry_trial(trial), None))
+        else:
+            _line(sweep_of(client, one_of(sweep_id, trial)).retry(cancelled=cancelled))
 
 
 @app.command()
@@ -278,14 +293,13 @@ def set_values(
     sweep_id: str,
     changes: Annotated[
         list[str],
-        typer.Argument(
-            metavar="NAME=VALUE…", help="priority=5, max_concurrent=2 (null: no limit)."
-        ),
+        typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
     ],
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Another priority or max_concurrent, also while the sweep runs; its clones have it, too."""
+    """Another priority or max_concurrent, also while the sweep runs (`lrd set SWEEP priority=5
+    max_concurrent=null`); its clones have it, too."""
     with Client(url, token) as client:
         _line(view := sweep_of(client, sweep_id).change(**assignments(changes)))
         limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]

@@ -131,6 +131,14 @@ class Client:
         """One trial, with the provenance of its numbers."""
         return self._service.json("GET", f"/trials/{trial_id}")
 
+    def cancel_trial(self, trial_id: int) -> dict[str, Any]:
+        """End one trial."""
+        return self._service.json("POST", f"/trials/{trial_id}/cancel")
+
+    def retry_trial(self, trial_id: int) -> dict[str, Any]:
+        """Run one trial again, that failed or was cancelled."""
+        return self._service.json("POST", f"/trials/{trial_id}/retry")
+
     def attempts(self, trial_id: int) -> list[dict[str, Any]]:
         """The tries at a trial: when, where, on what, and how each ended."""
         return list(self._service.items(f"/trials/{trial_id}/attempts"))

@@ -143,8 +143,8 @@ class Dispatcher:
 
     def _stand_by(self, lease: Lease | None) -> None:
         """Say once behind whom."""
-        leader = lease and (lease.holder, lease.host, lease.pid)
-        if leader not in (None, self._behind):
+        leader = None if lease is None else (lease.holder, lease.host, lease.pid)
+        if leader is not None and leader != self._behind:
             log.info("stands by: the dispatcher %s on %s (pid %d) leads", *leader)
         self._behind = leader
 

@@ -41,6 +41,8 @@ def plan(found: dict[str, Any]) -> str:
         lines.append(f"none of its trials could start now: {found['waiting_for']}")
     if found["comparisons"]:
         lines.append(found["seeds"]["sentence"])
+    elif found["arms_total"] > 1 and all(arm["is_baseline"] for arm in found["arms"]):
+        lines.append("every arm is a baseline: nothing is compared")
     return "\n".join(lines)
 
 

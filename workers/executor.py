@@ -164,7 +164,7 @@ def _told(node: dict[str, Any]) -> dict[str, Any]:
 def _whereabouts(node_id: str) -> str:
     """On which machine a worker was lost, and where Ray's logs of it lie, as far as Ray knows."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    node = next((each for each in nodes if each["NodeID"] == node_id), {})
+    node: Mapping[str, Any] = next((each for each in nodes if each["NodeID"] == node_id), {})
     if not (host := node.get("NodeManagerHostname")):
         return f" (node {node_id})"
     socket = node.get("RayletSocketName")  # of a session: SESSION/sockets/raylet

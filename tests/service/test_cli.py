@@ -220,6 +220,19 @@ def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> 
         lrd(*words)
 
 
+def test_one_trial_is_cancelled_and_retried(url: str, database: Database) -> None:
+    """Catches: a whole sweep that is ended for one trial that hangs."""
+    sweep_id = seed(database, small_sweep(), states=("queued", "failed"))
+    assert lrd("cancel", "--trial", "1").split()[:3] == ["1", "cancelled:", "user"]
+    assert lrd("retry", "--trial", "1").split()[:2] == ["1", "queued"]
+    assert lrd("retry", "--trial", "2").split()[:2] == ["2", "queued"]
+    assert lrd("trials", sweep_id, "--state", "failed").split()[0] == "4"
+    for words in ([], [sweep_id, "--trial", "1"]):
+        for command in ("cancel", "retry"):
+            with pytest.raises(LRDError, match=r"name a SWEEP .* or one trial with --trial"):
+                lrd(command, *words)
+
+
 def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
     with pytest.raises(LRDError, match=f"sweep {sweep_id} has no arm 999 to be the baseline"):

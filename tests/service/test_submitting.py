@@ -121,6 +121,12 @@ def test_a_sweep_that_is_run_is_told_how_to_submit_it(file: str) -> None:
     assert fault.detail == "this is a sweep, no single trial: submit it with `lrd submit FILE`"
 
 
+def test_a_plan_says_that_a_baseline_leaves_nothing_to_compare(url: str, file: str) -> None:
+    every = "every arm is a baseline: nothing is compared"
+    assert every in lrd("submit", file, "--plan", "--set", "baseline={optimizer.name: adam}")
+    assert every not in lrd("submit", file, "--plan")
+
+
 def test_a_sweep_is_cloned_with_parts_of_it_changed(url: str, file: str) -> None:
     """Catches: a clone that loses what was not changed."""
     first = submitted(lrd("submit", file), url)
