@@ -49,8 +49,14 @@ def test_a_ray_client_is_refused() -> None:
         authenticate(Settings(ray_address="ray://10.0.0.1:10001"))
 
 
-def test_the_log_is_not_drowned_by_fonts() -> None:
+def test_the_log_is_not_drowned_by_fonts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Catches: a line a table of each font, for each PDF."""
+    caplog.set_level(logging.INFO)  # as `basicConfig` has it where nobody else listens
+    monkeypatch.setattr(logging.getLogger("fontTools"), "level", logging.NOTSET)
+    logging.getLogger("fontTools.subset").manager._clear_cache()  # type: ignore[attr-defined]
+    assert logging.getLogger("fontTools.subset").isEnabledFor(logging.INFO)
     logs.to_stderr()
     assert not logging.getLogger("fontTools.subset").isEnabledFor(logging.INFO)
     assert not logging.getLogger("fontTools.subset.timer").isEnabledFor(logging.INFO)
