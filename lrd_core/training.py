@@ -6,7 +6,7 @@ about those, and stops by not asking.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
 
     Raises:
         Diverged: the training loss of the epoch just reported is not finite.
-        PluginError: another package's task reports what makes no report.
+        PluginError: another package's task returns what makes no report.
     """
     while state.epoch < spec.epochs:
         started = time.perf_counter()
@@ -124,12 +124,47 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             trained = state.task.train_epoch(state.model, state.optimizer, epoch)
         state.scheduler.step()
         with seeded(derive(spec.seed, "evaluation", epoch), state.device):
-            metrics = _numbers({**trained, **state.task.evaluate(state.model)})
+            evaluated = state.task.evaluate(state.model)
+        metrics = _numbers(
+            dict(_given(state.task, "train_epoch", trained))
+            | dict(_given(state.task, "evaluate", evaluated))
+        )
         state.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
         if not math.isfinite(metrics["train_loss"]):
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
+
+
+def _given(task: Task, function: str, metrics: Any) -> Metrics:
+    """What a function of a task has returned.
+
+    Raises:
+        PluginError: another package's task returns what are no metrics, or one that is no number.
+    """
+    of = f"{type(task).__module__}.{type(task).__qualname__}.{function}"
+    if not isinstance(metrics, Mapping):
+        raise PluginError(
+            f"{of} returned {_short(metrics)}; it is to return a mapping of metrics, "
+            "{} where there are none"
+        )
+    for name, value in metrics.items():
+        if isinstance(value, Tensor):
+            continue
+        try:
+            number = None if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None:
+            raise PluginError(
+                f"{of} returned {_short(value)} as the metric {name!r}; each is to be one number"
+            )
+    return metrics
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _numbers(metrics: Metrics) -> dict[str, float]:

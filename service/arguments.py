@@ -39,6 +39,19 @@ def sweep_of(client: Client, sweep_id: str) -> SubmittedSweep:
         raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
 
 
+def one_of(sweep_id: str | None, trial: int | None) -> str:
+    """The sweep that is meant, of a command that takes a sweep or a trial.
+
+    Raises:
+        LRDError: both are named, or none is.
+    """
+    if sweep_id is None or trial is not None:
+        raise LRDError(
+            "name a SWEEP (`lrd ls` lists them) or one trial with --trial, one of the two"
+        )
+    return sweep_id
+
+
 def assignments(texts: list[str] | None) -> dict[str, Any]:
     """`base.epochs=2` -> {"base.epochs": 2}; values are YAML.
 

@@ -1,6 +1,5 @@
 """`lrd`: serve, submit, watch, read; and run one trial here without any service."""
 
-import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -10,17 +9,15 @@ from typing import Annotated, Any
 from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
 from lrd_core.presets import changed
-from service.lifecycle import TERMINAL
 
 try:
     import typer
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service import readout, upkeep, words
-    from service.arguments import LOCAL, Token, Url, assignments, seeds_of, sweep_of
-    from service.client import DONE, Client, SubmittedSweep, Written
+    from service import logs, readout, upkeep, watching, words
+    from service.arguments import LOCAL, Token, Url, assignments, one_of, seeds_of, sweep_of
+    from service.client import DONE, Client, Written
     from service.wording import count
+    from service.words import SHOWN
 except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -36,7 +33,6 @@ for name, commands in (
 ):
     app.add_typer(commands, name=name)
 app.command("audit")(upkeep.audit_log)
-console = Console()
 
 
 def _say_version(asked: bool) -> None:
@@ -88,7 +84,7 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
             "ray is not installed, so no trial can run here: install the extra `compute`, or start "
             "`lrd api` here and `lrd dispatch` where it is"
         )
-    _log_to_stderr()
+    logs.to_stderr()
     settings = Settings(**{name: value for name, value in chosen.items() if value is not None})
     run_service(settings, dispatch=dispatch)
 
@@ -103,7 +99,10 @@ Seeds = Annotated[
 ]
 Plan = Annotated[bool, typer.Option(help="Say what would run; store nothing.")]
 Watch = Annotated[
-    bool, typer.Option(help="Follow it to its end, print its table; exit 1 if trials failed.")
+    bool,
+    typer.Option(
+        help="Follow it to its end, print its table; exit 1 if trials failed or were cancelled."
+    ),
 ]
 
 
@@ -174,24 +173,28 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """One sweep, what went wrong in it, what is tried again, and what its trials wait for."""
+    """One sweep, how far it is, what failed, what is tried again, and what its trials wait for."""
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
         view = sweep.status()
         _line(view)
-        if view["waiting_for"]:
-            typer.echo(f"  {words.waiting(view)}")
+        if why := watching.still(client, view):
+            typer.echo(f"  {why}")
+        if running := view["trials"]["running"]:
+            typer.echo(f"  {words.progress(running, sweep.list_trials('running', SHOWN))}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
-        for trial in [] if view["state"] in DONE else sweep.tried_again():
-            typer.echo(f"  {words.again(trial)}")
+        for number, trial in enumerate([] if view["state"] in DONE else sweep.tried_again()):
+            runs = trial["state"] == "running" and number < SHOWN  # it has lost its message
+            typer.echo(f"  {words.again(trial, client.attempts(trial['id']) if runs else [])}")
 
 
 @app.command()
 def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed."""
+    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or
+    were cancelled."""
     with Client(url, token) as client:
-        _watch(sweep_of(client, sweep_id))
+        watching.watch(sweep_of(client, sweep_id))
 
 
 for command in readout.COMMANDS:
@@ -219,11 +222,22 @@ def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
         _line(sweep_of(client, sweep_id).resume())
 
 
+SweepId = Annotated[str | None, typer.Argument()]
+OneTrial = Annotated[
+    int | None, typer.Option("--trial", min=1, help="One trial alone; `lrd trials SWEEP` has ids.")
+]
+
+
 @app.command()
-def cancel(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
-    """End a sweep."""
+def cancel(
+    sweep_id: SweepId = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+) -> None:
+    """End a sweep, or one trial: `lrd cancel --trial 7`."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).cancel())
+        if trial is not None and sweep_id is None:
+            typer.echo(words.trial(client.cancel_trial(trial), None))
+        else:
+            _line(sweep_of(client, one_of(sweep_id, trial)).cancel())
 
 
 @app.command()
@@ -253,14 +267,18 @@ def _ask(question: str) -> None:
 
 @app.command()
 def retry(
-    sweep_id: str,
+    sweep_id: SweepId = None,
     cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
+    trial: OneTrial = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Run again what failed; diverged trials are findings and stay."""
+    """Run again what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).retry(cancelled=cancelled))
+        if trial is not None and sweep_id is None:
+            typer.echo(words.trial(client.retry_trial(trial), None))
+        else:
+            _line(sweep_of(client, one_of(sweep_id, trial)).retry(cancelled=cancelled))
 
 
 @app.command()
@@ -295,6 +313,24 @@ def extend(
         _line(view)
 
 
+@app.command("set")
+def set_values(
+    sweep_id: str,
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
+    ],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Another priority or max_concurrent, also while the sweep runs (`lrd set SWEEP priority=5
+    max_concurrent=null`); its clones have it, too."""
+    with Client(url, token) as client:
+        _line(view := sweep_of(client, sweep_id).change(**assignments(changes)))
+        limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
+        typer.echo(f"priority={view['priority']} max_concurrent={limit}")
+
+
 @app.command()
 def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Run the one trial in FILE here, without a service."""
@@ -304,41 +340,17 @@ def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> No
         typer.echo(_report_line(report, json))
 
 
-def follow(sweep: SubmittedSweep) -> dict[str, Any]:
-    """Show a progress bar until the sweep has ended, and on stderr, once, why it stands still; the
-    sweep then."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-    above = sys.stderr.isatty()  # what goes to stderr's file must not be shown on stdout instead
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, redirect_stderr=above
-    ) as progress:
-        bar, why = progress.add_task("trials", total=None, words=""), None
-        for view in sweep.watch():
-            if view["waiting_for"] not in (None, why):
-                sys.stderr.write(f"{words.waiting(view)}\n")  # rich keeps it clear of the bar
-            why = view["waiting_for"]
-            done = _finished(view)
-            said = f"{done}/{view['trials_total']} done, {view['trials']['running']} running"
-            progress.update(bar, total=view["trials_total"], completed=done, words=said)
-    return view
-
-
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
+    nobody = watching.undispatched(client)
     if plan:
-        typer.echo(words.plan(client.plan(spec)))
+        typer.echo("\n".join(filter(None, [words.plan(client.plan(spec)), nobody])))
         return
     sweep = client.submit(spec)
-    console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
+    watching.console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
     if watch:
-        _watch(sweep)
-
-
-def _watch(sweep: SubmittedSweep) -> None:
-    view = follow(sweep)
-    typer.echo(sweep.table_text())
-    if view["trials"]["failed"]:
-        typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
-        raise typer.Exit(1)
+        watching.watch(sweep)
+    elif nobody:
+        typer.echo(nobody, err=True)
 
 
 def _report_line(report: Any, as_json: bool) -> str:
@@ -354,18 +366,8 @@ def _report_line(report: Any, as_json: bool) -> str:
 
 
 def _line(sweep: dict[str, Any]) -> None:
-    done = f"{_finished(sweep)}/{sweep['trials_total']}"
+    done = f"{watching.finished(sweep)}/{sweep['trials_total']}"
     typer.echo(f"{sweep['id']}  {sweep['state']:<9}  {done}  {sweep['name']}")
-
-
-def _finished(sweep: dict[str, Any]) -> int:
-    return sum(int(sweep["trials"][state]) for state in TERMINAL)
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
 
 
 def main() -> None:

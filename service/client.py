@@ -131,6 +131,18 @@ class Client:
         """One trial, with the provenance of its numbers."""
         return self._service.json("GET", f"/trials/{trial_id}")
 
+    def cancel_trial(self, trial_id: int) -> dict[str, Any]:
+        """End one trial."""
+        return self._service.json("POST", f"/trials/{trial_id}/cancel")
+
+    def retry_trial(self, trial_id: int) -> dict[str, Any]:
+        """Run one trial again, that failed or was cancelled."""
+        return self._service.json("POST", f"/trials/{trial_id}/retry")
+
+    def attempts(self, trial_id: int) -> list[dict[str, Any]]:
+        """The tries at a trial: when, where, on what, and how each ended."""
+        return list(self._service.items(f"/trials/{trial_id}/attempts"))
+
     def log(self, trial_id: int, *, attempt: int | None = None, tail: int | None = None) -> str:
         """The last lines (`tail`; 1000 where it does not say) of what an attempt at a trial wrote,
         of the newest where none is named; empty where there is no log."""
@@ -263,6 +275,11 @@ class SubmittedSweep:
     def arms(self, **question: Any) -> list[dict[str, Any]]:
         """Each arm with every metric's statistics; `question`: at."""
         return list(self._json("GET", "arms", params=given(question))["items"])
+
+    def speed(self, threshold: float, metric: str | None = None) -> dict[str, Any]:
+        """How soon each arm (`items`) reaches a value of a metric, which is in the metric's own
+        unit (0.9, not 90 %), and how that compares with its baseline (`comparisons`)."""
+        return self._json("GET", "speed", params=given({"threshold": threshold, "metric": metric}))
 
     def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
         """The mean of a metric at each epoch (or second) of each arm."""

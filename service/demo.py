@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service.cli import console, follow
 from service.client import Client
+from service.watching import console, follow
 
 
 def main() -> int:

@@ -5,7 +5,6 @@ The composition root: the one file that imports `workers`.
 
 import contextlib
 import gc
-import logging
 import os
 import secrets
 import signal
@@ -14,7 +13,7 @@ import threading
 from types import FrameType
 
 from lrd_core.errors import LRDError
-from service import storage
+from service import logs, storage
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
@@ -22,9 +21,7 @@ from service.store.session import Database
 
 def main() -> None:
     """Dispatch until SIGTERM or SIGINT, or until the parent that asked to be watched is gone."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.to_stderr()
     try:
         settings = Settings()
         authenticate(settings)

@@ -21,6 +21,7 @@ from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.store import claims, leases, memory, recording, shortages
 from service.store.away import AWAY, is_unfit
+from service.store.models import Lease
 from service.store.recording import Recorded
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
@@ -51,6 +52,8 @@ class Dispatcher:
         self._database, self._executor = database, executor
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
         self._leads = self._was_away = False
+        self._behind: tuple[str, str, int] | None = None
+        """Who leads while this one stands by, as its log has it."""
         self._renew_at = self._watch_at = self._plan_at = 0.0
         self._nodes: list[Node] = []
         self._held: dict[Key, Held] = {}
@@ -122,6 +125,7 @@ class Dispatcher:
                 cluster=self._cluster(),
                 patient=self._was_away,
             )
+            self._stand_by(None if leads else leases.current(session))
         self._was_away = False
         self._renew_at = time.monotonic() + min(5.0, self._lease_seconds / 6)
         led, self._leads = self._leads, leads
@@ -136,6 +140,13 @@ class Dispatcher:
         if leads and (lost := leases.reap(self._database)):
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
         return leads
+
+    def _stand_by(self, lease: Lease | None) -> None:
+        """Say once behind whom."""
+        leader = None if lease is None else (lease.holder, lease.host, lease.pid)
+        if leader is not None and leader != self._behind:
+            log.info("stands by: the dispatcher %s on %s (pid %d) leads", *leader)
+        self._behind = leader
 
     def _cluster(self) -> dict[str, Any]:
         return {

@@ -1,10 +1,12 @@
-"""`lrd table, compare, effects, verify, figure, trials, logs, export`: what is read of a sweep."""
+"""`lrd table, compare, effects, speed, spec, verify, figure, trials, logs, export`: what is read of
+a sweep."""
 
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from lrd_core.errors import LRDError
 from lrd_core.spelling import did_you_mean
@@ -59,6 +61,25 @@ def effects(
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
         typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=baseline))
+
+
+def speed(
+    sweep_id: str,
+    value: Annotated[float, typer.Argument(help="In the metric's own unit: 0.9, not 90.")],
+    metric: Metric = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """How soon each arm reaches a value of a metric, and how many times as fast as its baseline."""
+    with Client(url, token) as client:
+        typer.echo(words.speed(sweep_of(client, sweep_id).speed(value, metric)))
+
+
+def spec(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+    """A sweep's spec as it is now, in YAML: to be edited, and submitted again."""
+    with Client(url, token) as client:
+        document = sweep_of(client, sweep_id).status()["spec"]
+    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
 def verify(
@@ -167,7 +188,7 @@ def export(
     typer.echo(f"written to {to}")
 
 
-COMMANDS = (table, compare, effects, verify, figure, trials, logs, export)
+COMMANDS = (table, compare, effects, speed, spec, verify, figure, trials, logs, export)
 
 # --- inside ---------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def db_upgrade() -> None:
     """Bring the database to the newest schema."""
     import migrations
 
-    with _database() as database:
+    with _database(new=True) as database:
         migrations.upgrade(database.engine)
 
 
@@ -51,14 +51,12 @@ def db_copy(
     import migrations
     from service.settings import Settings
     from service.store import copying
-    from service.store.address import address
     from service.store.session import Database
 
     url = source if "://" in source else f"sqlite:///{source}"
-    file = address(url).database if url.startswith("sqlite") else None
-    if file is not None and not Path(file).is_file():
+    if file := _missing(url):
         raise LRDError(f"there is no database at {file}")
-    with contextlib.closing(Database(url)) as theirs, _database() as ours:
+    with contextlib.closing(Database(url)) as theirs, _database(new=True) as ours:
         for each in (theirs, ours):
             migrations.upgrade(each.engine)
         counts = copying.copy(theirs, ours)
@@ -103,7 +101,8 @@ def token_create(
     max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_sweep_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
 ) -> None:
-    """Make a token and show it, this once. From then on the service answers to tokens alone."""
+    """Make a token and show it, this once. From then on the service answers to tokens alone, until
+    the last one is revoked with `--open`."""
     from service.store import audit, tokens
 
     if role not in [*tokens.Role]:
@@ -139,18 +138,36 @@ def token_ls() -> None:
 
 
 @token.command("revoke")
-def token_revoke(token_id: int) -> None:
-    """End a token, at once."""
+def token_revoke(
+    token_id: int,
+    reopen: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Also the last one: the service then answers to its own machine without a token.",
+        ),
+    ] = False,
+) -> None:
+    """End a token, at once; the last one with `--open` alone."""
     from service.errors import ServiceError
     from service.store import audit, tokens
 
     try:
         with _database() as database, database.write() as session:
+            last = tokens.keeps_closed(session, token_id)
+            if last and not reopen:
+                raise LRDError(
+                    f"token {token_id} is the last one: without it the service answers to "
+                    "everybody on its machine. Make another first (`lrd token create`), or say "
+                    f"`lrd token revoke {token_id} --open`"
+                )
             name = tokens.revoke(session, token_id).name
             audit.note(session, _who(), "token revoke", f"token {token_id} of {name}")
     except ServiceError as error:
         raise LRDError(str(error)) from None
     typer.echo(f"token {token_id} of {name} is revoked")
+    if last:
+        typer.echo("no token is left: the service answers to this machine without one", err=True)
 
 
 @webhook.command("add")
@@ -220,14 +237,31 @@ def _who() -> str:
     return f"{getpass.getuser()} on {socket.gethostname()}"
 
 
+def _missing(url: str) -> str | None:
+    """The SQLite file of `url`, where it is not there: who opens it makes an empty one."""
+    from service.store.address import address
+
+    file = address(url).database if url.startswith("sqlite") else None
+    if file is None or file.startswith("file:"):  # an URI of SQLite's own says itself what may be
+        return None
+    return None if Path(file).is_file() else file
+
+
 @contextlib.contextmanager
-def _database() -> Iterator[Any]:
+def _database(*, new: bool = False) -> Iterator[Any]:
+    """The service's own; a SQLite file that is not there is made where it may be `new`."""
     from sqlalchemy.exc import OperationalError, ProgrammingError
 
     from service.settings import Settings
     from service.store.session import Database
 
-    database = Database(Settings().database)
+    url = Settings().database
+    if not new and (file := _missing(url)):
+        raise LRDError(
+            f"there is no database at {file}: is LRD_DATABASE_URL (or LRD_STORAGE_DIR) right? "
+            "`lrd db upgrade` makes a new one there"
+        )
+    database = Database(url)
     try:
         yield database
     except (OperationalError, ProgrammingError) as error:

@@ -1,6 +1,9 @@
-"""How counts and times read, wherever the service says them."""
+"""How counts, times and the want of a dispatcher read, wherever the service says them."""
 
 from datetime import UTC, datetime
+
+NO_DISPATCHER = "no dispatcher leads: nothing starts until `lrd dispatch` (or `lrd serve`) runs"
+"""What all open sweeps wait for then."""
 
 
 def count(number: int, noun: str) -> str:

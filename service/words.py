@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from lrd_core.report import BESIDE_METRICS, decode_number
@@ -11,6 +12,11 @@ from service.wording import count
 
 FAILURES_SHOWN = 20
 """So many distinct messages are told; the rest are counted."""
+
+SHOWN = 10
+"""Of trials that run, so many are told one by one."""
+TRIED_AGAIN = ("lost", "stalled", "oom")
+"""So ends an attempt after which there is another; `user`, who paused or drained, is no loss."""
 
 
 def plan(found: dict[str, Any]) -> str:
@@ -35,6 +41,8 @@ def plan(found: dict[str, Any]) -> str:
         lines.append(f"none of its trials could start now: {found['waiting_for']}")
     if found["comparisons"]:
         lines.append(found["seeds"]["sentence"])
+    elif found["arms_total"] > 1 and all(arm["is_baseline"] for arm in found["arms"]):
+        lines.append("every arm is a baseline: nothing is compared")
     return "\n".join(lines)
 
 
@@ -59,6 +67,28 @@ def comparisons(found: Sequence[dict[str, Any]]) -> str:
     ])  # fmt: skip
 
 
+def speed(found: dict[str, Any]) -> str:
+    """How soon each arm reaches a value, a line an arm below what the numbers are."""
+    metric = Metric(found["metric"])
+    value = NumberFormat.fitting(metric, [found["threshold"]]).show(found["threshold"])
+    goal = " ".join(filter(None, [value, metric.unit]))
+    at = "at least" if metric.higher_is_better else "at most"
+    against = {each["arm_id"]: each for each in found["comparisons"]}
+    rows = [("seeds", "epochs", "seconds", "× epochs", "× seconds", "arm")]
+    for arm in found["items"]:
+        paired = against.get(arm["arm_id"], {})
+        numbers = (arm["epochs"], arm["seconds"])
+        ratios = (paired.get("epoch_ratio"), paired.get("second_ratio"))
+        reached = f"{arm['reached']}/{arm['trials']}"
+        shown = [*(_plain(each, "g") for each in numbers), *(_plain(r, ".2f") for r in ratios)]
+        rows.append((reached, *shown, arm["label"]))
+    return "\n".join([
+        f"{metric.words} {at} {goal}: seeds that reached it, medians of when (–: half never do)",
+        "×: how many times as fast as the arm's baseline, the median over the seeds",
+        *_columns(rows),
+    ])  # fmt: skip
+
+
 def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     """Why trials have failed: each distinct message once, and of how many trials it is."""
     causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
@@ -69,6 +99,14 @@ def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
     if len(causes) > FAILURES_SHOWN:
         lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
     return "\n".join(lines)
+
+
+def cancelled(trials: int, sweep_id: str) -> str:
+    """That trials have no result because somebody ended them."""
+    verb, them = ("was", "it") if trials == 1 else ("were", "them")
+    return (
+        f"{count(trials, 'trial')} {verb} cancelled; `lrd retry {sweep_id} --cancelled` runs {them}"
+    )
 
 
 def verified(table: PrintedTable, differ: Sequence[str]) -> str:
@@ -90,14 +128,25 @@ def trial(found: dict[str, Any], asked: str | None) -> str:
     return f"{found['id']:>6}  {state:<16}  {epochs:>7}  {last:<23}  {of}"
 
 
-def again(found: dict[str, Any]) -> str:
-    """That a trial is tried again, and why."""
+def progress(running: int, trials: Iterable[dict[str, Any]]) -> str:
+    """How far the trials that run are; `trials` are some of them."""
+    shown = [f"{each['epochs_done']}/{each['epochs']}" for each in islice(trials, SHOWN)]
+    if not shown:  # they have ended meanwhile
+        return f"running: {count(running, 'trial')}"
+    more = f", and {running - len(shown)} more" if running > len(shown) else ""
+    return f"running: {count(running, 'trial')}, epochs {', '.join(shown)}{more}"
+
+
+def again(found: dict[str, Any], attempts: Sequence[dict[str, Any]] = ()) -> str:
+    """That a trial is tried again, and why; of one that runs its `attempts` know that."""
     which, losses = f"trial {found['id']}", found["losses"]
     if found["state"] == "queued" and found["reason"]:
         return f"{which} {found['reason']}, to be tried again: {found['message']}"
+    said = [each["message"] for each in attempts if each["outcome"] in TRIED_AGAIN]
+    why = f": {said[-1]}" if said and said[-1] else ""
     if losses:
-        return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row"
-    return f"{which} is tried again, alone on a node: it had run out of memory"
+        return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row{why}"
+    return f"{which} is tried again, alone on a node{why or ': it had run out of memory'}"
 
 
 def extended(added: int) -> str:
@@ -115,9 +164,27 @@ def deletion(sweeps: int, trials: int) -> str:
     )
 
 
+def paused(sweep_id: str) -> str:
+    """Why no trial of a paused sweep starts."""
+    return f"paused: no trial of it starts until `lrd resume {sweep_id}`"
+
+
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, for none of its trials can start: {sweep['waiting_for']}"
+
+
+def _plain(value: Any, form: str) -> str:
+    return "–" if value is None else format(decode_number(value), form)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Numbers to the right, the last column, which is text, to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return [
+        "  ".join([*map(str.rjust, row[:-1], widths), row[-1]])
+        for row in rows
+    ]  # fmt: skip
 
 
 def _last(report: dict[str, Any], asked: str | None) -> str:

@@ -7,6 +7,7 @@ out-of-memory never end. Tries are counted in the trials table.
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -41,6 +42,8 @@ class RayExecutor:
         self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
         self._errands = Errands(trials)
         self._streams: dict[Any, Key] = {}
+        self._nodes: dict[Key, str] = {}
+        """Where each runs, by Ray's id of the node."""
         self._cancelled: set[Key] = set()
         """Asked to end; under load Ray may tell of that as of a loss."""
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
@@ -74,6 +77,7 @@ class RayExecutor:
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
         )
         self._streams[stream] = (trial_id, attempt)
+        self._nodes[trial_id, attempt] = place["node"]
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
         """What the trials have yielded, waiting up to `timeout` seconds for the first message, and
@@ -94,8 +98,12 @@ class RayExecutor:
                 message = self._next(stream)
                 if message is None or message[0] == "ended":
                     del self._streams[stream]
-                    if message is not None and message[1] == "lost" and key in self._cancelled:
-                        message = "ended", "user", "cancelled", None
+                    node = self._nodes.pop(key)
+                    if message is not None and message[1] == "lost":
+                        if key in self._cancelled:
+                            message = "ended", "user", "cancelled", None
+                        else:
+                            message = *message[:2], f"{message[2]}{_whereabouts(node)}", None
                     self._cancelled.discard(key)
                 if message is not None:
                     messages.append((trial_id, attempt, message))
@@ -151,6 +159,17 @@ def _told(node: dict[str, Any]) -> dict[str, Any]:
         "accelerator_type": kinds[0] if kinds else None,
         "labels": dict(node["Labels"]),
     }
+
+
+def _whereabouts(node_id: str) -> str:
+    """On which machine a worker was lost, and where Ray's logs of it lie, as far as Ray knows."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    node: Mapping[str, Any] = next((each for each in nodes if each["NodeID"] == node_id), {})
+    if not (host := node.get("NodeManagerHostname")):
+        return f" (node {node_id})"
+    socket = node.get("RayletSocketName")  # of a session: SESSION/sockets/raylet
+    logs = f"; there its logs lie in {Path(socket).parents[1] / 'logs'}" if socket else ""
+    return f" (node {host}{logs})"
 
 
 _KIND = "accelerator_type:"

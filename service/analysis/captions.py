@@ -123,9 +123,9 @@ def _outside(found: Mapping[tuple[str, int], View]) -> str:
     for (name, _), view in found.items():
         away[name] = away.get(name, 0) + len(view.away)
     said = ""
-    for name, count in away.items():
-        if count:
-            arms = "1 arm runs" if count == 1 else f"{count} arms run"
+    for name, arms_away in away.items():
+        if arms_away:
+            arms = "1 arm runs" if arms_away == 1 else f"{arms_away} arms run"
             said += f"{arms} out of the panel ({Metric(name).words}); "
     return said + "what runs out has no band; " if said else ""
 

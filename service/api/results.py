@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.analysis import plots
+from service.analysis import metrics, plots
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
@@ -23,6 +23,7 @@ from service.api.schemas.results import (
     Table,
 )
 from service.descents import descents_of, grids_of
+from service.errors import Unprocessable
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
 from service.results import Results, json_safe
@@ -170,6 +171,10 @@ def speed(
     if found is None:
         return unchanged(sweep)
     name = metric or found.headline
+    if metrics.Metric(name).is_share and not 0 <= threshold <= 1:
+        raise Unprocessable(
+            f"{name} is a share, and shares are 0 to 1: 0.88, not 88; got {threshold:g}"
+        )
     reached, against = found.speed(name, threshold)
     answer = {
         "metric": name,

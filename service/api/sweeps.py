@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from lrd_core import plugins
 from lrd_core.configuration import Text
+from lrd_core.errors import InvalidSpec
+from lrd_core.extending import in_extension
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
 from service.access import Caller, caller_of, of_ones_own
@@ -177,9 +179,13 @@ def extend(
 
     def add(session: Session) -> dict[str, Any]:
         sweep = requests.locked(session, sweep_id)
-        spec = _limit(extended(SweepSpec.parse(sweep.spec), more), caller)
-        room(session, caller, spec.trials_total() - sweep.trials_total)
-        return sweep_view(requests.extend(session, sweep_id, spec))
+        had = SweepSpec.parse(sweep.spec)
+        try:
+            spec = _limit(extended(had, more), caller)
+            room(session, caller, spec.trials_total() - sweep.trials_total)
+            return sweep_view(requests.extend(session, sweep_id, spec))
+        except InvalidSpec as error:  # named where they were made, in what was sent
+            raise InvalidSpec([in_extension(each, had, more) for each in error.faults]) from None
 
     return once(add)
 

@@ -17,8 +17,7 @@ from service.store.models import (
     Webhook,
 )
 from service.store.queue import InUse, Running, Waiting
-from service.store.shortages import NO_DISPATCHER
-from service.wording import count, rfc3339
+from service.wording import NO_DISPATCHER, count, rfc3339
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:

@@ -145,13 +145,14 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
 
 
 def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:
-    """Another `priority` or `max_concurrent`; in force from the next claim on."""
+    """Another `priority` or `max_concurrent`; in force from the next claim on, and in the spec: who
+    clones the sweep means it as it is."""
     sweep = locked(session, sweep_id)
     wanted = {name: value for name, value in changes.items() if getattr(sweep, name) != value}
     if not wanted:
         return sweep
     said = ", ".join(f"{name} = {value}" for name, value in wanted.items())
-    return _changed(session, sweep, said, **wanted)
+    return _changed(session, sweep, said, spec=sweep.spec | wanted, **wanted)
 
 
 def delete_sweep(session: Session, sweep_id: str) -> None:

@@ -10,9 +10,7 @@ from service.store import claims
 from service.store.claims import RESOURCES, is_open, need_of, open_sweeps
 from service.store.models import Sweep
 from service.store.transitions import lock_sweeps
-
-NO_DISPATCHER = "no dispatcher leads; `lrd dispatch` starts one"
-"""What all open sweeps wait for then."""
+from service.wording import NO_DISPATCHER
 
 
 def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:

@@ -81,6 +81,12 @@ def any_made(session: Session) -> bool:
     return session.scalar(select(Token.id).where(Token.revoked_at.is_(None)).limit(1)) is not None
 
 
+def keeps_closed(session: Session, token_id: int) -> bool:
+    """Whether it is the only one that was not revoked: without it the service is open to its own
+    machine."""
+    return list(session.scalars(select(Token.id).where(Token.revoked_at.is_(None)))) == [token_id]
+
+
 def listing(session: Session) -> list[Token]:
     """Every token, revoked ones included, the oldest first."""
     return list(session.scalars(select(Token).order_by(Token.id)))

@@ -263,6 +263,26 @@ def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
         ({"loss": 1.0}, {}, "gives no train_loss"),
         ({"train_loss": 1.0}, {"epoch": 7.0}, "calls a metric 'epoch'"),
         ({"train_loss": 1.0}, {"hits": torch.ones(1)}, r"'hits' has shape \(1,\)"),
+        (
+            {"train_loss": 1.0},
+            None,
+            r"lab_parts\.Counting\.evaluate returned None; it is to return a mapping of",
+        ),
+        (
+            None,
+            {},
+            r"lab_parts\.Counting\.train_epoch returned None; it is to return a mapping of metrics",
+        ),
+        (
+            {"train_loss": 1.0},
+            {"hits": "many"},
+            r"lab_parts\.Counting\.evaluate returned 'many' as the metric 'hits'; each is to be",
+        ),
+        (
+            {"train_loss": [1.0]},
+            {},
+            r"lab_parts\.Counting\.train_epoch returned \[1\.0\] as the metric 'train_l",
+        ),
     ],
 )
 def test_what_makes_no_report_is_said_in_a_sentence(

@@ -7,6 +7,7 @@ import pytest
 
 from service.dispatcher import Dispatcher
 from service.settings import Settings
+from service.store import leases
 from service.store.session import Database
 from tests.inline import InlineExecutor
 from tests.serving import serving
@@ -28,3 +29,10 @@ def url(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch)
     with serving(settings, database) as url:
         monkeypatch.setenv("LRD_URL", url)
         yield url
+
+
+@pytest.fixture
+def led(database: Database) -> None:
+    """A dispatcher leads, as far as anybody can see, and starts nothing."""
+    with database.write() as session:
+        leases.take(session, "one", host="node-1", pid=1, seconds=3600)

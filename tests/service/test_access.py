@@ -198,12 +198,30 @@ def test_a_token_is_made_listed_and_revoked(
     assert "viewer" in listed
     assert "Ada" in listed
     assert secret not in listed
+    run.invoke(cli.app, ["token", "create", "Bob"])
     assert run.invoke(cli.app, ["token", "revoke", "1"]).exit_code == 0
     assert "revoked" in run.invoke(cli.app, ["token", "ls"]).stdout
     missing = run.invoke(cli.app, ["token", "revoke", "9"])
     assert "no token 9" in str(missing.exception)
     wrong = run.invoke(cli.app, ["token", "create", "Ada", "--role", "king"])
     assert "one of viewer, submitter, admin" in str(wrong.exception)
+
+
+def test_the_last_token_is_revoked_with_a_word_alone(
+    settings: Settings, database: Database, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a service that was to answer to tokens alone, and opens when a leaked one ends."""
+    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
+    number, _ = made(database, Role.admin)
+    run = CliRunner()
+    refused = run.invoke(cli.app, ["token", "revoke", str(number)])
+    assert str(refused.exception).startswith(f"token {number} is the last one: without it the ser")
+    assert api.get(SWEEPS).status_code == 401
+    opened = run.invoke(cli.app, ["token", "revoke", str(number), "--open"])
+    assert "answers to this machine without one" in opened.stderr
+    assert api.get(SWEEPS).status_code == 200
+    again = run.invoke(cli.app, ["token", "revoke", str(number)])  # it changes nothing more
+    assert "no token is left" not in again.stderr
 
 
 def test_the_client_sends_its_token(

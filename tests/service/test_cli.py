@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,11 @@ from typer.testing import CliRunner
 
 from lrd_core.errors import LRDError
 from service import cli, dispatch
-from service.client import SubmittedSweep
-from service.settings import Settings
-from service.store.models import Sweep, Trial
+from service.store import leases
+from service.store.models import Attempt, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
-from tests.seeded import seed
-from tests.serving import dispatching
+from tests.seeded import AT, seed
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,6 +92,25 @@ def test_a_plan_tells_the_time_and_what_is_there_already(
     )
 
 
+def test_status_and_plan_say_that_nobody_starts_anything(
+    url: str, file: str, database: Database
+) -> None:
+    """Catches: `lrd api` alone, and a sweep that is queued for ever without a word."""
+    nobody = "no dispatcher leads: nothing starts until `lrd dispatch` (or `lrd serve`) runs"
+    assert lrd("submit", file, "--plan").splitlines()[-1] == nobody
+    sweep_id = lrd("submit", file).split()[1].rstrip(":")
+    assert lrd("submit", file).splitlines()[1] == nobody
+    assert lrd("status", sweep_id).splitlines()[1:] == [f"  {nobody}"]
+    leases.tell(database)  # then the sweep itself says it, too
+    assert lrd("status", sweep_id).count("no dispatcher") == 1
+    assert nobody not in lrd("status", seed(database, small_sweep()))
+    with database.write() as session:
+        leases.take(session, "one", host="node-1", pid=1, seconds=60)
+        session.execute(update(Sweep).values(waiting_for=None))
+    for command in (["submit", file, "--plan"], ["submit", file], ["status", sweep_id]):
+        assert "no dispatcher" not in lrd(*command)
+
+
 def test_status_names_what_failed(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
     said = lrd("status", sweep_id).splitlines()
@@ -103,21 +120,10 @@ def test_status_names_what_failed(url: str, database: Database) -> None:
     ] * 2
 
 
-def test_watching_a_sweep_with_failed_trials_ends_as_a_failure_and_says_why(
-    url: str, database: Database
-) -> None:
-    """Catches: a script that goes on as if all were well, over a table that does not say why."""
-    sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
-    said = lrd("watch", sweep_id, code=1)
-    assert " ± " in said or "(1/2)" in said  # the table is there all the same
-    assert said.count("made up") == 1
-    assert "2 trials: error: RuntimeError: made up (seeded.py:1)" in said
-    assert lrd("watch", seed(database, small_sweep())).count("failed") == 0
-
-
 NO_GPU = "a trial needs 4 GPUs on one node; the largest node has 0"
 
 
+@pytest.mark.usefixtures("led")
 def test_status_says_why_no_trial_can_start(url: str, database: Database) -> None:
     """Catches: `queued 0/4` for ever, and not a word of what the cluster lacks."""
     sweep_id = seed(database, small_sweep(), states=("queued",))
@@ -128,52 +134,27 @@ def test_status_says_why_no_trial_can_start(url: str, database: Database) -> Non
     assert why == f"  waiting, for none of its trials can start: {NO_GPU}"
 
 
+@pytest.mark.usefixtures("led")
 def test_status_says_what_was_lost_and_is_tried_again(url: str, database: Database) -> None:
     """Catches: a sweep whose trials die with their node again and again, and that only `runs`."""
     sweep_id = seed(database, small_sweep(), states=("queued", "running", "queued", "succeeded"))
     lost: dict[int, dict[str, Any]] = {
         1: {"losses": 2, "reason": "lost", "message": "node-1 is gone"},
-        2: {"losses": 1},
+        2: {"losses": 1, "attempt": 2},
     }
     with database.write() as session:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.trial_id == 2)
+            .values(ended_at=AT, outcome="lost", message="node-2 is gone")
+        )
         for trial_id, values in lost.items():
             session.execute(update(Trial).where(Trial.id == trial_id).values(**values))
     assert lrd("status", sweep_id).splitlines()[1:] == [
+        "  running: 1 trial, epochs 1/2",
         "  trial 1 lost, to be tried again: node-1 is gone",
-        "  trial 2 is tried again, after 1 loss in a row",
+        "  trial 2 is tried again, after 1 loss in a row: node-2 is gone",
     ]
-
-
-def test_watching_says_on_stderr_why_it_stands_still_once_for_each_reason(
-    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Catches: a bar that hangs without a word, one that says it with every look, and a table on
-    stdout with a reason in it."""
-    ended = seed(database, small_sweep())
-    no_node = "the cluster has no node at present"
-    reasons = [None, NO_GPU, NO_GPU, no_node, no_node, None, NO_GPU, None]
-
-    def watch(sweep: SubmittedSweep) -> Iterator[dict[str, Any]]:
-        yield from (sweep.status() | {"waiting_for": reason} for reason in reasons)
-
-    monkeypatch.setattr(SubmittedSweep, "watch", watch)
-    done = CliRunner().invoke(cli.app, ["watch", ended])
-    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
-        NO_GPU, no_node, NO_GPU,
-    ]  # fmt: skip
-    assert "waiting" not in done.stdout
-
-
-def test_a_submitted_sweep_that_is_watched_ends_as_its_trials_did(
-    url: str, file: str, settings: Settings, database: Database
-) -> None:
-    """Catches: `lrd submit --watch` that exits with 0 whatever became of the trials."""
-    base = small_sweep()["base"] | {"optimizer": {"name": "sgdm", "lr": 1e6}}
-    Path(file).write_text(yaml.safe_dump(small_sweep(base=base, grid={}, baseline={}, seeds=1)))
-    with dispatching(settings, database):
-        said = lrd("submit", file, "--watch", code=1)
-    assert "1 trial failed" in said
-    assert "1 trial: diverged: the training loss of epoch 1 is " in said
 
 
 def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
@@ -239,6 +220,19 @@ def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> 
         lrd(*words)
 
 
+def test_one_trial_is_cancelled_and_retried(url: str, database: Database) -> None:
+    """Catches: a whole sweep that is ended for one trial that hangs."""
+    sweep_id = seed(database, small_sweep(), states=("queued", "failed"))
+    assert lrd("cancel", "--trial", "1").split()[:3] == ["1", "cancelled:", "user"]
+    assert lrd("retry", "--trial", "1").split()[:2] == ["1", "queued"]
+    assert lrd("retry", "--trial", "2").split()[:2] == ["2", "queued"]
+    assert lrd("trials", sweep_id, "--state", "failed").split()[0] == "4"
+    for words in ([], [sweep_id, "--trial", "1"]):
+        for command in ("cancel", "retry"):
+            with pytest.raises(LRDError, match=r"name a SWEEP .* or one trial with --trial"):
+                lrd(command, *words)
+
+
 def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
     with pytest.raises(LRDError, match=f"sweep {sweep_id} has no arm 999 to be the baseline"):
@@ -283,6 +277,7 @@ def test_a_database_is_upgraded_and_then_at_the_newest_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "new.db").touch()
     old = CliRunner().invoke(cli.app, ["db", "check"])
     assert old.exit_code == 1
     assert "`lrd db upgrade`" in old.output

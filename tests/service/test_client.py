@@ -133,6 +133,14 @@ def test_the_effects_of_factors_are_a_frame_and_a_text(client: Client, database:
     assert "settings" in found.effects_text()
 
 
+def test_how_soon_a_value_is_reached(client: Client, database: Database) -> None:
+    sweep = client.sweep(seed(database, small_sweep()))
+    found = sweep.speed(0.1)
+    assert (found["metric"], found["threshold"]) == ("test_accuracy", 0.1)
+    assert [arm["reached"] for arm in found["items"]] == [2, 2]
+    assert sweep.speed(0.0, metric="test_loss")["items"][0]["reached"] == 0
+
+
 def test_requests_and_what_follows_them(
     client: Client, settings: Settings, database: Database
 ) -> None:

@@ -1,6 +1,8 @@
-"""The dispatcher's process: Ray lets in only who has its token."""
+"""The dispatcher's process: Ray lets in only who has its token; what it logs."""
 
+import logging
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from lrd_core.errors import LRDError
+from service import logs
 from service.dispatch import authenticate
+from service.dispatcher import Dispatcher
 from service.settings import Settings
+from service.store.session import Database
+from tests.inline import InlineExecutor
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +47,39 @@ def test_of_a_cluster_it_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_ray_client_is_refused() -> None:
     with pytest.raises(LRDError, match="do not pass through a Ray client"):
         authenticate(Settings(ray_address="ray://10.0.0.1:10001"))
+
+
+def test_the_log_is_not_drowned_by_fonts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: a line a table of each font, for each PDF."""
+    caplog.set_level(logging.INFO)  # as `basicConfig` has it where nobody else listens
+    monkeypatch.setattr(logging.getLogger("fontTools"), "level", logging.NOTSET)
+    logging.getLogger("fontTools.subset").manager._clear_cache()  # type: ignore[attr-defined]
+    assert logging.getLogger("fontTools.subset").isEnabledFor(logging.INFO)
+    logs.to_stderr()
+    assert not logging.getLogger("fontTools.subset").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("fontTools.subset.timer").isEnabledFor(logging.INFO)
+
+
+def test_who_stands_by_says_once_behind_whom(
+    settings: Settings, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: a second `lrd dispatch` that starts nothing, and does not say why."""
+    caplog.set_level(logging.INFO, "service.dispatcher")
+    first, second = (
+        Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60) for _ in range(2)
+    )
+    for dispatcher in (first, second, second):
+        dispatcher._renew_at = 0.0
+        dispatcher.step(0)
+    said = [each.getMessage() for each in caplog.records if "stands by" in each.getMessage()]
+    host = socket.gethostname()
+    assert said == [f"stands by: the dispatcher {first.id} on {host} (pid {os.getpid()}) leads"]
+    first.drain()
+    second._renew_at = 0.0
+    second.step(0)
+    assert f"dispatcher {second.id} leads" in caplog.text
 
 
 START = """

@@ -34,6 +34,16 @@ def test_speed_is_the_epoch_at_which_a_value_is_reached(api: TestClient, sweep: 
     assert [arm["never"] for arm in never] == [[0, 1, 2]] * 2
 
 
+def test_a_speed_to_a_share_in_percent_is_refused(api: TestClient, sweep: str) -> None:
+    """Catches: `never`, of every arm, for one who asked for 88 %."""
+    for wrong in ("88", "-0.1", "1.01"):
+        refused = api.get(f"{sweep}/speed?threshold={wrong}")
+        assert refused.status_code == 422
+        assert "test_accuracy is a share, and shares are 0 to 1: 0.88, not 88" in refused.text
+    assert api.get(f"{sweep}/speed?threshold=1").status_code == 200
+    assert api.get(f"{sweep}/speed?threshold=1.5&metric=test_loss").status_code == 200
+
+
 @pytest.mark.parametrize(
     "path",
     ["table", "arms", "comparisons", "curves", "speed?threshold=0.7", "plots/learning-curves"],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import update
 
 from lrd_core.errors import LRDError
@@ -113,6 +114,35 @@ def test_what_each_factor_does_is_told_and_drawn(database: Database, tmp_path: P
     assert lrd("effects", sweep_id, "--format", "csv").startswith("kind,name,")
     lrd("figure", sweep_id, "effects", str(file))
     assert "× SD" in file.read_text()
+
+
+def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:
+    """Catches: the paper's claim about speed, to be had by `curl` alone."""
+    document = small_sweep(seeds=3)
+    document["base"]["epochs"] = 10
+    sweep_id = seed(database, document)
+    goal, legend, *rows = lrd("speed", sweep_id, "0.7").splitlines()
+    assert goal.startswith("test accuracy at least 70.00 %: seeds that reached it")
+    assert "how many times as fast as the arm's baseline" in legend
+    assert rows[0].split() == ["seeds", "epochs", "seconds", "×", "epochs", "×", "seconds", "arm"]
+    assert rows[1].split()[:1] + rows[1].split()[3:] == ["3/3", "–", "–", "without", "LRD"]
+    reached, epochs, seconds, *ratios = rows[2].split()[:5]
+    assert reached == "3/3"
+    assert float(seconds) == 0.5 * float(epochs)
+    assert all(0.5 < float(ratio) < 2 for ratio in ratios)
+    assert "0/3" in lrd("speed", sweep_id, "0.001", "--metric", "test_loss")
+    with pytest.raises(LRDError, match=r"shares are 0 to 1: 0\.88, not 88; got 88"):
+        lrd("speed", sweep_id, "88")
+
+
+def test_the_spec_of_a_sweep_is_a_file_to_submit(database: Database, tmp_path: Path) -> None:
+    """Catches: a spec that is to be dug out of JSON, and one that is not taken back."""
+    document = small_sweep(name="naïve: one", seeds=[7, 9], priority=3)
+    text, file = lrd("spec", seed(database, document)), tmp_path / "again.yaml"
+    assert yaml.safe_load(text) == document
+    assert text.startswith("name: 'naïve: one'\nbase:")
+    file.write_text(text)
+    assert "4 trials: 2 arms" in lrd("submit", str(file), "--plan")
 
 
 def test_nothing_is_written_for_a_figure_that_is_refused(

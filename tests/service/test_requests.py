@@ -170,6 +170,16 @@ class TestExtend:
             api, f"/sweeps/{sweep_id}/extend", 422, json={"grid": {"optimizer.keep_prob": [7]}}
         )
         assert problem["errors"][0]["pointer"].startswith("/grid/optimizer.keep_prob")
+        more = {
+            "grid": {"optimizer.keep_prob": [0.5, 0.7, 7]},
+            "arms": [{"label": "a", "set": {}}, {"label": "b", "set": {"epochs": 0}}],
+        }
+        problem = ask(api, f"/sweeps/{sweep_id}/extend", 422, json=more)
+        # Catches: the place in a list that the sender has never seen.
+        assert {each["pointer"] for each in problem["errors"]} == {
+            "/grid/optimizer.keep_prob/2",
+            "/arms/1/set/epochs",
+        }
         assert sweep(api, sweep_id)["trials_total"] == 4
 
 
@@ -195,6 +205,9 @@ def test_priority_and_limit_change_while_it_runs(
     assert {name: answer.json()[name] for name in changes} == changes
     dispatcher.step(0)
     assert len(executor.running()) == 2
+    clone = api.post(f"/api/v1/sweeps/{sweep_id}/clone").json()  # not what was asked for at first
+    assert {name: clone[name] for name in changes} == changes
+    assert clone["spec"].items() >= changes.items()
     assert api.patch(f"/api/v1/sweeps/{sweep_id}", json={"state": "succeeded"}).status_code == 422
 
 

@@ -121,6 +121,12 @@ def test_a_sweep_that_is_run_is_told_how_to_submit_it(file: str) -> None:
     assert fault.detail == "this is a sweep, no single trial: submit it with `lrd submit FILE`"
 
 
+def test_a_plan_says_that_a_baseline_leaves_nothing_to_compare(url: str, file: str) -> None:
+    every = "every arm is a baseline: nothing is compared"
+    assert every in lrd("submit", file, "--plan", "--set", "baseline={optimizer.name: adam}")
+    assert every not in lrd("submit", file, "--plan")
+
+
 def test_a_sweep_is_cloned_with_parts_of_it_changed(url: str, file: str) -> None:
     """Catches: a clone that loses what was not changed."""
     first = submitted(lrd("submit", file), url)
@@ -160,3 +166,18 @@ def test_an_extension_says_how_much_it_adds(url: str, file: str) -> None:
     assert lrd("extend", sweep_id, "--seeds", "1").startswith(nothing)
     assert lrd("extend", sweep_id, "--grid", "optimizer.keep_prob=[0.5]").startswith(nothing)
     assert lrd("extend", sweep_id, "--grid", "optimizer.keep_prob=[0.7]").startswith("6 trials a")
+
+
+def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, file: str) -> None:
+    """Catches: `curl -X PATCH`, and a clone as the first one once was."""
+    sweep_id = submitted(lrd("submit", file, "--set", "max_concurrent=1"), url)["id"]
+    line, now = lrd("set", sweep_id, "max_concurrent=2", "priority=5").splitlines()
+    assert line.split()[0] == sweep_id
+    assert now == "priority=5 max_concurrent=2"
+    clone = submitted(lrd("clone", sweep_id), url)
+    assert (clone["priority"], clone["max_concurrent"]) == (5, 2)
+    assert "max_concurrent=null" in lrd("set", sweep_id, "max_concurrent=null")
+    with pytest.raises(LRDError, match=r"/prioriti: .*priority"):
+        lrd("set", sweep_id, "prioriti=5")
+    with pytest.raises(LRDError, match="'priority' is not PATH=VALUE"):
+        lrd("set", sweep_id, "priority")

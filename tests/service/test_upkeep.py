@@ -49,11 +49,25 @@ def test_a_name_that_is_none_is_an_error(tmp_path: Path) -> None:
 def test_a_database_without_its_tables_is_said_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "new.db").touch()
     monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
     answer = CliRunner().invoke(app, ["token", "create", "me"])
     assert isinstance(answer.exception, LRDError)
     assert str(answer.exception).startswith("the database answers: no such table: tokens. ")
     assert "`lrd db upgrade`" in str(answer.exception)
+
+
+@pytest.mark.parametrize("command", [["db", "check"], ["token", "ls"], ["audit"]])
+def test_a_database_that_is_not_there_is_said_and_not_made(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a mistyped path that becomes an empty file, which `lrd api` then takes for new."""
+    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'mistyped.db'}")
+    answer = CliRunner().invoke(app, command)
+    assert isinstance(answer.exception, LRDError)
+    said = f"there is no database at {tmp_path / 'mistyped.db'}: is LRD_DATABASE_URL"
+    assert str(answer.exception).startswith(said)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])

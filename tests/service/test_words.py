@@ -10,7 +10,7 @@ from service.wording import count
 
 PLAN: dict[str, Any] = {
     "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
-    "waiting_for": None,
+    "waiting_for": None, "arms": [],
     "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
 }  # fmt: skip
 COMPARISON: dict[str, Any] = {
@@ -47,6 +47,16 @@ def test_a_plan_says_that_nothing_of_it_could_start() -> None:
     said = words.plan(PLAN | {"waiting_for": why})
     assert said.endswith(f"\nnone of its trials could start now: {why}")
     assert "could start" not in words.plan(PLAN)
+
+
+def test_a_plan_says_that_nothing_is_compared() -> None:
+    """Catches: a baseline that every arm matches, and a table without tests days later."""
+    arms = [{"label": label, "is_baseline": True} for label in "ab"]
+    both = PLAN | {"arms_total": 2, "arms": arms}
+    assert words.plan(both).endswith("\nevery arm is a baseline: nothing is compared")
+    one = {"label": "c", "is_baseline": False}
+    assert "nothing is" not in words.plan(both | {"arms": [*arms, one]})
+    assert "nothing is" not in words.plan(PLAN | {"arms": arms[:1]})
 
 
 def test_differences_of_shares_are_in_percentage_points_as_in_the_table() -> None:
@@ -164,6 +174,16 @@ def test_trials_stand_below_each_other() -> None:
 )
 def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str) -> None:
     assert words.again(TRIAL | changes) == said
+
+
+def test_of_many_trials_that_run_a_few_are_told() -> None:
+    """Catches: `running 0/4` for hours, and a thousand numbers in a line."""
+    trials = [{"epochs_done": done, "epochs": 5} for done in range(3)]
+    assert words.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
+    many = words.progress(1000, trials * 9)
+    assert many.count("/5") == words.SHOWN
+    assert many.endswith(", and 990 more")
+    assert words.progress(1, []) == "running: 1 trial"
 
 
 def test_an_extension_by_nothing_is_said_to_be_one() -> None:

@@ -10,6 +10,7 @@ from service.placement import Need, Node, Rooms
 from service.store import claims, leases, queue, shortages
 from service.store.models import Sweep, Trial
 from service.store.session import Database
+from service.wording import NO_DISPATCHER
 from tests.service.store.test_dispatching import claim, settle, submit
 
 
@@ -68,7 +69,7 @@ def test_with_no_dispatcher_each_sweep_says_so_and_the_next_one_takes_it_back(
 
     for _ in range(2):  # three at a time
         leases.tell(database)
-    assert said() == {shortages.NO_DISPATCHER}
+    assert said() == {NO_DISPATCHER}
     assert leases.tell(database) == 0
     with database.write() as session:
         leases.take(session, "d1", host="here", pid=1, seconds=60)
