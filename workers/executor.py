@@ -49,7 +49,7 @@ class RayExecutor:
             options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
         ray.init(address, **options)
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
-        warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
+        warm = ray.remote(max_retries=0, num_cpus=1, **outdated.runtime_env({}))(warm_up)
         for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
             warm.remote()
 
