@@ -1,13 +1,16 @@
 """Results that are there already: the same configuration, seed, execution and code elsewhere."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
+from lrd_core.sources import Code
 from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
+from service.store.provenance import has_made
 
 T = TypeVar("T")
 
@@ -19,15 +22,16 @@ Key = tuple[str, int]
 
 def present(
     session: Session,
-    hashes: Iterable[str],
+    codes: Mapping[str, Code],
     *,
-    code_version: str,
     execution: dict[str, Any],
     owner: str | None,
 ) -> dict[Key, int]:
     """(hash, seed) -> the id of the newest trial whose results may stand for it in a sweep of
     `owner`.
 
+    `codes`: the code that would run each configuration now, by its hash. A trial's own is what its
+    attempts have recorded; where they say nothing, or not the sum, it is not known to be this.
     What was imported did not run here: it may have been written by hand, so it stands for nobody's
     trials but its owner's, also where it was reused meanwhile.
     """
@@ -35,8 +39,9 @@ def present(
     fitting: dict[str, bool] = {}
     trusted: dict[str, bool] = {}
     first = aliased(Trial)
-    for part in _parts(list(dict.fromkeys(hashes))):
-        fitting |= _fitting(session, part, fitting.keys(), code_version, execution)
+    for part in _parts(list(codes)):
+        fitting |= _fitting(session, part, fitting.keys(), execution)
+        ran = _ran(session, part)
         query = (
             _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
             .add_columns(first.sweep_id)  # in which its results were made
@@ -44,7 +49,7 @@ def present(
             .order_by(Trial.id)
         )
         for sha256, seed, trial_id, sweep_id, made_in in session.execute(query):
-            if not fitting.get(sweep_id):
+            if not fitting.get(sweep_id) or ran[trial_id] != {codes[sha256]}:
                 continue
             if made_in not in trusted:
                 trusted[made_in] = _stands_for(session, made_in, owner)
@@ -53,9 +58,9 @@ def present(
     return newest
 
 
-def donors(session: Session, hashes: Iterable[str], **like: Any) -> dict[Key, Trial]:
+def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key, Trial]:
     """The trials that `present` finds."""
-    newest = present(session, hashes, **like)
+    newest = present(session, codes, **like)
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
         trials |= {
@@ -123,14 +128,22 @@ def _succeeded(hashes: Sequence[str], *columns: Any) -> Select[Any]:
     )
 
 
+def _ran(session: Session, hashes: Sequence[str]) -> Mapping[int, set[Code]]:
+    """The code of each trial that has succeeded with these configurations."""
+    parts = [Attempt.environment[name].as_string() for name in ("lrd", "plugins")]
+    ran: defaultdict[int, set[Code]] = defaultdict(set)
+    for trial_id, *code in session.execute(_succeeded(hashes, Trial.id, *parts).where(has_made())):
+        ran[trial_id].add(Code._make(code))
+    return ran
+
+
 def _fitting(
     session: Session,
     hashes: Sequence[str],
     known: Collection[str],
-    code_version: str,
     execution: dict[str, Any],
 ) -> dict[str, bool]:
-    """Whether a sweep with these configurations ran this code, executed so; without those known.
+    """Whether a sweep with these configurations was executed so; without those known.
 
     Of each sweep once, and of its spec this part: a spec may have a megabyte, and a sweep a
     hundred thousand trials.
@@ -139,9 +152,7 @@ def _fitting(
     ran_it = [each for each in session.scalars(there) if each not in known]
     found = dict.fromkeys(ran_it, False)
     for ids in _parts(ran_it):
-        query = select(Sweep.id, Sweep.spec["execution"]).where(
-            Sweep.id.in_(ids), Sweep.code_version == code_version
-        )
+        query = select(Sweep.id, Sweep.spec["execution"]).where(Sweep.id.in_(ids))
         found |= {each: (given or {}) == execution for each, given in session.execute(query)}
     return found
 
