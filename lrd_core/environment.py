@@ -9,13 +9,12 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lrd_core import plugins
+from lrd_core import sources
 from lrd_core.spec import TrialSpec
 
 
@@ -35,11 +34,15 @@ def pin(spec: TrialSpec) -> None:
 
 
 def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
-    """What the numbers of a trial depend on beside its spec and its data."""
+    """What the numbers of a trial depend on beside its spec and its data.
+
+    Of lrd itself the code that this process has imported: what lies on disk may be another by now.
+    """
+    code = sources.made_by(spec.model_dump(mode="json"), sources.IMPORTED)
     return {
-        "lrd": _lrd_version(),
+        "lrd": code.lrd,
         **source(),
-        "plugins": ", ".join(plugins.sources([spec.model_dump(mode="json")])) or None,
+        "plugins": code.plugins,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
@@ -83,11 +86,3 @@ def _driver() -> str | None:
 
 def _cpu() -> str:
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-@functools.cache
-def _lrd_version() -> str:
-    try:
-        return version("learning-rate-dropout")
-    except PackageNotFoundError:  # used from a folder, not installed
-        return "unknown"

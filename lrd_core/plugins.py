@@ -11,15 +11,15 @@ service, which has no torch, can check them. Free of torch.
 """
 
 import functools
-import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
+from lrd_core import sums
 from lrd_core.errors import LRDError, PluginError
 
 Group = Literal["lrd.models", "lrd.datasets", "lrd.tasks", "lrd.optimizers"]
@@ -110,21 +110,15 @@ def sources(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     path = tuple(sys.path)
     if not any(_offered(group, path) for group in _NAMED_BY):
         return []  # as mostly: of a sweep with thousands of arms none is looked at
-    named = {
-        (group, name)
-        for config in configs
-        for group, place in _NAMED_BY.items()
-        if (name := _at(config, place))
-    }
-    entries = [entry for group, name in named for entry in _offered(group, path).get(name, ())]
+    wanted = {each for config in configs for each in named(config)}
+    entries = [entry for group, name in wanted for entry in _offered(group, path).get(name, ())]
     return sorted({f"{_owner(entry)} {_sum_of(entry)}" for entry in entries})
 
 
-def code(version: str, configs: Iterable[Mapping[str, Any]]) -> str:
-    """The version of lrd, and where configurations take something of other packages a sum of that:
-    `0.1.0+3fa9c1d2e4b5`."""
-    found = sources(configs)
-    return f"{version}+{_short(' '.join(found).encode())}" if found else version
+def named(config: Mapping[str, Any]) -> tuple[tuple[Group, str], ...]:
+    """What a configuration names where an entry point may stand, this package's own included."""
+    places = ((group, _at(config, place)) for group, place in _NAMED_BY.items())
+    return tuple((group, name) for group, name in places if name)
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -157,29 +151,9 @@ def _sum_of(entry: EntryPoint) -> str:
         module = None
     if module is None:
         return "not here"
-    files = [
-        (path.relative_to(place).as_posix(), path)
-        for place in map(Path, module.submodule_search_locations or ())
-        for path in sorted(place.rglob("*.py"))
-    ]
+    files: dict[str, str] = {}
+    for place in module.submodule_search_locations or ():
+        files = sums.below(place, ".py") | files  # of two of one name the first is imported
     if not files and module.origin:
-        files = [(Path(module.origin).name, Path(module.origin))]
-    return _sum_of_files(tuple(_known_by(files)))
-
-
-def _known_by(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path, int, int]]:
-    """With what changes when a file is written."""
-    for name, path in files:
-        if path.is_file():
-            told = path.stat()
-            yield name, path, told.st_mtime_ns, told.st_size
-
-
-@functools.lru_cache(maxsize=64)
-def _sum_of_files(files: tuple[tuple[str, Path, int, int], ...]) -> str:
-    parts = (f"{name}\0".encode() + path.read_bytes() for name, path, *_ in files)
-    return _short(b"\0".join(parts))
-
-
-def _short(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+        files = {Path(module.origin).name: module.origin}
+    return sums.of(files)

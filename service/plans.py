@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from lrd_core.sources import codes_of
 from lrd_core.spec import Arm, SweepSpec, config_hash
 from service.analysis.baselines import as_asked, pair_with_baselines
 from service.analysis.data import ArmInfo
@@ -19,16 +20,14 @@ def plan_sweep(
     spec: SweepSpec,
     arms: list[Arm],
     *,
-    code_version: str,
     owner: str | None = None,
 ) -> dict[str, Any]:
-    """The plan of a valid sweep that `owner` would submit to this code; nothing is stored."""
+    """The plan of a valid sweep that `owner` would submit now; nothing is stored."""
     configs = [arm.config_json() for arm in arms]
     hashes = [config_hash(config) for config in configs]
     execution = spec.model_dump(mode="json", exclude_unset=True).get("execution", {})
-    present = reuse.present(
-        session, hashes, code_version=code_version, execution=execution, owner=owner
-    )
+    codes = dict(zip(hashes, codes_of(configs), strict=True))
+    present = reuse.present(session, codes, execution=execution, owner=owner)
     elsewhere = sum((sha256, seed) in present for sha256 in hashes for seed in spec.seeds)
     infos = [
         ArmInfo(at, arm.label, config, arm.is_baseline)

@@ -12,18 +12,22 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 import migrations
+from lrd_core import sources
 from service.api import openapi
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store import webhooks
 from service.store.session import Database
+from service.versions import VERSION
 from tests.conftest import factorial, small_sweep
 from tests.inline import InlineExecutor
 
 OUT = Path(openapi.__file__).with_name("examples.json")
 SWEEP = "/api/v1/sweeps/{sweep_id}"
 HOOKS = "/api/v1/webhooks"
+CODE = f"{VERSION}+3fa9c1d2e4b5"
+"""In place of the code that ran: its sum is another after each edit, and the file would be, too."""
 ASKED = {
     "Sweep": SWEEP,
     "SweepPage": "/api/v1/sweeps",
@@ -72,7 +76,8 @@ def main() -> None:
                 answer = api.get(path.format(sweep_id=sweep_id, factorial_id=factorial_id)).json()
                 found[name] = answer["items"][0] if name == "Trial" else _short(answer)
         database.close()
-    OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(found, indent=1, ensure_ascii=False).replace(sources.IMPORTED, CODE)
+    OUT.write_text(text + "\n")
 
 
 def _short(answer: Any) -> Any:

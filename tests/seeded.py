@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
+from lrd_core import sources
 from lrd_core.spec import SweepSpec, expand_arms
 from service.store import sweeps
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
@@ -20,7 +21,7 @@ AT = time.time() - 600
 _ENVIRONMENT = {
     "node": "node-1",
     "pid": 4711,
-    "lrd": "0.1.0",
+    "lrd": sources.IMPORTED,
     "torch": "2.15.0",
     "device": "x86_64",
 }

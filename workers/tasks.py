@@ -21,7 +21,7 @@ from typing import Any
 
 from lrd_core.trial_folder import PATHS, TrialFolder, stop_name, trial_folder
 from workers.log import Log
-from workers.outdated import watched
+from workers.outdated import was_edited, watched
 
 Message = tuple[Any, ...]
 
@@ -86,6 +86,10 @@ def _run(
         log.write(f"attempt {attempt} starts: {environment}")
         with log.hearing("lrd_core"), log.printed():  # e.g. that no compiler is here
             state = TrainState.create(spec, device)
+        if was_edited():  # all is imported now; another process has all of the new code
+            log.end("lrd was edited as it began; it begins again")
+            yield "ended", "lost", "lrd was edited as it began", None
+            return
         data = getattr(state.task, "data_sha256", None)  # a task of another package may have none
         form = state.optimizer_form
         yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
@@ -260,13 +264,14 @@ def _leave_paths(spec: Any, folder: TrialFolder) -> None:
 
 def warm_up() -> None:
     """Import what a trial needs, while nothing waits for it."""
-    import torch
+    with watched({}):
+        import torch
 
-    import lrd_core.training  # noqa: F401
-    from lrd_core.optim import kernels
+        import lrd_core.training  # noqa: F401
+        from lrd_core.optim import kernels
 
-    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
-    kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
+        torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
+        kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
 
 
 def _line(report: dict[str, Any]) -> str:

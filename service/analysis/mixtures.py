@@ -13,8 +13,9 @@ class Made(NamedTuple):
     data: str | None = None
     """Its SHA-256."""
     lrd: str | None = None
-    """The version."""
+    """The version, and behind a plus the sum over its sources: `lrd_core.sources.Code.lrd`."""
     commit: str | None = None
+    """It tells of trials from before there was a sum; a sum tells more, of a dirty checkout too."""
     plugins: str | None = None
     """As `lrd_core.plugins.sources` has them, with commas between."""
 
@@ -27,7 +28,8 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     data: dict[str, tuple[str, set[str]]] = {}
     for each in made:
         if each.lrd:
-            commit = f" of commit {each.commit[:12]}" if each.commit else ""
+            has_sum = "+" in each.lrd
+            commit = f" of commit {each.commit[:12]}" if each.commit and not has_sum else ""
             code["lrd"].add(f"lrd {each.lrd}{commit}")
         for package in filter(None, (each.plugins or "").split(", ")):
             code.setdefault(package.split(" ")[0], set()).add(package)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from lrd_core import plugins
+from lrd_core import sources
 from lrd_core.configuration import Text
 from lrd_core.errors import InvalidSpec
 from lrd_core.extending import in_extension
@@ -69,9 +69,8 @@ def submit(
     caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
-    code = _code(request, arms)
     with database.read() as session:
-        planned = plan_sweep(session, spec, arms, code_version=code, owner=caller.owner)
+        planned = plan_sweep(session, spec, arms, owner=caller.owner)
     return JSONResponse(planned)
 
 
@@ -270,18 +269,16 @@ def _create(
         if like is not None:
             store.get(session, like)
         room(session, caller, spec.trials_total())
-        sweep = store.create(
-            session, spec, arms, code_version=_code(request, arms), owner=caller.owner
-        )
+        sweep = store.create(session, spec, arms, code_version=_code(arms), owner=caller.owner)
         return sweep_view(sweep)
 
     return once.create(create, "/api/v1/sweeps")
 
 
-def _code(request: Request, arms: Sequence[Arm]) -> str:
-    """What will run, as far as this process can see: this version, and what the arms take of other
-    packages."""
-    return plugins.code(request.app.version, (arm.config_json() for arm in arms))
+def _code(arms: Sequence[Arm]) -> str:
+    """What will run, as far as this process can see: lrd as it lies on disk here, and what the arms
+    take of other packages. What did run stands in each attempt's environment."""
+    return sources.code(arm.config_json() for arm in arms)
 
 
 def _spec_of(document: Any) -> SweepSpec:

@@ -1,13 +1,16 @@
 """Results that are there already: the same configuration, seed, execution and code elsewhere."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, case, exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
+from lrd_core.sources import Code
 from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
+from service.store.provenance import has_made
 
 T = TypeVar("T")
 
@@ -21,15 +24,16 @@ _GIVING = int.from_bytes(b"lrdgives")
 
 def present(
     session: Session,
-    hashes: Iterable[str],
+    codes: Mapping[str, Code],
     *,
-    code_version: str,
     execution: dict[str, Any],
     owner: str | None,
 ) -> dict[Key, int]:
     """(hash, seed) -> the id of the newest trial whose results may stand for it in a sweep of
     `owner`.
 
+    `codes`: the code that would run each configuration now, by its hash. A trial's own is what its
+    attempts have recorded; where they say nothing, or not the sum, it is not known to be this.
     What was imported did not run here: it may have been written by hand, so it stands for nobody's
     trials but its owner's, also where it was reused meanwhile. So does what comes from a sweep that
     was deleted since: nobody can tell any more where that had come from.
@@ -40,8 +44,9 @@ def present(
     first = aliased(Trial)
     elsewhere = select(first.sweep_id).where(first.id == Trial.reused_from).scalar_subquery()
     made_in = case((Trial.reused_from.is_(None), Trial.sweep_id), else_=elsewhere)
-    for part in _parts(list(dict.fromkeys(hashes))):
-        fitting |= _fitting(session, part, fitting.keys(), code_version, execution)
+    for part in _parts(list(codes)):
+        fitting |= _fitting(session, part, fitting.keys(), execution)
+        ran = _ran(session, part)
         query = (
             _succeeded(part, Arm.config_sha256, Trial.seed, Trial.id, Trial.sweep_id)
             .add_columns(made_in)
@@ -49,7 +54,7 @@ def present(
         )
         for sha256, seed, trial_id, *holder_and_maker in session.execute(query):
             sweep_id, maker = holder_and_maker
-            if not fitting.get(sweep_id):
+            if not fitting.get(sweep_id) or ran[trial_id] != {codes[sha256]}:
                 continue
             if (sweep_id, maker) not in trusted:
                 trusted[sweep_id, maker] = _stands_for(session, sweep_id, maker, owner)
@@ -58,12 +63,12 @@ def present(
     return newest
 
 
-def donors(session: Session, hashes: Iterable[str], **like: Any) -> dict[Key, Trial]:
+def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key, Trial]:
     """The trials that `present` finds; until the transaction ends none of their sweeps is deleted,
     so that there is time to copy what they have."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock_shared(_GIVING)))
-    newest = present(session, hashes, **like)
+    newest = present(session, codes, **like)
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
         trials |= {
@@ -147,14 +152,22 @@ def _succeeded(hashes: Sequence[str], *columns: Any) -> Select[Any]:
     )
 
 
+def _ran(session: Session, hashes: Sequence[str]) -> Mapping[int, set[Code]]:
+    """The code of each trial that has succeeded with these configurations."""
+    parts = [Attempt.environment[name].as_string() for name in ("lrd", "plugins")]
+    ran: defaultdict[int, set[Code]] = defaultdict(set)
+    for trial_id, *code in session.execute(_succeeded(hashes, Trial.id, *parts).where(has_made())):
+        ran[trial_id].add(Code._make(code))
+    return ran
+
+
 def _fitting(
     session: Session,
     hashes: Sequence[str],
     known: Collection[str],
-    code_version: str,
     execution: dict[str, Any],
 ) -> dict[str, bool]:
-    """Whether a sweep with these configurations ran this code, executed so; without those known.
+    """Whether a sweep with these configurations was executed so; without those known.
 
     Of each sweep once, and of its spec this part: a spec may have a megabyte, and a sweep a
     hundred thousand trials.
@@ -164,7 +177,7 @@ def _fitting(
     found = dict.fromkeys(ran_it, False)
     for ids in _parts(ran_it):
         query = select(Sweep.id, Sweep.spec["execution"]).where(
-            Sweep.id.in_(ids), Sweep.code_version == code_version, Sweep.deleted_at.is_(None)
+            Sweep.id.in_(ids), Sweep.deleted_at.is_(None)
         )
         found |= {each: (given or {}) == execution for each, given in session.execute(query)}
     return found

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from lrd_core.sources import codes_of
 from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
 from service.errors import NotFound
@@ -107,10 +108,9 @@ def add_trials(
     origins: dict[int, int] = {}
     if spec.reuse:
         execution = sweep.spec.get("execution", {})
-        donors = reuse.donors(
-            session, list(ids), code_version=sweep.code_version, execution=execution,
-            owner=sweep.owner,
-        )  # fmt: skip
+        hashes, given = [sha256 for *_, sha256 in configs], [config for _, config, _ in configs]
+        codes = dict(zip(hashes, codes_of(given), strict=True))
+        donors = reuse.donors(session, codes, execution=execution, owner=sweep.owner)
         origins = reuse.origins(session, donors.values())
     fresh, reused = [], []
     # Seed by seed: a sweep that runs has pairs to compare from its first seed on, and what is held

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lrd_core import plugins
+from lrd_core import plugins, sources
 from lrd_core.datasets.images import ImageData, load_images
 from lrd_core.errors import InvalidSpec, PluginError
 from lrd_core.models import build_model
@@ -44,7 +44,8 @@ def config(**changes: Any) -> dict[str, Any]:
 def test_a_configuration_of_this_package_alone_has_no_other_code(install: Install) -> None:
     install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
     assert plugins.sources([config()]) == []
-    assert plugins.code("0.1.0", [config()]) == "0.1.0"
+    assert sources.code([config()]) == sources.IMPORTED
+    assert sources.codes_of([config()]) == [(sources.IMPORTED, None)]
 
 
 def test_the_sum_is_of_what_stands_in_the_files(install: Install) -> None:
@@ -54,13 +55,16 @@ def test_the_sum_is_of_what_stands_in_the_files(install: Install) -> None:
     (before,) = plugins.sources(mine)
     assert before.startswith("lab-one 1.0 ")
     assert plugins.sources([*mine, config(), *mine]) == [before]
-    code = plugins.code("0.1.0", mine)
-    assert code.startswith("0.1.0+")
+    code = sources.code(mine)
+    assert code.startswith(f"{sources.IMPORTED}.")
+    assert sources.codes_of([*mine, config()]) == [
+        (sources.IMPORTED, before), (sources.IMPORTED, None),
+    ]  # fmt: skip
     file = folder / "lab_one.py"
     file.write_text(NET + "# longer\n")
     (after,) = plugins.sources(mine)
     assert after != before
-    assert plugins.code("0.1.0", mine) != code
+    assert sources.code(mine) != code
     file.write_text(NET)
     os.utime(file, ns=(1, 1))  # as another checkout of the same
     assert plugins.sources(mine) == [before]

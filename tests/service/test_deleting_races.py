@@ -12,6 +12,7 @@ from httpx2 import Response
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from lrd_core.sources import IMPORTED, Code
 from service.app import create_app
 from service.purge import Purger
 from service.settings import Settings
@@ -209,10 +210,11 @@ def test_results_are_taken_whole_before_their_sweep_goes(
     other = threading.Thread(
         target=lambda: deletions.append(ask(api, "delete", sweep_id).status_code)
     )
-    like: dict[str, Any] = {"code_version": "0.1.0", "execution": {}, "owner": None}
+    like: dict[str, Any] = {"execution": {}, "owner": None}
     with database.write() as session:
         hashes = session.scalars(select(Arm.config_sha256)).all()
-        assert len(reuse.donors(session, hashes, **like)) == 2
+        codes = dict.fromkeys(hashes, Code(IMPORTED, None))
+        assert len(reuse.donors(session, codes, **like)) == 2
         other.start()
         while other.is_alive() and not waits(database):
             pass

@@ -1,15 +1,21 @@
 """What made a sweep's numbers: results of other code stand for nothing, and mixtures are told."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from lrd_core import plugins
-from service.store.models import Attempt
+from lrd_core import plugins, sources
+from service.settings import Settings
+from service.store.models import Attempt, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.copied import ROOT, copy_of, edit
 from tests.seeded import seed
 
 SWEEPS = "/api/v1/sweeps"
@@ -76,5 +82,90 @@ def test_results_of_an_edited_plugin_are_not_reused(
 
     assert code("aa") == code("aa") != code("bb")
     monkeypatch.setattr(plugins, "sources", lambda configs: [])
-    version = api.post(SWEEPS, json=document).json()["code_version"]
-    assert "+" not in version
+    assert api.post(SWEEPS, json=document).json()["code_version"] == sources.IMPORTED
+
+
+def reused(api: TestClient) -> tuple[int, int]:
+    """How many trials a plan says are there, and how many of a sweep are taken over."""
+    document = small_sweep(reuse=True)
+    plan = api.post(f"{SWEEPS}?validate_only=true", json=document).json()
+    made = api.post(SWEEPS, json=document).json()
+    api.post(f"{SWEEPS}/{made['id']}/cancel")
+    return plan["present_elsewhere"], made["trials"]["succeeded"]
+
+
+def test_results_of_edited_sources_are_not_reused(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `lrd submit --set reuse=true` after an edit of lrd_core/models/fcnet.py, answered
+    with the old network's table."""
+    seed(database, small_sweep())
+    assert reused(api) == (4, 4)
+    monkeypatch.setattr(sources, "on_disk", lambda: "0.1.0+cd34cd34cd34")
+    assert reused(api) == (0, 0)
+
+
+PLAN = """
+import sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+import lrd_core
+from service.app import create_app
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.copied import ROOT, copy_of, edit
+
+folder, url = sys.argv[1:]
+assert Path(lrd_core.__file__).is_relative_to(folder)
+settings = Settings(storage_dir=Path(folder), database_url=url)
+with TestClient(create_app(settings, Database(url)), base_url="http://127.0.0.1") as api:
+    asked = "/api/v1/sweeps?validate_only=true"
+    print(api.post(asked, json=small_sweep(reuse=True)).json()["present_elsewhere"])
+"""
+
+
+def test_a_service_that_is_restarted_after_an_edit_takes_nothing_over(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """Catches: the same, of real files: a sum that does not see them."""
+    seed(database, small_sweep())
+    folder = copy_of(tmp_path / "copied", "lrd_core", "workers")
+
+    def present() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", PLAN, str(folder), settings.database], cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    assert present() == "4"
+    edit(folder)
+    assert present() == "0"
+
+
+def test_what_an_extension_takes_over_is_of_the_code_that_would_run(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: new seeds by the code of the day on which the sweep was submitted."""
+    made = api.post(SWEEPS, json=small_sweep(reuse=True, seeds=1)).json()["id"]
+    seed(database, small_sweep())
+    monkeypatch.setattr(sources, "on_disk", lambda: "0.1.0+cd34cd34cd34")
+    more = api.post(f"{SWEEPS}/{made}/extend", json={"seeds": 2}).json()
+    assert more["trials"]["succeeded"] == 0
+
+
+def test_a_trial_that_went_on_in_other_code_is_told(api: TestClient, database: Database) -> None:
+    """Catches: a sweep that was paused, edited and resumed, without a word below its table."""
+    sweep_id = seed(database, small_sweep())
+    with database.write() as session:
+        for trial in session.scalars(select(Trial)):
+            session.add(Attempt(
+                trial_id=trial.id, attempt=2, dispatcher_id="seeded", started_at=1.0,
+                outcome="succeeded", environment={"lrd": "0.1.0+cd34cd34cd34"},
+            ))  # fmt: skip
+            trial.attempt = 2
+    text = said(api, sweep_id)
+    assert "Its trials ran different code" in text
+    assert "lrd 0.1.0+cd34cd34cd34" in text
+    assert sources.IMPORTED in text

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from lrd_core import sources
 from lrd_core.training import TrainState
 from tests.conftest import small_sweep
-from workers import tasks
+from workers import outdated, tasks
 
 
 @pytest.fixture
@@ -82,3 +83,20 @@ def test_a_kept_process_gives_back_what_a_trial_had(
     messages = list(tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0))
     assert messages[-1][:3] == ("ended", None, None)
     assert alive == [False]
+
+
+def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial of one file of the old code and one of the new, as of the old."""
+    trial = small_sweep()["base"] | {"seed": 0}
+    monkeypatch.setattr(sources, "on_disk", lambda: "0.1.0+cd34cd34cd34")
+    assert not outdated.was_edited()  # a test's process or a dispatcher's
+    monkeypatch.setattr(outdated, "_is_kept", lambda: True)
+    assert outdated.was_edited()
+    monkeypatch.setattr(outdated, "_watchers", ["one that ends this process"])
+    (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
+    assert only == ("ended", "lost", "lrd was edited as it began", None)
+    monkeypatch.setattr(sources, "on_disk", lambda: sources.IMPORTED)
+    *_, last = tasks.run_trial(trial, str(tmp_path), 1, 2, [], 0)
+    assert last[:2] == ("ended", None)

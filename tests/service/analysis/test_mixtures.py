@@ -26,6 +26,22 @@ def test_data_that_were_replaced_in_between_are_told() -> None:
     )
 
 
+def test_edited_sources_are_told_once_whatever_the_commit_is() -> None:
+    """Catches: a dirty checkout without a word; and three sentences for one edit."""
+    old, new = "0.1.0+ab12ab12ab12", "0.1.0+cd34cd34cd34"
+    dirty = "1" * 40
+    found = [made("a", lrd=old, commit=dirty), made("a", lrd=new, commit=dirty)]
+    (said,) = warnings(ARMS, found)
+    assert said == f"Its trials ran different code: lrd {old} and lrd {new}."
+    assert list(warnings(ARMS, [*found, made("b", lrd=new, commit="2" * 40)])) == [said]
+    # A commit that changed a page alone.
+    same = [made("a", lrd=new, commit=dirty), made("b", lrd=new, commit="2" * 40)]
+    assert list(warnings(ARMS, same)) == []
+    # Whether the earlier trial ran these sources nobody knows.
+    (said,) = warnings(ARMS, [made("a", commit=dirty), made("a", lrd=new, commit=dirty)])
+    assert f"lrd 0.1.0 of commit 111111111111 and lrd {new}." in said
+
+
 def test_so_are_an_upgrade_and_a_package_that_was_edited() -> None:
     found = [
         made("a", commit="1" * 40, plugins="my-lab 1.0 aa, other 2 cc"),

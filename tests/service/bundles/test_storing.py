@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from lrd_core import sources
 from service.analysis import printed
 from service.app import create_app
 from service.bundles import reading, storing
@@ -132,13 +133,16 @@ def test_it_stands_for_nobodys_trials_but_its_owners(
     bob, alice = bearer(database, "bob"), bearer(database, "alice")
 
     def as_here(rows: Rows) -> None:
-        rows["sweep"][0]["code_version"] = code
+        for attempt in rows["attempts"]:
+            if attempt["environment"]:
+                attempt["environment"] |= {"lrd": code, "plugins": None}
 
     def reused(token: dict[str, str]) -> int:
         made = api.post(SWEEPS, json=small_sweep(reuse=True), headers=token).json()
         return int(made["trials"]["succeeded"])
 
     code = api.post(SWEEPS, json=small_sweep(), headers=bob).json()["code_version"]
+    assert code == sources.IMPORTED
     assert sent(api, forged(bundle, as_here), **bob).status_code == 201
     assert reused(alice) == 0
     with database.write() as session:  # as it was once: the last of its events

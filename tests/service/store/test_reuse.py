@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
+from lrd_core.sources import IMPORTED, Code
 from lrd_core.spec import SweepSpec, config_hash, expand_arms
 from service.purge import Purger
 from service.store import requests, reuse, sweeps
@@ -15,20 +16,32 @@ from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
 
-CODE = "0.1.0"
-"""That of seeded sweeps."""
 HASHES = [
     config_hash(arm.config_json()) for arm in expand_arms(SweepSpec.parse(small_sweep(seeds=1)))
 ]
 
 
-def donors(database: Database, execution: dict[str, Any], code: str = CODE) -> list[Trial]:
+NOW = Code(IMPORTED, None)
+"""That of seeded sweeps."""
+BEFORE = Code("0.1.0+000000000000", None)
+
+
+def donors(database: Database, execution: dict[str, Any], code: Code = NOW) -> list[Trial]:
     with database.read() as session:
-        found = reuse.donors(session, HASHES, code_version=code, execution=execution, owner=None)
+        codes = dict.fromkeys(HASHES, code)
+        found = reuse.donors(session, codes, execution=execution, owner=None)
         for (sha256, number), trial in found.items():
             arm = session.get_one(Arm, trial.arm_id)
             assert (arm.config_sha256, trial.seed) == (sha256, number)
     return list(found.values())
+
+
+def ran(database: Database, sweep_id: str, code: Code, **more: Any) -> None:
+    """Let the sweep's attempts have run this code."""
+    with database.write() as session:
+        query = select(Attempt).join(Trial, Trial.id == Attempt.trial_id)
+        for attempt in session.scalars(query.where(Trial.sweep_id == sweep_id)):
+            attempt.environment = {**(attempt.environment or {}), **code._asdict(), **more}
 
 
 def trials(database: Database, sweep_id: str) -> list[int]:
@@ -61,24 +74,71 @@ def test_one_of_another_execution_or_code_gives_nothing(database: Database) -> N
     fits = seed(database, small_sweep())
     other = seed(database, small_sweep(execution={"precision": "bf16"}))
     older = seed(database, small_sweep())
-    with database.write() as session:
-        session.execute(update(Sweep).where(Sweep.id == older).values(code_version="0.0.9"))
+    ran(database, older, BEFORE)
+    with database.read() as session:
         execution = session.get_one(Sweep, other).spec["execution"]
         plain = session.get_one(Sweep, fits).spec.get("execution", {})
     assert {each.sweep_id for each in donors(database, plain)} == {fits}
     assert {each.sweep_id for each in donors(database, execution)} == {other}
-    assert {each.sweep_id for each in donors(database, plain, "0.0.9")} == {older}
-    assert donors(database, execution, "0.0.9") == []
+    assert {each.sweep_id for each in donors(database, plain, BEFORE)} == {older}
+    assert donors(database, execution, BEFORE) == []
 
 
 def test_what_has_not_succeeded_is_not_present(database: Database) -> None:
     # Catches: a failed trial's half results under another sweep's name.
     seed(database, small_sweep(), states=("failed", "failed", "succeeded", "succeeded"))
     with database.read() as session:
-        like = {"code_version": CODE, "execution": {}, "owner": None}
-        found = reuse.present(session, HASHES, **like)  # type: ignore[arg-type]
+        codes = dict.fromkeys(HASHES, NOW)
+        found = reuse.present(session, codes, execution={}, owner=None)
         assert found.keys() == {(sha256, 1) for sha256 in HASHES}
     assert {each.seed for each in donors(database, {})} == {1}
+
+
+def test_what_a_trial_ran_counts_and_not_what_its_sweep_was_told(database: Database) -> None:
+    """Catches: results of the old network, of a worker that was upgraded after the API."""
+    sweep_id = seed(database, small_sweep())
+    ran(database, sweep_id, BEFORE)
+    with database.write() as session:
+        session.get_one(Sweep, sweep_id).code_version = IMPORTED
+    assert donors(database, {}) == []
+    ran(database, sweep_id, Code(IMPORTED, "my-lab 1.0 aa"))
+    assert donors(database, {}) == []
+    assert donors(database, {}, Code(IMPORTED, "my-lab 1.0 aa"))
+    ran(database, sweep_id, NOW)
+    assert donors(database, {})
+
+
+def test_code_that_is_not_known_is_nobodys(database: Database) -> None:
+    """Catches: a sweep stored before there was a sum, taken for one of this code: its version and
+    its commit are the same, and its checkout may have been edited."""
+    sweep_id = seed(database, small_sweep())
+    ran(database, sweep_id, Code("0.1.0", None), commit="1" * 40, dirty=False)
+    assert donors(database, {}) == []
+    with database.write() as session:
+        for attempt in session.scalars(select(Attempt)):
+            attempt.environment = None
+    assert donors(database, {}) == []
+
+
+def test_one_that_went_on_in_other_code_stands_for_neither(database: Database) -> None:
+    """Catches: two epochs of the old network and two of the new, as a result of the new."""
+    seed(database, small_sweep())
+    with database.write() as session:
+        for trial in session.scalars(select(Trial)):
+            first = session.get_one(Attempt, (trial.id, 1))
+            environment = (first.environment or {}) | BEFORE._asdict()
+            session.add(Attempt(
+                trial_id=trial.id, attempt=2, dispatcher_id="seeded", started_at=first.started_at,
+                ended_at=first.ended_at, outcome="succeeded", environment=environment,
+            ))  # fmt: skip
+            trial.attempt = 2
+    assert donors(database, {}) == []
+    assert donors(database, {}, BEFORE) == []
+    with database.write() as session:  # it began anew: of the first attempt no epoch counts
+        for report in session.scalars(select(Report)):
+            report.attempt = 2
+    assert donors(database, {}) == []
+    assert donors(database, {}, BEFORE)
 
 
 def test_a_sweeps_spec_is_not_read_for_each_of_its_trials(
@@ -156,11 +216,11 @@ def test_what_was_imported_is_not_trusted_once_its_import_is_deleted(
         session.execute(update(Sweep).where(Sweep.id == imported).values(owner="ada"))
         session.add(Event(sweep_id=imported, at=0.0, kind=reuse.IMPORTED))
     taken = create(database, owner="ada")
-    like: dict[str, Any] = {"code_version": CODE, "execution": {}}
+    like: dict[str, Any] = {"codes": dict.fromkeys(HASHES, NOW), "execution": {}}
     for _ in range(2):
         with database.read() as session:
-            assert reuse.present(session, HASHES, owner="bob", **like) == {}
-            assert set(reuse.present(session, HASHES, owner="ada", **like).values()) == set(
+            assert reuse.present(session, owner="bob", **like) == {}
+            assert set(reuse.present(session, owner="ada", **like).values()) == set(
                 trials(database, taken)
             )
         with database.read() as session:
@@ -173,6 +233,6 @@ def create(database: Database, owner: str | None = None) -> str:
     """A sweep that reuses all that it may."""
     spec = SweepSpec.parse(small_sweep(reuse=True))
     with database.write() as session:
-        sweep = sweeps.create(session, spec, expand_arms(spec), code_version=CODE, owner=owner)
+        sweep = sweeps.create(session, spec, expand_arms(spec), code_version=NOW.lrd, owner=owner)
         assert sweep.succeeded == 4
         return sweep.id
