@@ -8,6 +8,7 @@ sixteen sets of four are one path with sixteen values, and by two of the four th
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 from lrd_core.titles import ABSENT, KEEP_PROB, speaking_titles
 from service.analysis.configurations import Flat, distinguishing, identity, varying
@@ -35,19 +36,21 @@ def settings(flats: Sequence[Flat]) -> list[int]:
 def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
     """The configurations, and the paths whose values make the panels.
 
-    A regularizer makes panels by itself only where all else leaves too many lines: it has a path of
-    its own there, and is no longer in the list. No panel is made for each line, nor for each
-    keep_prob, since these are to be compared.
+    A regularizer makes panels by itself only where all else leaves too many lines, or needs more
+    panels: it has a path of its own there, and is no longer in the list. No panel is made for each
+    line, nor for each keep_prob, since these are to be compared.
     """
     apart = distinguishing(flats, [path for path in varying(flats) if path in APART])
     of_each = settings(flats)
     spread, kinds = _spread(flats)
     others = [path for path in varying(flats) if path not in (KEEP_PROB, *APART)]
     free = [path for path in distinguishing(flats, [*apart, *others]) if path not in apart]
-    most, chosen = _chosen(flats, of_each, free)
-    if most > MOST_LINES and _LIST in free:
+    best = _chosen(flats, of_each, free)
+    if _LIST in free and (best.most > MOST_LINES or _LIST in best.paths):
         at = free.index(_LIST)
-        _, chosen = _chosen(spread, of_each, [*free[:at], *kinds, *free[at + 1 :]])
+        single = _chosen(spread, of_each, [*free[:at], *kinds, *free[at + 1 :]])
+        best = min(best, single, key=lambda each: each[:2])
+    chosen = best.paths
     return [_without(flat, chosen) for flat in spread], [*apart, *chosen]
 
 
@@ -84,22 +87,28 @@ def dealt(members: Sequence[int], together: Sequence[Sequence[int]]) -> list[lis
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _chosen(
-    flats: Sequence[Flat], of_each: Sequence[int], free: Sequence[str]
-) -> tuple[int, tuple[str, ...]]:
-    """How many lines there are in the fullest panel at least, and by which paths."""
+class _Parting(NamedTuple):
+    """How many lines the fullest panel has, at least MOST_LINES, of how many panels, by which
+    paths."""
+
+    most: int
+    panels: int
+    paths: tuple[str, ...]
+
+
+def _chosen(flats: Sequence[Flat], of_each: Sequence[int], free: Sequence[str]) -> _Parting:
+    """The fewest panels that are not too full; else the least full ones."""
     free = free[:_CANDIDATES]
     columns = {path: [identity(flat.get(path, ABSENT)) for flat in flats] for path in free}
-    able: list[tuple[int, int, tuple[str, ...]]] = []
+    able: list[_Parting] = []
     for count in range(_TOGETHER + 1):
         for paths in combinations(free, count):
             lines = Counter(zip(of_each, *(columns[path] for path in paths), strict=True))
             panels = Counter(setting for setting, *_ in lines)
             most = max(lines.values(), default=0)
             if not paths or (max(panels.values()) <= MOST_PANELS and most > 1):
-                able.append((max(MOST_LINES, most), len(lines), paths))
-    most, _, paths = min(able, key=lambda each: each[:2])
-    return most, paths
+                able.append(_Parting(max(MOST_LINES, most), len(lines), paths))
+    return min(able, key=lambda each: each[:2])
 
 
 def _spread(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:

@@ -128,6 +128,13 @@ def test_sixteen_sets_of_regularizers_are_parted_by_two_of_the_four() -> None:
     )
 
 
+def test_eight_sets_are_two_panels_and_not_eight_of_two_lines() -> None:
+    kinds = [{"kind": kind} for kind in ("SD", "NG", "NL")]
+    sets = [list(some) for count in range(4) for some in combinations(kinds, count)]
+    panels = of_arms(grid(names=("adam",), sets=sets))
+    assert [(panel.title, len(panel.lines)) for panel in panels] == [("no SD", 8), ("SD", 8)]
+
+
 SETTINGS = [
     arm(f"{data} {name} {p}", dataset=data, name=name, keep_prob=p)
     for name in LR
