@@ -63,14 +63,15 @@ def identity_of(session: Session) -> str | None:
 
 
 def refuse_anothers(trials: str, here: str | None) -> None:
-    """Before anything in the folder of trials is removed for the database `here`.
+    """Before anything in the folder of trials is removed for the database `here`; None is one on
+    which no dispatcher has started, so that it has no folder yet.
 
     Raises:
         AnothersFolder: it is another database's.
         OSError: it cannot be read.
     """
     folder = folder_at(trials)
-    if here is not None and folder.exists(MARK):
+    if folder.exists(MARK):
         _compare(trials, here, folder.read(MARK).decode())
 
 
@@ -87,10 +88,11 @@ def _identity(session: Session) -> str:
     return here
 
 
-def _compare(trials: str, here: str, there: str) -> None:
+def _compare(trials: str, here: str | None, there: str) -> None:
     if there != here:
         raise AnothersFolder(
-            f"the trials in {trials} are those of another database ({there}; this one is {here}): "
-            "give each database a folder of its own, by LRD_STORAGE_DIR or LRD_TRIALS_URL. If the "
-            f"folder was copied for this database, delete the file {MARK!r} in it"
+            f"the trials in {trials} are those of another database ({there}; this one is "
+            f"{here or 'without an id yet'}): give each database a folder of its own, by "
+            "LRD_STORAGE_DIR or LRD_TRIALS_URL. If the folder is this database's all the same (it "
+            f"was copied, or the database restored), delete the file {MARK!r} in it"
         )

@@ -50,9 +50,9 @@ class RayExecutor:
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
-        # Told once: a task that is told by itself starts later, up to half as many a second.
-        self._told = outdated.runtime_env({})
-        ray.init(address, **options, **self._told)
+        # Told once, for the job: told with each task, as few as half as many start in a second.
+        self._code = outdated.runtime_env({})
+        ray.init(address, **options, **self._code)
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
         for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
@@ -74,7 +74,7 @@ class RayExecutor:
     ) -> None:
         """Start an attempt on the node of `place`, with what it holds there."""
         code, options = outdated.runtime_env(spec), _options(spec["resources"], place)
-        task = self._task.options(**options | (code if code != self._told else {}))
+        task = self._task.options(**options | (code if code != self._code else {}))
         stream = task.remote(
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
         )

@@ -157,11 +157,11 @@ def effects_of(
     for contrast, found in zip(contrasts, numbers, strict=True):
         if not contrast.seeded:
             found["p_sign_flip"] = None
-    for kind in ("main", "interaction"):
+    for is_main in (True, False):
         family = [
             found
             for found, contrast in zip(numbers, contrasts, strict=True)
-            if contrast.kind == kind and contrast.asked
+            if contrast.is_main == is_main and contrast.told["asked"]
         ]
         adjusted = holm([each.get("p_sign_flip") for each in family])
         for each, p_holm in zip(family, adjusted, strict=True):
@@ -180,14 +180,8 @@ def effects_of(
 class _Contrast:
     """Which arms of a design an effect adds and which it subtracts, by their places in it."""
 
-    kind: Literal["main", "interaction"]
-    name: str
-    where: dict[str, Any]
-    factors: tuple[str, ...]
-    levels: tuple[str, ...]
-    references: tuple[str, ...]
-    along: tuple[str, ...]
-    asked: bool
+    told: dict[str, Any]
+    """What an effect says of it, numbers apart, by the names of its fields."""
     settings: list[tuple[int, ...]]
     """Of each the arms, added and subtracted in turn: of a main effect the level's and the
     reference's, of an interaction both factors', the first one's, the second one's, and neither's,
@@ -196,9 +190,14 @@ class _Contrast:
     """Whether the seed changes what any of them gives."""
 
     @property
+    def is_main(self) -> bool:
+        """Or else an interaction."""
+        return len(self.settings[0]) == 2
+
+    @property
     def signs(self) -> tuple[int, ...]:
         """Of the arms of a setting."""
-        return (1, -1) if self.kind == "main" else (1, -1, -1, 1)
+        return (1, -1) if self.is_main else (1, -1, -1, 1)
 
 
 @dataclass(frozen=True)
@@ -293,34 +292,28 @@ def _contrast(
         names = [f"({name})" if " − " in name else name for name in names]
     where = [value_titles(path, [value])[0] for path, value in design.where.items()]
     of_question = any(factor.is_asked for factor in design.factors)
-    return _Contrast(
-        kind="main" if len(names) == 1 else "interaction",
-        name=": ".join(filter(None, [", ".join(where), " × ".join(names)])),
-        where=design.where,
-        factors=tuple(factor.path for factor in factors),
-        levels=tuple(factor.levels[level] for factor, level in zip(factors, levels, strict=True)),
-        references=tuple(factor.levels[0] for factor in factors),
-        along=tuple(dict.fromkeys(path for factor in factors for path in factor.along)),
-        asked=len(names) == 1 or not of_question or any(factor.is_asked for factor in factors),
-        settings=settings,
-        seeded=any(is_seeded(design.arms[at].config) for arms in settings for at in arms),
-    )
+    told = {
+        "kind": "main" if len(names) == 1 else "interaction",
+        "name": ": ".join(filter(None, [", ".join(where), " × ".join(names)])),
+        "where": design.where,
+        "factors": tuple(factor.path for factor in factors),
+        "levels": tuple(each.levels[level] for each, level in zip(factors, levels, strict=True)),
+        "references": tuple(factor.levels[0] for factor in factors),
+        "along": tuple(dict.fromkeys(path for factor in factors for path in factor.along)),
+        "asked": len(names) == 1 or not of_question or any(each.is_asked for each in factors),
+        "planned": len(settings),
+    }
+    seeded = any(is_seeded(design.arms[at].config) for arms in settings for at in arms)
+    return _Contrast(told, settings, seeded)
 
 
 def _effect(contrast: _Contrast, sight: _Sight, numbers: dict[str, Any], metric: Metric) -> Effect:
     difference, (up, down) = numbers.get("difference"), sight.ran_away
     better_up = difference is not None and metric.better(difference) > 0
-    lost = up + down if contrast.kind == "interaction" else up if better_up else down
+    favoured = up if better_up else down
+    lost = favoured if contrast.is_main else up + down
     return Effect(
-        kind=contrast.kind,
-        name=contrast.name,
-        where=contrast.where,
-        factors=contrast.factors,
-        levels=contrast.levels,
-        references=contrast.references,
-        along=contrast.along,
-        asked=contrast.asked,
-        planned=len(contrast.settings),
+        **contrast.told,
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
         left_out=sight.left_out,

@@ -60,13 +60,16 @@ def test_dispatchers_that_start_together_agree(database: Database, tmp_path: Pat
     own(database, str(tmp_path / "trials"))
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
 def test_what_is_deleted_here_removes_no_folder_of_another_database(
-    database: Database, other: Database, tmp_path: Path
+    database: Database, other: Database, tmp_path: Path, has_begun: bool
 ) -> None:
-    # Catches: trial 1 of the other database gone with all that it had.
+    # Catches: trial 1 of the other database gone with all that it had; also for one that has but
+    # imported sweeps so far.
     trials = tmp_path / "trials"
     own(other, str(trials))
-    own(database, str(tmp_path / "own"))
+    if has_begun:
+        own(database, str(tmp_path / "own"))
     folder = trials / "1"
     folder.mkdir()
     sweep_id = seed(database, small_sweep())

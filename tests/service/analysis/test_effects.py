@@ -85,6 +85,14 @@ class TestNumbers:
         assert found["SD"].p_sign_flip == pytest.approx(oracle.pvalue, rel=1e-12)
         assert (found["SD"].t_low, found["SD"].t_high) == pytest.approx(interval, rel=1e-9)
 
+    def test_what_adds_up_but_for_rounding_has_no_interaction(self) -> None:
+        # Catches: "−0.00", better or worse by a bit: 0.1 + 0.2 is not 0.3.
+        arms = grid("SD", "NG")
+        meeting = effects_of(
+            arms, observed(arms, 3, lambda on, seed: 0.1 * ("SD" in on) + 0.2 * ("NG" in on) + 0.7)
+        )[-1]
+        assert (meeting.difference, meeting.better, meeting.std) == (0.0, None, 0.0)
+
     def test_over_one_setting_it_is_the_comparison(self) -> None:
         # One regularizer at a time: an effect has no other setting to be averaged over.
         arms = [each for each in grid("SD", "NG") if each.id != "SD+NG"]
@@ -297,11 +305,13 @@ class TestSeeds:
         assert effect.p_holm == 2 * 2 / 2**10
         assert (effect.survivors_only, effect.significant) == (not is_marked, is_marked)
 
-    def test_an_interaction_is_never_marked_where_an_arm_diverged(self) -> None:
+    @pytest.mark.parametrize("where", [set(), {"SD"}], ids=["neither", "one"])
+    def test_an_interaction_is_never_marked_where_an_arm_diverged(self, where: set[str]) -> None:
+        # Of either side: what is added and what is subtracted.
         arms = grid("SD", "NG")
 
         def value(on: set[str], seed: int) -> Any:
-            if seed == 9 and not on:
+            if seed == 9 and on == where:
                 return "diverged"
             return 1.0 * (on == {"SD", "NG"})
 
