@@ -23,6 +23,31 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+_DRIVERS = (Path("/proc/driver/nvidia"), Path("/dev/kfd"))
+"""One is there where a machine has a GPU with its driver: NVIDIA's or AMD's."""
+
+
+def why_no_gpu() -> str | None:
+    """Why torch cannot use the GPU that this machine has; None where it can, or there is none.
+
+    A cluster may count GPUs that are not there, to try things out: then the CPU is meant.
+    """
+    if torch.cuda.is_available() or not any(path.exists() for path in _DRIVERS):
+        return None
+    if not is_for_gpus():
+        return f"torch {torch.__version__} is built for CPUs alone"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return "torch finds none"
+
+
+def is_for_gpus() -> bool:
+    """Whether this torch is built for some kind of them."""
+    return bool(torch.version.cuda or torch.version.hip)
+
+
 def pin(spec: TrialSpec) -> None:
     """Fix what torch would otherwise choose by itself: threads, TF32, cudnn's algorithms."""
     torch.set_num_threads(max(1, int(spec.resources.num_cpus)))

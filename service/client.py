@@ -268,6 +268,10 @@ class SubmittedSweep:
         """What each factor does, as `markdown`, `csv`, `latex` or `json`."""
         return self._get("effects", format=form, **question).text
 
+    def methods_text(self, form: str = "markdown", **question: Any) -> str:
+        """How the numbers were made, for a paper, as `markdown`, `latex` or `json`."""
+        return self._get("methods", format=form, **question).text
+
     def compare(self, **question: Any) -> list[dict[str, Any]]:
         """Each arm against its baseline; `question`: metric, at, baseline."""
         return list(self._json("GET", "comparisons", params=given(question))["items"])

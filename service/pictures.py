@@ -1,4 +1,4 @@
-"""A sweep's table, arms and comparisons as answers, kept for who asks next.
+"""A sweep's table, arms, comparisons and the like as answers, kept for who asks next.
 
 An answer is a function of the sweep at one version, so it is kept under its version: asked again,
 nothing is computed until something has changed. Of a large sweep that is still running something
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.analysis import effect_table, render
+from service.analysis import effect_table, methods, render
 from service.errors import NotFound, ServiceError, Unprocessable
 from service.results import Results, json_safe
 from service.store import sweeps as store
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
     sweep_id: str
     what: str
-    """`arms`, `comparisons`, `effects` or `table`."""
+    """`arms`, `comparisons`, `effects`, `methods` or `table`."""
     metric: str | None = None
     at: str | None = None
     baseline: int | None = None
@@ -229,6 +229,14 @@ def _content(found: Results, asked: Asked) -> str:
                 case "csv":
                     return effect_table.csv(effects)
             return effect_table.markdown(effects)
+        case "methods":
+            said = found.methods(asked.metric)
+            match asked.format:
+                case "json":
+                    return _json(methods.to_json(said) | {"next_page_token": None})
+                case "latex":
+                    return methods.latex(said, found.provenance)
+            return methods.markdown(said)
     made = found.table(asked.metric)
     match asked.format:
         case "json":

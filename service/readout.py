@@ -1,5 +1,5 @@
-"""`lrd table, compare, effects, speed, spec, verify, figure, trials, logs, export`: what is read of
-a sweep."""
+"""`lrd table, compare, effects, methods, speed, spec, verify, figure, trials, logs, export`: what
+is read of a sweep."""
 
 import json
 from pathlib import Path
@@ -61,6 +61,21 @@ def effects(
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
         typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=baseline))
+
+
+def methods(
+    sweep_id: str,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or json.")] = "markdown",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """How a sweep's numbers were made, for a paper's section on methods."""
+    with Client(url, token) as client:
+        sweep = sweep_of(client, sweep_id)
+        typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=baseline), nl=False)
 
 
 def speed(
@@ -188,7 +203,7 @@ def export(
     typer.echo(f"written to {to}")
 
 
-COMMANDS = (table, compare, effects, speed, spec, verify, figure, trials, logs, export)
+COMMANDS = (table, compare, effects, methods, speed, spec, verify, figure, trials, logs, export)
 
 # --- inside ---------------------------------------------------------------------------------------
 

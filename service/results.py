@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from lrd_core.choices import SELDOM
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
-from lrd_core.spec import ExpectedSpec, TableSpec
+from lrd_core.spec import Execution, ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with
@@ -21,6 +21,7 @@ from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
+from service.analysis.methods import Methods, Ran, describe
 from service.analysis.metrics import Metric, headline
 from service.analysis.mixtures import Made, warnings
 from service.analysis.readings import observe
@@ -42,6 +43,7 @@ class _Spec(BaseModel):
 
     baseline: dict[str, Any] = {}
     table: TableSpec = TableSpec()
+    execution: Execution = Execution()
     expected: ExpectedSpec | None = None
     arms: list[_Label] = []
 
@@ -175,6 +177,25 @@ class Results:
         if any(summary.mean is not None for summary in summaries):
             return table
         return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
+
+    def methods(self, metric: str | None = None) -> Methods:
+        """How the numbers of a metric were made, for a paper's section on methods."""
+        metric = metric or self.headline
+        summaries = self.summaries(metric)
+        ran = Ran(
+            seeds=tuple(sorted({trial.seed for trial in self.trials})),
+            precision=self.spec.execution.precision,
+            reused=sum(trial.reused_from is not None for trial in self.trials),
+            made=tuple(self._made),
+        )
+        return describe(
+            summaries,
+            self.comparisons(metric, summaries),
+            ran,
+            metric=metric,
+            at=self.at,
+            baseline=self._baseline_paths,
+        )
 
     def curves(
         self, metric: str, *, by: Literal["epoch", "seconds"] = "epoch", points: int | None = None

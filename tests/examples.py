@@ -41,6 +41,7 @@ ASKED = {
     "ArmPage": f"{SWEEP}/arms",
     "Comparisons": f"{SWEEP}/comparisons",
     "Effects": "/api/v1/sweeps/{factorial_id}/effects",
+    "Methods": f"{SWEEP}/methods",
     "Table": f"{SWEEP}/table",
     "Curves": f"{SWEEP}/curves",
     "SpeedAnswer": f"{SWEEP}/speed?threshold=0.8",

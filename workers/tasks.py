@@ -67,7 +67,7 @@ def _run(
     import torch
 
     from lrd_core import checkpoint
-    from lrd_core.environment import fingerprint, pin
+    from lrd_core.environment import fingerprint, is_for_gpus, pin, why_no_gpu
     from lrd_core.errors import TrialError
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
@@ -80,6 +80,12 @@ def _run(
         if spec.resources.num_gpus and (given := gpus_given()):
             yield "gpus", given
         device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
+        if spec.resources.num_gpus and device.type == "cpu" and (why := why_no_gpu()):
+            # On the CPU it would take days, and its numbers would be others than its pairs'.
+            log.end(f"it was given a GPU that torch cannot use: {why}")
+            reason = "lost" if is_for_gpus() else "error"  # another node may be in order
+            yield "ended", reason, f"its node's GPU cannot be used by torch: {why}", None
+            return
         memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
         environment = {**where, **fingerprint(spec, device)}

@@ -1,4 +1,4 @@
-"""What is to be one within a sweep, and is not: the code and the data of its trials."""
+"""What is to be one within a sweep, and is not: code, data and devices of its trials."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,19 +18,27 @@ class Made(NamedTuple):
     """It tells of trials from before there was a sum; a sum tells more, of a dirty checkout too."""
     plugins: str | None = None
     """As `lrd_core.plugins.sources` has them, with commas between."""
+    torch: str | None = None
+    """Its version."""
+    device: str | None = None
+    """`NVIDIA H200`; of a CPU its machine and what it can: `x86_64 AVX512`."""
+    trials: int = 1
+    """How many."""
 
 
 def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     """A sentence for each mixture: after an upgrade, an edit or a change of files in between some
     seeds of an arm may tell of something else than the others."""
     made, configs = list(made), {arm.id: arm.config for arm in arms}
-    code: dict[str, set[str]] = {"lrd": set()}
+    code: dict[str, set[str]] = {"lrd": set(), "torch": set()}
     data: dict[str, tuple[str, set[str]]] = {}
     for each in made:
         if each.lrd:
             has_sum = "+" in each.lrd
             commit = f" of commit {each.commit[:12]}" if each.commit and not has_sum else ""
             code["lrd"].add(f"lrd {each.lrd}{commit}")
+        if each.torch:
+            code["torch"].add(f"torch {each.torch}")
         for package in filter(None, (each.plugins or "").split(", ")):
             code.setdefault(package.split(" ")[0], set()).add(package)
         if each.data:
@@ -40,6 +48,12 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     for versions in code.values():
         if len(versions) > 1:
             yield f"Its trials ran different code: {' and '.join(sorted(versions))}."
+    devices = {each.device for each in made if each.device}
+    if len(devices) > 1:
+        yield (
+            f"Its trials ran on different devices: {' and '.join(sorted(devices))}; equal trials "
+            "end alike on one of them alone."
+        )
     for name, sums in data.values():
         if len(sums) > 1:
             yield (

@@ -35,7 +35,7 @@ def notes_on(
     if bold:
         yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
     yield from _about_gaps(summaries)
-    yield from _about_tests(comparisons, _against(summaries, comparisons, baseline))
+    yield from _about_tests(comparisons, against(summaries, comparisons, baseline))
     yield from _about_divergence(comparisons)
     yield from _about_more_than_asked(comparisons, baseline)
     yield from _about_the_lonely(summaries, comparisons)
@@ -47,6 +47,33 @@ def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     prospect = plan(pairs, len(comparisons))
     if pairs and not prospect.can_reject:
         yield prospect.sentence
+
+
+def against(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
+) -> str:
+    """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
+    (without LRD, else equal)`."""
+    ids = {comparison.baseline_id for comparison in comparisons}
+    if len(ids) == 1:
+        return f"the baseline ({comparisons[0].baseline})"
+    configs = [summary.arm.config for summary in summaries if summary.arm.id in ids]
+    said = [
+        speaking_titles(path, [values[0]])[0]
+        for path in paths
+        if (values := [value_at(config, path) for config in configs])
+        and all(value == values[0] for value in values)
+    ]
+    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else "its baseline"
+
+
+def the_test(comparisons: Sequence[Comparison]) -> str:
+    """Which test the daggers stand for: `exact two-sided paired sign-flip test`, and its family."""
+    flips = [comparison.flips for comparison in comparisons]
+    exact = "exact" if all(each is None for each in flips) else "Monte-Carlo"
+    family = len(comparisons)
+    over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
+    return f"{exact} two-sided paired sign-flip test{over}"
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -77,44 +104,21 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
         yield f"{arms} not finished ({those} queued or running)."
 
 
-def _against(
-    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
-) -> str:
-    """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
-    (without LRD, else equal)`."""
-    ids = {comparison.baseline_id for comparison in comparisons}
-    if len(ids) == 1:
-        return f"the baseline ({comparisons[0].baseline})"
-    configs = [summary.arm.config for summary in summaries if summary.arm.id in ids]
-    said = [
-        speaking_titles(path, [values[0]])[0]
-        for path in paths
-        if (values := [value_at(config, path) for config in configs])
-        and all(value == values[0] for value in values)
-    ]
-    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else "its baseline"
-
-
-def _about_tests(comparisons: Sequence[Comparison], against: str) -> Iterator[str]:
+def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     if not comparisons:
         return
-    exact = (
-        "exact" if all(comparison.flips is None for comparison in comparisons) else "Monte-Carlo"
-    )
-    family = len(comparisons)
-    over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
-    test = f"{exact} two-sided paired sign-flip test{over}"
+    family, test = len(comparisons), the_test(comparisons)
     pairs = max(comparison.n for comparison in comparisons)
     prospect = plan(pairs, family)
     if any(comparison.significant for comparison in comparisons):
-        yield f"† p < {ALPHA:g} against {against}: {test}."
+        yield f"† p < {ALPHA:g} against {whom}: {test}."
     elif pairs and not prospect.can_reject:
         yield (
             f"Nothing is marked: {count(pairs, 'pair')} are too few for p < {ALPHA:g} against "
-            f"{against}, whatever the data, by the {test}."
+            f"{whom}, whatever the data, by the {test}."
         )
     elif any(comparison.p_holm is not None for comparison in comparisons):
-        yield f"No difference from {against} is marked at p < {ALPHA:g}: {test}."
+        yield f"No difference from {whom} is marked at p < {ALPHA:g}: {test}."
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (

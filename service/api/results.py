@@ -18,6 +18,7 @@ from service.api.schemas.results import (
     Comparisons,
     Curves,
     Effects,
+    Methods,
     Plot,
     SpeedAnswer,
     Table,
@@ -137,6 +138,27 @@ def table(
     """
     return _pictured(
         database, pictures, request, Asked(sweep_id, "table", metric, at, baseline, format)
+    )
+
+
+@router.get("/methods", **gives(Methods, also=("text/markdown", "application/x-latex")))
+def methods(
+    sweep_id: SweepId,
+    request: Request,
+    database: DatabaseDep,
+    pictures: PicturesDep,
+    format: Literal["json", "markdown", "latex"] = "json",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+) -> Response:
+    """How the numbers were made, for a paper's section on methods: what was trained, on which
+    seeds, how it was tested, what failed, what it cost, by what code.
+
+    Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
+    """
+    return _pictured(
+        database, pictures, request, Asked(sweep_id, "methods", metric, at, baseline, format)
     )
 
 

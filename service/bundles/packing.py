@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import exports
-from service.analysis import captions, effect_table, render
+from service.analysis import captions, effect_table, methods, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.effects import Effect
@@ -86,6 +86,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     yield "table.csv", [render.csv(table)]
     yield "table.tex", [render.latex(table, found.provenance, name=sweep.id)]
     yield "table.json", [_json(json_safe(render.to_json(table)))]
+    yield "methods.md", [methods.markdown(found.methods())]
     metric = found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))
     yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]

@@ -1,6 +1,6 @@
-"""What made a sweep's numbers: the environments of its attempts, their code and their data."""
+"""What made a sweep's numbers: the environments of its attempts, their code, data and devices."""
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.analysis.mixtures import Made
@@ -9,19 +9,22 @@ from service.store.models import Attempt, Report, Trial
 
 
 def made_by(session: Session, sweep_id: str) -> list[Made]:
-    """What made the trials of the sweep that have succeeded, equal ones once; one that went on in
-    other code from where an attempt had stopped was made by both."""
-    parts = [
-        Attempt.environment[name].as_string()
-        for name in ("data_sha256", "lrd", "commit", "plugins")
-    ]
-    query = (
-        select(Trial.arm_id, *parts)
+    """What made the trials of the sweep that have succeeded, equal ones counted; one that went on
+    in other code from where an attempt had stopped was made by both."""
+    names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
+    each = (
+        select(
+            Trial.id,
+            Trial.arm_id,
+            *(Attempt.environment[name].as_string().label(name) for name in names),
+        )
         .join(Attempt, has_made())
         .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
-        .distinct()
+        .subquery()
     )
-    return [Made(*row) for row in session.execute(query)]
+    alike = (each.c.arm_id, *(each.c[name] for name in names))
+    query = select(*alike, func.count(each.c.id.distinct())).group_by(*alike)
+    return [Made._make(row) for row in session.execute(query)]
 
 
 def has_made() -> ColumnElement[bool]:

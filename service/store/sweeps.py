@@ -324,6 +324,7 @@ class TrialRow(NamedTuple):
     seconds: float
     cpus: float
     gpus: float
+    reused_from: int | None
     last_report: dict[str, Any] | None
 
 

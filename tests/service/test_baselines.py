@@ -62,7 +62,14 @@ def test_it_is_the_same_in_the_plan_and_wherever_results_are_read(
 
 def test_an_arm_that_the_sweep_has_not_is_no_baseline(api: TestClient, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
-    for path in ("table", "comparisons", "effects", "plots/forest", "figures/forest.svg"):
+    for path in (
+        "table",
+        "comparisons",
+        "effects",
+        "methods",
+        "plots/forest",
+        "figures/forest.svg",
+    ):
         answer = api.get(f"/api/v1/sweeps/{sweep_id}/{path}?baseline=999")
         assert answer.status_code == 404
         assert answer.json()["detail"] == (f"sweep {sweep_id} has no arm 999 to be the baseline")
@@ -77,7 +84,15 @@ def test_results_outlive_the_package_of_their_model(
     with monkeypatch.context() as installed:
         installed.setattr(plugins, "names", lambda _: ["theirs"])
         sweep = f"/api/v1/sweeps/{seed(database, document)}"
-    for path in ("table", "arms", "curves", "comparisons", "effects", "figures/forest.svg"):
+    for path in (
+        "table",
+        "arms",
+        "curves",
+        "comparisons",
+        "effects",
+        "methods",
+        "figures/forest.svg",
+    ):
         assert api.get(f"{sweep}/{path}").status_code == 200, path
     answer = api.post(f"{sweep}/extend", json={"seeds": 5})
     assert answer.status_code == 422

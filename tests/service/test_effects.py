@@ -103,6 +103,7 @@ def test_a_bundle_has_them_where_there_are_any(database: Database, sweep: str) -
     with pack(database, seed(database, small_sweep())) as file:
         bundle = zipfile.ZipFile(io.BytesIO(file.read()))
     assert not [name for name in bundle.namelist() if "effects" in name]
+    assert bundle.read("methods.md").startswith(b"**Training.** FCNet was trained on digits")
 
 
 @pytest.mark.parametrize("name", ["keep-prob", "forest", "effects"])

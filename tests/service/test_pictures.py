@@ -24,6 +24,7 @@ ADDRESSES = (
     "arms",
     "comparisons",
     "effects",
+    "methods?format=markdown",
     "table",
     "table?format=csv",
     "table?metric=train_loss&at=best",

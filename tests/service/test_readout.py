@@ -116,6 +116,14 @@ def test_what_each_factor_does_is_told_and_drawn(database: Database, tmp_path: P
     assert "× SD" in file.read_text()
 
 
+def test_how_the_numbers_were_made_is_told(database: Database) -> None:
+    sweep_id = seed(database, small_sweep())
+    text = lrd("methods", sweep_id, "--at", "best", "--metric", "test_loss")
+    assert text.startswith("**Training.** FCNet was trained on digits for 2 epochs in batches of")
+    assert "The test loss is that of each trial's best epoch" in text
+    assert "\\paragraph{Seeds.} Each arm was" in lrd("methods", sweep_id, "--format", "latex")
+
+
 def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:
     """Catches: the paper's claim about speed, to be had by `curl` alone."""
     document = small_sweep(seeds=3)

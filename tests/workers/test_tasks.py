@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lrd_core import sources
+from lrd_core import environment, sources
 from lrd_core.training import TrainState
+from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
 from workers import outdated, tasks
 
@@ -99,4 +100,38 @@ def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
     assert only == ("ended", "lost", "lrd was edited as it began", None)
     monkeypatch.setattr(sources, "on_disk", lambda: sources.IMPORTED)
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 2, [], 0)
+    assert last[:2] == ("ended", None)
+
+
+@pytest.mark.parametrize(
+    ("built_for", "reason", "why"),
+    [
+        ("13.2", "lost", "Found no NVIDIA driver"),  # another node's may be in order
+        (None, "error", "is built for CPUs alone"),  # no other node's torch is another
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    built_for: str | None,
+    reason: str,
+    why: str,
+) -> None:
+    """Catches: a driver that has broken, or the wrong torch, and weeks of training on a CPU."""
+    if torch.cuda.is_available():
+        pytest.skip("torch can use the GPU here")
+    trial = small_sweep()["base"] | {"seed": 0, "resources": {"num_gpus": 1.0}}
+    (driver := tmp_path / "driver").mkdir()
+    monkeypatch.setattr(environment, "_DRIVERS", (driver,))
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
+    assert only[:2] == ("ended", reason)
+    assert only[2].startswith("its node's GPU cannot be used by torch: ")
+    assert why in only[2]
+    assert why in trial_folder(str(tmp_path), 1).read(log_name(1)).decode()
+    # Asked for no GPU, or where none is but in the cluster's count of them, the CPU is meant.
+    *_, last = tasks.run_trial(trial | {"resources": {"num_gpus": 0.0}}, str(tmp_path), 1, 2, [], 0)
+    assert last[:2] == ("ended", None)
+    driver.rmdir()
+    *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
     assert last[:2] == ("ended", None)

@@ -1,4 +1,4 @@
-"""What the analysis makes of a sweep: arms, comparisons, the table, curves, figures."""
+"""What the analysis makes of a sweep: arms, comparisons, the table, methods, curves, figures."""
 
 from typing import Any, Literal
 
@@ -199,6 +199,20 @@ class Table(Answer):
     expected: list[dict[str, Any]]
     source: str
     metrics: list[str]
+
+
+class Paragraph(Answer):
+    """What is to be said of one thing."""
+
+    title: str
+    text: str
+
+
+class Methods(Page[Paragraph]):
+    """How the numbers of one metric were made."""
+
+    metric: str
+    at: str
 
 
 class Curve(Answer):

@@ -282,6 +282,8 @@ function downloads(found, path) {
       found.plots.effects?.data.length > 0 && [
         of("Effects (LaTeX)", withQuery(`${path}/effects`, { ...asked, format: "latex" }), `${sweep.id}-effects.tex`),
         of("Effects (CSV)", withQuery(`${path}/effects`, { ...asked, format: "csv" }), `${sweep.id}-effects.csv`)],
+      of("Methods (LaTeX)", withQuery(`${path}/methods`, { ...asked, format: "latex" }), `${sweep.id}-methods.tex`),
+      of("Methods (Markdown)", withQuery(`${path}/methods`, { ...asked, format: "markdown" }), `${sweep.id}-methods.md`),
       of("Trials (CSV)", `${path}/export?format=csv&of=trials`, `${sweep.id}-trials.csv`),
       of("Epochs (CSV)", `${path}/export?format=csv&of=reports`, `${sweep.id}-reports.csv`),
       of("Epochs (Parquet)", `${path}/export?format=parquet&of=reports`, `${sweep.id}-reports.parquet`),

@@ -1,0 +1,89 @@
+"""How a sweep's numbers were made, by REST: from its rows, and of the metric that is asked for."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+from service.store.models import Attempt, Trial
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+
+
+def paragraphs(api: TestClient, sweep_id: str, **question: str) -> dict[str, str]:
+    answer = api.get(f"/api/v1/sweeps/{sweep_id}/methods", params=question)
+    assert answer.status_code == 200, answer.text
+    return {item["title"]: item["text"] for item in answer.json()["items"]}
+
+
+def test_all_of_it_comes_from_the_rows(api: TestClient, database: Database) -> None:
+    """Catches: a device, a precision or a cost that is not the trials' own."""
+    sweep_id = seed(
+        database,
+        small_sweep(execution={"precision": "bf16"}),
+        states=("succeeded", "succeeded", "succeeded", "failed"),
+    )
+    with database.write() as session:
+        for at, attempt in enumerate(session.scalars(select(Attempt).order_by(Attempt.trial_id))):
+            device = {"device": "NVIDIA H200" if at < 2 else "NVIDIA A100", "data_sha256": "d" * 64}
+            attempt.environment = (attempt.environment or {}) | device
+        session.execute(update(Trial).values(gpus=0.5, seconds=3600.0))
+    found = paragraphs(api, sweep_id)
+    assert (
+        "FCNet was trained on digits for 2 epochs in batches of 512, in BF16." in found["Training"]
+    )
+    assert "Each arm was trained with 2 seeds (0, 1)." in found["Seeds"]
+    assert "Of 4 trials 3 gave a number" in found["Trials"]
+    assert "Failed (error): LRD (keep_prob = 0.5): seed 1." in found["Trials"]
+    assert found["Cost"].startswith("The epochs took 2 GPU-hours and 4 CPU-hours in all")
+    assert found["Cost"].endswith("Trained on NVIDIA H200 (2 trials), NVIDIA A100 (1 trial).")
+    assert "Data: digits (SHA-256 dddddddddddd…)." in found["Code and data"]
+    notes = " ".join(api.get(f"/api/v1/sweeps/{sweep_id}/table").json()["notes"])
+    mixture = "Its trials ran on different devices: NVIDIA A100 and NVIDIA H200;"
+    assert mixture in found["Code and data"]
+    assert mixture in notes
+
+
+def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: Database) -> None:
+    seed(database, small_sweep())
+    again = api.post("/api/v1/sweeps", json=small_sweep(name="again", reuse=True)).json()
+    assert again["trials"]["succeeded"] == 4
+    found = paragraphs(api, again["id"])
+    assert found["Cost"].startswith("4 trials took over the results of an earlier sweep")
+    assert found["Cost"].endswith("Trained on x86_64 (4 trials).")
+
+
+def test_metric_place_and_baseline_are_as_asked(api: TestClient, database: Database) -> None:
+    sweep_id = seed(database, small_sweep(seeds=3))
+    arms = api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]
+    found = paragraphs(api, sweep_id, metric="test_loss", at="epoch:1", baseline=arms[1]["id"])
+    assert "The test loss is read at epoch 1 of each trial" in found["Numbers"]
+    assert "compared with the baseline (LRD (keep_prob = 0.5)) on" in found["Tests"]
+    path = f"/api/v1/sweeps/{sweep_id}/methods"
+    assert api.get(path, params={"metric": "tset_loss"}).status_code == 422
+    assert api.get(path, params={"format": "csv"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "begins"),
+    [
+        ("markdown", "text/markdown; charset=utf-8", "**Training.** FCNet"),
+        ("latex", "application/x-latex; charset=utf-8", "% sweep: small"),
+    ],
+)
+def test_each_form_of_it(
+    api: TestClient, database: Database, form: str, kind: str, begins: str
+) -> None:
+    sweep_id = seed(database, small_sweep())
+    answer = api.get(f"/api/v1/sweeps/{sweep_id}/methods", params={"format": form})
+    assert answer.text.startswith(begins)
+    assert answer.headers["content-type"] == kind
+    tag = {"If-None-Match": answer.headers["ETag"]}
+    again = api.get(f"/api/v1/sweeps/{sweep_id}/methods", params={"format": form}, headers=tag)
+    assert again.status_code == 304
+
+
+def test_a_sweep_that_has_not_begun_has_its_plan(api: TestClient, database: Database) -> None:
+    found = paragraphs(api, seed(database, small_sweep(), states=("queued",)))
+    assert "The sweep has not ended. Of 4 trials none has given a number." in found["Trials"]
+    assert {"Cost", "Code and data"}.isdisjoint(found)
