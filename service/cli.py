@@ -13,7 +13,7 @@ from lrd_core.presets import changed
 try:
     import typer
 
-    from service import logs, readout, upkeep, watching, words
+    from service import logs, readout, single, upkeep, watching, words
     from service.arguments import LOCAL, Token, Url, assignments, one_of, seeds_of, sweep_of
     from service.client import DONE, Client, Written
     from service.wording import count
@@ -197,7 +197,7 @@ def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
         watching.watch(sweep_of(client, sweep_id))
 
 
-for command in readout.COMMANDS:
+for command in (*readout.COMMANDS, *single.COMMANDS):
     app.command()(command)
 
 
@@ -331,15 +331,6 @@ def set_values(
         typer.echo(f"priority={view['priority']} max_concurrent={limit}")
 
 
-@app.command()
-def run(file: Path, json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Run the one trial in FILE here, without a service."""
-    from lrd_core.__main__ import run_file
-
-    for report in run_file(file):
-        typer.echo(_report_line(report, json))
-
-
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
     nobody = watching.undispatched(client)
     if plan:
@@ -351,18 +342,6 @@ def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
         watching.watch(sweep)
     elif nobody:
         typer.echo(nobody, err=True)
-
-
-def _report_line(report: Any, as_json: bool) -> str:
-    import json
-
-    flat = report.to_json()
-    if as_json:
-        return json.dumps(flat)
-    return "  ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in flat.items()
-    )
 
 
 def _line(sweep: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ TEXTS = {
     ("README.md", 0): "a fault: test_the_fault_of_the_readme_is_what_is_said",
     ("README.md", 1): "the tree: tests/test_tree.py",
     ("docs/architecture.md", 0): "a drawing: test_the_rooms_of_the_drawing_are_there",
+    ("docs/plugins.md", 0): "what `lrd check` says: tests/docs/test_plugins.py",
     ("docs/webhooks.md", 0): "a message: test_the_message_of_the_guide_is_what_is_sent",
 }
 """The blocks of no language, and who holds them."""

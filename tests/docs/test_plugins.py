@@ -9,24 +9,22 @@ import pytest
 import torch
 import yaml
 
-from lrd_core.spec import SweepSpec, expand
+from lrd_core import repeats
+from lrd_core.spec import SweepSpec, TrialSpec, expand
 from lrd_core.training import TrainState, train
 from tests.docs.pages import block
+from tests.installed import install
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package as pip leaves it, and images where the guide looks for them."""
     project = tomllib.loads(block("docs/plugins.md", "toml").text)["project"]
-    info = tmp_path / "my_lab-1.0.dist-info"
-    info.mkdir()
-    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(head)
     lines = []
     for group, entries in project["entry-points"].items():
         lines += [f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    (tmp_path / "my_lab.py").write_text(block("docs/plugins.md", "python").text)
+    source = block("docs/plugins.md", "python").text
+    install(tmp_path, "my_lab", "\n".join(lines), source, project["version"])
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "my_lab", raising=False)
     images = np.zeros((64, 1, 6, 6), dtype=np.uint8)
@@ -71,3 +69,14 @@ def test_its_task_learns(lab: Path) -> None:
     for trial in trials[::2]:
         reports = list(train(trial, TrainState.create(trial, data_dir=lab)))
         assert reports[-1].metrics[str(sweep.table.metric)] < 0.01
+
+
+def test_it_says_what_lrd_check_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "_apart", lambda function, *arguments: function(*arguments))
+    trial = yaml.safe_load(block("docs/user-guide.md", "yaml", 1).text)
+    found = list(repeats.findings(TrialSpec.parse(trial)))
+    command, *lines = block("docs/plugins.md", "").text.splitlines()
+    assert command == "$ lrd check trial.yaml"
+    assert [line[5:].partition(": ")[0] for line in lines] == [each.what for each in found]
+    assert lines[0].partition("weights ")[0] == f"yes  {found[0].what}: 3 epochs to the bit, "
+    assert {line[:5] for line in lines} == {"yes  ", "NO   "}

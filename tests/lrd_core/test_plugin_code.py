@@ -13,6 +13,7 @@ from lrd_core.datasets.images import ImageData, load_images
 from lrd_core.errors import InvalidSpec, PluginError
 from lrd_core.models import build_model
 from lrd_core.spec import TrialSpec
+from tests import installed
 
 NET = "from torch import nn\n\ndef net(shape, classes, dropout):\n    return nn.Flatten()\n"
 Install = Callable[..., Path]
@@ -23,15 +24,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Puts a package there, as pip leaves it; its folder."""
 
     def made(module: str, points: str, *, at: str = "site", source: str = NET) -> Path:
-        folder = tmp_path / at
-        info = folder / f"{module}-1.0.dist-info"
-        info.mkdir(parents=True)
-        name = module.replace("_", "-")
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(points)
-        (folder / f"{module}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(folder))
-        return folder
+        installed.install(tmp_path / at, module, points, source)
+        monkeypatch.syspath_prepend(str(tmp_path / at))
+        return tmp_path / at
 
     return made
 

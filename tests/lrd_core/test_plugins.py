@@ -14,6 +14,7 @@ from lrd_core import plugins
 from lrd_core.errors import InvalidSpec, PluginError
 from lrd_core.spec import SweepSpec, TrialSpec, expand_arms
 from lrd_core.training import TrainState, train
+from tests.installed import install
 
 ENTRY_POINTS = """
 [lrd.models]
@@ -100,11 +101,7 @@ class Lion(torch.optim.Optimizer):
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with entry points, as pip leaves it."""
-    info = tmp_path / "lab_parts-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-parts\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    (tmp_path / "lab_parts.py").write_text(PARTS)
+    install(tmp_path, "lab_parts", ENTRY_POINTS, PARTS)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "lab_parts", raising=False)
     return tmp_path

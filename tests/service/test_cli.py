@@ -14,6 +14,7 @@ import yaml
 from sqlalchemy import update
 from typer.testing import CliRunner
 
+from lrd_core import repeats
 from lrd_core.errors import LRDError
 from service import cli, dispatch
 from service.store import leases
@@ -342,3 +343,23 @@ def test_the_api_alone_and_the_dispatcher_alone(monkeypatch: pytest.MonkeyPatch)
     lrd("dispatch")
     assert started[0] == (0, {"dispatch": False})
     assert started[1] == (sys.executable, [sys.executable, "-m", "service.dispatch"])
+
+
+def test_a_trial_is_looked_at_before_thousands_of_it_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a difference that is printed, with exit status 0."""
+    monkeypatch.setattr(repeats, "_apart", lambda function, *arguments: function(*arguments))
+    file = tmp_path / "trial.yaml"
+    file.write_text(yaml.safe_dump(small_sweep()["base"]))
+    said = lrd("check", str(file), "--epochs", "2").splitlines()
+    assert [line.partition(": ")[0] for line in said] == [
+        "yes  again from the start",
+        "yes  on from its checkpoint after epoch 1",
+        "yes  begins with the weights that it has with LRD",
+    ]
+    drawn = iter(range(100))
+    monkeypatch.setattr(repeats.checkpoint, "weights_sha256", lambda _: f"{next(drawn):064}")
+    said = lrd("check", "-", given=file.read_text(), code=1)
+    assert "NO   again from the start: the metrics are the same, and the weights are not" in said
+    assert "has to take its seed from `lrd_core.seeds`" in said

@@ -19,6 +19,7 @@ from service.store import sweeps
 from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.installed import install
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -62,11 +63,7 @@ class Telling:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A package with that task, installed here and on every node."""
     folder = tmp_path_factory.mktemp("lab")
-    info = folder / "lab_tells-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-tells\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lrd.tasks]\nlab_telling = lab_tells:Telling\n")
-    (folder / "lab_tells.py").write_text(LAB)
+    install(folder, "lab_tells", "[lrd.tasks]\nlab_telling = lab_tells:Telling\n", LAB)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)

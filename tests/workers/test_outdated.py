@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import small_sweep
+from tests.installed import install
 from tests.waiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -36,14 +37,11 @@ class Saying:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The module of a package with one task, installed for this process and Ray's."""
     folder = tmp_path_factory.mktemp("lab")
-    info = folder / "lab_says-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-says\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[lrd.tasks]\nlab_saying = lab_says:Saying\n")
+    made = install(folder, "lab_says", "[lrd.tasks]\nlab_saying = lab_says:Saying\n", "")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         patch.setenv("PYTHONPATH", str(folder), prepend=":")
-        yield folder / "lab_says.py"
+        yield made
 
 
 @pytest.fixture(scope="module")

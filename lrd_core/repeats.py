@@ -1,0 +1,139 @@
+"""Whether a trial repeats itself: from the start, from a checkpoint, and beside its plain twin.
+
+What lrd brings along is tested for it. A model, a task or an optimizer of another package may draw
+at random where no seed reaches, or remember what no checkpoint holds: then trials that are lost end
+otherwise than they would have, pairs are none, and nobody is told. This tells.
+"""
+
+import multiprocessing
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from lrd_core import checkpoint
+from lrd_core.checkpoint import Checkpoint
+from lrd_core.environment import pick_device, pin
+from lrd_core.errors import LRDError
+from lrd_core.spec import TrialSpec
+from lrd_core.training import TrainState, train
+from lrd_core.trial_folder import folder_at
+
+EPOCHS = 3
+"""So many are enough to see what an epoch leaves behind for the next one and for the one after."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, and whether it holds."""
+
+    what: str
+    holds: bool
+    detail: str
+    """Of what holds, the evidence; else the first difference."""
+
+
+def findings(spec: TrialSpec, epochs: int = EPOCHS) -> Iterator[Finding]:
+    """Run the first `epochs` of a trial three times, each in a process of its own.
+
+    Raises:
+        LRDError: it has, or is to run for, less than two epochs: nothing could go on.
+        TrialError: the trial cannot go on.
+    """
+    epochs = min(epochs, spec.epochs)
+    if epochs < 2:
+        raise LRDError(
+            "one epoch is too few: a trial goes on after its first. Give it two or more "
+            "(`epochs` of the trial, or --epochs)"
+        )
+    saved_after = epochs // 2
+    document = spec.model_dump(mode="json")
+    with tempfile.TemporaryDirectory(prefix="lrd-check-") as folder:
+        first = _apart(_run, document, epochs, folder, saved_after, None)
+        again = _apart(_run, document, epochs, folder, None, None)
+        yield _same("again from the start", first, again)
+        resumed = _apart(_run, document, epochs, folder, None, first.saved)
+        yield _same(f"on from its checkpoint after epoch {saved_after}", first, resumed)
+    twin = _apart(_begin, document)
+    plain = "without LRD" if spec.optimizer.keep_prob != 1.0 else "with LRD"
+    detail = twin[:12] if twin == first.begun else f"{first.begun[:12]} and {twin[:12]}"
+    yield Finding(f"begins with the weights that it has {plain}", twin == first.begun, detail)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+class _Run(NamedTuple):
+    """What came out of a process."""
+
+    begun: str
+    """Sum of the initial weights."""
+    reports: dict[int, dict[str, float]]
+    """Epoch -> its numbers."""
+    ended: str
+    """Sum of the weights at the end."""
+    saved: Checkpoint | None
+
+
+def _apart(function: Any, *arguments: Any) -> Any:
+    """What the function returns in a fresh process: as after a kill, nothing is left of others."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _run(
+    document: dict[str, Any],
+    epochs: int,
+    folder: str,
+    save_after: int | None,
+    saved: Checkpoint | None,
+) -> _Run:
+    spec = TrialSpec.parse(document)
+    state = _created(spec)
+    begun = checkpoint.weights_sha256(state.model)
+    if saved is not None:
+        state.load_state_dict(checkpoint.load(folder_at(folder), saved))
+    reports = {}
+    for report in train(spec, state):
+        reports[report.epoch] = {"lr": report.lr, **report.metrics}
+        if report.epoch == save_after:
+            saved = checkpoint.save(folder_at(folder), state.epoch, state.state_dict())
+        if report.epoch == epochs:
+            break
+    return _Run(begun, reports, checkpoint.weights_sha256(state.model), saved)
+
+
+def _begin(document: dict[str, Any]) -> str:
+    """Sum of the initial weights with learning-rate dropout turned on, or off if it is on."""
+    spec = TrialSpec.parse(document)
+    other = 0.5 if spec.optimizer.keep_prob == 1.0 else 1.0
+    optimizer = spec.optimizer.model_copy(update={"keep_prob": other})
+    twin = _created(spec.model_copy(update={"optimizer": optimizer}))
+    return checkpoint.weights_sha256(twin.model)
+
+
+def _created(spec: TrialSpec) -> TrainState:
+    pin(spec)
+    device = pick_device() if spec.resources.num_gpus else torch.device("cpu")
+    return TrainState.create(spec, device)
+
+
+def _same(what: str, first: _Run, other: _Run) -> Finding:
+    """Whether the other run has the numbers of the first one's last epochs, and its weights at the
+    end, to the bit."""
+    epochs = sorted(other.reports)
+    for epoch in epochs:
+        for name, value in first.reports[epoch].items():
+            now = other.reports[epoch].get(name)
+            if repr(value) != repr(now):  # so that NaN is equal to itself
+                text = f"{name} of epoch {epoch} was {value!r}, and is {now!r}"
+                return Finding(what, holds=False, detail=text)
+    if first.ended != other.ended:
+        text = "the metrics are the same, and the weights are not"
+        return Finding(what, holds=False, detail=text)
+    text = f"{len(epochs)} epochs to the bit, weights {other.ended[:12]}"
+    return Finding(what, holds=True, detail=text)
