@@ -111,6 +111,13 @@ def load_newest(
     return None
 
 
+def weights(model: torch.nn.Module) -> bytes:
+    """The model's `state_dict` as a file, on the CPU: for `torch.load(..., weights_only=True)`."""
+    buffer = io.BytesIO()
+    torch.save({name: part.cpu() for name, part in model.state_dict().items()}, buffer)
+    return buffer.getvalue()
+
+
 def weights_sha256(model: torch.nn.Module) -> str:
     """SHA-256 over the model's parameters and buffers, in order: equal for equal bits."""
     digest = hashlib.sha256()

@@ -3,6 +3,7 @@
     <trials>/<id>/epoch-000003-attempt-1-<sha256>.pt    checkpoints, the newest (`Retention`)
                   attempt-1.log                         what each attempt did, line by line
                   paths.json                            of a descent: its ways, for a figure
+                  weights.pt                            the final ones, where the sweep keeps them
                   stop-1                                asks the attempt to save, and stop
 
 Free of torch: the service reads logs. A file is there whole or not at all, a log but for its end.
@@ -23,6 +24,8 @@ UNRECORDED = 2
 """So many more may lie there: while nobody records them, a trial does not fill the storage."""
 PATHS = "paths.json"
 """`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
+WEIGHTS = "weights.pt"
+"""The model's `state_dict` at the end, for `torch.load(..., weights_only=True)`."""
 UPLOAD_SECONDS = 2.0
 """Where nothing can be appended to a file, a log is written anew, at most so often."""
 

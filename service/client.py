@@ -149,6 +149,11 @@ class Client:
         asked = given({"attempt": attempt, "tail": tail})
         return self._service.request("GET", f"/trials/{trial_id}/logs", params=asked).text
 
+    def weights(self, trial_id: int) -> bytes:
+        """The final weights of a trial whose sweep keeps them (`execution.keep_weights`), a file
+        for `torch.load(…, weights_only=True)`: the `state_dict` of its model."""
+        return self._service.request("GET", f"/trials/{trial_id}/weights").content
+
     def verify(self, file: Path) -> list[tuple[PrintedTable, list[str]]]:
         """Each table in a LaTeX file that `table_text("latex")` wrote, and a sentence for each of
         its cells that does not say what the service says now.

@@ -1,5 +1,4 @@
-"""`lrd table, compare, effects, methods, speed, spec, verify, figure, trials, logs, export`: what
-is read of a sweep."""
+"""What `lrd` reads of a sweep or a trial: tables, comparisons, figures, logs, files."""
 
 import json
 from pathlib import Path
@@ -187,6 +186,19 @@ def logs(
         )
 
 
+def weights(
+    trial_id: int,
+    to: Annotated[Path, typer.Argument(help="A .pt, for torch.load.")],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Write the final weights of a trial to a file; its sweep keeps them by `execution:
+    {keep_weights: true}`."""
+    with Client(url, token) as client:
+        to.write_bytes(client.weights(trial_id))
+    typer.echo(f"written to {to}")
+
+
 def export(
     sweep_id: str,
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
@@ -203,7 +215,20 @@ def export(
     typer.echo(f"written to {to}")
 
 
-COMMANDS = (table, compare, effects, methods, speed, spec, verify, figure, trials, logs, export)
+COMMANDS = (
+    table,
+    compare,
+    effects,
+    methods,
+    speed,
+    spec,
+    verify,
+    figure,
+    trials,
+    logs,
+    weights,
+    export,
+)
 
 # --- inside ---------------------------------------------------------------------------------------
 

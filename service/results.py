@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from lrd_core.choices import SELDOM
+from lrd_core.execution import Execution
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
-from lrd_core.spec import Execution, ExpectedSpec, TableSpec
+from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with

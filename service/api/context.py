@@ -146,6 +146,7 @@ OptionalDocumentDep = Annotated[Any, Depends(optional_document)]
 
 SweepId = Annotated[Text, Path(max_length=100, examples=["8w2kq0v5d3m1"])]
 """Text: PostgreSQL takes no NUL, UTF-8 no lone surrogate."""
+TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 PageToken = Annotated[str | None, Query(max_length=500)]
 

@@ -1,4 +1,5 @@
-"""Everything of a sweep as files: CSV, Parquet, a bundle; and a bundle taken in again."""
+"""Everything of a sweep as files: CSV, Parquet, a bundle; a trial's weights; and a bundle taken in
+again."""
 
 from typing import IO, Annotated, Any, Literal
 
@@ -6,9 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
+from lrd_core.trial_folder import WEIGHTS, trial_folder
 from service import exports, parquet
 from service.access import caller_of
-from service.api.context import DatabaseDep, SettingsDep, SweepId, read_body
+from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, read_body
 from service.api.download import Download, made
 from service.api.limits import room
 from service.api.once import IdempotencyKey, Once
@@ -18,7 +20,8 @@ from service.api.views import sweep_view
 from service.bundles.checking import checked
 from service.bundles.packing import pack
 from service.bundles.storing import store_bundle
-from service.errors import UnsupportedMedia
+from service.errors import NotFound, UnsupportedMedia
+from service.lifecycle import TrialState
 from service.store import sweeps as store
 
 router = APIRouter(tags=["exports"])
@@ -42,6 +45,30 @@ def export(
         # All of it before the transaction ends, none of it sent before: a reader takes its time.
         file = made(lambda out: _WRITERS[format](session, sweep_id, of, out))
     return Download(file, f"{sweep_id}-{of}.{format}", _MEDIA_TYPES[format])
+
+
+@router.get("/trials/{trial_id}/weights", **gives_bytes("application/octet-stream"))
+def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> Response:
+    """The final weights of a trial of a sweep with `execution.keep_weights`: the `state_dict` of
+    its model, for `torch.load(…, weights_only=True)`."""
+    with database.read() as session:
+        trial = store.get_trial(session, trial_id)
+    if trial.state != TrialState.succeeded:
+        raise NotFound(
+            f"trial {trial_id} is {trial.state}: only one that has succeeded has weights"
+        )
+    made_by = trial.reused_from or trial_id
+    try:
+        content = trial_folder(settings.trials, made_by).read(WEIGHTS)
+    except FileNotFoundError:
+        raise NotFound(
+            f"the weights of trial {trial_id} are not here: only a sweep with "
+            "`execution: {keep_weights: true}` keeps them, no bundle has them, and they are gone "
+            "with the trial that made them"
+        ) from None
+    name = f'attachment; filename="trial-{trial_id}-{WEIGHTS}"'
+    headers = {"Content-Disposition": name}
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @router.post("/import", **gives(Sweep, 201), **takes_bytes("application/zip"))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,7 @@ from service.api.context import (
     PageToken,
     SettingsDep,
     Tagged,
+    TrialId,
     decode_token,
     page_of,
 )
@@ -30,8 +31,6 @@ from service.store.session import Database
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
-TrialId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-
 
 @router.get("", **gives(schemas.TrialDetail))
 def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
         trial = store.get_trial(session, trial_id)
         arm, sweep = session.get_one(Arm, trial.arm_id), session.get_one(Sweep, trial.sweep_id)
         attempt = session.get(Attempt, (trial_id, trial.attempt))
-        provenance = provenance_view(trial, arm, sweep.code_version, attempt)
+        provenance = provenance_view(trial, arm, sweep, attempt)
         return {**trial_view(trial, arm), "provenance": provenance}
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lrd_core.execution import Execution
 from service.lifecycle import TrialState, sweep_state
 from service.store.history import Failure
 from service.store.models import (
@@ -75,13 +76,17 @@ def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
     }
 
 
-def provenance_view(trial: Trial, arm: Arm, code: str, attempt: Attempt | None) -> dict[str, Any]:
+def provenance_view(
+    trial: Trial, arm: Arm, sweep: Sweep, attempt: Attempt | None
+) -> dict[str, Any]:
     """All that a trial's numbers depend on; the environment is that of its newest attempt, None
     until that has begun."""
+    execution = Execution.model_validate(sweep.spec.get("execution", {}))
     return {
-        "code_version": code,
+        "code_version": sweep.code_version,
         "config_sha256": arm.config_sha256,
         "seed": trial.seed,
+        "execution": execution.model_dump(mode="json"),
         "reused_from": trial.reused_from,
         "weights_sha256": trial.weights_sha256,
         "environment": None if attempt is None else attempt.environment,

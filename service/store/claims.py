@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from lrd_core.spec import Execution, Resources
+from lrd_core.execution import Execution, Resources
 from service.lifecycle import TrialState
 from service.placement import Need, Node, Place, Rooms
 from service.store.models import Arm, Attempt, Report, Sweep, Trial

@@ -179,8 +179,18 @@ def _fitting(
         query = select(Sweep.id, Sweep.spec["execution"]).where(
             Sweep.id.in_(ids), Sweep.deleted_at.is_(None)
         )
-        found |= {each: (given or {}) == execution for each, given in session.execute(query)}
+        found |= {each: _serves(given or {}, execution) for each, given in session.execute(query)}
     return found
+
+
+def _serves(given: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether what was executed so has all that is asked for; weights kept besides do no harm."""
+    if not asked.get("keep_weights"):
+        given, asked = (
+            {name: value for name, value in each.items() if name != "keep_weights"}
+            for each in (given, asked)
+        )
+    return given == asked
 
 
 def _stands_for(session: Session, holder: str, maker: str | None, owner: str | None) -> bool:

@@ -37,6 +37,7 @@ NOT_RUN = {
     r"^lrd data fetch": "needs the network: tests/service/test_upkeep.py has a server of its own",
     r"^lrd submit --preset table-1-mnist(?!.*--plan)": "real MNIST, and hours; a plan of it is run",
     r"^lrd table SWEEP$": "of that sweep",
+    r"^lrd weights": "of a sweep that keeps them: tests/service/test_weights.py has one",
     r"^pip install": "tests/test_wheel.py installs the wheel, at the lock's versions",
     r"^pre-commit install": "writes into .git; that its hook is `make check`, tests/test_tree.py",
 }

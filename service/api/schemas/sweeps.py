@@ -138,6 +138,7 @@ class Provenance(Answer):
     code_version: str
     config_sha256: str
     seed: int
+    execution: dict[str, Any]
     reused_from: int | None
     weights_sha256: str | None
     environment: dict[str, Any] | None

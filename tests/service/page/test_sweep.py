@@ -282,13 +282,15 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     sweep_id = seed(database, small_sweep())
     page.goto(f"{url}/sweeps/{sweep_id}")
     found = {}
-    expect(page.locator(".downloads a")).to_have_count(9)
+    expect(page.locator(".downloads a")).to_have_count(11)
     for link in page.locator(".downloads a").all():
         with page.expect_download() as download:
             link.click()
         name = download.value.suggested_filename.removeprefix(sweep_id)
         found[name] = Path(download.value.path()).read_bytes()
     assert rb"\toprule" in found["-table.tex"]
+    assert rb"\paragraph{Training.}" in found["-methods.tex"]
+    assert found["-methods.md"].startswith(b"**Training.**")
     assert found["-trials.csv"].count(b"\n") == 1 + 4
     assert found["-reports.csv"].count(b"\n") == 1 + 4 * 2
     assert found["-reports.parquet"].startswith(b"PAR1")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from playwright.sync_api import Page, Route, expect
 
 from service.store.session import Database
@@ -17,7 +18,7 @@ pytestmark = in_a_browser
 def test_a_trial_shows_its_curves_log_attempts_and_events(
     page: Page, url: str, train: Callable[[int], None]
 ) -> None:
-    sweep_id = submit(url)
+    sweep_id = submit(url, execution={"keep_weights": True})
     train(40)
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.locator("#trials tbody a").first.click()
@@ -34,6 +35,9 @@ def test_a_trial_shows_its_curves_log_attempts_and_events(
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the log").click()
     assert "attempt 1 starts" in Path(download.value.path()).read_text()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Weights (for torch.load)").click()
+    assert torch.load(download.value.path(), weights_only=True)
 
 
 def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(

@@ -1,0 +1,127 @@
+"""The final weights of a trial, from its worker to a file that torch loads."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from lrd_core.checkpoint import weights_sha256
+from lrd_core.errors import LRDError
+from lrd_core.spec import TrialSpec
+from lrd_core.training import TrainState
+from lrd_core.trial_folder import LocalFolder, trial_folder
+from service.dispatcher import Dispatcher
+from service.settings import Settings
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.test_cli import lrd
+from workers.tasks import run_trial
+
+KEPT = {"execution": {"keep_weights": True}}
+
+
+def trained(api: TestClient, dispatcher: Dispatcher, **changes: Any) -> list[dict[str, Any]]:
+    """The trials of a sweep that has run."""
+    sweep = api.post("/api/v1/sweeps", json=small_sweep(seeds=1, **changes)).json()
+    while not api.get(f"/api/v1/sweeps/{sweep['id']}").json()["finished_at"]:
+        dispatcher.step(0)
+    return list(api.get(f"/api/v1/sweeps/{sweep['id']}/trials").json()["items"])
+
+
+def test_they_are_those_that_the_trial_ended_with(api: TestClient, dispatcher: Dispatcher) -> None:
+    """Catches: weights of another trial, of an earlier epoch, or none that torch reads safely."""
+    for trial in trained(api, dispatcher, **KEPT):
+        answer = api.get(f"/api/v1/trials/{trial['id']}/weights")
+        assert answer.status_code == 200
+        name = f"trial-{trial['id']}-weights.pt"
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+        model = TrainState.create(TrialSpec.parse(trial["config"] | {"seed": trial["seed"]})).model
+        assert weights_sha256(model) != trial["weights_sha256"]
+        model.load_state_dict(torch.load(io.BytesIO(answer.content), weights_only=True))
+        assert weights_sha256(model) == trial["weights_sha256"]
+
+
+def test_none_are_kept_that_nobody_asked_for(
+    api: TestClient, dispatcher: Dispatcher, settings: Settings
+) -> None:
+    """Catches: 85 MB a trial for nothing."""
+    for trial in trained(api, dispatcher):
+        assert "weights.pt" not in trial_folder(settings.trials, trial["id"]).names()
+        answer = api.get(f"/api/v1/trials/{trial['id']}/weights")
+        assert answer.status_code == 404
+        assert "only a sweep with `execution: {keep_weights: true}` keeps them" in answer.text
+        detail = api.get(f"/api/v1/trials/{trial['id']}").json()
+        assert detail["provenance"]["execution"] == {
+            "precision": "fp32", "channels_last": "auto", "compile": "auto", "keep_weights": False,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed", "cancelled"])
+def test_only_a_trial_that_has_succeeded_has_any(
+    api: TestClient, database: Database, state: str
+) -> None:
+    seed(database, small_sweep(**KEPT), states=(state,))
+    answer = api.get("/api/v1/trials/1/weights")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == (
+        f"trial 1 is {state}: only one that has succeeded has weights"
+    )
+    assert api.get("/api/v1/trials/99/weights").json()["detail"] == "there is no trial 99"
+
+
+def test_reused_results_have_the_weights_of_their_trial(
+    api: TestClient, dispatcher: Dispatcher
+) -> None:
+    """Catches: results that stand for a trial whose weights were asked for, without them."""
+    plain = trained(api, dispatcher)
+    kept = trained(api, dispatcher, reuse=True, **KEPT)
+    assert [trial["reused_from"] for trial in kept] == [None] * 2  # the first have no weights
+    again = trained(api, dispatcher, reuse=True, **KEPT)
+    assert [trial["reused_from"] for trial in again] == [trial["id"] for trial in kept]
+    assert [api.get(f"/api/v1/trials/{trial['id']}/weights").content for trial in again] == [
+        api.get(f"/api/v1/trials/{trial['id']}/weights").content for trial in kept
+    ]
+    without = trained(api, dispatcher, reuse=True)  # weights besides do no harm
+    assert all(trial["reused_from"] for trial in without)
+    assert {trial["weights_sha256"] for trial in without} == {
+        trial["weights_sha256"] for trial in plain
+    }
+
+
+def test_a_trial_whose_weights_cannot_be_written_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: success without the weights, because the disk was full for a moment."""
+    trial = small_sweep()["base"] | {"seed": 0, **KEPT}
+    write = LocalFolder.write
+
+    def full(self: LocalFolder, name: str, content: bytes) -> None:
+        if name == "weights.pt":
+            raise OSError(28, "No space left on device")
+        write(self, name, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFolder, "write", full)
+        *_, epoch, last = run_trial(trial, str(tmp_path), 1, 1, [], 0)
+    assert last[:2] == ("ended", "lost")
+    assert last[2] == "its weights cannot be kept now: [Errno 28] No space left on device"
+    saved = (2, *epoch[2])
+    *before, last = run_trial(trial, str(tmp_path), 1, 2, [saved], 0)
+    assert [message[0] for message in before] == ["started"]  # no epoch is run again
+    assert last[:2] == ("ended", None)
+    assert (tmp_path / "1" / "weights.pt").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("url")
+def test_by_shell(api: TestClient, dispatcher: Dispatcher, tmp_path: Path) -> None:
+    (trial, _) = trained(api, dispatcher, **KEPT)
+    file = tmp_path / "w.pt"
+    assert lrd("weights", str(trial["id"]), str(file)) == f"written to {file}\n"
+    assert file.read_bytes() == api.get(f"/api/v1/trials/{trial['id']}/weights").content
+    with pytest.raises(LRDError, match="there is no trial 99"):
+        lrd("weights", "99", str(tmp_path / "none.pt"))
+    assert not (tmp_path / "none.pt").exists()
