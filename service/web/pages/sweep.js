@@ -5,6 +5,7 @@ import { figure, seen, show } from "../figures.js";
 import { ago, badge, clock, count, duration, plural, value, words } from "../format.js";
 import { choice, facts, finished, grid, notice, pace, pager, progress, question, request, row, STATES } from "../parts.js";
 import { query } from "../query.js";
+import { speed, threshold } from "../speed.js";
 import { armNames, inUnit, results } from "../table.js";
 
 const POINTS = 400; // a curve: more than a window has pixels for
@@ -14,7 +15,7 @@ const LONGEST = 400; // characters of a failure's message
 export function open({ id, draw, title, refresh }) {
   const path = `/sweeps/${encodeURIComponent(id)}`;
   const seenBefore = {};
-  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, failures: null };
+  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null };
   let failedBefore = "";
 
   async function load() {
@@ -27,6 +28,7 @@ export function open({ id, draw, title, refresh }) {
     found.trials = await get(withQuery(`${path}/trials`, filters));
     paint();
     await drawFigures(asked);
+    await findSpeed(asked);
     found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
     paint();
     const now = [found.sweep, found.table, found.trials, found.events];
@@ -40,6 +42,11 @@ export function open({ id, draw, title, refresh }) {
     if (failed === failedBefore) return;
     found.failures = found.sweep.trials.failed ? (await get(`${path}/failures`)).items : null;
     failedBefore = failed;
+  }
+
+  async function findSpeed({ metric }) {
+    const goal = threshold(query.get("reach"), found.table);
+    found.speed = goal === null ? null : await get(withQuery(`${path}/speed`, { threshold: goal, metric: metric || found.table.metric }));
   }
 
   async function drawFigures(asked) {
@@ -88,6 +95,7 @@ export function open({ id, draw, title, refresh }) {
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
+      found.table && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
       found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
       found.table && el("section", { "data-key": "downloads" }, downloads(found, path)),
       found.events && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
@@ -169,7 +177,7 @@ function actions(sweep, ask, takeAway, causes) {
 function tableControls(table) {
   const metrics = table.metrics.length ? table.metrics : [table.metric];
   return el("div", { class: "filters" },
-    choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric })),
+    choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric, reach: "" })),
     choice("Read at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
 }
 
