@@ -54,6 +54,16 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 """What trials report, by their task."""
 
+_CROPS_AND_FLIPS = "padded by 4 pixels, cropped at random and flipped"
+AUGMENTED: dict[str, str] = {
+    "cifar10": _CROPS_AND_FLIPS,
+    "cifar10_holdout": _CROPS_AND_FLIPS,
+    "cifar100": _CROPS_AND_FLIPS,
+    "voc_segmentation": "scaled, turned, cropped, flipped and blurred at random",
+    "voc_detection": "zoomed, cropped and flipped at random, their colours distorted, as for SSD",
+}
+"""What becomes of the training images of a data set in each epoch; of the others nothing does."""
+
 HELD_OUT = ("cifar10_holdout",)
 """The data sets whose evaluation part is held out of the training images: what is elsewhere called
 `test_…` is `val_…` there."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lrd_core.choices import AUGMENTED
 from lrd_core.titles import KEEP_PROB, path_title, spell, value_titles
 from service.analysis import mixtures
 from service.analysis.arms import CONFIDENCE, ArmSummary, name_seeds
@@ -136,6 +137,7 @@ def _training(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     if told:
         differ = "; ".join(f"{path_title(path)} ({_listed(_values(path, flats))})" for path in told)
         yield f"The {count(len(configs), 'arm')} differ in {differ}."
+    yield from _images(configs)
     optimizers = [config["optimizer"] for config in configs]
     if any(optimizer.get("keep_prob", 1.0) != 1.0 for optimizer in optimizers):
         yield _LRD
@@ -182,6 +184,22 @@ def _what(shared: Mapping[str, Any]) -> str:
     if "batch_size" in shared:
         parts.append(f" in batches of {shared['batch_size']}")
     return "".join(parts)
+
+
+def _images(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What becomes of training images, and with which weights a network begins if not at random;
+    of what only some arms have, the differences tell."""
+    for name in _distinct(config.get("dataset", "") for config in configs):
+        if name in AUGMENTED:
+            title = value_titles("dataset", [name])[0]
+            yield f"Training images of {title} are {AUGMENTED[name]}."
+    shared = _shared([config.get("data") or {} for config in configs])
+    if "cutout" in shared:
+        yield f"A square of {shared['cutout']} pixels is blotted out of each."
+    if "crop_size" in shared:
+        yield f"They are squares of {count(shared['crop_size'], 'pixel')}."
+    if all(config.get("pretrained") for config in configs):
+        yield "The backbone begins with ImageNet weights."
 
 
 def _values(path: str, flats: Sequence[Mapping[str, Any]]) -> list[str]:

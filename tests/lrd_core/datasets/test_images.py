@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lrd_core.choices import metrics_of
+from lrd_core.choices import AUGMENTED, metrics_of
+from lrd_core.datasets.batches import PADDING
 from lrd_core.datasets.images import HELD_OUT, load_images
 from lrd_core.errors import DataNotFound
 from lrd_core.spec import TrialSpec
@@ -93,6 +94,7 @@ def test_torchvisions_files_of_cifar10_are_read(
     np.testing.assert_array_equal(data.train_images.numpy(), pixels[0])
     assert len(data.test_labels) == 7
     assert data.crop_and_flip
+    assert AUGMENTED["cifar10"] == f"padded by {PADDING} pixels, cropped at random and flipped"
     assert data.evaluated == "test"
 
 
@@ -101,6 +103,8 @@ def test_the_digits_need_no_files(tmp_path: Path) -> None:
     assert len(data.train_labels) == 1797 - 360
     assert len(data.test_labels) == 360
     assert data.train_images.max() == data.scale == 16
+    assert not data.crop_and_flip
+    assert "digits" not in AUGMENTED
     few = data.first(10)
     assert len(few.train_labels) == len(few.test_images) == 10
     assert torch.equal(few.train_images, data.train_images[:10])

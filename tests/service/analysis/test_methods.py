@@ -80,6 +80,27 @@ def test_what_differs_is_not_said_of_all() -> None:
     assert "on digits (the first 400 examples of each part) for 5 epochs in batches" in text
 
 
+def test_what_becomes_of_training_images_is_said() -> None:
+    images = {"dataset": "cifar10", "data": {"cutout": 16}}
+    arms = [arm("a", **images), arm("b", lr=0.1, **images)]
+    observations = [*trials("a", [0.5]), *trials("b", [0.5])]
+    text = of(said(arms, observations))["Training"]
+    assert (
+        "Training images of CIFAR-10 are padded by 4 pixels, cropped at random and flipped. "
+        "A square of 16 pixels is blotted out of each. Optimizers"
+    ) in text
+    arms = [arm("a", **images), arm("b", dataset="digits")]
+    text = of(said(arms, observations))["Training"]
+    assert text.count("Training images of") == 1
+    assert "blotted" not in text
+    voc = {"dataset": "voc_segmentation", "model": "pspnet", "pretrained": True}
+    arms = [
+        arm(key, keep_prob=p, **voc, data={"crop_size": 65}) for key, p in (("a", 1), ("b", 0.5))
+    ]
+    text = of(said(arms, observations))["Training"]
+    assert "They are squares of 65 pixels. The backbone begins with ImageNet weights." in text
+
+
 def test_each_regularizer_is_explained_once_in_each_strength() -> None:
     weak, strong = {"kind": "SD", "keep_prob": 0.9}, {"kind": "SD", "keep_prob": 0.8}
     noise = {"kind": "NG", "eta": 0.1, "gamma": 0.55}
