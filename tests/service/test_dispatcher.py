@@ -106,7 +106,7 @@ def test_a_dispatcher_that_dies_in_an_outage_costs_no_recorded_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Catches: recorded checkpoints deleted by a worker that goes on while the database is away.
-    base = small_sweep()["base"] | {"epochs": 40}
+    base = small_sweep()["base"] | {"epochs": 20}
     sweep_id = submit(api, base=base, seeds=1)
     while any(len(trial) < 3 for trial in results(api, sweep_id)):
         dispatcher.step(0)
