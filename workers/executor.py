@@ -7,6 +7,7 @@ out-of-memory never end. Tries are counted in the trials table.
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lrd_core.trial_folder import stop_name
 from workers import outdated
 from workers.errands import Errands
-from workers.tasks import Message, run_trial, warm_up
+from workers.tasks import Message, gpu_fault, run_trial, warm_up
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ class RayExecutor:
         """Where each runs, by Ray's id of the node."""
         self._cancelled: set[Key] = set()
         """Asked to end; under load Ray may tell of that as of a loss."""
+        self._looks: dict[str, Any] = {}
+        """Node -> what a look at its GPUs will say."""
+        self._unusable: set[str] = set()
+        """The nodes whose GPUs torch cannot use."""
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -54,15 +59,38 @@ class RayExecutor:
         self._code = outdated.runtime_env({})
         ray.init(address, **options, **self._code)
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
+        self._look = ray.remote(max_retries=0, num_cpus=0)(gpu_fault)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
         for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
             warm.remote()
 
     def nodes(self) -> list[Mapping[str, Any]]:
         """What each living node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
-        `accelerator_type` and `labels`; what is left out it has not."""
-        nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        return [_told(node) for node in nodes if node["Alive"]]
+        `accelerator_type` and `labels`; what is left out it has not.
+
+        GPUs that torch cannot use count for none, once a process there has said so.
+        """
+        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        self._look_at(nodes)
+        return [_told(node, gpus=node["NodeID"] not in self._unusable) for node in nodes]
+
+    def _look_at(self, nodes: Sequence[dict[str, Any]]) -> None:
+        """Have each new node that has GPUs looked at, and hear what was seen."""
+        for node in nodes:
+            node_id = node["NodeID"]
+            if node["Resources"].get("GPU") and node_id not in self._looks:
+                there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+                self._looks[node_id] = self._look.options(scheduling_strategy=there).remote()
+        waiting = {look: node_id for node_id, look in self._looks.items() if look is not None}
+        seen, _ = (
+            ray.wait(list(waiting), num_returns=len(waiting), timeout=0) if waiting else ([], [])
+        )
+        for look in seen:
+            node_id, self._looks[waiting[look]] = waiting[look], None
+            with suppress(RayError):  # then its trials will say what is wrong
+                if why := ray.get(look):
+                    log.warning("node %s has a GPU that torch cannot use: %s", node_id, why)
+                    self._unusable.add(node_id)
 
     def start(
         self,
@@ -152,12 +180,13 @@ class RayExecutor:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _told(node: dict[str, Any]) -> dict[str, Any]:
+def _told(node: dict[str, Any], *, gpus: bool) -> dict[str, Any]:
     has = node["Resources"]
-    kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND)]
+    kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND) and gpus]
+    counted = ("CPU", "GPU", "memory") if gpus else ("CPU", "memory")
     return {
         "id": node["NodeID"],
-        **{name: has[name] for name in ("CPU", "GPU", "memory") if name in has},
+        **{name: has[name] for name in counted if name in has},
         "accelerator_type": kinds[0] if kinds else None,
         "labels": dict(node["Labels"]),
     }

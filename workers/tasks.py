@@ -275,6 +275,16 @@ def _leave_paths(spec: Any, folder: TrialFolder) -> None:
         folder.write(PATHS, json.dumps(few.round(4).tolist()).encode())
 
 
+def gpu_fault() -> str | None:
+    """Why torch cannot use the GPUs of this node; None where it can."""
+    with watched({}):
+        from lrd_core.environment import why_no_gpu
+
+        if not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
+            del os.environ["CUDA_VISIBLE_DEVICES"]  # Ray hides them from who has asked for none
+        return why_no_gpu()
+
+
 def warm_up() -> None:
     """Import what a trial needs, while nothing waits for it."""
     with watched({}):

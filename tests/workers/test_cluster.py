@@ -20,6 +20,7 @@ from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.installed import install
+from tests.waiting import until
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -170,3 +171,26 @@ def test_a_gpu_is_shared_and_what_runs_out_of_memory_has_a_node_to_itself(
     reports = told(database, sweep_id)
     held = {seed: (report["cpus"], report["gpus"]) for seed, report in reports.items()}
     assert held == {1: (0.4, 1), **dict.fromkeys([2, 3, 4], (0.4, 3 / 16)), 100: (2, 1)}
+
+
+def test_gpus_that_torch_cannot_use_count_for_none(
+    executor: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: a laptop with an old driver, on which no trial ever starts."""
+    import ray
+
+    (before,) = (node for node in executor.nodes() if node.get("GPU"))
+    seen = lambda: executor.nodes() and executor._looks == {before["id"]: None}  # noqa: E731
+    until(seen, "nobody looks at the GPU", 60)
+    monkeypatch.setattr(executor, "_looks", {})
+    monkeypatch.setattr(executor, "_unusable", set())
+    monkeypatch.setattr(executor, "_look", ray.remote(num_cpus=0)(lambda: "the driver is too old"))
+    until(
+        lambda: not any("GPU" in node for node in executor.nodes()), "they count all the same", 60
+    )
+    assert f"{before['id']} has a GPU that torch cannot use: the driver is too old" in caplog.text
+    (after,) = (node for node in executor.nodes() if node["id"] == before["id"])
+    assert after == {name: has for name, has in before.items() if name != "GPU"} | {
+        "accelerator_type": None
+    }
+    assert executor._looks == {before["id"]: None}  # one look a node

@@ -129,9 +129,13 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     assert only[2].startswith("its node's GPU cannot be used by torch: ")
     assert why in only[2]
     assert why in trial_folder(str(tmp_path), 1).read(log_name(1)).decode()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray's word to a task that asks for no GPU
+    assert why in str(tasks.gpu_fault())
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
     # Asked for no GPU, or where none is but in the cluster's count of them, the CPU is meant.
     *_, last = tasks.run_trial(trial | {"resources": {"num_gpus": 0.0}}, str(tmp_path), 1, 2, [], 0)
     assert last[:2] == ("ended", None)
     driver.rmdir()
+    assert tasks.gpu_fault() is None
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
     assert last[:2] == ("ended", None)
