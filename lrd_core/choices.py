@@ -54,6 +54,15 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 """What trials report, by their task."""
 
+PARTS: dict[str, tuple[int, int]] = {
+    "digits": (1_437, 360),
+    "mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar10_holdout": (45_000, 5_000),
+    "cifar100": (50_000, 10_000),
+}
+"""The images of a data set that are learned from, and those that are evaluated on."""
+
 _CROPS_AND_FLIPS = "padded by 4 pixels, cropped at random and flipped"
 AUGMENTED: dict[str, str] = {
     "cifar10": _CROPS_AND_FLIPS,

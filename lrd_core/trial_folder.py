@@ -3,7 +3,7 @@
     <trials>/<id>/epoch-000003-attempt-1-<sha256>.pt    checkpoints, the newest (`Retention`)
                   attempt-1.log                         what each attempt did, line by line
                   paths.json                            of a descent: its ways, for a figure
-                  weights.pt                            the final ones, where the sweep keeps them
+                  weights-<sha256>.pt                   the final ones, where the sweep keeps them
                   stop-1                                asks the attempt to save, and stop
 
 Free of torch: the service reads logs. A file is there whole or not at all, a log but for its end.
@@ -14,7 +14,7 @@ import shutil
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from lrd_core.whole import write_whole
 
@@ -24,8 +24,8 @@ UNRECORDED = 2
 """So many more may lie there: while nobody records them, a trial does not fill the storage."""
 PATHS = "paths.json"
 """`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
-WEIGHTS = "weights.pt"
-"""The model's `state_dict` at the end, for `torch.load(..., weights_only=True)`."""
+WEIGHTS = "weights-"
+"""So begins the name of the final weights."""
 UPLOAD_SECONDS = 2.0
 """Where nothing can be appended to a file, a log is written anew, at most so often."""
 
@@ -40,6 +40,12 @@ def stop_name(attempt: int) -> str:
     return f"stop-{attempt}"
 
 
+def weights_name(sha256: str) -> str:
+    """The model's `state_dict` at the end, for `torch.load(..., weights_only=True)`; by the sum of
+    the weights, so that no other attempt writes there than one that ended with the same."""
+    return f"{WEIGHTS}{sha256[:16]}.pt"
+
+
 class TrialFolder(Protocol):
     """What workers, dispatcher and service do with a trial's folder; all may raise OSError."""
 
@@ -48,6 +54,9 @@ class TrialFolder(Protocol):
 
     def read(self, name: str) -> bytes:
         """A whole file; FileNotFoundError if it is not there."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to be read part by part, and closed; FileNotFoundError if it is not there."""
 
     def exists(self, name: str) -> bool:
         """Whether the file is there now."""
@@ -95,6 +104,10 @@ class LocalFolder:
     def read(self, name: str) -> bytes:
         """As TrialFolder says."""
         return (self.path / name).read_bytes()
+
+    def open(self, name: str) -> IO[bytes]:
+        """As TrialFolder says."""
+        return (self.path / name).open("rb")
 
     def exists(self, name: str) -> bool:
         """As TrialFolder says."""
@@ -155,6 +168,12 @@ class RemoteFolder:
         system, path = self._place
         with _as_os_error(self._address):
             return bytes(system.cat_file(f"{path}/{name}"))
+
+    def open(self, name: str) -> IO[bytes]:
+        """As TrialFolder says."""
+        system, path = self._place
+        with _as_os_error(self._address):
+            return system.open(f"{path}/{name}", "rb")  # type: ignore[no-any-return]
 
     def exists(self, name: str) -> bool:
         """As TrialFolder says."""

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from lrd_core.trial_folder import trial_folder
+from lrd_core.trial_folder import WEIGHTS, trial_folder
 from service.storage import AnothersFolder, identity_of, refuse_anothers
 from service.store import purging
 from service.store.session import Database
@@ -90,10 +90,23 @@ class Purger:
         while not self._closed.is_set():
             with self._database.read() as session:
                 trials = purging.next_trials(session, sweep_id)
-            self._remove([trial_id for trial_id, tried in trials if tried])
+                tried = [trial_id for trial_id, tried in trials if tried]
+                heirs = purging.heirs(session, sweep_id, tried)
+            for trial_id, takers in heirs.items():
+                self._hand_over(trial_id, takers)
+            self._remove(tried)
             # The rows go last: they are what tells of the folders.
             if not self._erase(sweep_id, [trial_id for trial_id, _ in trials]):
                 return
+
+    def _hand_over(self, trial_id: int, takers: Sequence[int]) -> None:
+        """Give the weights of a trial to those that have taken over its results."""
+        folder = trial_folder(self._trials, trial_id)
+        for name in folder.names():
+            if name.startswith(WEIGHTS):
+                content = folder.read(name)
+                for taker in takers:
+                    trial_folder(self._trials, taker).write(name, content)
 
     def _erase(self, sweep_id: str, trial_ids: Sequence[int]) -> bool:
         """Delete the rows of these trials, or without any those of the sweep; whether there is more

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from lrd_core.choices import SELDOM
-from lrd_core.execution import Execution
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
@@ -30,8 +29,9 @@ from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
 from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
+from service.store.history import extensions
 from service.store.models import Sweep
-from service.store.provenance import environments, made_by
+from service.store.provenance import devices, environments, made_by
 
 
 class _Label(BaseModel):
@@ -44,7 +44,7 @@ class _Spec(BaseModel):
 
     baseline: dict[str, Any] = {}
     table: TableSpec = TableSpec()
-    execution: Execution = Execution()
+    execution: dict[str, Any] = {}
     expected: ExpectedSpec | None = None
     arms: list[_Label] = []
 
@@ -97,7 +97,7 @@ class Results:
         """
         _ = self.trials
         if provenance:
-            _ = self.provenance, self._made
+            _ = self.provenance, self._made, self._devices, self._extensions
         if epochs or self.at != "last":
             _ = self._reports
 
@@ -185,14 +185,18 @@ class Results:
         summaries = self.summaries(metric)
         ran = Ran(
             seeds=tuple(sorted({trial.seed for trial in self.trials})),
-            precision=self.spec.execution.precision,
+            precision=self.spec.execution.get("precision", "fp32"),
             reused=sum(trial.reused_from is not None for trial in self.trials),
+            repeated=sum(trial.attempt > 1 for trial in self.trials),
+            extended=tuple(self._extensions),
             made=tuple(self._made),
+            devices=tuple(self._devices),
         )
         return describe(
             summaries,
             self.comparisons(metric, summaries),
             ran,
+            effects=self.effects(metric),
             metric=metric,
             at=self.at,
             baseline=self._baseline_paths,
@@ -277,6 +281,14 @@ class Results:
     @cached_property
     def _made(self) -> list[Made]:
         return made_by(self._session, self._sweep.id)
+
+    @cached_property
+    def _devices(self) -> list[tuple[str, int, bool]]:
+        return devices(self._session, self._sweep.id)
+
+    @cached_property
+    def _extensions(self) -> list[str]:
+        return extensions(self._session, self._sweep.id)
 
     @cached_property
     def _reports(self) -> dict[int, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lrd_core.trial_folder import PATHS, WEIGHTS, TrialFolder, stop_name, trial_folder
+from lrd_core.trial_folder import PATHS, TrialFolder, stop_name, trial_folder, weights_name
 from workers.log import Log
 from workers.outdated import was_edited, watched
 
@@ -146,7 +146,7 @@ def _run(
         weights = checkpoint.weights_sha256(state.model)
         if spec.execution.keep_weights:
             try:
-                folder.write(WEIGHTS, checkpoint.weights(state.model))
+                folder.write(weights_name(weights), checkpoint.weights(state.model))
             except OSError as error:  # they are wanted: the last epochs are run again for them
                 log.end(f"its weights cannot be kept now: {error}")
                 yield "ended", "lost", f"its weights cannot be kept now: {error}", None

@@ -4,41 +4,26 @@ Every word comes from what was asked for and what was recorded, failures and cos
 was for, and what it means, its author knows.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lrd_core.choices import AUGMENTED
-from lrd_core.titles import KEEP_PROB, path_title, spell, value_titles
+from lrd_core.titles import value_titles
 from service.analysis import mixtures
 from service.analysis.arms import CONFIDENCE, ArmSummary, name_seeds
 from service.analysis.captions import place_read
-from service.analysis.comparisons import ALPHA, Comparison
-from service.analysis.configurations import distinguishing, flatten, identity, varying
+from service.analysis.comparisons import ALPHA, Comparison, is_seeded
+from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Made
 from service.analysis.notes import against, the_test
 from service.analysis.planning import plan
+from service.analysis.recipe import has_networks, listed, recipe, shared_of
 from service.wording import count
 
 _WAITING = {"queued", "running"}
-LISTED = 12
-"""So many values, optimizers or arms are named; the rest are counted."""
-_REGULARIZERS = {
-    "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
-    "inverse",
-    "NL": "noisy labels: with probability {prob} a training label is another one, for the whole "
-    "trial",
-    "NG": "noisy gradients: Gaussian noise of variance {eta} / (1 + t)^{gamma} is added at step t",
-    "DG": "dropout on the gradient: its elements are kept with probability {keep_prob}",
-}
-_LRD = (
-    "With learning-rate dropout (LRD, arXiv 1912.00144) each element of the weights keeps its "
-    "learning rate with probability keep_prob at each step, and else stays as it is; nothing is "
-    "rescaled, and keep_prob = 1 is without it."
-)
 
 
 @dataclass(frozen=True)
@@ -47,11 +32,17 @@ class Ran:
 
     seeds: tuple[int, ...]
     """Of any trial, rising."""
-    precision: str
-    """`fp32`, `tf32` or `bf16`."""
-    reused: int
+    precision: str = "fp32"
+    """`fp32`, `tf32` or `bf16`, as it was asked for."""
+    reused: int = 0
     """Trials whose results come from another sweep."""
-    made: tuple[Made, ...]
+    repeated: int = 0
+    """Trials that took more than one attempt."""
+    extended: tuple[str, ...] = ()
+    """By what the sweep was extended after it was submitted: `extended by 3 trials`."""
+    made: tuple[Made, ...] = ()
+    devices: tuple[tuple[str, int, bool], ...] = ()
+    """Each device, the trials that ran on it, whether it is a GPU."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +67,7 @@ def describe(
     comparisons: Sequence[Comparison],
     ran: Ran,
     *,
+    effects: Sequence[Effect] = (),
     metric: str,
     at: str = "last",
     baseline: Sequence[str] = (),
@@ -86,16 +78,20 @@ def describe(
         summaries: of every arm.
         comparisons: as `comparisons.compare` gives them.
         ran: what else is known.
+        effects: as `effects.effects_of` gives them.
         metric: the summaries' metric.
         at: where it was read.
         baseline: the dotted paths of the sweep's baseline.
     """
+    configs = [summary.arm.config for summary in summaries]
+    on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
     said = {
-        "Training": _training(summaries, ran),
+        "Draft": _draft(summaries),
+        "Training": recipe(configs, ran.precision, on_gpus=on_gpus),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
-        "Tests": _tests(summaries, comparisons, baseline),
-        "Trials": _trials(summaries),
+        "Tests": _tests(summaries, comparisons, effects, baseline),
+        "Trials": _trials(summaries, ran),
         "Cost": _cost(summaries, ran),
         "Code and data": _code(summaries, ran),
     }
@@ -128,128 +124,75 @@ def to_json(methods: Methods) -> dict[str, Any]:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _training(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
-    configs = [summary.arm.config for summary in summaries]
-    shared = _shared(configs)
-    yield f"{_what(shared)}, in {ran.precision.upper()}."
-    flats = [flatten(config) for config in configs]
-    told = distinguishing(flats, varying(flats))
-    if told:
-        differ = "; ".join(f"{path_title(path)} ({_listed(_values(path, flats))})" for path in told)
-        yield f"The {count(len(configs), 'arm')} differ in {differ}."
-    yield from _images(configs)
-    optimizers = [config["optimizer"] for config in configs]
-    if any(optimizer.get("keep_prob", 1.0) != 1.0 for optimizer in optimizers):
-        yield _LRD
-    regularizers = _distinct(each for config in configs for each in config.get("regularizers", []))
-    for each in regularizers:
-        words = _REGULARIZERS[each["kind"]].format(
-            **{name: spell(value) for name, value in each.items()}
-        )
-        yield f"{each['kind']} is {words}."
-    plain = _distinct(
-        {name: value for name, value in optimizer.items() if name != "keep_prob"}
-        for optimizer in optimizers
+def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
+    """Where the sweep has not ended, that this is no account of it yet."""
+    waiting = sum(
+        len(seeds)
+        for summary in summaries
+        for why, seeds in summary.missing.items()
+        if why in _WAITING
     )
-    yield f"Optimizers: {_listed([_optimizer(each) for each in plain], '; ')}."
-    if "schedule" in shared:
-        yield f"Learning rate over the epochs: {value_titles('schedule', [shared['schedule']])[0]}."
-
-
-def _shared(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all configurations have in common, at their first level."""
-    first = configs[0]
-    return {
-        name: value
-        for name, value in first.items()
-        if all(config.get(name) == value for config in configs)
-    }
-
-
-def _what(shared: Mapping[str, Any]) -> str:
-    """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms have it."""
-    data, named = shared.get("data") or {}, {}
-    for path in ("model", "dataset"):
-        if shared.get(path):
-            named[path] = value_titles(path, [shared[path]])[0]
-    epochs = f" for {count(shared['epochs'], 'epoch')}" if "epochs" in shared else ""
-    if shared.get("dataset") == "surface":
-        where = f" on the surface {data['surface']}" if "surface" in data else ""
-        return f"Points descended{where}{epochs} of 100 steps"
-    parts = [f"{named.get('model', 'A model')} was trained"]
-    parts += [f" on {named['dataset']}"] if "dataset" in named else []
-    if examples := data.get("max_examples"):
-        parts.append(f" (the first {count(examples, 'example')} of each part)")
-    parts.append(epochs)
-    if "batch_size" in shared:
-        parts.append(f" in batches of {shared['batch_size']}")
-    return "".join(parts)
-
-
-def _images(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What becomes of training images, and with which weights a network begins if not at random;
-    of what only some arms have, the differences tell."""
-    for name in _distinct(config.get("dataset", "") for config in configs):
-        if name in AUGMENTED:
-            title = value_titles("dataset", [name])[0]
-            yield f"Training images of {title} are {AUGMENTED[name]}."
-    shared = _shared([config.get("data") or {} for config in configs])
-    if "cutout" in shared:
-        yield f"A square of {shared['cutout']} pixels is blotted out of each."
-    if "crop_size" in shared:
-        yield f"They are squares of {count(shared['crop_size'], 'pixel')}."
-    if all(config.get("pretrained") for config in configs):
-        yield "The backbone begins with ImageNet weights."
-
-
-def _values(path: str, flats: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The values at a path, each once, as they read."""
-    values = _distinct(flat[path] for flat in flats if path in flat)
-    if path == KEEP_PROB:
-        return [spell(value) for value in values]
-    titles = value_titles(path, values)
-    return ["none" if value == [] else title for value, title in zip(values, titles, strict=True)]
-
-
-def _optimizer(plain: Mapping[str, Any]) -> str:
-    """`SGDM (learning rate 0.1, weight decay 0, momentum 0.9)`."""
-    name = value_titles("optimizer.name", [plain["name"]])[0]
-    rest = {key: value for key, value in plain.items() if key not in ("name", "lr")}
-    settings = [
-        f"{path_title(key)} {spell(value)}"
-        for key, value in flatten(rest).items()
-        if value is not False
-    ]
-    return f"{name} ({', '.join(['learning rate ' + spell(plain['lr']), *settings])})"
+    if waiting:
+        planned = sum(summary.planned for summary in summaries)
+        yield (
+            f"{planned - waiting} of {count(planned, 'trial')} have ended; what follows is of a "
+            "sweep that still runs, and will change."
+        )
 
 
 def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     planned = sorted({summary.planned for summary in summaries})
     if len(planned) == 1:
-        yield f"Each arm was trained with {count(planned[0], 'seed')} ({_spelt(ran.seeds)})."
+        yield f"Each arm has {count(planned[0], 'seed')} ({_spelt(ran.seeds)})."
     else:
         yield f"Arms have {planned[0]} to {planned[-1]} of the seeds {_spelt(ran.seeds)}."
     configs = [summary.arm.config for summary in summaries]
+    drawn = _drawn(configs)
+    if not has_networks(configs) and any(config.get("dataset") != "surface" for config in configs):
+        yield "A seed is that of torch's random numbers, and of LRD's masks."
+    elif not drawn:
+        yield "Nothing in them is drawn at random: no seed changes anything."
+    else:
+        and_last = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
+        yield f"A seed decides {and_last}."
+    if has_networks(configs):
+        shared = shared_of(configs)
+        of_one = "" if {"model", "dataset"} <= shared.keys() else " of one model and data set"
+        yield f"With one seed, arms{of_one} begin with the same weights and see the same batches."
+    unmoved = [summary.arm.label for summary in summaries if not is_seeded(summary.arm.config)]
+    if drawn and unmoved:
+        yield f"Arms that no seed changes: {listed(unmoved, '; ')}."
+    if ran.extended:
+        yield f"After it was submitted, the sweep was {listed(ran.extended)}."
+
+
+def _drawn(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is drawn at random in some arm."""
     kinds = {each["kind"] for config in configs for each in config.get("regularizers", [])}
-    descends = all(config.get("dataset") == "surface" for config in configs)
-    drawn = [] if descends else ["the initial weights", "the order and augmentation of the data"]
+    masked = any(config["optimizer"].get("keep_prob", 1.0) != 1.0 for config in configs)
+    augmented = any(
+        config.get("dataset") in AUGMENTED or "cutout" in (config.get("data") or {})
+        for config in configs
+    )
+    drawn = []
+    if any(config.get("dataset") != "surface" for config in configs):
+        drawn += ["the initial weights", "the order of the data"]
+    drawn += ["their augmentation"] if augmented else []
     drawn += ["noisy labels"] if "NL" in kinds else []
     drawn += ["the noise of gradients"] if "NG" in kinds else []
-    drawn += ["all masks"]
-    and_all = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
-    yield f"A seed decides {and_all}; trials of one seed have these in common, whatever their arm."
+    drawn += ["the masks"] if masked or kinds & {"SD", "DG"} else []
+    return drawn
 
 
 def _spelt(seeds: Sequence[int]) -> str:
     """`0 to 9`, `4`, `1, 5, 8`."""
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"{seeds[0]} to {seeds[-1]}"
-    return _listed([str(seed) for seed in seeds])
+    return listed([str(seed) for seed in seeds])
 
 
 def _numbers(summaries: Sequence[ArmSummary], metric: str, at: str) -> Iterator[str]:
     words = Metric(metric).words
-    place = place_read(at)
     if at == "best":
         yield (
             f"The {words} is that of each trial's best epoch, chosen by the {words} itself: it "
@@ -257,88 +200,118 @@ def _numbers(summaries: Sequence[ArmSummary], metric: str, at: str) -> Iterator[
         )
     else:
         the = "" if at.startswith("epoch:") else "the "
+        place = place_read(at)
         yield f"The {words} is read at {the}{place} of each trial; no epoch was chosen by it."
-    if any(summary.std is not None for summary in summaries):
+    if max(summary.planned for summary in summaries) > 1:
         yield (
             "Tables give the mean ± sample standard deviation (divided by n − 1) over the trials "
             f"of an arm that succeeded; intervals are {100 * CONFIDENCE:g} % Student t intervals."
         )
     else:
-        yield "No arm has two numbers: nothing is known about the spread."
+        yield "With one trial an arm nothing is known about the spread."
 
 
 def _tests(
-    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], baseline: Sequence[str]
+    summaries: Sequence[ArmSummary],
+    comparisons: Sequence[Comparison],
+    effects: Sequence[Effect],
+    baseline: Sequence[str],
 ) -> Iterator[str]:
-    if not comparisons:
-        return
-    yield (
-        f"Arms are compared with {against(summaries, comparisons, baseline)} on equal seeds, by "
-        f"the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
-    )
-    pairs = max(comparison.n for comparison in comparisons)
-    prospect = plan(pairs, len(comparisons))
-    if pairs and not prospect.can_reject:
-        yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
+    seedless = [comparison.arm for comparison in comparisons if comparison.seedless]
+    if len(seedless) < len(comparisons):
+        yield (
+            f"Arms are compared with {against(summaries, comparisons, baseline)} on equal seeds, "
+            f"by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
+        )
+        pairs = max(comparison.n for comparison in comparisons)
+        if pairs and not plan(pairs, len(comparisons)).can_reject:
+            yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
+    if seedless:
+        yield f"Not tested, for no seed changes them or their baseline: {listed(seedless)}."
+    if any(each.diverged or each.baseline_diverged for each in comparisons):
+        yield (
+            "A seed that diverged makes no pair; counts of wins and losses have it as lost. No "
+            "difference is called significant whose better side is better for its worst seeds "
+            "diverged."
+        )
+    compared = {comparison.arm_id for comparison in comparisons}
+    lonely = [
+        summary.arm.label
+        for summary in summaries
+        if not summary.arm.is_baseline and summary.arm.id not in compared
+    ]
+    if comparisons and lonely:
+        yield f"Without a baseline to compare with: {listed(lonely)}."
+    yield from _about_effects(effects)
 
 
-def _trials(summaries: Sequence[ArmSummary]) -> Iterator[str]:
+def _about_effects(effects: Sequence[Effect]) -> Iterator[str]:
+    mains = [each for each in effects if each.kind == "main"]
+    asked = [each for each in effects if each.kind == "interaction" and each.asked]
+    if mains:
+        apart = f", and apart from them over {count(len(asked), 'interaction')}" if asked else ""
+        yield (
+            "Effects of single factors are means over the settings of the others, tested likewise "
+            f"by whole seeds, Holm-adjusted over {count(len(mains), 'main effect')}{apart}."
+        )
+
+
+def _trials(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     planned, given = (
         sum(getattr(summary, name) for summary in summaries) for name in ("planned", "n")
     )
     if given == planned:
-        yield f"All {count(planned, 'trial')} succeeded, and each is in the numbers."
-        return
-    if any(not _WAITING.isdisjoint(summary.missing) for summary in summaries):
-        yield "The sweep has not ended."
-    of = f"Of {count(planned, 'trial')}"
-    yield (
-        f"{of} {given} gave a number, and each of these is in the table."
-        if given
-        else (f"{of} none has given a number.")
-    )
+        all_of = "The only trial" if planned == 1 else f"All {planned} trials"
+        yield f"{all_of} succeeded; none is left out."
+    elif given:
+        yield f"Of {count(planned, 'trial')} {given} gave a number; none of these is left out."
+    else:
+        yield f"Of {count(planned, 'trial')} none has given a number."
     reasons: dict[str, list[str]] = {}
     for summary in summaries:
         for why, seeds in summary.missing.items():
             reasons.setdefault(why, []).append(f"{summary.arm.label}: {name_seeds(seeds)}")
     for why, where in reasons.items():
         state, colon, reason = why.partition(": ")
-        yield f"{state.capitalize()}{f' ({reason})' * bool(colon)}: {_listed(where, '; ')}."
-    if "diverged" in reasons:
-        yield "A trial that diverged is in no mean; it loses against each that did not."
+        yield f"{state.capitalize()}{f' ({reason})' * bool(colon)}: {listed(where, '; ')}."
+    if ran.repeated:
+        yield f"{count(ran.repeated, 'trial')} took more than one attempt."
 
 
 def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
-    spent = [
-        _time(sum(getattr(summary, f"{kind.lower()}_seconds") for summary in summaries), kind)
+    totals = {
+        kind: sum(getattr(summary, f"{kind.lower()}_seconds") for summary in summaries)
         for kind in ("GPU", "CPU")
-    ]
-    spent = [each for each in spent if each]
+    }
+    spent = [_time(seconds, kind) for kind, seconds in totals.items() if seconds]
     if spent:
-        yield f"The epochs took {' and '.join(spent)} in all, those of failed trials included."
-    if ran.reused:
+        failed = any(summary.failed for summary in summaries)
+        also = ", those of failed trials included" if failed else ""
+        again = " Work that was lost and done again is not counted." if ran.repeated else ""
         yield (
-            f"{count(ran.reused, 'trial')} took over the results of an earlier sweep of the same "
+            "The epochs' wall-clock time, times what each trial held, is "
+            f"{' and '.join(spent)}{also}.{again}"
+        )
+    if ran.reused:
+        took = "took" if ran.reused > 1 else "takes"
+        yield (
+            f"{count(ran.reused, 'trial')} {took} over the results of an earlier sweep of the same "
             "code, and cost nothing here."
         )
-    devices: Counter[str] = Counter()
-    for each in ran.made:
-        if each.device:
-            devices[each.device] += each.trials
-    if devices:
-        on = [f"{name} ({count(trials, 'trial')})" for name, trials in devices.most_common()]
-        yield f"Trained on {_listed(on)}."
+    if ran.devices:
+        on = [f"{name} ({count(trials, 'trial')})" for name, trials, _ in ran.devices]
+        yield f"Trained on {listed(on)}."
 
 
 def _time(seconds: float, kind: str) -> str:
-    """`3.2 GPU-hours`; of little time minutes or seconds, of none nothing."""
+    """`3.2 GPU-hours`; of little time minutes or seconds."""
     unit, of = next(
         ((name, size) for name, size in (("hour", 3600), ("minute", 60)) if seconds >= size),
         ("second", 1),
     )
     amount = seconds / of
     number = f"{amount:,.0f}" if amount >= 100 else f"{amount:.2g}"
-    return f"{number} {kind}-{unit}{'s' * (number != '1')}" if seconds else ""
+    return f"{number} {kind}-{unit}{'s' * (number != '1')}"
 
 
 def _code(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
@@ -348,23 +321,15 @@ def _code(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     torch = (f"torch {each.torch}" for each in ran.made if each.torch)
     code = [*dict.fromkeys(lrd), *dict.fromkeys(torch), *filter(None, dict.fromkeys(plugins))]
     if code:
-        yield f"Code: {_listed(code)}."
+        yield f"Code: {listed(code)}."
     configs = {arm.id: arm.config for arm in arms}
     data: dict[str, None] = {}
     for each in ran.made:
         if each.data:
-            name = value_titles("dataset", [configs.get(each.arm_id, {}).get("dataset", "")])[0]
+            config = configs.get(each.arm_id, {})
+            name = value_titles("dataset", [config.get("dataset") or config.get("task") or ""])[0]
             data[f"{name} (SHA-256 {each.data[:12]}…)"] = None
     if data:
-        yield f"Data: {_listed(list(data))}."
-    yield from mixtures.warnings(arms, ran.made)
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    """Each once, in order."""
-    return list({identity(value): value for value in values}.values())
-
-
-def _listed(texts: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
-    return between.join(texts[:LISTED]) + more
+        yield f"Data: {listed(list(data))}."
+    for mixture in mixtures.warnings(arms, ran.made):
+        yield mixture.replace("Its trials", "The trials", 1)

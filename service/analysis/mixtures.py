@@ -22,8 +22,6 @@ class Made(NamedTuple):
     """Its version."""
     device: str | None = None
     """`NVIDIA H200`; of a CPU its machine and what it can: `x86_64 AVX512`."""
-    trials: int = 1
-    """How many."""
 
 
 def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
@@ -51,8 +49,8 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     devices = {each.device for each in made if each.device}
     if len(devices) > 1:
         yield (
-            f"Its trials ran on different devices: {' and '.join(sorted(devices))}; equal trials "
-            "end alike on one of them alone."
+            f"Its trials ran on different devices: {' and '.join(sorted(devices))}; the same trial "
+            "gives slightly other numbers on another one."
         )
     for name, sums in data.values():
         if len(sums) > 1:

@@ -1,13 +1,14 @@
 """Everything of a sweep as files: CSV, Parquet, a bundle; a trial's weights; and a bundle taken in
 again."""
 
+import contextlib
 from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from lrd_core.trial_folder import WEIGHTS, trial_folder
+from lrd_core.trial_folder import trial_folder, weights_name
 from service import exports, parquet
 from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, read_body
@@ -53,22 +54,19 @@ def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> 
     its model, for `torch.load(…, weights_only=True)`."""
     with database.read() as session:
         trial = store.get_trial(session, trial_id)
-    if trial.state != TrialState.succeeded:
+    if trial.state != TrialState.succeeded or trial.weights_sha256 is None:
         raise NotFound(
             f"trial {trial_id} is {trial.state}: only one that has succeeded has weights"
         )
-    made_by = trial.reused_from or trial_id
-    try:
-        content = trial_folder(settings.trials, made_by).read(WEIGHTS)
-    except FileNotFoundError:
-        raise NotFound(
-            f"the weights of trial {trial_id} are not here: only a sweep with "
-            "`execution: {keep_weights: true}` keeps them, no bundle has them, and they are gone "
-            "with the trial that made them"
-        ) from None
-    name = f'attachment; filename="trial-{trial_id}-{WEIGHTS}"'
-    headers = {"Content-Disposition": name}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    name = weights_name(trial.weights_sha256)
+    for number in filter(None, (trial_id, trial.reused_from)):
+        with contextlib.suppress(FileNotFoundError):
+            file = trial_folder(settings.trials, number).open(name)
+            return Download(file, f"trial-{trial_id}-{name}", "application/octet-stream")
+    raise NotFound(
+        f"the weights of trial {trial_id} are not here: its sweep did not ask for them "
+        "(`execution: {keep_weights: true}`), or came as a bundle, which has none"
+    )
 
 
 @router.post("/import", **gives(Sweep, 201), **takes_bytes("application/zip"))

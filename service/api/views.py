@@ -81,12 +81,12 @@ def provenance_view(
 ) -> dict[str, Any]:
     """All that a trial's numbers depend on; the environment is that of its newest attempt, None
     until that has begun."""
-    execution = Execution.model_validate(sweep.spec.get("execution", {}))
+    execution = Execution().model_dump(mode="json") | sweep.spec.get("execution", {})
     return {
         "code_version": sweep.code_version,
         "config_sha256": arm.config_sha256,
         "seed": trial.seed,
-        "execution": execution.model_dump(mode="json"),
+        "execution": execution,
         "reused_from": trial.reused_from,
         "weights_sha256": trial.weights_sha256,
         "environment": None if attempt is None else attempt.environment,

@@ -4,7 +4,7 @@ spec.yaml                 as it was submitted
 arms.json                 every configuration with its defaults written out
 trials.csv  reports.csv   everything that was recorded
 table.*  comparisons.json figures/   with captions.md
-methods.md                how the numbers were made, in words
+methods.*                 how the numbers were made, in words
 environment.json          what each attempt ran on
 rows/*.jsonl              the database's rows: what `lrd import` reads
 SHA256SUMS                of all of the above

@@ -86,7 +86,9 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     yield "table.csv", [render.csv(table)]
     yield "table.tex", [render.latex(table, found.provenance, name=sweep.id)]
     yield "table.json", [_json(json_safe(render.to_json(table)))]
-    yield "methods.md", [methods.markdown(found.methods())]
+    how = found.methods()
+    yield "methods.md", [methods.markdown(how)]
+    yield "methods.tex", [methods.latex(how, found.provenance)]
     metric = found.headline
     comparisons = found.comparisons(metric, found.summaries(metric))
     yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]

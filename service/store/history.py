@@ -35,6 +35,14 @@ def events(
     return list(session.scalars(query))
 
 
+def extensions(session: Session, sweep_id: str) -> list[str]:
+    """By what the sweep was extended, in order: `extended by 3 trials`."""
+    query = select(Event.message).where(
+        Event.sweep_id == sweep_id, Event.kind == "request", Event.message.startswith("extended")
+    )
+    return [str(message) for message in session.scalars(query.order_by(Event.id))]
+
+
 class Failure(NamedTuple):
     """What befell failed trials of a sweep."""
 

@@ -9,22 +9,39 @@ from service.store.models import Attempt, Report, Trial
 
 
 def made_by(session: Session, sweep_id: str) -> list[Made]:
-    """What made the trials of the sweep that have succeeded, equal ones counted; one that went on
-    in other code from where an attempt had stopped was made by both."""
+    """What made the trials of the sweep that have succeeded, equal ones once; one that went on in
+    other code from where an attempt had stopped was made by both."""
     names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
+    query = (
+        select(Trial.arm_id, *(Attempt.environment[name].as_string() for name in names))
+        .join(Attempt, has_made())
+        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
+        .distinct()
+    )
+    return [Made._make(row) for row in session.execute(query)]
+
+
+def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:
+    """Each device on which trials of the sweep ran, the most used first: how many did, those that
+    failed included, and whether it is a GPU."""
     each = (
         select(
             Trial.id,
-            Trial.arm_id,
-            *(Attempt.environment[name].as_string().label(name) for name in names),
+            Attempt.environment["device"].as_string().label("device"),
+            Attempt.environment["cuda"].as_string().label("cuda"),
         )
         .join(Attempt, has_made())
-        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
+        .where(Trial.sweep_id == sweep_id, Trial.epochs_done > 0)
         .subquery()
     )
-    alike = (each.c.arm_id, *(each.c[name] for name in names))
-    query = select(*alike, func.count(each.c.id.distinct())).group_by(*alike)
-    return [Made._make(row) for row in session.execute(query)]
+    trials = func.count(each.c.id.distinct())
+    query = (
+        select(each.c.device, trials, func.max(each.c.cuda))
+        .where(each.c.device.is_not(None))
+        .group_by(each.c.device)
+        .order_by(trials.desc(), each.c.device)
+    )
+    return [(name, number, cuda is not None) for name, number, cuda in session.execute(query)]
 
 
 def has_made() -> ColumnElement[bool]:

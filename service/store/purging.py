@@ -48,6 +48,22 @@ def next_trials(session: Session, sweep_id: str) -> list[tuple[int, bool]]:
     return [(trial_id, attempt > 0) for trial_id, attempt in found]
 
 
+def heirs(session: Session, sweep_id: str, trial_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Trial of a sweep that kept weights -> the trials that have taken over its results, of sweeps
+    that asked for the weights, too."""
+    keeps = Sweep.spec["execution"]["keep_weights"].as_boolean()
+    found: dict[int, list[int]] = {}
+    if session.scalar(select(keeps).where(Sweep.id == sweep_id)):
+        query = (
+            select(Trial.reused_from, Trial.id)
+            .join(Sweep, Sweep.id == Trial.sweep_id)
+            .where(Trial.reused_from.in_(trial_ids), Sweep.deleted_at.is_(None), keeps)
+        )
+        for donor, heir in session.execute(query):
+            found.setdefault(int(donor or 0), []).append(heir)
+    return found
+
+
 def erase(session: Session, trial_ids: Sequence[int]) -> bool:
     """Delete up to `ROWS` rows of these trials of a sweep that is held; whether none is left."""
     left = ROWS

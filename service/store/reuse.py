@@ -57,7 +57,9 @@ def present(
             if not fitting.get(sweep_id) or ran[trial_id] != {codes[sha256]}:
                 continue
             if (sweep_id, maker) not in trusted:
-                trusted[sweep_id, maker] = _stands_for(session, sweep_id, maker, owner)
+                trusted[sweep_id, maker] = _stands_for(
+                    session, sweep_id, maker, owner, weights=bool(execution.get("keep_weights"))
+                )
             if trusted[sweep_id, maker]:
                 newest[sha256, seed] = trial_id
     return newest
@@ -193,17 +195,20 @@ def _serves(given: dict[str, Any], asked: dict[str, Any]) -> bool:
     return given == asked
 
 
-def _stands_for(session: Session, holder: str, maker: str | None, owner: str | None) -> bool:
+def _stands_for(
+    session: Session, holder: str, maker: str | None, owner: str | None, *, weights: bool
+) -> bool:
     """Whether results that the sweep `holder` has, and that were made in `maker`, stand for trials
-    of `owner`."""
+    of `owner`; with `weights` if these are sure to be here, too: no bundle brings any."""
     query = select(Sweep.id, Sweep.owner).where(
         Sweep.id.in_([holder, maker]), Sweep.deleted_at.is_(None)
     )
     owners = {found.id: found.owner for found in session.execute(query)}
     if maker not in owners:
-        return bool(owners[holder] == owner)
+        return bool(owners[holder] == owner) and not weights
     imported = exists().where(Event.sweep_id == maker, Event.kind == IMPORTED)
-    return bool(owners[maker] == owner) or not session.scalar(select(imported))
+    its_own = bool(owners[maker] == owner) and not weights
+    return its_own or not session.scalar(select(imported))
 
 
 def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:

@@ -325,6 +325,7 @@ class TrialRow(NamedTuple):
     cpus: float
     gpus: float
     reused_from: int | None
+    attempt: int
     last_report: dict[str, Any] | None
 
 

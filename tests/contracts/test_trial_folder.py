@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def test_a_folder_that_is_not_there_yet_is_empty(reader: TrialFolder) -> None:
     assert not reader.exists("stop-1")
     with pytest.raises(FileNotFoundError):
         reader.read("attempt-1.log")
+    with pytest.raises(FileNotFoundError):
+        reader.open("attempt-1.log")
     reader.delete("stop-1")
 
 
@@ -77,6 +80,10 @@ def test_what_one_writes_others_read(worker: TrialFolder, reader: TrialFolder) -
     worker.write("a.pt", b"\x00\xff" * 1000)
     assert reader.exists("stop-1")
     assert reader.read("a.pt") == b"\x00\xff" * 1000
+    with reader.open("a.pt") as file:  # part by part, and its length is known beforehand
+        assert file.seek(0, os.SEEK_END) == 2000
+        file.seek(1)
+        assert file.read(2) == b"\xff\x00"
     assert reader.names() == ["a.pt", "stop-1"]
     worker.write("a.pt", memoryview(b"another"))
     assert reader.read("a.pt") == b"another"

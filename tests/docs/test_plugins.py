@@ -72,7 +72,7 @@ def test_its_task_learns(lab: Path) -> None:
 
 
 def test_it_says_what_lrd_check_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "_apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(repeats, "_apart", repeats._tried)
     trial = yaml.safe_load(block("docs/user-guide.md", "yaml", 1).text)
     found = list(repeats.findings(TrialSpec.parse(trial)))
     command, *lines = block("docs/plugins.md", "").text.splitlines()

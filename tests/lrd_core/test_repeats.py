@@ -1,5 +1,6 @@
 """`lrd check`: a trial that does not repeat itself is found out, whatever the reason."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from lrd_core import repeats
-from lrd_core.errors import LRDError, PluginError
+from lrd_core.errors import LRDError
 from lrd_core.repeats import Finding, findings
 from lrd_core.spec import TrialSpec
 from tests.installed import install
@@ -50,7 +51,7 @@ Lab = Callable[..., list[Finding]]
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Looks at a trial of another package's task, one line of which is another; all in this
     process, for each of its own would import torch once more."""
-    monkeypatch.setattr(repeats, "_apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(repeats, "_apart", repeats._tried)
 
     def found(*, epochs: int = 4, **lines: str) -> list[Finding]:
         source = TASK.format(**GOOD | lines)
@@ -79,7 +80,7 @@ def test_a_trial_of_lrd_alone_repeats_itself() -> None:
     assert [each.holds for each in (again, resumed, begun)] == [True] * 3
     assert again.detail.startswith("2 epochs to the bit, weights ")
     assert resumed.what == "on from its checkpoint after epoch 1"
-    assert resumed.detail.startswith("1 epochs to the bit")
+    assert resumed.detail.startswith("1 epoch to the bit")
     assert again.detail[-12:] == resumed.detail[-12:]
     assert begun.what == "begins with the weights that it has without LRD"
 
@@ -99,6 +100,12 @@ def test_a_task_that_takes_its_chances_from_torch_does_too(lab: Lab) -> None:
         # It remembers what no checkpoint holds.
         ({"draw": "drawn = float(self.seen)"}, [1], "train_loss of epoch 3 was "),
         ({"tested": "float(self.seen)"}, [1], "test_loss of epoch 3 was 3.0, and is 1.0"),
+        # What it saves cannot be loaded.
+        (
+            {"draw": "drawn = 0.0; model.register_buffer(f'seen_{epoch}', torch.ones(()))"},
+            [1],
+            "RuntimeError: Error(s) in loading state_dict",
+        ),
         # Its pairs begin elsewhere.
         ({"model": "torch.rand(1 if self.spec.optimizer.keep_prob == 1 else 2)"}, [2], " and "),
     ],
@@ -115,8 +122,40 @@ def test_numbers_that_are_none_are_equal_to_themselves(lab: Lab) -> None:
     assert all(each.holds for each in lab(tested="float('nan')"))
 
 
+def test_a_metric_that_only_one_run_has_is_seen(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mark = "__import__('pathlib').Path('ran')"
+    first = f"(lambda here: (here.touch(), not here.stat().st_mtime))({mark})[1] or 0.0"
+    again, *_ = lab(
+        tested=f"0.0, **({{'more': 1.0}} if {mark}.exists() else {{}}), 'touched': {first}"
+    )
+    assert not again.holds
+    assert again.detail == "more of epoch 1 was None, and is 1.0"
+
+
+def test_divergence_may_repeat_itself(lab: Lab) -> None:
+    late = lab(draw="drawn = torch.tensor(float('nan') if epoch == 3 else 0.0)")
+    assert [each.holds for each in late] == [True] * 3
+    assert late[0].detail.startswith("3 epochs to the bit")
+    at_once = lab(draw="drawn = torch.tensor(float('nan'))")
+    assert [each.what for each in at_once][1:] == [
+        "begins with the weights that it has without LRD"
+    ]
+
+
 def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
     with pytest.raises(LRDError, match="one epoch is too few"):
         next(findings(trial(epochs=1)))
-    with pytest.raises(PluginError, match="as the metric 'test_loss'; each is to be one number"):
+    with pytest.raises(
+        LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each is to be"
+    ):
         lab(tested="'much'")
+    with pytest.raises(LRDError, match=r"cannot be run: ZeroDivisionError: .* \(lab_repeats.py:"):
+        lab(tested="1 / 0")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_told() -> None:
+    assert repeats._apart(os._exit, 1) == repeats._Failed("its process died; was it out of memory?")

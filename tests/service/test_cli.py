@@ -349,7 +349,7 @@ def test_a_trial_is_looked_at_before_thousands_of_it_are_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: a difference that is printed, with exit status 0."""
-    monkeypatch.setattr(repeats, "_apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(repeats, "_apart", repeats._tried)
     file = tmp_path / "trial.yaml"
     file.write_text(yaml.safe_dump(small_sweep()["base"]))
     said = lrd("check", str(file), "--epochs", "2").splitlines()

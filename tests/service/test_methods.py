@@ -2,7 +2,7 @@
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from service.store.models import Attempt, Trial
 from service.store.session import Database
@@ -26,21 +26,21 @@ def test_all_of_it_comes_from_the_rows(api: TestClient, database: Database) -> N
     with database.write() as session:
         for at, attempt in enumerate(session.scalars(select(Attempt).order_by(Attempt.trial_id))):
             device = {"device": "NVIDIA H200" if at < 2 else "NVIDIA A100", "data_sha256": "d" * 64}
+            device["cuda"] = "13.2"
             attempt.environment = (attempt.environment or {}) | device
         session.execute(update(Trial).values(gpus=0.5, seconds=3600.0))
     found = paragraphs(api, sweep_id)
-    assert (
-        "FCNet was trained on digits for 2 epochs in batches of 512, in BF16." in found["Training"]
-    )
-    assert "Each arm was trained with 2 seeds (0, 1)." in found["Seeds"]
+    assert "trained on digits for 2 epochs in batches of 512." in found["Training"]
+    assert "The network computes in bfloat16 (autocast)" in found["Training"]
+    assert "Each arm has 2 seeds (0, 1)." in found["Seeds"]
     assert "Of 4 trials 3 gave a number" in found["Trials"]
     assert "Failed (error): LRD (keep_prob = 0.5): seed 1." in found["Trials"]
-    assert found["Cost"].startswith("The epochs took 2 GPU-hours and 4 CPU-hours in all")
-    assert found["Cost"].endswith("Trained on NVIDIA H200 (2 trials), NVIDIA A100 (1 trial).")
+    assert "what each trial held, is 2 GPU-hours and 4 CPU-hours, those of failed" in found["Cost"]
+    assert found["Cost"].endswith("Trained on NVIDIA A100 (2 trials), NVIDIA H200 (2 trials).")
     assert "Data: digits (SHA-256 dddddddddddd…)." in found["Code and data"]
     notes = " ".join(api.get(f"/api/v1/sweeps/{sweep_id}/table").json()["notes"])
     mixture = "Its trials ran on different devices: NVIDIA A100 and NVIDIA H200;"
-    assert mixture in found["Code and data"]
+    assert mixture.replace("Its", "The") in found["Code and data"]
     assert mixture in notes
 
 
@@ -51,6 +51,29 @@ def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: 
     found = paragraphs(api, again["id"])
     assert found["Cost"].startswith("4 trials took over the results of an earlier sweep")
     assert found["Cost"].endswith("Trained on x86_64 (4 trials).")
+
+
+def test_each_trial_is_counted_once_on_a_device_however_often_it_went_on(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: five trials of four, because the code was edited in between."""
+    sweep_id = seed(database, small_sweep())
+    with database.write() as session:
+        first = session.get_one(Attempt, (1, 1))
+        edited = (first.environment or {}) | {"lrd": "0.1.0+edited"}
+        session.execute(
+            insert(Attempt).values(
+                trial_id=1, attempt=2, dispatcher_id="d", started_at=0.0, outcome="succeeded",
+                environment=edited,
+            )
+        )  # fmt: skip
+        session.execute(update(Trial).where(Trial.id == 1).values(attempt=2))
+    found = paragraphs(api, sweep_id)
+    assert found["Cost"].endswith("Trained on x86_64 (4 trials).")
+    assert found["Trials"].endswith("1 trial took more than one attempt.")
+    assert "The trials ran different code: lrd 0.1.0+" in found["Code and data"]
+    api.post(f"/api/v1/sweeps/{sweep_id}/extend", json={"seeds": 3})
+    assert "the sweep was extended by 2 trials." in paragraphs(api, sweep_id)["Seeds"]
 
 
 def test_metric_place_and_baseline_are_as_asked(api: TestClient, database: Database) -> None:
@@ -85,5 +108,6 @@ def test_each_form_of_it(
 
 def test_a_sweep_that_has_not_begun_has_its_plan(api: TestClient, database: Database) -> None:
     found = paragraphs(api, seed(database, small_sweep(), states=("queued",)))
-    assert "The sweep has not ended. Of 4 trials none has given a number." in found["Trials"]
+    assert found["Draft"].startswith("0 of 4 trials have ended;")
+    assert "Of 4 trials none has given a number." in found["Trials"]
     assert {"Cost", "Code and data"}.isdisjoint(found)

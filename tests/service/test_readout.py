@@ -121,7 +121,7 @@ def test_how_the_numbers_were_made_is_told(database: Database) -> None:
     text = lrd("methods", sweep_id, "--at", "best", "--metric", "test_loss")
     assert text.startswith("**Training.** FCNet was trained on digits for 2 epochs in batches of")
     assert "The test loss is that of each trial's best epoch" in text
-    assert "\\paragraph{Seeds.} Each arm was" in lrd("methods", sweep_id, "--format", "latex")
+    assert "\\paragraph{Seeds.} Each arm has" in lrd("methods", sweep_id, "--format", "latex")
 
 
 def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:

@@ -12,8 +12,9 @@ from lrd_core.checkpoint import weights_sha256
 from lrd_core.errors import LRDError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState
-from lrd_core.trial_folder import LocalFolder, trial_folder
+from lrd_core.trial_folder import LocalFolder, trial_folder, weights_name
 from service.dispatcher import Dispatcher
+from service.purge import Purger
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -37,7 +38,7 @@ def test_they_are_those_that_the_trial_ended_with(api: TestClient, dispatcher: D
     for trial in trained(api, dispatcher, **KEPT):
         answer = api.get(f"/api/v1/trials/{trial['id']}/weights")
         assert answer.status_code == 200
-        name = f"trial-{trial['id']}-weights.pt"
+        name = f"trial-{trial['id']}-weights-{trial['weights_sha256'][:16]}.pt"
         assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
         model = TrainState.create(TrialSpec.parse(trial["config"] | {"seed": trial["seed"]})).model
         assert weights_sha256(model) != trial["weights_sha256"]
@@ -50,10 +51,11 @@ def test_none_are_kept_that_nobody_asked_for(
 ) -> None:
     """Catches: 85 MB a trial for nothing."""
     for trial in trained(api, dispatcher):
-        assert "weights.pt" not in trial_folder(settings.trials, trial["id"]).names()
+        names = trial_folder(settings.trials, trial["id"]).names()
+        assert not [name for name in names if name.startswith("weights")]
         answer = api.get(f"/api/v1/trials/{trial['id']}/weights")
         assert answer.status_code == 404
-        assert "only a sweep with `execution: {keep_weights: true}` keeps them" in answer.text
+        assert "its sweep did not ask for them (`execution: {keep_weights: true}`)" in answer.text
         detail = api.get(f"/api/v1/trials/{trial['id']}").json()
         assert detail["provenance"]["execution"] == {
             "precision": "fp32", "channels_last": "auto", "compile": "auto", "keep_weights": False,
@@ -92,6 +94,54 @@ def test_reused_results_have_the_weights_of_their_trial(
     }
 
 
+def test_who_took_results_over_keeps_their_weights_when_the_first_are_deleted(
+    api: TestClient, dispatcher: Dispatcher, database: Database, settings: Settings
+) -> None:
+    """Catches: weights that go with a sweep of somebody else's; and a third sweep that counts on
+    them though nobody can tell any more that they are there."""
+    kept = trained(api, dispatcher, **KEPT)
+    content = api.get(f"/api/v1/trials/{kept[0]['id']}/weights").content
+    taken = trained(api, dispatcher, reuse=True, **KEPT)
+    plain = trained(api, dispatcher, reuse=True)
+    assert api.delete(f"/api/v1/sweeps/{kept[0]['sweep_id']}").status_code == 204
+    assert Purger(database, settings.trials, 0).step()
+    assert not (Path(settings.trials) / str(kept[0]["id"])).exists()
+    assert api.get(f"/api/v1/trials/{taken[0]['id']}/weights").content == content
+    assert not (Path(settings.trials) / str(plain[0]["id"])).exists()  # it had asked for none
+    third = trained(api, dispatcher, reuse=True, **KEPT)
+    assert [trial["reused_from"] for trial in third] == [None] * 2
+    assert api.get(f"/api/v1/trials/{third[0]['id']}/weights").content == content
+
+
+def test_a_bundle_brings_no_weights_so_that_none_are_counted_on(
+    api: TestClient, dispatcher: Dispatcher, database: Database, settings: Settings
+) -> None:
+    """Catches: `keep_weights` that is fulfilled by results without any."""
+    sweep_id = trained(api, dispatcher, **KEPT)[0]["sweep_id"]
+    bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
+    api.delete(f"/api/v1/sweeps/{sweep_id}")
+    assert Purger(database, settings.trials, 0).step()
+    zipped = {"Content-Type": "application/zip"}
+    assert api.post("/api/v1/import", content=bundle, headers=zipped).status_code == 201
+    (first, _) = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    answer = api.get(f"/api/v1/trials/{first['id']}/weights")
+    assert "or came as a bundle, which has none" in answer.json()["detail"]
+    assert [t["reused_from"] for t in trained(api, dispatcher, reuse=True, **KEPT)] == [None] * 2
+    assert all(t["reused_from"] for t in trained(api, dispatcher, reuse=True))
+
+
+def test_an_attempt_that_was_given_up_takes_nobodys_weights(
+    api: TestClient, dispatcher: Dispatcher, settings: Settings
+) -> None:
+    """Catches: weights of a process that hung, woke up and wrote, as those of the trial."""
+    (trial, _) = trained(api, dispatcher, **KEPT)
+    content = api.get(f"/api/v1/trials/{trial['id']}/weights").content
+    late = trial["config"] | {"seed": 99, **KEPT}  # as on another device: it ends elsewhere
+    *_, last = run_trial(late, settings.trials, trial["id"], 1, [], 0)
+    assert last[3] != trial["weights_sha256"]
+    assert api.get(f"/api/v1/trials/{trial['id']}/weights").content == content
+
+
 def test_a_trial_whose_weights_cannot_be_written_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +150,7 @@ def test_a_trial_whose_weights_cannot_be_written_is_tried_again(
     write = LocalFolder.write
 
     def full(self: LocalFolder, name: str, content: bytes) -> None:
-        if name == "weights.pt":
+        if name.startswith("weights"):
             raise OSError(28, "No space left on device")
         write(self, name, content)
 
@@ -113,7 +163,9 @@ def test_a_trial_whose_weights_cannot_be_written_is_tried_again(
     *before, last = run_trial(trial, str(tmp_path), 1, 2, [saved], 0)
     assert [message[0] for message in before] == ["started"]  # no epoch is run again
     assert last[:2] == ("ended", None)
-    assert (tmp_path / "1" / "weights.pt").stat().st_size > 1000
+    (file,) = (tmp_path / "1").glob("weights-*.pt")
+    assert file.name == weights_name(last[3])
+    assert file.stat().st_size > 1000
 
 
 @pytest.mark.usefixtures("url")

@@ -70,7 +70,7 @@ export function open({ id, draw, title, refresh }) {
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
         ["Weights", trial.weights_sha256 && el("code", { title: trial.weights_sha256 }, trial.weights_sha256.slice(0, 12))]]),
       trial.state === "succeeded" && trial.provenance.execution.keep_weights
-        && el("p", {}, el("a", download(`${path}/weights`, `trial-${trial.id}-weights.pt`), "Weights (for torch.load)")),
+        && el("p", {}, el("a", download(`${path}/weights`, `trial-${trial.id}-weights-${trial.weights_sha256.slice(0, 16)}.pt`), "Weights (for torch.load)")),
       el("p", { class: "buttons" }, actions(trial, ask)),
       el("section", { "data-key": "curves" }, curves(found)),
       el("section", { "data-key": "attempts" }, el("h2", {}, "Attempts"), attempts(found.attempts)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lrd_core.choices import AUGMENTED, metrics_of
+from lrd_core.choices import AUGMENTED, PARTS, metrics_of
 from lrd_core.datasets.batches import PADDING
 from lrd_core.datasets.images import HELD_OUT, load_images
 from lrd_core.errors import DataNotFound
@@ -100,8 +100,7 @@ def test_torchvisions_files_of_cifar10_are_read(
 
 def test_the_digits_need_no_files(tmp_path: Path) -> None:
     data = load_images("digits", tmp_path)
-    assert len(data.train_labels) == 1797 - 360
-    assert len(data.test_labels) == 360
+    assert (len(data.train_labels), len(data.test_labels)) == PARTS["digits"] == (1797 - 360, 360)
     assert data.train_images.max() == data.scale == 16
     assert not data.crop_and_flip
     assert "digits" not in AUGMENTED

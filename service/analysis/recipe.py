@@ -1,0 +1,201 @@
+"""What a sweep trains, in sentences: what all arms have, in what they differ, and all settings.
+
+Nothing in which arms differ is left unsaid: a reader would take it for equal.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lrd_core.choices import AUGMENTED, PARTS, TASKS
+from lrd_core.titles import ABSENT, KEEP_PROB, path_title, spell, value_titles
+from service.analysis.configurations import Flat, distinguishing, flatten, identity, under, varying
+from service.wording import count
+
+LISTED = 12
+"""So many values, optimizers or arms are named; the rest are counted."""
+_REGULARIZERS = {
+    "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
+    "inverse",
+    "NL": "noisy labels: with probability {prob} a training label is another one, for the whole "
+    "trial",
+    "NG": "noisy gradients: at step t Gaussian noise is added, of variance {eta} divided by "
+    "(1 + t) to the power {gamma}",
+    "DG": "dropout on the gradient: its elements are kept with probability {keep_prob}",
+}
+_LRD = (
+    "With learning-rate dropout (LRD, arXiv 1912.00144) each element of the weights keeps its "
+    "learning rate with probability keep_prob at each step, and else stays as it is; nothing is "
+    "rescaled, and keep_prob = 1 is without it."
+)
+_PRECISIONS = {
+    "fp32": "Arithmetic is in FP32.",
+    "tf32": "Arithmetic is in FP32, products of matrices and convolutions in TF32.",
+    "bf16": "The network computes in bfloat16 (autocast); weights and optimizer are in FP32.",
+}
+
+
+def recipe(
+    configs: Sequence[Mapping[str, Any]], precision: str, *, on_gpus: bool | None
+) -> Iterator[str]:
+    """What was trained and how, in sentences.
+
+    Args:
+        configs: of each arm.
+        precision: `fp32`, `tf32` or `bf16`, as it was asked for.
+        on_gpus: whether trials ran on a GPU; None where none has run.
+    """
+    shared = shared_of(configs)
+    yield f"{_what(shared, configs)}."
+    yield from _differences(configs)
+    yield from _about_data(configs)
+    optimizers = [config["optimizer"] for config in configs]
+    if any(optimizer.get("keep_prob", 1.0) != 1.0 for optimizer in optimizers):
+        yield _LRD
+    for each in distinct(each for config in configs for each in config.get("regularizers", [])):
+        settings = {name: spell(value) for name, value in each.items()}
+        yield f"{each['kind']} is {_REGULARIZERS[each['kind']].format(**settings)}."
+    plain = distinct(
+        {name: value for name, value in optimizer.items() if name != "keep_prob"}
+        for optimizer in optimizers
+    )
+    yield f"Optimizers: {listed([_optimizer(each) for each in plain], '; ')}."
+    if "schedule" in shared:
+        yield _schedule(shared["schedule"])
+    if has_networks(configs):
+        # On a CPU torch has no TF32.
+        yield _PRECISIONS["fp32" if precision == "tf32" and on_gpus is False else precision]
+
+
+def shared_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all configurations have in common, at their first level."""
+    return {
+        name: value
+        for name, value in configs[0].items()
+        if all(config.get(name) == value for config in configs)
+    }
+
+
+def has_networks(configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all arms train a network by a task of this package: what another's does with a seed
+    or a precision is not known here."""
+    return all(
+        config.get("dataset") != "surface" and config.get("task") in (None, *TASKS)
+        for config in configs
+    )
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each once, in order."""
+    return list({identity(value): value for value in values}.values())
+
+
+def listed(texts: Sequence[str], between: str = ", ") -> str:
+    """`a, b, c`; of many `a, b … and 28 more`."""
+    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
+    return between.join(texts[:LISTED]) + more
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> str:
+    """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms have it."""
+    data, named = shared_of([config.get("data") or {} for config in configs]), {}
+    for path in ("model", "dataset"):
+        if shared.get(path):
+            named[path] = value_titles(path, [shared[path]])[0]
+    epochs = f" for {count(shared['epochs'], 'epoch')}" if "epochs" in shared else ""
+    if shared.get("dataset") == "surface":
+        where = f" on the surface {data['surface']}" if "surface" in data else ""
+        return f"Points descended{where}{epochs} of 100 steps"
+    parts = [f"{named.get('model', 'A model')} was trained"]
+    if shared.get("task") not in (None, *TASKS):
+        parts.append(f" by the task {shared['task']}")
+    parts += [f" on {named['dataset']}"] if "dataset" in named else []
+    if examples := data.get("max_examples"):
+        parts.append(f" (the first {count(examples, 'example')} of each part)")
+    parts.append(epochs)
+    if "batch_size" in shared:
+        parts.append(f" in batches of {shared['batch_size']}")
+    return "".join(parts)
+
+
+def _differences(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """In what arms differ: first what tells them apart, then what changes with it. What comes with
+    an optimizer's name, the list of the optimizers says."""
+    flats = [flatten(config) for config in configs]
+    varied = varying(flats)
+    told = distinguishing(flats, varied)
+    along = [path for path in varied if path not in told and not under(path, "optimizer")]
+    if KEEP_PROB in varied and KEEP_PROB not in told:
+        along.append(KEEP_PROB)
+    if not told:
+        return
+    levels = math.prod(len(_values(path, flats)) for path in told)
+    some = "" if levels == len(flats) else ", not in all combinations"
+    yield f"The {count(len(flats), 'arm')} differ in {_spread(told, flats)}{some}."
+    if along:
+        yield f"With these change {_spread(along, flats)}."
+
+
+def _spread(paths: Sequence[str], flats: Sequence[Flat]) -> str:
+    return "; ".join(f"{path_title(path)} ({listed(_values(path, flats))})" for path in paths)
+
+
+def _values(path: str, flats: Sequence[Flat]) -> list[str]:
+    """The values at a path, each once, as they read."""
+    values = distinct(flat.get(path, ABSENT) for flat in flats)
+    if path == KEEP_PROB:
+        return [spell(value) for value in values]
+    titles = iter(value_titles(path, [value for value in values if value is not ABSENT]))
+    nothing = "all" if path == "data.max_examples" else "none"
+    read = [nothing if value is ABSENT else next(titles) for value in values]
+    return ["none" if value == [] else text for value, text in zip(values, read, strict=True)]
+
+
+def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How large data sets are, what becomes of their training images, and with which weights a
+    network begins if not at random; of what only some arms have, the differences tell."""
+    shared = shared_of([config.get("data") or {} for config in configs])
+    whole = all("max_examples" not in (config.get("data") or {}) for config in configs)
+    for name in distinct(config.get("dataset", "") for config in configs):
+        title = value_titles("dataset", [name])[0]
+        if name in PARTS and whole:
+            learned, seen = PARTS[name]
+            yield f"{title} has {learned:,} images to train on and {seen:,} to evaluate on."
+        if name in AUGMENTED:
+            yield f"Training images of {title} are {AUGMENTED[name]}."
+    if "crop_size" in shared:
+        yield f"They measure {shared['crop_size']} × {shared['crop_size']} pixels."
+    if "cutout" in shared:
+        yield (
+            f"In each training image a square of {shared['cutout']} × {shared['cutout']} pixels is "
+            "blotted out."
+        )
+    if all(config.get("pretrained") for config in configs):
+        yield "The backbone begins with ImageNet weights."
+
+
+def _optimizer(plain: Mapping[str, Any]) -> str:
+    """`SGDM (learning rate 0.1, weight decay 0, momentum 0.9)`."""
+    name = value_titles("optimizer.name", [plain["name"]])[0]
+    rest = {
+        key: value
+        for key, value in plain.items()
+        if key not in ("name", "lr") and value != {} and (key, value) != ("nesterov", False)
+    }
+    settings = [f"{path_title(key)} {spell(value)}" for key, value in flatten(rest).items()]
+    return f"{name} ({', '.join(['learning rate ' + spell(plain['lr']), *settings])})"
+
+
+def _schedule(schedule: Mapping[str, Any]) -> str:
+    if schedule.get("power") is not None:
+        return (
+            f"The learning rate falls with (1 − t) to the power {spell(schedule['power'])}, where "
+            "t is the share of the epochs that are done."
+        )
+    if not schedule.get("milestones"):
+        return "The learning rate stays."
+    after = ", ".join(map(str, schedule["milestones"]))
+    return f"The learning rate is multiplied by {spell(schedule['gamma'])} after epoch {after}."
