@@ -74,17 +74,20 @@ def speed(found: dict[str, Any]) -> str:
     goal = " ".join(filter(None, [value, metric.unit]))
     at = "at least" if metric.higher_is_better else "at most"
     against = {each["arm_id"]: each for each in found["comparisons"]}
-    rows = [("seeds", "epochs", "seconds", "× epochs", "× seconds", "arm")]
+    rows = [("seeds", "epochs", "seconds", "× epochs", "× seconds", "faster-ties-slower", "arm")]
     for arm in found["items"]:
         paired = against.get(arm["arm_id"], {})
-        numbers = (arm["epochs"], arm["seconds"])
-        ratios = (paired.get("epoch_ratio"), paired.get("second_ratio"))
         reached = f"{arm['reached']}/{arm['trials']}"
-        shown = [*(_plain(each, "g") for each in numbers), *(_plain(r, ".2f") for r in ratios)]
-        rows.append((reached, *shown, arm["label"]))
+        if arm["undecided"]:
+            reached += f", {len(arm['undecided'])} undecided"
+        times = [_plain(arm[name], ".3g") for name in ("epochs", "seconds")]
+        ratios = [_plain(paired.get(f"{name}_ratio"), ".2f") for name in ("epoch", "second")]
+        tally = "-".join(str(paired[name]) for name in ("faster", "ties", "slower") if paired)
+        rows.append((reached, *times, *ratios, tally or "–", arm["label"]))
     return "\n".join([
         f"{metric.words} {at} {goal}: seeds that reached it, medians of when (–: half never do)",
-        "×: how many times as fast as the arm's baseline, the median over the seeds",
+        "×: how many times as fast as the arm's baseline, the median over equal seeds; seconds "
+        "depend on what else ran",
         *_columns(rows),
     ])  # fmt: skip
 

@@ -67,7 +67,7 @@ def _run(
     import torch
 
     from lrd_core import checkpoint
-    from lrd_core.environment import fingerprint, is_for_gpus, pin, why_no_gpu
+    from lrd_core.environment import fingerprint, is_for_gpus, pin
     from lrd_core.errors import TrialError
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
@@ -79,12 +79,13 @@ def _run(
         pin(spec)
         if spec.resources.num_gpus and (given := gpus_given()):
             yield "gpus", given
-        device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
-        if spec.resources.num_gpus and device.type == "cpu" and (why := why_no_gpu()):
+        try:
+            device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
+        except _NoGpu as error:
             # On the CPU it would take days, and its numbers would be others than its pairs'.
-            log.end(f"it was given a GPU that torch cannot use: {why}")
+            log.end(f"it was given a GPU that torch cannot use: {error}")
             reason = "lost" if is_for_gpus() else "error"  # another node may be in order
-            yield "ended", reason, f"its node's GPU cannot be used by torch: {why}", None
+            yield "ended", reason, f"its node's GPU cannot be used by torch: {error}", None
             return
         memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
@@ -187,8 +188,12 @@ def _heard(reports: Iterator[Any], log: Log) -> Iterator[Any]:
         yield report
 
 
+class _NoGpu(Exception):
+    """The GPU that Ray gave cannot be used; the message says why."""
+
+
 def _gpu() -> Any:
-    """The GPU that Ray gave to this trial, or the CPU where there is none.
+    """The GPU that Ray gave to this trial; the CPU where GPUs are pretended.
 
     CUDA reads CUDA_VISIBLE_DEVICES once a process, and this one is kept for later trials, to which
     Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number, or
@@ -196,13 +201,20 @@ def _gpu() -> Any:
     """
     import torch
 
-    from lrd_core.environment import pick_device
+    from lrd_core.environment import pick_device, why_no_gpu
 
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-    if first.isdigit() or first.startswith("GPU-"):
+    has_number = first.isdigit() or first.startswith("GPU-")
+    if has_number:
         del os.environ["CUDA_VISIBLE_DEVICES"]
     device = pick_device()
-    if device.type == "cuda" and (number := _number(first)) is not None:
+    if device.type == "cpu":
+        if why := why_no_gpu():
+            raise _NoGpu(why)
+    elif has_number:
+        number, there = _number(first), torch.cuda.device_count()
+        if number is None or number >= there:
+            raise _NoGpu(f"it is called {first}, and torch finds {there}, none of which is that")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
     return device

@@ -9,7 +9,7 @@ reached the threshold before.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import median, median_high, median_low
 from typing import Any
 
 from service.analysis.baselines import pair_with_baselines
@@ -56,7 +56,8 @@ class Speed:
     epoch_ratio: float | None
     """Median over the seeds of baseline's epochs / arm's epochs: 2 is twice as fast. A seed on
     which only the arm gets there counts as infinitely faster, the reverse as 0; both never is left
-    out. None where the median is infinite or there is no seed."""
+    out. None where the median is infinite, or half of the seeds never get there, or there is
+    none."""
     second_ratio: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -161,8 +162,8 @@ def _speed(
         faster=sum(mine[0] < theirs[0] for mine, theirs in pairs),
         ties=sum(mine[0] == theirs[0] for mine, theirs in pairs),
         slower=sum(mine[0] > theirs[0] for mine, theirs in pairs),
-        epoch_ratio=_median([_ratio(theirs[0], mine[0]) for mine, theirs in pairs]),
-        second_ratio=_median([_ratio(theirs[1], mine[1]) for mine, theirs in pairs]),
+        epoch_ratio=_middle([_ratio(theirs[0], mine[0]) for mine, theirs in pairs]),
+        second_ratio=_middle([_ratio(theirs[1], mine[1]) for mine, theirs in pairs]),
     )
 
 
@@ -170,6 +171,14 @@ def _ratio(baseline: float, arm: float) -> float:
     if arm == 0:  # a clock too coarse
         return 1.0 if baseline == 0 else math.inf
     return baseline / arm
+
+
+def _middle(ratios: Sequence[float]) -> float | None:
+    """The median; None also where it would lie between never (0) and a speed: no seed had that."""
+    known = [ratio for ratio in ratios if not math.isnan(ratio)]
+    if known and median_low(known) == 0 < median_high(known):
+        return None
+    return _median(known)
 
 
 def _median(times: Sequence[float]) -> float | None:

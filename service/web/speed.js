@@ -23,14 +23,16 @@ function arms({ items, comparisons }) {
   const times = (ratio) => (typeof ratio === "number" ? `${ratio.toFixed(2)} ×` : "–");
   const rows = items.map((arm) => {
     const paired = against.get(arm.arm_id);
-    return row(String(arm.arm_id), arm.label, `${arm.reached} of ${arm.trials}`, value(arm.epochs), duration(arm.seconds),
-      times(paired?.epoch_ratio), times(paired?.second_ratio));
+    const open = arm.undecided.length ? `, ${arm.undecided.length} undecided` : "";
+    return row(String(arm.arm_id), arm.label, `${arm.reached} of ${arm.trials}${open}`, value(arm.epochs), duration(arm.seconds),
+      times(paired?.epoch_ratio), times(paired?.second_ratio), paired ? `${paired.faster}, ${paired.ties}, ${paired.slower}` : "–");
   });
   return [
-    grid("How soon each arm reaches it", ["Arm", "Seeds that did", "Epochs", "Time", "As fast, by epochs", "By time"], rows),
+    grid("How soon each arm reaches it",
+      ["Arm", "Seeds that did", "Epochs", "Time", "As fast, by epochs", "By time", "Seeds faster, equal, slower"], rows),
     el("p", { class: "quiet caption" },
       "Medians over the seeds, where one that never gets there counts as later than any; as fast: the baseline's epochs (time) over the arm's, "
-      + "with one seed."),
+      + "paired by seed."),
   ];
 }
 
@@ -39,5 +41,6 @@ export function threshold(typed, table) {
   const number = Number.parseFloat(typed);
   if (!Number.isFinite(number)) return null;
   if (table.unit !== "%") return number;
-  return number >= 0 && number <= 100 ? number / 100 : null;
+  // 92.37 / 100 is a little more than 0.9237, which a trial may have reached.
+  return number >= 0 && number <= 100 ? Number((number / 100).toPrecision(12)) : null;
 }

@@ -132,13 +132,27 @@ def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:
     goal, legend, *rows = lrd("speed", sweep_id, "0.7").splitlines()
     assert goal.startswith("test accuracy at least 70.00 %: seeds that reached it")
     assert "how many times as fast as the arm's baseline" in legend
-    assert rows[0].split() == ["seeds", "epochs", "seconds", "×", "epochs", "×", "seconds", "arm"]
-    assert rows[1].split()[:1] + rows[1].split()[3:] == ["3/3", "–", "–", "without", "LRD"]
-    reached, epochs, seconds, *ratios = rows[2].split()[:5]
+    heads = [
+        "seeds",
+        "epochs",
+        "seconds",
+        "×",
+        "epochs",
+        "×",
+        "seconds",
+        "faster-ties-slower",
+        "arm",
+    ]
+    assert rows[0].split() == heads
+    assert rows[1].split()[:1] + rows[1].split()[3:] == ["3/3", "–", "–", "–", "without", "LRD"]
+    reached, epochs, seconds, *ratios, tally = rows[2].split()[:6]
     assert reached == "3/3"
+    assert sum(map(int, tally.split("-"))) == 3
     assert float(seconds) == 0.5 * float(epochs)
     assert all(0.5 < float(ratio) < 2 for ratio in ratios)
     assert "0/3" in lrd("speed", sweep_id, "0.001", "--metric", "test_loss")
+    begun = seed(database, small_sweep(), states=("queued",))
+    assert "0/2, 2 undecided" in lrd("speed", begun, "0.7")
     with pytest.raises(LRDError, match=r"shares are 0 to 1: 0\.88, not 88; got 88"):
         lrd("speed", sweep_id, "88")
 

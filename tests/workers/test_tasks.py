@@ -21,6 +21,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """A machine with GPUs, as far as torch is asked; which of them became the current one."""
     found: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", found.append)
     return found
 
@@ -48,6 +49,24 @@ def test_so_it_does_where_gpus_are_told_by_their_uuids(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
         assert tasks._gpu() == torch.device("cuda", number)
     assert [each.index for each in chosen] == [2, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["7", "GPU-aaaa-1"])
+def test_a_gpu_that_is_not_there_is_not_replaced_by_another_trials(
+    chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Catches: two trials on GPU 0, since one of the others fell off its bus."""
+    there = SimpleNamespace(uuid="bbbb-2")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: there)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+    trial = small_sweep()["base"] | {"seed": 0, "resources": {"num_gpus": 1.0}}
+    (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
+    assert only[1:3] == (
+        "lost",
+        f"its node's GPU cannot be used by torch: it is called {name}, and torch finds 4, none of "
+        "which is that",
+    )
+    assert not chosen
 
 
 def test_a_part_of_a_gpu_is_taken_by_its_name(
@@ -121,8 +140,7 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     if torch.cuda.is_available():
         pytest.skip("torch can use the GPU here")
     trial = small_sweep()["base"] | {"seed": 0, "resources": {"num_gpus": 1.0}}
-    (driver := tmp_path / "driver").mkdir()
-    monkeypatch.setattr(environment, "_DRIVERS", (driver,))
+    monkeypatch.delenv(environment.PRETENDED)
     monkeypatch.setattr(torch.version, "cuda", built_for)
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
     assert only[:2] == ("ended", reason)
@@ -132,10 +150,10 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray's word to a task that asks for no GPU
     assert why in str(tasks.gpu_fault())
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
-    # Asked for no GPU, or where none is but in the cluster's count of them, the CPU is meant.
+    # Asked for no GPU, or where GPUs are pretended, the CPU is meant.
     *_, last = tasks.run_trial(trial | {"resources": {"num_gpus": 0.0}}, str(tmp_path), 1, 2, [], 0)
     assert last[:2] == ("ended", None)
-    driver.rmdir()
+    monkeypatch.setenv(environment.PRETENDED, "1")
     assert tasks.gpu_fault() is None
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
     assert last[:2] == ("ended", None)

@@ -87,6 +87,12 @@ class TestCompare:
         found = speed([RISING, RISING], [NEVER, NEVER])
         assert (found.faster, found.epoch_ratio, found.second_ratio) == (2, None, None)
 
+    def test_between_never_and_a_speed_there_is_no_median(self):
+        """Catches: 0.75 of one seed that never gets there and one that is 1.5 times as fast."""
+        found = speed([RISING, NEVER], [SLOW, RISING])
+        assert (found.n, found.faster, found.slower) == (2, 1, 1)
+        assert (found.epoch_ratio, found.second_ratio) == (None, None)
+
     def test_undecided_seeds_are_left_out(self):
         found = speed([NEVER, RISING], [RISING, SLOW], state="running")
         assert (found.n, found.slower, found.epoch_ratio) == (1, 0, 1.5)

@@ -297,6 +297,7 @@ def test_how_soon_each_arm_reaches_a_value_is_asked_for(
     expect(rows.nth(1).locator("td")).to_have_text([
         lrd["label"], f"{lrd['reached']} of 3", f"{lrd['epochs']:g}", f"{lrd['seconds']:g} s",
         f"{against['epoch_ratio']:.2f} ×", f"{against['second_ratio']:.2f} ×",
+        f"{against['faster']}, {against['ties']}, {against['slower']}",
     ])  # fmt: skip
     assert page.url.endswith("?reach=70")
     page.reload()  # whoever gets the link sees the same
