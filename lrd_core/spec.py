@@ -125,6 +125,8 @@ def _spell_out_seeds(value: Any) -> Any:
         if not 1 <= value <= 100_000:
             raise ValueError(f"a count of seeds is 1 to 100000, got {value}")
         return list(range(value))
+    if not isinstance(value, list):
+        raise ValueError(f"should be a count of seeds or a list of them, got {value!r}")
     return value
 
 

@@ -7,6 +7,7 @@ import typer
 
 from lrd_core.documents import parse_yaml
 from lrd_core.errors import LRDError
+from lrd_core.spelling import did_you_mean
 from service.client import Client, ServiceAnswered, SubmittedSweep
 
 LOCAL = "http://127.0.0.1:8000"
@@ -18,25 +19,53 @@ Token = Annotated[
 Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
 At = Annotated[str | None, typer.Option(help="last, best or epoch:N.")]
 Baseline = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        min=1, help="Id of the arm to compare with (`lrd table SWEEP --format csv` has the ids)."
+        help="The arm to compare with, by its label or its id (`lrd table SWEEP --format csv` has "
+        "both)."
     ),
 ]
 
 
-def sweep_of(client: Client, sweep_id: str) -> SubmittedSweep:
-    """The sweep that is named.
+def sweep_of(client: Client, called: str) -> SubmittedSweep:
+    """The sweep that is named: by its id, the beginning of its id, or its name.
 
     Raises:
-        LRDError: there is none, in words for one who sits at a shell.
+        LRDError: there is none, or several, in words for one who sits at a shell.
     """
     try:
-        return client.sweep(sweep_id)
+        return client.sweep(called)
     except ServiceAnswered as error:
         if error.type != "not-found":
             raise
-        raise LRDError(f"there is no sweep {sweep_id!r}; `lrd ls` lists them") from None
+    found = [
+        sweep
+        for sweep in client.sweeps(search=called)
+        if sweep["id"].startswith(called) or sweep["name"] == called
+    ]
+    if len(found) == 1:
+        return client.sweep(found[0]["id"])
+    if found:
+        some = ", ".join(sweep["id"] for sweep in found[:5]) + ", …" * (len(found) > 5)
+        raise LRDError(f"{called!r} may be any of {len(found)} sweeps: {some}; name one by its id")
+    raise LRDError(f"there is no sweep {called!r}; `lrd ls` lists them")
+
+
+def baseline_of(sweep: SubmittedSweep, called: str | None) -> int | None:
+    """The id of the arm that is to be the baseline, named by its id or by its label.
+
+    Raises:
+        LRDError: no arm is called so.
+    """
+    if called is None or called.isdecimal():
+        return None if called is None else int(called)
+    labels = {arm["label"]: int(arm["id"]) for arm in sweep.arms()}
+    if called not in labels:
+        raise LRDError(
+            f"no arm of sweep {sweep.id} is called {called!r}{did_you_mean(called, list(labels))}; "
+            f"they are {'; '.join(labels)}"
+        )
+    return labels[called]
 
 
 def one_of(sweep_id: str | None, trial: int | None) -> str:

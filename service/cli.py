@@ -165,10 +165,13 @@ def presets(name: Annotated[str | None, typer.Argument()] = None) -> None:
 
 @app.command("ls")
 def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
-    """All sweeps, newest first."""
+    """All sweeps, newest first: id, when it was submitted (UTC), state, trials that have ended."""
     with Client(url, token) as client:
-        for sweep in client.sweeps():
-            _line(sweep)
+        found = client.sweeps()
+        for sweep in found:
+            _line(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
+    if not found:
+        typer.echo("no sweep yet: `lrd submit` makes one", err=True)
 
 
 @app.command()
@@ -344,9 +347,10 @@ def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
         typer.echo(nobody, err=True)
 
 
-def _line(sweep: dict[str, Any]) -> None:
+def _line(sweep: dict[str, Any], since: str = "") -> None:
     done = f"{watching.finished(sweep)}/{sweep['trials_total']}"
-    typer.echo(f"{sweep['id']}  {sweep['state']:<9}  {done}  {sweep['name']}")
+    name = " ".join(sweep["name"].splitlines())
+    typer.echo(f"{sweep['id']}  {since}{sweep['state']:<9}  {done}  {name}")
 
 
 def main() -> None:
@@ -354,7 +358,8 @@ def main() -> None:
     try:
         app()
     except (LRDError, OSError) as error:
-        typer.echo(str(error), err=True)
+        missing = error.filename if isinstance(error, FileNotFoundError) else None
+        typer.echo(f"there is no file {missing}" if missing else str(error), err=True)
         sys.exit(1)
 
 

@@ -316,6 +316,11 @@ class SubmittedSweep:
         """`learning-curves`, `keep-prob`, `forest`, `effects` or `descent` as svg, pdf or png."""
         return self._get(f"figures/{name}.{kind}", **question).content
 
+    def caption(self, name: str, **question: Any) -> str:
+        """What stands below a figure, for one that was asked for with `caption="false"`."""
+        found = json.loads(self._get(f"plots/{name}", **question).text)
+        return str(found["layout"]["meta"]["caption"])
+
     def export(self, form: str = "csv", of: str = "reports") -> bytes:
         """Everything: `csv` or `parquet` of the `trials` or `reports`, or a `bundle`."""
         return self._get("export", format=form, of=of).content

@@ -141,7 +141,10 @@ class Connection:
         try:
             answer = self._http.request(method, path, **request)
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            sentence = f"no service answers at {self._http.base_url} ({error}); is `lrd serve` up?"
+            sentence = (
+                f"no service answers at {self._http.base_url} ({error}): is `lrd serve` up, and "
+                "does it listen there? `--url` or LRD_URL names another address"
+            )
             # An address that never answered is a wrong one more often than a service restarting.
             nobody = isinstance(error, httpx2.ConnectError) and not self._answered
             final = nobody or not isinstance(error, _LOST)

@@ -285,8 +285,11 @@ def shortage(need: Need, nodes: Sequence[Node]) -> str | None:
         return f"a trial needs a node with the labels {', '.join(asked)}{kind}; no node has them"
     which = "node" if len(meant) == len(nodes) else "such node"
     parts = []
-    for name, unit in (("cpus", "CPUs"), ("gpus", "GPUs"), ("memory_gib", "GiB of memory")):
+    for name, one, unit in (
+        ("cpus", "CPU", "CPUs"), ("gpus", "GPU", "GPUs"), ("memory_gib",) + 2 * ("GiB of memory",)
+    ):  # fmt: skip
         asked_for, most = getattr(need, name), max(getattr(node, name) for node in meant)
+        unit = one if asked_for == 1 else unit
         if asked_for > most:
             return (
                 f"a trial needs {asked_for:g} {unit} on one node; the largest {which} has {most:g}"

@@ -3,6 +3,7 @@
 import html
 import inspect
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +21,14 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 PAGE = "/errors"
+
+
+_AT = "should be last, best or epoch:N, e.g. epoch:10"
+
+
+def _is_at(error: Any) -> bool:
+    """Whether it is about where the metric is read, which has a pattern."""
+    return bool(error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "at")
 
 
 def problem_of(error: ServiceError) -> JSONResponse:
@@ -47,7 +56,8 @@ def mount(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def wrong_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = tuple(
-            Fault("/".join(["", *map(str, each["loc"])]), each["msg"]) for each in error.errors()
+            Fault("/".join(["", *map(str, each["loc"])]), _AT if _is_at(each) else each["msg"])
+            for each in error.errors()
         )
         return _problem(Unprocessable, "a parameter is not valid", faults)
 

@@ -10,7 +10,7 @@ import yaml
 from lrd_core.errors import LRDError
 from lrd_core.spelling import did_you_mean
 from service import words
-from service.arguments import LOCAL, At, Baseline, Metric, Token, Url, sweep_of
+from service.arguments import LOCAL, At, Baseline, Metric, Token, Url, baseline_of, sweep_of
 from service.client import Client
 from service.lifecycle import TrialState
 
@@ -30,7 +30,8 @@ def table(
     """A sweep's table."""
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
-        typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=baseline))
+        against = baseline_of(sweep, baseline)
+        typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=against))
 
 
 def compare(
@@ -43,7 +44,9 @@ def compare(
 ) -> None:
     """Each arm against its baseline, paired by seed."""
     with Client(url, token) as client:
-        found = sweep_of(client, sweep_id).compare(metric=metric, at=at, baseline=baseline)
+        sweep = sweep_of(client, sweep_id)
+        against = baseline_of(sweep, baseline)
+        found = sweep.compare(metric=metric, at=at, baseline=against)
         typer.echo(words.comparisons(found))
 
 
@@ -59,7 +62,8 @@ def effects(
     """What each factor of a grid does over the settings of the others, and each two together."""
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
-        typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=baseline))
+        against = baseline_of(sweep, baseline)
+        typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=against))
 
 
 def methods(
@@ -74,7 +78,8 @@ def methods(
     """How a sweep's numbers were made, for a paper's section on methods."""
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
-        typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=baseline), nl=False)
+        against = baseline_of(sweep, baseline)
+        typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=against), nl=False)
 
 
 def speed(
@@ -122,6 +127,9 @@ def figure(
         str | None, typer.Option(help="What learning curves run over: epoch or seconds.")
     ] = None,
     baseline: Baseline = None,
+    caption: Annotated[
+        bool, typer.Option(help="Below the figure; without, it is printed, for the paper's own.")
+    ] = True,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
@@ -134,9 +142,13 @@ def figure(
     kind = _form_of(to, {".svg": "svg", ".pdf": "pdf", ".png": "png"})
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
-        drawn = sweep.figure(name, kind, metric=metric, at=at, by=by, baseline=baseline)
-        to.write_bytes(drawn)
-    typer.echo(f"written to {to}")
+        against = baseline_of(sweep, baseline)
+        asked = {"metric": metric, "at": at, "by": by, "baseline": against}
+        below = {} if caption else {"caption": "false"}
+        to.write_bytes(sweep.figure(name, kind, **asked, **below))
+        typer.echo(f"written to {to}")
+        if not caption:
+            typer.echo(sweep.caption(name, **asked))
 
 
 def trials(
@@ -159,9 +171,11 @@ def trials(
         )
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
-        asked = sweep.status()["spec"].get("table", {}).get("metric")
-        for trial in sweep.list_trials(state):
-            typer.echo(json.dumps(trial) if as_json else words.trial(trial, asked))
+        asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
+        for found in sweep.list_trials(state):
+            typer.echo(json.dumps(found) if as_json else words.trial(found, asked))
+    if found is None:
+        typer.echo(f"no trial of it is {state}", err=True)
 
 
 def logs(

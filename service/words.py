@@ -43,6 +43,11 @@ def plan(found: dict[str, Any]) -> str:
         lines.append(found["seeds"]["sentence"])
     elif found["arms_total"] > 1 and all(arm["is_baseline"] for arm in found["arms"]):
         lines.append("every arm is a baseline: nothing is compared")
+    elif found["arms_total"] > 1 and not any(arm["is_baseline"] for arm in found["arms"]):
+        lines.append(
+            "no arm is a baseline: nothing is compared; say which is, e.g. `baseline: "
+            "{optimizer.keep_prob: 1.0}`"
+        )
     return "\n".join(lines)
 
 
@@ -50,12 +55,12 @@ def comparisons(found: Sequence[dict[str, Any]]) -> str:
     """A line an arm, below what the numbers are: metric, baseline, unit."""
     if not found:
         return (
-            "no arm has a baseline to be compared with: name one with --baseline; "
-            "`lrd table SWEEP --format csv` has the arms' ids"
+            "no arm has a baseline to be compared with: name one with --baseline, by its label or "
+            "its id; `lrd table SWEEP --format csv` has both"
         )
     metric = Metric(found[0]["metric"])
     differences = [each["difference"] for each in found if each["difference"] is not None]
-    number = NumberFormat.fitting(metric, map(decode_number, differences))
+    number = NumberFormat.of_differences(metric, map(decode_number, differences))
     names = {each["baseline"] for each in found}
     baseline = f"the baseline {names.pop()}" if len(names) == 1 else "its own baseline"
     unit = metric.difference_unit or "the metric's own unit"

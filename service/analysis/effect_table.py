@@ -69,7 +69,7 @@ class EffectTable:
             if each.t_high is not None and each.t_low is not None
         ]
         differences = [each.difference for each in self.effects]
-        number = NumberFormat.fitting(self.metric, differences, halves)
+        number = NumberFormat.of_differences(self.metric, differences, halves)
         return [_row(each, number) for each in self.effects]
 
     @property
@@ -137,6 +137,7 @@ def to_json(table: EffectTable) -> dict[str, Any]:
         "metric": table.metric.name,
         "at": table.at,
         "unit": table.metric.difference_unit,
+        "scale": table.metric.scale,
         "notes": [*table.notes, *table.advice],
         "items": [each.to_json() for each in table.effects],
     }

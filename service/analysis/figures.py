@@ -199,14 +199,16 @@ def descent_paths(
         return figure
 
 
-def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"]) -> bytes:
-    """The figure as a file; equal figures give equal bytes.
+def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"], *, caption: bool = True) -> bytes:
+    """The figure as a file, with its caption below it or without; equal figures give equal bytes.
 
     Raises:
         KeyError: another kind.
     """
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     out = io.BytesIO()
+    for text in [] if caption else list(figure.texts):
+        text.remove()  # whatever else is written belongs to axes or legends
     with _styled():
         figure.savefig(out, format=kind, dpi=200, metadata=metadata, bbox_inches=_whole(figure))
     return out.getvalue()

@@ -115,12 +115,28 @@ class NumberFormat:
         """Percent with two decimals; else four decimals, or powers of ten where those mislead. Up
         to two decimals more show the least of the `spreads` that is one: `± 0.00` is none."""
         sizes = [abs(mean) for mean in means if mean]
-        plain = metric.is_share or not sizes or (max(sizes) < 1e5 and min(sizes) >= 1e-2)
-        if not plain:
+        return cls._of(metric, min(sizes, default=1.0), max(sizes, default=1.0), spreads)
+
+    @classmethod
+    def of_differences(
+        cls,
+        metric: Metric,
+        differences: Iterable[float | None],
+        spreads: Iterable[float | None] = (),
+    ) -> Self:
+        """The same for differences, some of which are about 0: the largest decides."""
+        largest = max((abs(each) for each in differences if each), default=1.0)
+        return cls._of(metric, 10 * largest, largest, spreads)
+
+    @classmethod
+    def _of(
+        cls, metric: Metric, least: float, largest: float, spreads: Iterable[float | None]
+    ) -> Self:
+        if not metric.is_share and not (largest < 1e5 and least >= 1e-2):
             return cls(metric, "z.3e")
         decimals = 2 if metric.is_share else 4
-        least = min((metric.scale * spread for spread in spreads if spread), default=1.0)
-        return cls(metric, f"z.{min(max(decimals, math.ceil(-math.log10(least))), decimals + 2)}f")
+        finest = min((metric.scale * spread for spread in spreads if spread), default=1.0)
+        return cls(metric, f"z.{min(max(decimals, math.ceil(-math.log10(finest))), decimals + 2)}f")
 
     def show(self, value: float, sign: bool = False) -> str:
         """`94.61` for 0.9461; with `sign`, `+0.12` or `−0.12`."""

@@ -113,9 +113,10 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
     elif pairs and not prospect.can_reject:
+        those = "1 pair is" if pairs == 1 else f"{pairs} pairs are"
         yield (
-            f"Nothing is marked: {count(pairs, 'pair')} are too few for p < {ALPHA:g} against "
-            f"{whom}, whatever the data, by the {test}."
+            f"Nothing is marked: {those} too few for p < {ALPHA:g} against {whom}, whatever the "
+            f"data, by the {test}."
         )
     elif any(comparison.p_holm is not None for comparison in comparisons):
         yield f"No difference from {whom} is marked at p < {ALPHA:g}: {test}."

@@ -244,6 +244,7 @@ def to_json(table: Table) -> dict[str, Any]:
         "metric": table.metric.name,
         "at": table.at,
         "unit": table.metric.unit,
+        "scale": table.metric.scale,
         "higher_is_better": table.metric.higher_is_better,
         "layout": {
             "rows": list(table.layout.rows),

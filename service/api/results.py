@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.analysis import metrics, plots
+from service.analysis.effect_table import NONE
 from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
 from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
@@ -24,7 +25,7 @@ from service.api.schemas.results import (
     Table,
 )
 from service.descents import descents_of, grids_of
-from service.errors import Unprocessable
+from service.errors import NotFound, Unprocessable
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
 from service.results import Results, json_safe
@@ -223,6 +224,9 @@ def figure(
     at: At = None,
     by: By = "epoch",
     baseline: Baseline = None,
+    caption: Annotated[
+        bool, Query(description="false leaves it out; `layout.meta.caption` of the plot has it")
+    ] = True,
 ) -> Response:
     """A figure for a paper: learning curves, a metric against keep_prob, forests of comparisons and
     of effects, paths."""
@@ -232,8 +236,9 @@ def figure(
     sweep, found = _results(database, sweep_id, request, at, baseline, metric=metric, epochs=epochs)
     if found is None:
         return unchanged(sweep)
+    _refuse_empty(found, name, metric)
     made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
-    content = figures.to_bytes(made, kind)
+    content = figures.to_bytes(made, kind, caption=caption)
     return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
 
 
@@ -287,6 +292,19 @@ def _drawn(
         case _:
             ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grids_of(found), found.arms, ways)
+
+
+def _refuse_empty(found: Results, name: str, metric: str | None) -> None:
+    """A file with nothing in it is of no use to a paper; the page says so in a sentence.
+
+    Raises:
+        NotFound: no arm has a baseline, or arms differ in one factor alone.
+    """
+    chosen = metric or found.headline
+    if name == "forest" and not found.comparisons(chosen, found.summaries(chosen)):
+        raise NotFound("no arm has a baseline to be compared with: name one with `baseline`")
+    if name == "effects" and not found.effects(chosen):
+        raise NotFound(NONE)
 
 
 def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:

@@ -80,7 +80,9 @@ def index(
     page_size: PageSize = 50,
     page_token: PageToken = None,
     state: SweepState | None = None,
-    search: Annotated[Text, Query(max_length=200, description="part of a name, or an id")] = "",
+    search: Annotated[
+        Text, Query(max_length=200, description="part of a name, or the beginning of an id")
+    ] = "",
 ) -> dict[str, Any]:
     """Sweeps, newest first: all, or those in a state or with a name."""
     after = None

@@ -219,7 +219,7 @@ def page(
     search: str = "",
 ) -> list[Sweep]:
     """Sweeps, newest first, below the key `after`; those in `state`, or with `search` in the name
-    or for an id."""
+    or at the beginning of the id."""
     query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
     query = query.where(Sweep.deleted_at.is_(None))
     if after is not None:
@@ -230,7 +230,8 @@ def page(
     if state is not None:
         query = query.where(_in_state()[state])
     if search:
-        query = query.where(Sweep.name.icontains(search, autoescape=True) | (Sweep.id == search))
+        named = Sweep.name.icontains(search, autoescape=True)
+        query = query.where(named | Sweep.id.startswith(search, autoescape=True))
     return list(session.scalars(query))
 
 

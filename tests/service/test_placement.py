@@ -261,7 +261,7 @@ def test_what_a_large_trial_does_not_wait_for_others_take() -> None:
         (Need(16), "a trial needs 16 CPUs on one node; the largest node has 8"),
         (Need(1, 4), "a trial needs 4 GPUs on one node; the largest node has 2"),
         (Need(8, 2), "a trial needs 8 CPUs and 2 GPUs together; no single node has both"),
-        (Need(8, 1, 4), "a trial needs 8 CPUs, 1 GPUs and 4 GiB of memory together; "
+        (Need(8, 1, 4), "a trial needs 8 CPUs, 1 GPU and 4 GiB of memory together; "
          "no single node has all of it"),
         (Need(4, 2, 16), None),
     ],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,12 +109,73 @@ def test_a_figure_is_asked_for_as_the_api_takes_it(
     assert asked == ["learning-curves", "svg", options | {"baseline": 2}]
 
 
+def test_a_figure_without_its_caption_has_it_printed(database: Database, tmp_path: Path) -> None:
+    """Catches: a paper whose figure says twice what it shows."""
+    sweep_id = seed(database, small_sweep())
+    whole, bare = tmp_path / "whole.svg", tmp_path / "bare.svg"
+    lrd("figure", sweep_id, "forest", str(whole))
+    said, caption = lrd("figure", sweep_id, "forest", str(bare), "--no-caption").splitlines()
+    assert said == f"written to {bare}"
+    assert caption.startswith("Mean difference of the pairs (equal seeds), read at the last epoch;")
+    assert "Mean difference of the pairs" in whole.read_text()
+    assert "Mean difference of the pairs" not in bare.read_text()
+    assert "LRD (keep_prob = 0.5)" in bare.read_text()
+
+
 def test_what_each_factor_does_is_told_and_drawn(database: Database, tmp_path: Path) -> None:
     sweep_id, file = seed(database, factorial()), tmp_path / "effects.svg"
     assert "| SD | " in lrd("effects", sweep_id, "--metric", "test_loss")
     assert lrd("effects", sweep_id, "--format", "csv").startswith("kind,name,")
     lrd("figure", sweep_id, "effects", str(file))
     assert "× SD" in file.read_text()
+
+
+def test_a_sweep_is_found_by_the_beginning_of_its_id_or_by_its_name(database: Database) -> None:
+    first, second = (seed(database, small_sweep(name=name)) for name in ("one sweep", "another"))
+    table = lrd("table", first)
+    assert lrd("table", first[:8]) == lrd("table", "one sweep") == table
+    with pytest.raises(LRDError, match="there is no sweep 'sweep'"):  # a part of a name is none
+        lrd("table", "sweep")
+    third = seed(database, small_sweep(name="another"))
+    with pytest.raises(LRDError, match=f"may be any of 2 sweeps: {third}, {second}; name one"):
+        lrd("table", "another")
+    lines = lrd("ls").splitlines()
+    assert [line.split()[0] for line in lines] == [third, second, first]
+    assert re.fullmatch(
+        rf"{first}  \d{{4}}-\d\d-\d\d \d\d:\d\d  succeeded  4/4  one sweep", lines[2]
+    )
+
+
+def test_a_baseline_is_named_by_its_label_or_its_id(database: Database) -> None:
+    """Catches: another arm than the one that was meant, in silence."""
+    sweep_id = seed(database, small_sweep())
+    label = "LRD (keep_prob = 0.5)"
+    assert "minus the baseline LRD (keep_prob = 0.5)" in lrd(
+        "compare", sweep_id, "--baseline", label
+    )
+    assert lrd("compare", sweep_id, "--baseline", "2") == lrd(
+        "compare", sweep_id, "--baseline", label
+    )
+    for command in ("table", "effects", "methods"):
+        lrd(command, sweep_id, "--baseline", label)
+    with pytest.raises(
+        LRDError, match=r"'without' \(did you mean 'without LRD'\?\); they are without LRD; LRD"
+    ):
+        lrd("table", sweep_id, "--baseline", "without")
+
+
+def test_what_has_nothing_in_it_is_said_and_not_written(database: Database, tmp_path: Path) -> None:
+    """Catches: an empty figure in a paper, and exit status 0."""
+    document = small_sweep(baseline={}, grid={"optimizer.lr": [0.1, 0.01]})
+    sweep_id, file = seed(database, document), tmp_path / "a.svg"
+    with pytest.raises(LRDError, match="no arm has a baseline to be compared with"):
+        lrd("figure", sweep_id, "forest", str(file))
+    with pytest.raises(LRDError, match="The arms of this sweep differ in one factor"):
+        lrd("figure", sweep_id, "effects", str(file))
+    assert not file.exists()
+    assert lrd("trials", sweep_id, "--state", "failed") == "no trial of it is failed\n"
+    with pytest.raises(LRDError, match="/query/at: should be last, best or epoch:N"):
+        lrd("table", sweep_id, "--at", "final")
 
 
 def test_how_the_numbers_were_made_is_told(database: Database) -> None:

@@ -57,6 +57,8 @@ def test_a_plan_says_that_nothing_is_compared() -> None:
     one = {"label": "c", "is_baseline": False}
     assert "nothing is" not in words.plan(both | {"arms": [*arms, one]})
     assert "nothing is" not in words.plan(PLAN | {"arms": arms[:1]})
+    none = words.plan(both | {"arms": [one, one | {"label": "d"}]})
+    assert "no arm is a baseline: nothing is compared; say which is, e.g. `baseline: {" in none
 
 
 def test_differences_of_shares_are_in_percentage_points_as_in_the_table() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from service.api.schemas.parts import Answer, Number, Page
 
 
@@ -130,6 +132,7 @@ class Effects(Page[Effect]):
     metric: str
     at: str
     unit: str
+    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
     notes: list[str]
 
 
@@ -190,6 +193,7 @@ class Table(Answer):
     metric: str
     at: str
     unit: str
+    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
     higher_is_better: bool
     layout: Layout
     heads: list[str]

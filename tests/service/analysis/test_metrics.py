@@ -79,6 +79,15 @@ class TestNumbers:
         assert number.show(0.0012, sign=True) == "+0.12"
         assert number.show(-0.0012, sign=True) == "−0.12"
 
+    @pytest.mark.parametrize(
+        ("differences", "shown"),
+        [([0.0331, 1e-7], "+0.0331"), ([0.002, None], "+0.0331"), ([2e-4], "+3.310e-02")],
+    )
+    def test_of_differences_the_largest_decides(self, differences, shown):
+        """Catches: +3.301e-02 in a paper, because another factor does next to nothing."""
+        number = NumberFormat.of_differences(Metric("test_loss"), differences)
+        assert number.show(0.0331, sign=True) == shown
+
     def test_what_rounds_to_zero_has_no_minus(self):
         number = NumberFormat.fitting(Metric("test_accuracy"), [])
         assert number.show(-0.00001) == "0.00"
