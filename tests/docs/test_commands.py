@@ -194,6 +194,8 @@ Scene = Callable[[World], str | None]
 SCENES: dict[tuple[str, int], Scene] = {
     ("README.md", 1): nothing,
     ("README.md", 2): with_file("README.md", epochs=2),
+    ("README.md", 3): at_the_end,
+    ("README.md", 4): at_the_end,
     ("docs/user-guide.md", 1): with_file("docs/user-guide.md", epochs=1),
     ("docs/user-guide.md", 2): in_the_middle,
     ("docs/user-guide.md", 3): at_the_end,

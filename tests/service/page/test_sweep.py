@@ -278,38 +278,6 @@ def test_a_sweep_that_has_ended_can_be_deleted(page: Page, url: str, database: D
     assert httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}").status_code == 404
 
 
-def test_how_soon_each_arm_reaches_a_value_is_asked_for(
-    page: Page, url: str, database: Database
-) -> None:
-    """Catches: the paper's claim about speed, to be had by a shell alone."""
-    document = small_sweep(seeds=3)
-    document["base"]["epochs"] = 10
-    sweep_id = seed(database, document)
-    page.goto(f"{url}/sweeps/{sweep_id}")
-    expect(page.get_by_text("Name a value, and see when each arm reaches it.")).to_be_visible()
-    page.get_by_label("test accuracy of at least").fill("70")
-    page.keyboard.press("Tab")
-    rows = page.get_by_role("region", name="How soon each arm reaches it").locator("tbody tr")
-    expect(rows).to_have_count(2)
-    answer = httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}/speed?threshold=0.7").json()
-    (_, lrd), (against,) = answer["items"], answer["comparisons"]
-    expect(rows.nth(0)).to_contain_text("without LRD3 of 3")
-    expect(rows.nth(1).locator("td")).to_have_text([
-        lrd["label"], f"{lrd['reached']} of 3", f"{lrd['epochs']:g}", f"{lrd['seconds']:g} s",
-        f"{against['epoch_ratio']:.2f} ×", f"{against['second_ratio']:.2f} ×",
-        f"{against['faster']}, {against['ties']}, {against['slower']}",
-    ])  # fmt: skip
-    assert page.url.endswith("?reach=70")
-    page.reload()  # whoever gets the link sees the same
-    expect(rows).to_have_count(2)
-    page.get_by_label("Metric").select_option("test_loss")
-    page.get_by_label("test loss of at most").fill("1e9")  # another metric, another value
-    page.keyboard.press("Tab")
-    expect(rows.nth(0)).to_contain_text("3 of 31")
-    page.goto(f"{url}/sweeps/{sweep_id}?reach=700")  # no share
-    expect(page.get_by_text("Name a value, and see when each arm reaches it.")).to_be_visible()
-
-
 def test_everything_can_be_downloaded(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep())
     page.goto(f"{url}/sweeps/{sweep_id}")
