@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: errors.md, api.md, cli.md, settings.md, spec.md.
+"""Writes the pages that are made from the code: errors, api, cli, client, settings, spec.
 
 `--check` writes nothing, and says which pages are not as the code is.
 """
@@ -14,7 +14,7 @@ import typer
 from spec_page import spec  # beside this file
 
 from lrd_core.errors import LRDError, TrialError
-from service import cli, problems
+from service import cli, client, problems
 from service.app import create_app
 from service.settings import Settings
 
@@ -114,6 +114,53 @@ def commands() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_CLIENT = """\
+What `service.client` has, by the docstrings of its code. Frames are pandas'. Errors are
+`LRDError`: `InvalidSpec` with each fault of a sweep, `ServiceAnswered` where the service refuses
+(`status`, `type`), `NoAnswer` where nobody answers ([errors](errors.md)). A question is `metric`,
+`at` (last, best, epoch:N) and `baseline` (id of an arm), as far as it fits."""
+
+
+def python() -> str:
+    """The Python client: each class, and what it can."""
+    parts = ["# The Python client", _CLIENT]
+    for kind in (client.Client, client.SubmittedSweep):
+        parts += [f"## {kind.__name__}", *_said(kind)]
+        for name, member in vars(kind).items():
+            if not name.startswith("_") and inspect.isfunction(member):
+                parts += [f"### `{name}({', '.join(_taken(member))})`", *_said(member)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _taken(function: Any) -> Iterator[str]:
+    """Its arguments, with their defaults."""
+    named = False
+    for name, each in list(inspect.signature(function).parameters.items())[1:]:
+        if each.kind is each.KEYWORD_ONLY and not named:
+            named = True
+            yield "*"
+        default = "" if each.default is each.empty else f"={each.default!r}"
+        yield f"**{name}" if each.kind is each.VAR_KEYWORD else f"{name}{default}"
+
+
+def _said(of: Any) -> Iterator[str]:
+    """Its docstring; arguments and errors as lists."""
+    for block in str(inspect.getdoc(of)).split("\n\n"):
+        head, *rest = block.split("\n    ")
+        if head not in ("Args:", "Raises:") or not rest:
+            yield " ".join(block.split())
+            continue
+        items: list[str] = []
+        for line in rest:
+            if line.startswith(" "):
+                items[-1] += f" {line.strip()}"
+            else:
+                name, _, words = line.partition(": ")
+                items.append(f"- `{name}`: {words}")
+        yield head
+        yield "\n".join(items)
+
+
 _SETTINGS = """\
 Environment variables, read when `lrd serve`, `lrd api`, `lrd dispatch` or `lrd db` starts.
 
@@ -152,6 +199,7 @@ PAGES = {
     "errors.md": errors,
     "api.md": api,
     "cli.md": commands,
+    "client.md": python,
     "settings.md": settings,
     "spec.md": spec,
 }

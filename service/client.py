@@ -168,8 +168,8 @@ class Client:
             raise LRDError(f"{file}: {error}") from None
         if not tables:
             raise LRDError(
-                f"{file} has no table of this service: those of `lrd table --format latex` say in "
-                "comments of which sweep they are, and each row of which arms"
+                f"{file} has no table of `lrd table --format latex`: those say in comments of "
+                "which sweep they are, and each row of which arms (others are not verified)"
             )
         return [(table, printed.differences(table, self._now(table))) for table in tables]
 

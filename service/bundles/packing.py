@@ -102,8 +102,9 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     drawn = {
         "learning-curves": figures.learning_curves(found.arms, panels),
         "keep-prob": figures.against_keep_prob(found.summaries(metric), metric, at=found.at),
-        "forest": figures.forest(comparisons, found.arms, at=found.at),
     }
+    if comparisons:
+        drawn["forest"] = figures.forest(comparisons, found.arms, at=found.at)
     if effects:
         drawn["effects"] = figures.effects(effects, at=found.at)
     yield "figures/captions.md", [_captions(found, metric, panels, comparisons, effects)]
@@ -139,8 +140,9 @@ def _captions(
             f"{kind.title} against the keep probability",
             captions.against_keep_prob(over_keep_prob(found.summaries(metric)), at),
         ),
-        "forest": (kind.difference_title, captions.forest(comparisons, at)),
     }
+    if comparisons:
+        said["forest"] = (kind.difference_title, captions.forest(comparisons, at))
     if effects:
         said["effects"] = (kind.effect_title, captions.effects(effects, at))
     # A caption may name arms, which users called so.

@@ -196,7 +196,10 @@ def test_a_papers_tables_are_held_against_the_service(
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("no table", r"paper\.tex has no table of this service: those of `lrd table --format lat"),
+        (
+            "no table",
+            r"paper\.tex has no table of `lrd table --format latex`: those say in comment",
+        ),
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
         (
             '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}\n'
