@@ -31,18 +31,13 @@ def why_no_gpu() -> str | None:
     """Why torch can use no GPU here; None where it can, or where GPUs are pretended."""
     if torch.cuda.is_available() or os.environ.get(PRETENDED):
         return None
-    if not is_for_gpus():
+    if not (torch.version.cuda or torch.version.hip):
         return f"torch {torch.__version__} is built for CPUs alone"
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         return str(error).splitlines()[0]
     return "torch finds none"
-
-
-def is_for_gpus() -> bool:
-    """Whether this torch is built for some kind of them."""
-    return bool(torch.version.cuda or torch.version.hip)
 
 
 def pin(spec: TrialSpec) -> None:

@@ -67,7 +67,7 @@ def _run(
     import torch
 
     from lrd_core import checkpoint
-    from lrd_core.environment import fingerprint, is_for_gpus, pin
+    from lrd_core.environment import fingerprint, pin
     from lrd_core.errors import TrialError
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
@@ -82,10 +82,10 @@ def _run(
         try:
             device = _gpu() if spec.resources.num_gpus else torch.device("cpu")
         except _NoGpu as error:
-            # On the CPU it would take days, and its numbers would be others than its pairs'.
+            # On the CPU it would take days, and its numbers would be others than its pairs'. Tried
+            # again, it finds another node, or this one without the GPU (`RayExecutor.nodes`).
             log.end(f"it was given a GPU that torch cannot use: {error}")
-            reason = "lost" if is_for_gpus() else "error"  # another node may be in order
-            yield "ended", reason, f"its node's GPU cannot be used by torch: {error}", None
+            yield "ended", "lost", f"its node's GPU cannot be used by torch: {error}", None
             return
         memory = _Memory(device)
         where = {"node": socket.gethostname(), "pid": os.getpid()}
