@@ -97,6 +97,19 @@ def assignments(texts: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def number_of(text: str) -> float:
+    """`0.9`, or `90%`.
+
+    Raises:
+        LRDError: it is neither.
+    """
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise LRDError(f"{text!r} is no number: write 0.9, or 90%") from None
+    return number / 100 if text.endswith("%") else number
+
+
 def seeds_of(text: str | None) -> int | list[int] | None:
     """`5` is a count; `5,6,7` is a list, as are `[5, 6, 7]` and, of a single one, `5,`.
 

@@ -10,7 +10,17 @@ import yaml
 from lrd_core.errors import LRDError
 from lrd_core.spelling import did_you_mean
 from service import words
-from service.arguments import LOCAL, At, Baseline, Metric, Token, Url, baseline_of, sweep_of
+from service.arguments import (
+    LOCAL,
+    At,
+    Baseline,
+    Metric,
+    Token,
+    Url,
+    baseline_of,
+    number_of,
+    sweep_of,
+)
 from service.client import Client
 from service.lifecycle import TrialState
 
@@ -84,14 +94,14 @@ def methods(
 
 def speed(
     sweep_id: str,
-    value: Annotated[float, typer.Argument(help="In the metric's own unit: 0.9, not 90.")],
+    value: Annotated[str, typer.Argument(help="In the metric's own unit: 0.9, or 90%.")],
     metric: Metric = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
     """How soon each arm reaches a value of a metric, and how many times as fast as its baseline."""
     with Client(url, token) as client:
-        typer.echo(words.speed(sweep_of(client, sweep_id).speed(value, metric)))
+        typer.echo(words.speed(sweep_of(client, sweep_id).speed(number_of(value), metric)))
 
 
 def spec(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:

@@ -53,7 +53,7 @@ class Plan:
                 remedy = f"more than {FLIPS:,} random sign flips would be needed"
             return (
                 f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the "
-                f"paired sign-flip test gives at least {least:.2g}; {remedy}."
+                f"paired sign-flip test gives at least {least:.3g}; {remedy}."
             )
         effect = self.detectable_effect_holm or 0.0
         return (

@@ -63,7 +63,7 @@ class TestNotes:
         )
         assert found.advice == (
             "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
-            "least 0.062; 6 seeds can.",
+            "least 0.0625; 6 seeds can.",
         )
 
     def test_each_broken_arm_is_named_with_its_seeds(self):

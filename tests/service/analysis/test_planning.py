@@ -107,7 +107,7 @@ class TestPlan:
         assert plan(6).can_reject
         assert plan(5).sentence == (
             "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
-            "least 0.062; 6 seeds can."
+            "least 0.0625; 6 seeds can."
         )
 
     def test_ten_comparisons_under_holm_need_nine(self):
@@ -115,7 +115,7 @@ class TestPlan:
         assert plan(9, comparisons=10).can_reject
         assert plan(8, comparisons=10).sentence == (
             "8 pairs cannot reach p < 0.05 under Holm over 10 comparisons, whatever the data: the "
-            "paired sign-flip test gives at least 0.078; 9 seeds can."
+            "paired sign-flip test gives at least 0.0781; 9 seeds can."
         )
 
     def test_enough_seeds_are_told_what_they_can_find(self):
