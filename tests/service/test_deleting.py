@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
+from lrd_core.trial_folder import trial_folder, weights_name
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.purge import Purger
@@ -60,6 +61,9 @@ def test_no_address_shows_it(api: TestClient, database: Database, settings: Sett
     # Catches: a route that reads a sweep's rows and does not ask whether it was deleted.
     sweep_id = seed(database, small_sweep())
     (trial_id, *_) = trials(database, sweep_id)
+    trial_folder(settings.trials, trial_id).write(weights_name("a" * 64), b"weights")
+    with database.write() as session:
+        session.execute(update(Trial).values(weights_sha256="a" * 64))
     document: Any = api.get("/openapi.json").json()
     asked = []
     for path, methods in document["paths"].items():
