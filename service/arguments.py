@@ -27,8 +27,9 @@ Baseline = Annotated[
 ]
 
 
-def sweep_of(client: Client, called: str) -> SubmittedSweep:
-    """The sweep that is named: by its id, the beginning of its id, or its name.
+def sweep_of(client: Client, called: str, *, exactly: bool = False) -> SubmittedSweep:
+    """The sweep that is named: by its id, the beginning of its id, or its name; `exactly`: by its
+    id alone.
 
     Raises:
         LRDError: there is none, or several, in words for one who sits at a shell.
@@ -40,7 +41,7 @@ def sweep_of(client: Client, called: str) -> SubmittedSweep:
             raise
     found = [
         sweep
-        for sweep in client.sweeps(search=called)
+        for sweep in ([] if exactly else client.sweeps(search=called))
         if sweep["id"].startswith(called) or sweep["name"] == called
     ]
     if len(found) == 1:

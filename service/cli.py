@@ -250,9 +250,10 @@ def delete(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Take away sweeps that have ended, with their results, checkpoints and logs, for good."""
+    """Take away sweeps that have ended, with their results, checkpoints and logs, for good; each is
+    named by its whole id."""
     with Client(url, token) as client:
-        found = [sweep_of(client, sweep_id) for sweep_id in dict.fromkeys(sweep_ids)]
+        found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
         for sweep in found:
             _line(sweep.status())
         if not yes:

@@ -68,6 +68,15 @@ def test_a_name_that_is_wrong_leaves_all_as_it_is(url: str, sweep_ids: list[str]
     assert left(url) == ["one", "three", "two"]
 
 
+def test_a_whole_id_is_asked_for(url: str, sweep_ids: list[str]) -> None:
+    """Catches: the only sweep that begins so, or is called so, gone for good."""
+    for called in (sweep_ids[0][:8], "one"):
+        assert lrd("status", called).startswith(sweep_ids[0])
+        with pytest.raises(LRDError, match=f"there is no sweep '{called}'"):
+            lrd("delete", called, "--yes")
+    assert left(url) == ["one", "three", "two"]
+
+
 def test_what_still_runs_is_refused_with_what_to_do(url: str, database: Database) -> None:
     going = seed(database, small_sweep(), states=("queued",))
     with pytest.raises(ServiceAnswered, match=f"cancel it first .`lrd cancel {going}`"):
