@@ -73,7 +73,8 @@ def known(words: list[str]) -> str | None:
         if missing := [name for name in names if name not in commands[0].commands]:
             return f"no command {' '.join(missing)}"
         commands, rest = [commands[0].commands[name] for name in names], rest[1:]
-    options = {opt for each in commands for param in each.params for opt in param.opts} | {"--help"}
+    params = [param for each in commands for param in each.params]
+    options = {o for each in params for o in [*each.opts, *each.secondary_opts]} | {"--help"}
     asked = {word.split("=")[0] for word in rest if word.startswith("--")}
     return f"no option {' '.join(asked - options)}" if asked - options else None
 

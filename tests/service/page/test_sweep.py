@@ -283,7 +283,7 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     page.goto(f"{url}/sweeps/{sweep_id}")
     found = {}
     expect(page.locator(".downloads a")).to_have_count(11)
-    page.wait_for_load_state("networkidle")  # figures push the links down until all are drawn
+    drawn(page, 3)  # until all are, they push the links down
     for link in page.locator(".downloads a").all():
         with page.expect_download() as download:
             link.click()
