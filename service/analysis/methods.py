@@ -18,7 +18,7 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Made
-from service.analysis.notes import against, the_test
+from service.analysis.notes import against, the_test, without_baseline
 from service.analysis.planning import plan
 from service.analysis.recipe import has_networks, listed, recipe, shared_of
 from service.wording import count
@@ -234,12 +234,7 @@ def _tests(
             "difference is called significant whose better side is better for its worst seeds "
             "diverged."
         )
-    compared = {comparison.arm_id for comparison in comparisons}
-    lonely = [
-        summary.arm.label
-        for summary in summaries
-        if not summary.arm.is_baseline and summary.arm.id not in compared
-    ]
+    lonely = without_baseline(summaries, comparisons)
     if comparisons and lonely:
         yield f"Without a baseline to compare with: {listed(lonely)}."
     yield from _about_effects(effects)

@@ -173,14 +173,21 @@ def _named(arms: Sequence[str]) -> str:
     return ", ".join(arms[:MAX_ARMS_NAMED]) + more
 
 
-def _about_the_lonely(
+def without_baseline(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
-) -> Iterator[str]:
+) -> list[str]:
+    """The labels of the arms that are no baseline and have none to be compared with."""
     compared = {comparison.arm_id for comparison in comparisons}
-    lonely = [
+    return [
         summary.arm.label
         for summary in summaries
         if not summary.arm.is_baseline and summary.arm.id not in compared
     ]
+
+
+def _about_the_lonely(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
+) -> Iterator[str]:
+    lonely = without_baseline(summaries, comparisons)
     if comparisons and lonely:
         yield f"Without a baseline to compare with: {_named(lonely)}."
