@@ -63,6 +63,7 @@ def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
+        "processor": processor(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
@@ -90,6 +91,17 @@ def _described(checkout: Path) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return said.stdout.strip() if said.returncode == 0 else ""
+
+
+@functools.cache
+def processor() -> str | None:
+    """The processor's model, as Linux names it: `Intel Xeon Processor`; None where it does not."""
+    try:
+        words = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^model name\s*: (.+)$", words, re.MULTILINE)
+    return " ".join(re.sub(r"\((R|TM)\)", "", found.group(1)).split()) if found else None
 
 
 def _driver() -> str | None:

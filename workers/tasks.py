@@ -97,9 +97,12 @@ def _run(
             log.end("lrd was edited as it began; it begins again")
             yield "ended", "lost", "lrd was edited as it began", None
             return
-        data = getattr(state.task, "data_sha256", None)  # a task of another package may have none
-        form = state.optimizer_form
-        yield "started", {**environment, "data_sha256": data, "optimizer_form": form}
+        made = {
+            "data_sha256": getattr(state.task, "data_sha256", None),  # a plugin's may have none
+            "optimizer_form": state.optimizer_form,
+            "parameters": sum(each.numel() for each in state.model.parameters()),
+        }
+        yield "started", {**environment, **made}
         known = [checkpoint.Checkpoint(*each) for each in checkpoints]
         try:
             folder.exists(stop_name(attempt))  # is its storage there at all?

@@ -87,7 +87,7 @@ def describe(
     on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
     said = {
         "Draft": _draft(summaries),
-        "Training": recipe(configs, ran.precision, on_gpus=on_gpus),
+        "Training": recipe(configs, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
         "Tests": _tests(summaries, comparisons, effects, baseline),
@@ -138,6 +138,12 @@ def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
             f"{planned - waiting} of {count(planned, 'trial')} have ended; what follows is of a "
             "sweep that still runs, and will change."
         )
+
+
+def _sizes(summaries: Sequence[ArmSummary], ran: Ran) -> list[int | None]:
+    """The parameters of each arm's network, as far as a trial of it has told."""
+    known = {each.arm_id: each.parameters for each in ran.made if each.parameters is not None}
+    return [known.get(summary.arm.id) for summary in summaries]
 
 
 def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
@@ -295,7 +301,7 @@ def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         )
     if ran.devices:
         on = [f"{name} ({count(trials, 'trial')})" for name, trials, _ in ran.devices]
-        yield f"Trained on {listed(on)}."
+        yield f"Trained on {listed(on, '; ')}."
 
 
 def _time(seconds: float, kind: str) -> str:

@@ -22,6 +22,8 @@ class Made(NamedTuple):
     """Its version."""
     device: str | None = None
     """`NVIDIA H200`; of a CPU its machine and what it can: `x86_64 AVX512`."""
+    parameters: int | None = None
+    """Of the network: its elements."""
 
 
 def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:

@@ -36,7 +36,11 @@ _PRECISIONS = {
 
 
 def recipe(
-    configs: Sequence[Mapping[str, Any]], precision: str, *, on_gpus: bool | None
+    configs: Sequence[Mapping[str, Any]],
+    precision: str,
+    *,
+    on_gpus: bool | None,
+    sizes: Sequence[int | None] = (),
 ) -> Iterator[str]:
     """What was trained and how, in sentences.
 
@@ -44,10 +48,13 @@ def recipe(
         configs: of each arm.
         precision: `fp32`, `tf32` or `bf16`, as it was asked for.
         on_gpus: whether trials ran on a GPU; None where none has run.
+        sizes: the number of parameters of each arm's network, as far as they are known.
     """
     shared = shared_of(configs)
     yield f"{_what(shared, configs)}."
     yield from _differences(configs)
+    if has_networks(configs):
+        yield from _parameters(configs, sizes)
     yield from _about_data(configs)
     optimizers = [config["optimizer"] for config in configs]
     if any(optimizer.get("keep_prob", 1.0) != 1.0 for optimizer in optimizers):
@@ -152,6 +159,22 @@ def _values(path: str, flats: Sequence[Flat]) -> list[str]:
     nothing = "all" if path == "data.max_examples" else "none"
     read = [nothing if value is ABSENT else next(titles) for value in values]
     return ["none" if value == [] else text for value, text in zip(values, read, strict=True)]
+
+
+def _parameters(configs: Sequence[Mapping[str, Any]], sizes: Sequence[int | None]) -> Iterator[str]:
+    """How large the networks are: one of several sizes by its name and what it learns."""
+    known = [(config, size) for config, size in zip(configs, sizes, strict=False) if size]
+    counts = distinct(size for _, size in known)
+    if len(counts) == 1 and len(known) == len(configs):
+        yield f"The network has {counts[0]:,} parameters."
+    elif counts:
+        models = value_titles("model", [config.get("model") for config, _ in known])
+        sets = value_titles("dataset", [config.get("dataset", "") for config, _ in known])
+        each = [
+            f"{size:,} ({model} on {data})"
+            for (_, size), model, data in zip(known, models, sets, strict=True)
+        ]
+        yield f"Parameters: {listed(distinct(each))}."
 
 
 def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What made a sweep's numbers: the environments of its attempts, their code, data and devices."""
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.analysis.mixtures import Made
@@ -13,7 +13,11 @@ def made_by(session: Session, sweep_id: str) -> list[Made]:
     other code from where an attempt had stopped was made by both."""
     names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
     query = (
-        select(Trial.arm_id, *(Attempt.environment[name].as_string() for name in names))
+        select(
+            Trial.arm_id,
+            *(Attempt.environment[name].as_string() for name in names),
+            Attempt.environment["parameters"].as_integer(),
+        )
         .join(Attempt, has_made())
         .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
         .distinct()
@@ -23,25 +27,28 @@ def made_by(session: Session, sweep_id: str) -> list[Made]:
 
 def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:
     """Each device on which trials of the sweep ran, the most used first: how many did, those that
-    failed included, and whether it is a GPU."""
+    failed included, and whether it is a GPU. A CPU is named by its model too, where that is known.
+    """
+    names = ("device", "processor", "cuda")
     each = (
-        select(
-            Trial.id,
-            Attempt.environment["device"].as_string().label("device"),
-            Attempt.environment["cuda"].as_string().label("cuda"),
-        )
+        select(Trial.id, *(Attempt.environment[name].as_string().label(name) for name in names))
         .join(Attempt, has_made())
         .where(Trial.sweep_id == sweep_id, Trial.epochs_done > 0)
         .subquery()
     )
     trials = func.count(each.c.id.distinct())
+    # The processor beside a GPU tells little, and would tell GPUs of two nodes apart.
+    model = case((each.c.cuda.is_(None), each.c.processor))
     query = (
-        select(each.c.device, trials, func.max(each.c.cuda))
+        select(each.c.device, model, trials, func.max(each.c.cuda))
         .where(each.c.device.is_not(None))
-        .group_by(each.c.device)
-        .order_by(trials.desc(), each.c.device)
+        .group_by(each.c.device, model)
     )
-    return [(name, number, cuda is not None) for name, number, cuda in session.execute(query)]
+    found = [
+        (f"{model}, {device}" if model else device, number, cuda is not None)
+        for device, model, number, cuda in session.execute(query)
+    ]
+    return sorted(found, key=lambda each: (-each[1], each[0]))
 
 
 def has_made() -> ColumnElement[bool]:
@@ -68,7 +75,7 @@ def environments(session: Session, sweep_id: str) -> list[str]:
         parts = [
             f"{name} {value}"
             for name, value in (environment or {}).items()
-            if name not in ("node", "pid") and value is not None
+            if name not in ("node", "pid", "parameters") and value is not None
         ]
         lines[", ".join(parts)] = None
     return list(lines)

@@ -73,6 +73,28 @@ def test_an_image_says_what_it_was_built_of(
     assert environment.source.__wrapped__() == found
 
 
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC 9B14\nmodel name\t: other\n", "AMD EPYC 9B14"),
+        ("model\t: 207\nmodel name\t: Intel(R) Xeon(R) CPU  @ 2.2GHz\n", "Intel Xeon CPU @ 2.2GHz"),
+        ("processor\t: 0\nCPU part\t: 0xd40\n", None),
+        (None, None),
+    ],
+)
+def test_the_processor_is_named_where_the_machine_tells(
+    told: str | None, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_text(path: Path) -> str:
+        assert path == Path("/proc/cpuinfo")
+        if told is None:
+            raise FileNotFoundError(path)
+        return told
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert environment.processor.__wrapped__() == name
+
+
 def test_the_data_has_one_sum_and_every_change_gives_another() -> None:
     data = load_images("digits")
     images, labels = data.train_images.clone(), data.train_labels.clone()

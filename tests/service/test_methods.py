@@ -36,12 +36,36 @@ def test_all_of_it_comes_from_the_rows(api: TestClient, database: Database) -> N
     assert "Of 4 trials 3 gave a number" in found["Trials"]
     assert "Failed (error): LRD (keep_prob = 0.5): seed 1." in found["Trials"]
     assert "what each trial held, is 2 GPU-hours and 4 CPU-hours, those of failed" in found["Cost"]
-    assert found["Cost"].endswith("Trained on NVIDIA A100 (2 trials), NVIDIA H200 (2 trials).")
+    assert found["Cost"].endswith("Trained on NVIDIA A100 (2 trials); NVIDIA H200 (2 trials).")
     assert "Data: digits (SHA-256 dddddddddddd…)." in found["Code and data"]
     notes = " ".join(api.get(f"/api/v1/sweeps/{sweep_id}/table").json()["notes"])
     mixture = "Its trials ran on different devices: NVIDIA A100 and NVIDIA H200;"
     assert mixture.replace("Its", "The") in found["Code and data"]
     assert mixture in notes
+
+
+def test_a_cpu_is_named_by_its_model_and_networks_by_their_size(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: an H200 that counts as two devices, since its nodes' processors differ."""
+    sweep_id = seed(database, small_sweep())
+    cpu = {"device": "x86_64 AVX512", "cuda": None, "parameters": 266_610}
+    gpu = {"device": "NVIDIA H200", "cuda": "13.2", "parameters": 266_610}
+    ran_on = [
+        cpu | {"processor": "AMD EPYC 9B14"},
+        cpu | {"processor": None},
+        gpu | {"processor": "AMD EPYC 9B14"},
+        gpu | {"processor": "Intel Xeon 8481C"},
+    ]
+    with database.write() as session:
+        for attempt in session.scalars(select(Attempt)):
+            attempt.environment = (attempt.environment or {}) | ran_on[attempt.trial_id - 1]
+    found = paragraphs(api, sweep_id)
+    assert found["Cost"].endswith(
+        "Trained on NVIDIA H200 (2 trials); AMD EPYC 9B14, x86_64 AVX512 (1 trial); "
+        "x86_64 AVX512 (1 trial)."
+    )
+    assert "The network has 266,610 parameters." in found["Training"]
 
 
 def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: Database) -> None:

@@ -272,6 +272,8 @@ def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Di
     assert re.fullmatch("[0-9a-f]{64}", provenance["config_sha256"])
     assert re.fullmatch("[0-9a-f]{64}", attempt["environment"]["data_sha256"])
     assert {"commit", "dirty", "lrd", "device", "driver"} <= set(attempt["environment"])
+    hidden = (64 + 1) * 1000 + (1000 + 1) * 1000
+    assert attempt["environment"]["parameters"] == hidden + (1000 + 1) * 10
     moves = [(e["from_state"], e["to_state"]) for e in api.get(f"{path}/events").json()["items"]]
     assert moves == [("queued", "running"), ("running", "succeeded")]
     kinds = [e["kind"] for e in api.get(f"/api/v1/sweeps/{sweep_id}/events").json()["items"]]

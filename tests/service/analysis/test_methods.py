@@ -92,6 +92,27 @@ def test_what_differs_is_not_said_of_all_and_nothing_of_it_is_left_out() -> None
     )
 
 
+def test_the_size_of_the_networks_is_said_of_each_that_has_told() -> None:
+    """Catches: the first network's parameters as if they were every arm's."""
+
+    def text(arms: Sequence[ArmInfo], **sizes: int) -> str:
+        made = [Made(name, parameters=size) for name, size in sizes.items()]
+        observations = [trial for each in arms for trial in trials(str(each.id), [0.5])]
+        return of(said(arms, observations, made=tuple(made)))["Training"]
+
+    one = [arm("a"), arm("b", keep_prob=0.5)]
+    assert "The network has 1,234,567 parameters." in text(one, a=1_234_567, b=1_234_567)
+    assert "parameters" not in text(one).lower()
+    some = "Parameters: 1,234,567 (FCNet on digits)."
+    assert some in text(one, a=1_234_567), "what b has nobody knows yet"
+    several = [arm("a"), arm("b", keep_prob=0.5), arm("c", model="resnet34", dataset="mnist")]
+    assert "Parameters: 9 (FCNet on digits), 21,000,000 (ResNet-34 on MNIST)." in text(
+        several, a=9, b=9, c=21_000_000
+    )
+    points = [arm("a", dataset="surface", model=None), arm("b", dataset="surface", model=None)]
+    assert "parameters" not in text(points, a=2, b=2).lower()
+
+
 def test_how_much_of_the_data_was_used_is_said_whatever_else_differs() -> None:
     """Catches: 500 images that read as all 50,000."""
     observations = [*trials("a", [0.5]), *trials("b", [0.5])]
@@ -326,7 +347,7 @@ def test_devices_code_and_data_are_named_and_what_was_reused() -> None:
     devices = (*H200, ("x86_64 AVX2", 1, False))
     found = of_pair([0.5] * 3, [0.5] * 3, made=made, devices=devices, reused=2)
     assert "2 trials took over the results of an earlier sweep of the same code" in found["Cost"]
-    assert found["Cost"].endswith("Trained on NVIDIA H200 (3 trials), x86_64 AVX2 (1 trial).")
+    assert found["Cost"].endswith("Trained on NVIDIA H200 (3 trials); x86_64 AVX2 (1 trial).")
     assert found["Code and data"].startswith(
         "Code: lrd 0.1.0+ab12, torch 2.15.0, torch 2.16.0, my-lab 1.0 aa. "
         "Data: digits (SHA-256 dddddddddddd…). The trials ran different code: torch 2.15.0 and "
