@@ -27,7 +27,7 @@ def taken(database: Database, sweep_id: str) -> Iterator[Session]:
         Conflict: it still runs: a bundle holds what will not change.
     """
     with tempfile.TemporaryDirectory(prefix="lrd-bundle-") as folder:
-        copy = Database(f"sqlite:///{Path(folder) / 'sweep.db'}")
+        copy = Database(f"sqlite:///{Path(folder) / 'sweep.db'}", lasting=False)
         try:
             _fill(copy, database, sweep_id)
             with copy.read() as session:

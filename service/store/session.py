@@ -64,8 +64,11 @@ def clock(session: Session) -> float:
 class Database:
     """Opens transactions. One request or one dispatcher step is one transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lasting: bool = True) -> None:
         """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`.
+
+        `lasting`: whether a SQLite file is to outlive this process and the machine's power; else
+        no commit waits for the disk, which takes seconds where that is busy.
 
         Raises:
             LRDError: it is none, or not of SQLite or PostgreSQL.
@@ -75,7 +78,7 @@ class Database:
         self._writing = threading.Lock()
         if self.is_sqlite:
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = _sqlite_engine(str(parsed))
+            self.engine = _sqlite_engine(str(parsed), lasting=lasting)
         else:
             self.engine = _postgres_engine(parsed)
 
@@ -133,14 +136,14 @@ def _postgres_engine(url: URL) -> Engine:
     return engine
 
 
-def _sqlite_engine(url: str) -> Engine:
+def _sqlite_engine(url: str, *, lasting: bool) -> Engine:
     engine = create_engine(url, connect_args={"isolation_level": None, "timeout": 0})
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
-        connection.execute(f"pragma journal_mode = {_journal_mode()}")
-        connection.execute("pragma synchronous = FULL")
+        connection.execute(f"pragma journal_mode = {_journal_mode() if lasting else 'MEMORY'}")
+        connection.execute(f"pragma synchronous = {'FULL' if lasting else 'OFF'}")
         connection.execute("pragma foreign_keys = ON")
 
     @event.listens_for(engine, "checkin")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from service.analysis import figures
 from service.bundles.packing import pack
@@ -60,6 +60,16 @@ def test_the_copy_is_the_sweep_and_no_other(database: Database) -> None:
         assert copied.query(Report).count() == 8
         reports = sweeps.reports_by_trial(session, others[0])
         assert sweeps.reports_by_trial(copied, others[0]) == reports
+
+
+def test_the_copy_waits_for_no_disk_and_what_it_copies_does(database: Database) -> None:
+    """Catches: a download of a minute beside somebody's checkpoints; a database without fsync."""
+    sweep_id = seed(database, small_sweep())
+    pragma = text("pragma synchronous")
+    with taken(database, sweep_id) as copied, database.read() as session:
+        assert copied.scalar(pragma) == 0
+        if database.is_sqlite:
+            assert session.scalar(pragma) == 2
 
 
 def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:

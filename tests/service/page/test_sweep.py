@@ -285,7 +285,8 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     expect(page.locator(".downloads a")).to_have_count(11)
     drawn(page, 3)  # until all are, they push the links down
     for link in page.locator(".downloads a").all():
-        with page.expect_download() as download:
+        # The bundle's fonts and figures are a second's work, or ten beside other work.
+        with page.expect_download(timeout=60_000) as download:
             link.click()
         name = download.value.suggested_filename.removeprefix(sweep_id)
         found[name] = Path(download.value.path()).read_bytes()
