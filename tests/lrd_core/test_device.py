@@ -35,7 +35,11 @@ def document(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-CIFAR: dict[str, Any] = {"dataset": "cifar10", "data": {"cutout": 8}, "batch_size": 16}
+CIFAR: dict[str, Any] = {
+    "dataset": "cifar10",
+    "data": {"cutout": 8, "max_examples": 16},
+    "batch_size": 8,
+}
 SURFACE = {"dataset": "surface", "data": {"surface": "toy"}, "model": "point"}
 
 
@@ -95,7 +99,7 @@ def test_segmentation_waits_for_its_metrics_alone(voc: Path, trained: Trained) -
 @pytest.mark.slow
 def test_detection_leaves_no_tensor_behind(voc: Path, trained: Trained) -> None:
     # Torchvision's SSD itself waits several times an image.
-    data = {"max_examples": 3}
-    changes = {"dataset": "voc_detection", "data": data, "model": "ssd300", "batch_size": 2}
-    both = trained(document(**changes), voc)
+    data = {"max_examples": 2}
+    changes = {"dataset": "voc_detection", "data": data, "model": "ssd300", "batch_size": 1}
+    both = trained(document(**changes, epochs=1), voc)
     assert both.device == both.cpu
