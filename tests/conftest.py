@@ -67,7 +67,7 @@ class Postgres:
     def drop(self, url: str) -> None:
         """Unless somebody holds on to it: a thousand databases at once are 8 GB."""
         name = make_url(url).database
-        held = f"select count(*) from pg_stat_activity where datname = '{name}'"  # noqa: S608
+        held = f"select count(*) from pg_stat_activity where datname = '{name}'"
         with self._admin.connect() as connection:
             for _ in range(10):
                 if connection.exec_driver_sql(held).scalar_one() == 0:
