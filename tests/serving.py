@@ -19,7 +19,7 @@ def serving(settings: Settings, database: Database, port: int = 0) -> Iterator[s
     """The API, at the address that is given."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
-            create_app(settings, database), log_config=None, timeout_graceful_shutdown=1
+            create_app(settings, database), log_config=None, timeout_graceful_shutdown=5
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.dispatcher import Dispatcher
 from service.settings import Settings
@@ -12,6 +12,10 @@ from service.store.session import Database
 from tests.inline import InlineExecutor
 from tests.service.page.window import CHROMIUM
 from tests.serving import serving
+
+PATIENCE_MS = 30_000
+"""A page takes two seconds, and ten times as long on a machine with other work."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A window in which no script may fail and no dialog of the browser may open."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: wrong.append(dialog.message))

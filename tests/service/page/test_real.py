@@ -54,7 +54,7 @@ def test_the_reference_is_drawn_without_another_host(page: Page, url: str) -> No
     refused: list[str] = []
     page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
     page.goto(f"{url}/docs")
-    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".opblock-summary-path").first).to_be_visible()
     assert page.locator(".opblock").count() > 25
     assert all(each.startswith((url, "data:")) for each in asked)
     assert refused == []
@@ -65,9 +65,9 @@ def test_the_reference_is_dark_where_the_page_is(page: Page, url: str) -> None:
         .color.match(/[0-9]+/g).slice(0, 3).map(Number)"""
     page.emulate_media(color_scheme="dark")
     page.goto(f"{url}/docs")
-    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".opblock-summary-path").first).to_be_visible()
     assert min(page.evaluate(ink)) > 150
     page.evaluate("localStorage.setItem('lrd-theme', 'light')")
     page.reload()
-    expect(page.locator(".opblock-summary-path").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".opblock-summary-path").first).to_be_visible()
     assert max(page.evaluate(ink)) < 100

@@ -213,7 +213,7 @@ def test_the_paths_of_a_descent_say_which_is_which(
     page.reload()
     paths = page.locator("[data-key=figure-descent]")
     expect(paths.locator(".legendtext")).to_have_text(
-        ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"], timeout=30_000
+        ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"]
     )
     expect(page.get_by_text("each arm on the surface saddle; dashed without LRD")).to_be_visible()
 
@@ -285,8 +285,7 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     expect(page.locator(".downloads a")).to_have_count(11)
     drawn(page, 3)  # until all are, they push the links down
     for link in page.locator(".downloads a").all():
-        # The bundle's fonts and figures are a second's work, or ten beside other work.
-        with page.expect_download(timeout=60_000) as download:
+        with page.expect_download() as download:
             link.click()
         name = download.value.suggested_filename.removeprefix(sweep_id)
         found[name] = Path(download.value.path()).read_bytes()
@@ -374,9 +373,11 @@ def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
         assert all(boxes)
         return tuple(round(box["height"]) for box in boxes if box)  # type: ignore[return-value]
 
+    def tops() -> list[float]:  # all at one moment: figures above may still become higher
+        return titles.evaluate_all("all => all.map((each) => each.getBoundingClientRect().top)")
+
     expect(titles).to_have_text(["SGDM", "RMSprop", "Adam"])
-    tops = [box["y"] for each in titles.all() if (box := each.bounding_box())]
-    assert len(set(map(round, tops))) == 1
+    assert len(set(map(round, tops()))) == 1
     wide = heights()
     assert wide[0] == wide[1]
     page.set_viewport_size({"width": 420, "height": 900})
@@ -384,5 +385,5 @@ def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
     expect(figure.locator(".x3title")).to_have_count(1)
     narrow = heights()
     assert narrow[0] == narrow[1] > 2 * wide[0]
-    tops = [box["y"] for each in titles.all() if (box := each.bounding_box())]
-    assert tops == sorted(set(tops))
+    narrow_tops = tops()
+    assert narrow_tops == sorted(set(narrow_tops))

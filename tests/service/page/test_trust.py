@@ -83,7 +83,7 @@ def test_a_service_that_goes_away_and_comes_back(
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     expect(page.get_by_text("0 of 4 trials done")).to_be_visible()  # what is known stays
     with serving(settings, database, int(url.rsplit(":", 1)[1])):
-        expect(page.locator("#banner")).to_be_empty(timeout=10_000)
+        expect(page.locator("#banner")).to_be_empty()
         expect(page.locator("#status")).to_contain_text("answers again")
 
 

@@ -38,4 +38,4 @@ def table_2(**changes: Any) -> dict[str, Any]:
 
 def drawn(page: Page, count: int = 1) -> None:
     """Wait until the figures are there."""
-    expect(page.locator(".figure:has(.main-svg)")).to_have_count(count, timeout=30_000)
+    expect(page.locator(".figure:has(.main-svg)")).to_have_count(count)
