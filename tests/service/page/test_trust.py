@@ -152,6 +152,7 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     with page.expect_download() as download:
         page.get_by_role("link", name="Trials (CSV)").click()
     assert Path(download.value.path()).read_bytes().count(b"\n") == 1 + 4
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()  # now nothing moves
     # Catches: a download that is refused, and a click that does nothing.
     page.get_by_role("link", name="Everything (bundle)").click()
     expect(page.locator("#status")).to_contain_text("still runs; a bundle is made of one that has")
