@@ -136,6 +136,23 @@ def test_it_asks_rarely_when_nothing_changes_and_never_when_hidden(
     assert len(asked) > before
 
 
+def test_a_link_that_comes_later_takes_no_others_place(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a click on `Everything` that downloads the figure which came in before it."""
+    held: list[Route] = []
+    page.route("**/plots/keep-prob", lambda route: held.append(route))
+    with page.expect_request("**/plots/keep-prob"):
+        page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    links = page.locator(".downloads a")
+    expect(links).to_have_count(10)
+    everything = page.get_by_role("link", name="Everything (bundle)").element_handle()
+    (route,) = held
+    route.continue_()
+    expect(links).to_have_count(11)
+    assert everything.text_content() == "Everything (bundle)"
+
+
 def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("succeeded", "queued"))
     with database.write() as session:
