@@ -25,9 +25,9 @@ import httpx2
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
-from service.analysis import printed
-from service.analysis.printed import PrintedTable
+from service.analysis.printed import Printed
 from service.connection import Connection, NoAnswer, ServiceAnswered, given
+from service.verifying import verified
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -154,37 +154,15 @@ class Client:
         for `torch.load(…, weights_only=True)`: the `state_dict` of its model."""
         return self._service.request("GET", f"/trials/{trial_id}/weights").content
 
-    def verify(self, file: Path) -> list[tuple[PrintedTable, list[str]]]:
-        """Each table in a LaTeX file that `table_text("latex")` wrote, and a sentence for each of
-        its cells that does not say what the service says now.
+    def verify(self, file: Path) -> list[tuple[Printed, list[str]]]:
+        """Each table in a LaTeX file that `table_text("latex")` or `effects_text("latex")` wrote,
+        and a sentence for each of its cells, or effects, that does not say what the service says
+        now.
 
         Raises:
             LRDError: there is no such table in it, or it can no longer be read.
         """
-        source = read(file)
-        try:
-            tables = printed.read(source)
-        except LRDError as error:
-            raise LRDError(f"{file}: {error}") from None
-        if not tables:
-            raise LRDError(
-                f"{file} has no table of `lrd table --format latex`: those say in comments of "
-                "which sweep they are, and each row of which arms (others are not verified)"
-            )
-        return [(table, printed.differences(table, self._now(table))) for table in tables]
-
-    def _now(self, table: PrintedTable) -> dict[str, Any]:
-        question = {name: value for name, value in table.question.items() if name != "sweep"}
-        sweep = self.sweep(table.question["sweep"])
-        if "baseline" in question:
-            ids = printed.arm_ids(json.loads(sweep.table_text("json")))
-            if question["baseline"] not in ids:
-                raise LRDError(
-                    f"line {table.line}: sweep {sweep.id} has no arm {question['baseline']} to be "
-                    "the baseline"
-                )
-            question["baseline"] = ids[question["baseline"]]
-        return dict(json.loads(sweep.table_text("json", **question)))
+        return verified(self, file)
 
     def cluster(self) -> dict[str, Any]:
         """Who dispatches, what there is, what runs and what waits."""

@@ -225,7 +225,12 @@ def _content(found: Results, asked: Asked) -> str:
                 case "json":
                     return _json(effect_table.to_json(effects) | {"next_page_token": None})
                 case "latex":
-                    return effect_table.latex(effects, found.provenance)
+                    return effect_table.latex(
+                        effects,
+                        found.provenance,
+                        name=asked.sweep_id,
+                        baseline=_number(found, asked),
+                    )
                 case "csv":
                     return effect_table.csv(effects)
             return effect_table.markdown(effects)
@@ -242,12 +247,16 @@ def _content(found: Results, asked: Asked) -> str:
         case "json":
             return _json(render.to_json(made) | {"metrics": found.metrics})
         case "latex":
-            numbers = {arm.id: arm.number for arm in found.arms}
-            chosen = None if asked.baseline is None else numbers[asked.baseline]
-            return render.latex(made, found.provenance, name=asked.sweep_id, baseline=chosen)
+            number = _number(found, asked)
+            return render.latex(made, found.provenance, name=asked.sweep_id, baseline=number)
         case "csv":
             return render.csv(made)
     return render.markdown(made)
+
+
+def _number(found: Results, asked: Asked) -> int | None:
+    """Of the arm that was asked for as the baseline."""
+    return next((arm.number for arm in found.arms if arm.id == asked.baseline), None)
 
 
 def _json(content: Any) -> str:

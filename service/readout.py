@@ -112,7 +112,9 @@ def spec(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="LaTeX with tables of `lrd table`.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="LaTeX with tables of `lrd table` and `lrd effects`.")
+    ],
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:

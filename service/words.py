@@ -7,7 +7,7 @@ from typing import Any
 
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
-from service.analysis.printed import PrintedTable
+from service.analysis.printed import Printed, PrintedEffects
 from service.wording import count
 
 FAILURES_SHOWN = 20
@@ -117,14 +117,14 @@ def cancelled(trials: int, sweep_id: str) -> str:
     )
 
 
-def verified(table: PrintedTable, differ: Sequence[str]) -> str:
+def verified(table: Printed, differ: Sequence[str]) -> str:
     """Whether a table of a paper still says what the service does."""
-    asked = table.question
-    of = f"line {table.line}: {asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
+    asked, effects = table.question, "effects on " * isinstance(table, PrintedEffects)
+    of = f"line {table.line}: {effects}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
     if not differ:
-        return f"{of}: {count(len(table.cells), 'cell')}, all as the service has them"
-    cells = f"{len(differ)} of {count(len(table.cells), 'cell')}"
-    return "\n".join([f"{of}: {cells} not as the service has them", *(f"  {d}" for d in differ)])
+        return f"{of}: {table.counted}, all as the service has them"
+    some = f"{len(differ)} of {table.counted}"
+    return "\n".join([f"{of}: {some} not as the service has them", *(f"  {d}" for d in differ)])
 
 
 def trial(found: dict[str, Any], asked: str | None) -> str:

@@ -4,7 +4,6 @@ import itertools
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,30 +55,34 @@ class Postgres:
         self._admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         self._names = (f"lrd_test_{os.getpid()}_{number}" for number in itertools.count())
         self._made: list[str] = []
+        self._released: set[str] = set()
         self._set(settings)
         template = Database(self._create("template0"))
         migrations.upgrade(template.engine)
         template.close()
 
     def __call__(self) -> str:
+        self._drop_released()
         return self._create(self._made[0])
 
-    def drop(self, url: str) -> None:
-        """Unless somebody holds on to it: a thousand databases at once are 8 GB."""
-        name = make_url(url).database
-        held = f"select count(*) from pg_stat_activity where datname = '{name}'"
-        with self._admin.connect() as connection:
-            for _ in range(10):
-                if connection.exec_driver_sql(held).scalar_one() == 0:
-                    connection.exec_driver_sql(f"drop database {name}")
-                    return
-                time.sleep(0.01)
+    def release(self, url: str) -> None:
+        """It is wanted no more, and goes before the next one is made, or as soon as nobody holds on
+        to it: a thousand databases at once are 8 GB."""
+        self._released.add(str(make_url(url).database))
 
     def drop_all(self) -> None:
         """All that are left."""
         with self._admin.connect() as connection:
             for name in self._made:
                 connection.exec_driver_sql(f"drop database if exists {name} with (force)")
+
+    def _drop_released(self) -> None:
+        with self._admin.connect() as connection:
+            asked = "select datname from pg_stat_activity where datname is not null"
+            free = self._released - set(connection.exec_driver_sql(asked).scalars())
+            for name in free:
+                connection.exec_driver_sql(f"drop database {name}")
+        self._released -= free
 
     def _set(self, settings: Mapping[str, str]) -> None:
         with self._admin.connect() as connection:
@@ -142,7 +145,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     postgres: Postgres = request.getfixturevalue("postgres")
     url = postgres()
     yield url
-    postgres.drop(url)
+    postgres.release(url)
 
 
 @pytest.fixture

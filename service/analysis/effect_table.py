@@ -2,6 +2,7 @@
 
 import csv as csv_module
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.planning import plan
+from service.analysis.printed import EFFECTS, OF_EFFECT, OF_TABLE
 from service.analysis.render import csv_value, grid, latex_line
 from service.wording import count
 
@@ -100,13 +102,30 @@ def csv(table: EffectTable) -> str:
     return out.getvalue()
 
 
-def latex(table: EffectTable, provenance: Mapping[str, Any] | None = None) -> str:
+def latex(
+    table: EffectTable,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    name: str = "table",
+    baseline: int | None = None,
+) -> str:
     """A table for booktabs, main effects above interactions; the advice and `provenance` (by name)
-    stand in comments above it."""
+    stand in comments above it, others say to `printed.read` what it is.
+
+    Args:
+        table: any.
+        provenance: by name.
+        name: the sweep's id.
+        baseline: the number of the arm that was asked for instead of the sweep's own.
+    """
+    question: dict[str, Any] = {"of": EFFECTS, "sweep": name}
+    question |= {"metric": table.metric.name, "at": table.at}
+    question |= {} if baseline is None else {"baseline": baseline}
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [latex_comment(text) for text in table.advice]
     lines += [
         r"% needs \usepackage{booktabs}",
+        *([OF_TABLE + json.dumps(question)] if table.effects else []),
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",
@@ -119,7 +138,8 @@ def latex(table: EffectTable, provenance: Mapping[str, Any] | None = None) -> st
         if each.kind != kind:
             lines.append(r"\midrule")
         kind = each.kind
-        lines.append(latex_line([escape_latex(text) for text in row]))
+        line = latex_line([escape_latex(text) for text in row])
+        lines.append(f"{line} {OF_EFFECT}{latex_comment(each.name).removeprefix('% ')}")
     notes = " ".join(map(escape_latex, table.notes))
     lines += [
         r"\bottomrule",

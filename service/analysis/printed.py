@@ -1,29 +1,37 @@
 """A table in a paper: read back from LaTeX, and held against what the service has now.
 
 `render.latex` says in comments of which sweep, metric and place a table is, and of which arm each
-cell. Titles may be changed, rows and columns moved or left out, numbers set in other type: what the
-cells still say is read.
+cell; `effect_table.latex` which effect each row is. Titles may be changed, rows and columns moved
+or left out, numbers set in other type: what the cells still say is read.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
 from lrd_core.errors import LRDError
+from service.wording import count
 
 OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""
 OF_ROW = "% arm numbers "
 """Begins the comment behind a row: the arm's number in each column, `-` for a hole."""
+OF_EFFECT = "% lrd effect "
+"""Begins the comment behind a row of a table of effects: the effect's name."""
+
+EFFECTS = "effects"
+"""`of` in the JSON of a table of effects."""
 
 _COLOURS = re.compile(r"\\(?:cell|row|text)?color(?:\[[^]]*\])?\{[^}]*\}")
+_SIGNS = {r"\pm": "±", r"\dagger": "†", r"\textendash": "–", r"\to": "→"}
 _COMMANDS = re.compile(r"\\[A-Za-z]+")
 _POWER = re.compile(r"\\times10\^\{?(-?\d+)\}?|e([+-]?\d+)")
 _CELL = re.compile(r"([^±()†]*)(?:±([^±()†]*))?(†)?(?:\(([\d/]*)\))?(†)?")
+_NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,42 @@ class PrintedTable:
     asked for."""
     cells: tuple[PrintedCell, ...]
 
+    @property
+    def counted(self) -> str:
+        """`6 cells`."""
+        return count(len(self.cells), "cell")
 
-def read(source: str) -> list[PrintedTable]:
+
+@dataclass(frozen=True)
+class PrintedEffect:
+    """What the row of an effect says; cells that were emptied are empty."""
+
+    line: int
+    """Of the file, from 1."""
+    name: str
+    texts: tuple[str, ...]
+    """Behind the name, in the order of `lrd effects`; columns at the right may be missing."""
+
+
+@dataclass(frozen=True)
+class PrintedEffects:
+    """A table of effects in a file."""
+
+    line: int
+    question: dict[str, Any]
+    """As that of a `PrintedTable`."""
+    effects: tuple[PrintedEffect, ...]
+
+    @property
+    def counted(self) -> str:
+        """`3 effects`."""
+        return count(len(self.effects), "effect")
+
+
+Printed = PrintedTable | PrintedEffects
+
+
+def read(source: str) -> list[Printed]:
     """Every table of this service in a LaTeX file.
 
     Raises:
@@ -65,16 +107,11 @@ def read(source: str) -> list[PrintedTable]:
     """
     lines = source.splitlines()
     starts = [number for number, line in enumerate(lines) if line.lstrip().startswith(OF_TABLE)]
-    tables = []
+    tables: list[Printed] = []
     for start, end in pairwise([*starts, len(lines)]):
         question = _question(lines[start], start + 1)
-        cells = [cell for row in _rows(lines, start + 1, end) for cell in row]
-        if not cells:
-            raise LRDError(
-                f"line {start + 1}: no row of this table says any more of which arms it is; take "
-                "it anew from `lrd table`"
-            )
-        tables.append(PrintedTable(start + 1, question, tuple(cells)))
+        made = _effects if question.pop("of", None) == EFFECTS else _table
+        tables.append(made(lines, start, end, question))
     return tables
 
 
@@ -106,7 +143,35 @@ def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def effect_differences(printed: PrintedEffects, now: Iterable[PrintedEffects]) -> list[str]:
+    """A sentence for each effect that reads otherwise than it does in the tables of `now`."""
+    known = {effect.name: effect.texts for table in now for effect in table.effects}
+    found = []
+    for theirs in printed.effects:
+        where, ours = f"line {theirs.line}: {theirs.name}", known.get(theirs.name)
+        if ours is None:
+            found.append(f"{where} is no effect of this sweep")
+        elif len(theirs.texts) > len(ours):
+            found.append(f"{where}: {len(theirs.texts)} cells, the service has {len(ours)}")
+        else:
+            pairs = zip(theirs.texts, ours, strict=False)
+            wrong = [(one, other) for one, other in pairs if not _reads_as(one, other)]
+            said = (f"{one} in the file, {other} in the service" for one, other in wrong)
+            found += [f"{where}: {'; '.join(said)}"] * bool(wrong)
+    return found
+
+
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _reads_as(theirs: str, ours: str) -> bool:
+    """Whether a text says what another does, as far as it says anything."""
+    if not theirs:
+        return True
+    if "†" in theirs and "†" not in ours:
+        return False
+    one, other = (_NUMBER.split(text.replace("†", "")) for text in (theirs, ours))
+    return len(one) == len(other) and all(map(_rounds_to, other, one))
 
 
 def _agrees(theirs: PrintedCell, ours: PrintedCell) -> bool:
@@ -136,20 +201,46 @@ def _question(line: str, number: int) -> dict[str, Any]:
         raise LRDError(f"line {number}: which table this is can no longer be read") from None
 
 
-def _rows(lines: list[str], start: int, end: int) -> Iterator[list[PrintedCell]]:
-    """A row may run over several lines; the comment stands behind its end."""
+def _table(lines: list[str], start: int, end: int, question: dict[str, Any]) -> PrintedTable:
+    rows = (_row(*row) for row in _rows(lines, start + 1, end, OF_ROW))
+    cells = tuple(cell for row in rows for cell in row)
+    if not cells:
+        raise _mute(start + 1, "of which arms it is", "lrd table")
+    return PrintedTable(start + 1, question, cells)
+
+
+def _effects(lines: list[str], start: int, end: int, question: dict[str, Any]) -> PrintedEffects:
+    rows = _rows(lines, start + 1, end, OF_EFFECT)
+    effects = tuple(
+        PrintedEffect(line, name, tuple(map(_plain, _split(row)[1:]))) for row, name, line in rows
+    )
+    if not effects:
+        raise _mute(start + 1, "which effect it is", "lrd effects")
+    return PrintedEffects(start + 1, question, effects)
+
+
+def _mute(line: int, what: str, command: str) -> LRDError:
+    return LRDError(
+        f"line {line}: no row of this table says any more {what}; take it anew from `{command}`"
+    )
+
+
+def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[tuple[str, str, int]]:
+    """Each row, the rest of its comment and its line. A row may run over several lines; the comment
+    stands behind its end."""
+    comment = re.compile(rf"(?<!\\){sign}")  # an escaped % begins none
     row = ""
     for number in range(start, end):
-        text, sign, arms = lines[number].partition(OF_ROW)
+        text, *about = comment.split(lines[number], 1)
         row += " " + text
-        if sign:
-            yield _row(row, arms.split(), number + 1)
-        if sign or r"\\" in text or text.lstrip().startswith(("%", r"\begin", r"\midrule")):
+        if about:
+            yield row, about[0].strip(), number + 1
+        if about or r"\\" in text or text.lstrip().startswith(("%", r"\begin", r"\midrule")):
             row = ""
 
 
-def _row(text: str, arms: list[str], line: int) -> list[PrintedCell]:
-    texts = re.split(r"(?<!\\)&", text.rstrip().removesuffix(r"\\"))
+def _row(text: str, about: str, line: int) -> list[PrintedCell]:
+    texts, arms = _split(text), about.split()
     if len(texts) < len(arms):
         raise LRDError(
             f"line {line}: the comment names {len(arms)} arms and the row has {len(texts)} cells; "
@@ -160,12 +251,20 @@ def _row(text: str, arms: list[str], line: int) -> list[PrintedCell]:
     return [_cell(text, line, arm) for text, arm in pairs if arm != "-"]
 
 
+def _split(row: str) -> list[str]:
+    return re.split(r"(?<!\\)&", row.rstrip().removesuffix(r"\\"))
+
+
+def _plain(text: str) -> str:
+    """What LaTeX, or the service's own text, says: without type, colours and blanks."""
+    plain = _POWER.sub(lambda found: f"e{int(found[1] or found[2])}", _COLOURS.sub("", text))
+    plain = _COMMANDS.sub(lambda found: _SIGNS.get(found[0], ""), plain)
+    return re.sub(r"[\s{}$^~\\]", "", plain)
+
+
 def _cell(text: str, line: int, number: str) -> PrintedCell:
     """Of LaTeX, or of the service's own text."""
-    plain = _POWER.sub(lambda found: f"e{int(found[1] or found[2])}", _COLOURS.sub("", text))
-    plain = plain.replace(r"\pm", "±").replace(r"\dagger", "†").replace(r"\textendash", "–")
-    plain = re.sub(r"[\s{}$^~\\]", "", _COMMANDS.sub("", plain))
-    found = _CELL.fullmatch(plain)
+    found = _CELL.fullmatch(_plain(text))
     if found is None:
         raise LRDError(f"line {line}: no mean ± deviation (n) can be read in `{text.strip()}`")
     mean, spread, before, count, after = found.groups(default="")

@@ -40,7 +40,7 @@ def recipe(
     precision: str,
     *,
     on_gpus: bool | None,
-    sizes: Sequence[int | None] = (),
+    sizes: Sequence[int | None],
 ) -> Iterator[str]:
     """What was trained and how, in sentences.
 
@@ -48,7 +48,7 @@ def recipe(
         configs: of each arm.
         precision: `fp32`, `tf32` or `bf16`, as it was asked for.
         on_gpus: whether trials ran on a GPU; None where none has run.
-        sizes: the number of parameters of each arm's network, as far as they are known.
+        sizes: the number of parameters of each arm's network; None where it is not known.
     """
     shared = shared_of(configs)
     yield f"{_what(shared, configs)}."
@@ -163,7 +163,7 @@ def _values(path: str, flats: Sequence[Flat]) -> list[str]:
 
 def _parameters(configs: Sequence[Mapping[str, Any]], sizes: Sequence[int | None]) -> Iterator[str]:
     """How large the networks are: one of several sizes by its name and what it learns."""
-    known = [(config, size) for config, size in zip(configs, sizes, strict=False) if size]
+    known = [(config, size) for config, size in zip(configs, sizes, strict=True) if size]
     counts = distinct(size for _, size in known)
     if len(counts) == 1 and len(known) == len(configs):
         yield f"The network has {counts[0]:,} parameters."

@@ -97,7 +97,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     if effects:
         yield "effects.md", [effect_table.markdown(factors)]
         yield "effects.csv", [effect_table.csv(factors)]
-        yield "effects.tex", [effect_table.latex(factors, found.provenance)]
+        yield "effects.tex", [effect_table.latex(factors, found.provenance, name=sweep.id)]
     panels = {name: found.curves(name) for name in found.learning_metrics}
     drawn = {
         "learning-curves": figures.learning_curves(found.arms, panels),

@@ -198,7 +198,7 @@ def test_a_papers_tables_are_held_against_the_service(
     [
         (
             "no table",
-            r"paper\.tex has no table of `lrd table --format latex`: those say in comment",
+            r"paper\.tex has no table of `lrd table` or `lrd effects` as LaTeX: those say",
         ),
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
         (

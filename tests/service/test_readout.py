@@ -260,3 +260,21 @@ def test_a_table_is_compared_with_the_arm_that_is_asked_for(
     with pytest.raises(LRDError, match="has no arm 9 to be the baseline"):
         lrd("table", sweep_id, "--baseline", "9")
     assert "the baseline LRD (keep_prob = 0.5)" in lrd("compare", sweep_id, "--baseline", "2")
+
+
+def test_a_papers_table_of_effects_is_held_against_the_service(
+    database: Database, tmp_path: Path
+) -> None:
+    """Catches: effects that `lrd verify` passes by, or holds against another metric or baseline."""
+    sweep_id, paper = seed(database, factorial(seeds=3)), tmp_path / "paper.tex"
+    words = ("--metric", "test_loss", "--at", "best", "--baseline", "4", "--format", "latex")
+    paper.write_text(lrd("table", sweep_id, "--format", "latex") + lrd("effects", sweep_id, *words))
+    about, effects = lrd("verify", str(paper)).splitlines()
+    assert about.endswith("4 cells, all as the service has them")
+    assert f"effects on test_loss at best of sweep {sweep_id}: 3 effects, all as" in effects
+    source = paper.read_text()
+    row = next(line for line in source.splitlines() if "% lrd effect " in line and "×" not in line)
+    paper.write_text(source.replace(row, row.replace(" & 3 & ", " & 5 & ")))
+    said = lrd("verify", str(paper), code=1)
+    assert "1 of 3 effects not as the service has them" in said
+    assert re.search(r"line \d+: .*: 5 in the file, 3 in the service", said)

@@ -95,9 +95,9 @@ def _sign(command: str) -> str:
 
 
 def _lines(source):
-    """Without comments; behind a row there is but one kind of them."""
+    """Without comments; behind a row there are but two kinds of them."""
     whole = [line for line in source.splitlines() if not line.startswith("%")]
-    return [re.sub(r"(?<=\\\\) % arm numbers [^&{}]*$", "", line) for line in whole]
+    return [re.sub(r"(?<=\\\\) % (arm numbers [^&{}]*|lrd effect .*)$", "", line) for line in whole]
 
 
 def _tabulars(lines):

@@ -1,0 +1,61 @@
+"""A paper's tables, held against what the service has now."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrd_core.documents import read
+from lrd_core.errors import LRDError
+from service.analysis import printed
+from service.analysis.printed import Printed, PrintedEffects, PrintedTable
+
+if TYPE_CHECKING:
+    from service.client import Client, SubmittedSweep
+
+
+def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
+    """Each table in a LaTeX file, and a sentence for each of its cells, or effects, that does not
+    say what the service says now.
+
+    Raises:
+        LRDError: there is no such table in it, or it can no longer be read.
+    """
+    source = read(file)
+    try:
+        tables = printed.read(source)
+    except LRDError as error:
+        raise LRDError(f"{file}: {error}") from None
+    if not tables:
+        raise LRDError(
+            f"{file} has no table of `lrd table` or `lrd effects` as LaTeX: those say in comments "
+            "of which sweep they are, and each row of which arms or effect (others are not "
+            "verified)"
+        )
+    return [(table, _differences(client, table)) for table in tables]
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _differences(client: "Client", table: Printed) -> list[str]:
+    sweep = client.sweep(table.question["sweep"])
+    question = _question(sweep, table)
+    if isinstance(table, PrintedTable):
+        return printed.differences(table, json.loads(sweep.table_text("json", **question)))
+    now = printed.read(sweep.effects_text("latex", **question))
+    return printed.effect_differences(
+        table, [each for each in now if isinstance(each, PrintedEffects)]
+    )
+
+
+def _question(sweep: "SubmittedSweep", table: Printed) -> dict[str, Any]:
+    question = {name: value for name, value in table.question.items() if name != "sweep"}
+    if "baseline" in question:
+        ids = printed.arm_ids(json.loads(sweep.table_text("json")))
+        if question["baseline"] not in ids:
+            raise LRDError(
+                f"line {table.line}: sweep {sweep.id} has no arm {question['baseline']} to be the "
+                "baseline"
+            )
+        question["baseline"] = ids[question["baseline"]]
+    return question

@@ -1,0 +1,118 @@
+"""Tables of effects read back from LaTeX, as `test_printed` does with those of arms."""
+
+import pytest
+
+from lrd_core.errors import LRDError
+from service.analysis import effect_table, printed
+from service.analysis.effects import effects_of
+from service.analysis.escaping import latex_comment
+from service.analysis.metrics import Metric
+
+from .cases import arm, trials
+from .test_effect_table import EMPTY, table
+
+ORIGINAL = effect_table.latex(table(), {"sweep": "demo"}, name="4m94m4")
+
+
+def effects(source: str) -> printed.PrintedEffects:
+    (found,) = printed.read(source)
+    assert isinstance(found, printed.PrintedEffects)
+    return found
+
+
+def wrong(source: str) -> list[str]:
+    return printed.effect_differences(effects(source), [effects(ORIGINAL)])
+
+
+def test_every_effect_that_was_written_is_found_again() -> None:
+    found = effects(ORIGINAL)
+    assert found.question == {"sweep": "4m94m4", "metric": "test_accuracy", "at": "last"}
+    assert [each.name for each in found.effects] == [each.name for each in table().effects]
+    assert found.effects[0].texts[:3] == ("+0.75†", "+0.75to+0.75", "+0.50to+1.00")
+    assert found.effects[3].texts[2] == "+1.00→+0.50"
+    assert found.counted == "6 effects"
+    assert wrong(ORIGINAL) == []
+    (other,) = printed.read(effect_table.latex(table(), name="s", baseline=7))
+    assert other.question["baseline"] == 7
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("+0.75$\\dagger$", "+0.85$\\dagger$", "+0.85† in the file, +0.75† in the service"),
+        ("+0.50 to +1.00", "+0.50 to +1.10", "+0.50to+1.10 in the file, +0.50to+1.00 in the"),
+        ("0.012", "0.0012", "0.0012 in the file, 0.012 in the service"),
+        ("+0.00 &", "+0.00$\\dagger$ &", "+0.00† in the file, +0.00 in the service"),
+        ("$-$0.50$\\dagger$", "0.50$\\dagger$", "0.50† in the file, -0.50† in the service"),
+        (" & 4 & 9 ", " & 4 & 8 ", "8 in the file, 9 in the service"),
+        (" & 4 & 9 ", " & 4 & 4 & 9 ", ": 8 cells, the service has 7"),
+        ("% lrd effect SD\n", "% lrd effect DG\n", "DG is no effect of this sweep"),
+    ],
+)
+def test_what_was_changed_is_seen_once_with_its_line(was: str, now: str, said: str) -> None:
+    assert was in ORIGINAL
+    source = ORIGINAL.replace(was, now, 1)
+    (sentence,) = wrong(source)
+    assert said in sentence
+    line = next(
+        number
+        for number, (one, other) in enumerate(
+            zip(ORIGINAL.splitlines(), source.splitlines(), strict=True), 1
+        )
+        if one != other
+    )
+    assert sentence.startswith(f"line {line}: ")
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("+0.75$\\dagger$", "\\textbf{+0.75}"),
+        ("+0.75$\\dagger$ &", "+0.8 &"),
+        ("0.012", "0.01"),
+        ("0.012", ""),
+        (" & 0.0039 & 0.012", ""),
+        (" & ", "\n  & "),
+        ("LRD (keep\\_prob = 0.5)", "LRD"),
+    ],
+)
+def test_what_is_set_otherwise_rounded_or_left_out_is_no_difference(was: str, now: str) -> None:
+    assert was in ORIGINAL
+    assert wrong(ORIGINAL.replace(was, now)) == []
+
+
+def test_a_table_of_effects_stands_beside_others_and_rows_may_be_moved() -> None:
+    lines = ORIGINAL.splitlines()
+    rows = [number for number, line in enumerate(lines) if printed.OF_EFFECT in line]
+    lines[rows[0]], lines[rows[-1]] = lines[rows[-1]], lines[rows[0]]
+    moved = "\n".join(lines)
+    assert wrong(moved) == []
+    header = '% lrd verify {"sweep": "s", "metric": "test_loss", "at": "last"}\n'
+    both = printed.read(f"{header}a & $1.00$ \\\\ % arm numbers 1\n{moved}")
+    assert [type(each) for each in both] == [printed.PrintedTable, printed.PrintedEffects]
+
+
+def test_rows_that_say_no_effect_are_not_taken_for_sound_and_no_rows_say_nothing() -> None:
+    with pytest.raises(LRDError, match="no row of this table says any more which effect it is"):
+        printed.read(ORIGINAL.replace(printed.OF_EFFECT, "% "))
+    assert printed.read(effect_table.latex(EMPTY)) == []
+
+
+def test_a_sweep_that_lost_its_effects_has_none_of_the_papers() -> None:
+    assert len(printed.effect_differences(effects(ORIGINAL), [])) == 6
+
+
+@pytest.mark.parametrize("label", ["a & b", "100 % \\\\", "two\nlines", "% lrd effect x"])
+def test_an_effect_is_found_by_any_name(label: str) -> None:
+    arms = [arm(f"{name} {p}", name=name, keep_prob=p) for name in (label, "x") for p in (1.0, 0.5)]
+    observations = [trial for each in arms for trial in trials(str(each.id), [0.5, 0.6])]
+    made = tuple(effects_of(arms, observations))
+    assert any(" ".join(label.split()) in " ".join(each.name.split()) for each in made)
+    named = effect_table.EffectTable(made, Metric("test_accuracy"), "last")
+    source = effect_table.latex(named)
+    found = effects(source)
+    assert [each.name for each in found.effects] == [
+        latex_comment(each.name).removeprefix("% ") for each in made
+    ]
+    assert printed.effect_differences(found, [found]) == []
+    assert printed.effect_differences(effects(source.replace("0.00", "0.70")), [found]) != []
