@@ -228,7 +228,7 @@ def _mute(line: int, what: str, command: str) -> LRDError:
 def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[tuple[str, str, int]]:
     """Each row, the rest of its comment and its line. A row may run over several lines; the comment
     stands behind its end."""
-    comment = re.compile(rf"(?<!\\){sign}")  # an escaped % begins none
+    comment = re.compile(rf"(?:(?<!\\)|(?<=\\\\)){sign}")  # \% begins none, behind \\ it does
     row = ""
     for number in range(start, end):
         text, *about = comment.split(lines[number], 1)

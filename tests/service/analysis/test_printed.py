@@ -63,6 +63,7 @@ def test_a_number_that_was_changed_is_seen(was, now, said):
     (r"^{\dagger}", ""),
     (r" \pm 2.74", ""),
     (" & ", "\n  & "),
+    (r" \\ % arm", r"\\% arm"),
     ("Adam", r"\textsc{Adam} \& friends"),
     (r"$\mathbf{94.00}", r"\cellcolor{gray!20} $\mathbf{94.00}"),
 ])  # fmt: skip

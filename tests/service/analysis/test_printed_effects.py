@@ -72,6 +72,7 @@ def test_what_was_changed_is_seen_once_with_its_line(was: str, now: str, said: s
         ("0.012", "0.01"),
         ("0.012", ""),
         (" & 0.0039 & 0.012", ""),
+        (" \\\\ % lrd", "\\\\% lrd"),
         (" & ", "\n  & "),
         ("LRD (keep\\_prob = 0.5)", "LRD"),
     ],
