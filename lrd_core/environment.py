@@ -63,7 +63,7 @@ def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu(),
-        "processor": processor(),
+        "processor": _processor(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "driver": _driver() if device.type == "cuda" else None,
         "threads": torch.get_num_threads(),
@@ -94,7 +94,7 @@ def _described(checkout: Path) -> str:
 
 
 @functools.cache
-def processor() -> str | None:
+def _processor() -> str | None:
     """The processor's model, as Linux names it: `Intel Xeon Processor`; None where it does not."""
     try:
         words = Path("/proc/cpuinfo").read_text()

@@ -67,7 +67,7 @@ class Postgres:
 
     def release(self, url: str) -> None:
         """It is wanted no more, and goes before the next one is made, or as soon as nobody holds on
-        to it: a thousand databases at once are 8 GB."""
+        to it: each takes 8 MB."""
         self._released.add(str(make_url(url).database))
 
     def drop_all(self) -> None:

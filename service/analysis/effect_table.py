@@ -2,7 +2,6 @@
 
 import csv as csv_module
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.planning import plan
-from service.analysis.printed import EFFECTS, OF_EFFECT, OF_TABLE
+from service.analysis.printed import EFFECTS, OF_EFFECT, announcement
 from service.analysis.render import csv_value, grid, latex_line
 from service.wording import count
 
@@ -118,14 +117,12 @@ def latex(
         name: the sweep's id.
         baseline: the number of the arm that was asked for instead of the sweep's own.
     """
-    question: dict[str, Any] = {"of": EFFECTS, "sweep": name}
-    question |= {"metric": table.metric.name, "at": table.at}
-    question |= {} if baseline is None else {"baseline": baseline}
+    announced = announcement(name, table.metric.name, table.at, baseline, of=EFFECTS)
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [latex_comment(text) for text in table.advice]
     lines += [
         r"% needs \usepackage{booktabs}",
-        *([OF_TABLE + json.dumps(question)] if table.effects else []),
+        *([announced] if table.effects else []),
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",

@@ -99,6 +99,16 @@ class PrintedEffects:
 Printed = PrintedTable | PrintedEffects
 
 
+def announcement(
+    sweep: str, metric: str, at: str, baseline: int | None, of: str | None = None
+) -> str:
+    """The comment above a table that says what it is; `of`: `EFFECTS`, or None for arms."""
+    question = {"sweep": sweep, "metric": metric, "at": at, "baseline": baseline, "of": of}
+    return OF_TABLE + json.dumps(
+        {name: each for name, each in question.items() if each is not None}
+    )
+
+
 def read(source: str) -> list[Printed]:
     """Every table of this service in a LaTeX file.
 

@@ -5,7 +5,6 @@ Labels come from users: each format escapes every string in its own way (`escapi
 
 import csv as csv_module
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -17,7 +16,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.configurations import flatten, varying
 from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
 from service.analysis.expected import ExpectedRow
-from service.analysis.printed import OF_ROW, OF_TABLE
+from service.analysis.printed import OF_ROW, announcement
 from service.analysis.tables import Cell, Table
 
 _EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % of one more run", "verdict")
@@ -137,15 +136,13 @@ def latex(
         name: the sweep's id.
         baseline: the number of the arm that was asked for instead of the sweep's own.
     """
-    question: dict[str, Any] = {"sweep": name, "metric": table.metric.name, "at": table.at}
-    question |= {} if baseline is None else {"baseline": baseline}
     labels, width = len(table.heads), len(table.columns)
     label = re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {table.metric.name} {table.at}").strip("-")
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [latex_comment(text) for text in table.advice]
     lines += [
         r"% needs \usepackage{booktabs}",
-        OF_TABLE + json.dumps(question),
+        announcement(name, table.metric.name, table.at, baseline),
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",

@@ -68,7 +68,7 @@ class Database:
         """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`.
 
         `lasting`: whether a SQLite file is to outlive this process and the machine's power; else
-        no commit waits for the disk, which takes seconds where that is busy.
+        no commit waits for the disk.
 
         Raises:
             LRDError: it is none, or not of SQLite or PostgreSQL.

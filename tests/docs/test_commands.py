@@ -222,7 +222,7 @@ def test_the_lines_of_a_page_do_what_they_say(world: World, page: str, number: i
         if why_not(found, line) or shell.lacks(line):
             continue
         if "-m pytest" in line:
-            # To collect a part of the tests takes a third of what all of them take.
+            # A part is enough to see that the line works.
             where = "" if "tests/" in line else "tests/service/analysis"
             line = f"cd {ROOT} && {line} {where} --collect-only -p no:cacheprovider"
         said = shell.run(

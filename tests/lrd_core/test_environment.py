@@ -92,7 +92,7 @@ def test_the_processor_is_named_where_the_machine_tells(
         return told
 
     monkeypatch.setattr(Path, "read_text", read_text)
-    assert environment.processor.__wrapped__() == name
+    assert environment._processor.__wrapped__() == name
 
 
 def test_the_data_has_one_sum_and_every_change_gives_another() -> None:

@@ -63,7 +63,7 @@ def test_the_copy_is_the_sweep_and_no_other(database: Database) -> None:
 
 
 def test_the_copy_waits_for_no_disk_and_what_it_copies_does(database: Database) -> None:
-    """Catches: a download of a minute beside somebody's checkpoints; a database without fsync."""
+    """Catches: ten waits for a copy that is thrown away; a database that waits for none."""
     sweep_id = seed(database, small_sweep())
     pragma = text("pragma synchronous")
     with taken(database, sweep_id) as copied, database.read() as session:

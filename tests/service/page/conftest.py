@@ -14,7 +14,7 @@ from tests.service.page.window import CHROMIUM
 from tests.serving import serving
 
 PATIENCE_MS = 30_000
-"""A page takes two seconds, and ten times as long on a machine with other work."""
+"""A page takes two seconds; beside five others one took more than five, a bundle more than ten."""
 expect.set_options(timeout=PATIENCE_MS)
 
 
