@@ -188,7 +188,7 @@ class World:
                     process.kill()
 
 
-def wait_for(url: str, seconds: float = 60) -> None:
+def wait_for(url: str, seconds: float = 120) -> None:
     """Until the API answers."""
 
     def answers() -> bool:

@@ -20,7 +20,7 @@ def test_the_demo_leaves_its_table_and_figures_and_nothing_running(
     scratch = Path(tempfile.mkdtemp(prefix="lrd-test-"))
     request.addfinalizer(lambda: shutil.rmtree(scratch, ignore_errors=True))
     done = subprocess.run(
-        [sys.executable, "-m", "service.demo"], cwd=tmp_path, timeout=280,
+        [sys.executable, "-m", "service.demo"], cwd=tmp_path, timeout=560,
         env=os.environ | {"TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -150,14 +150,14 @@ def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -
         lrd("submit", write(tmp_path, small_sweep()), url=url)
         before: set[int] = set()
         log = tmp_path / "serve.log"
-        until(lambda: "leads" in log.read_text(), "no dispatcher leads", 120)
+        until(lambda: "leads" in log.read_text(), "no dispatcher leads")
         for _ in range(3):  # a child may be listed before its parent
             before |= {child for pid in before | {process.pid} for child in children(pid)}
         assert len(before) > 3
         process.send_signal(number)
         assert process.wait(60) == 0
     gone = lambda: not any(Path(f"/proc/{pid}").exists() for pid in before)  # noqa: E731
-    until(gone, "some of its processes are left", 10)
+    until(gone, "some of its processes are left", 30)
     assert "drained" in log.read_text()
     assert "Traceback" not in log.read_text()
 

@@ -181,7 +181,7 @@ def test_gpus_that_torch_cannot_use_count_for_none(
 
     (before,) = (node for node in executor.nodes() if node.get("GPU"))
     seen = lambda: executor.nodes() and executor._looks == {before["id"]: None}  # noqa: E731
-    until(seen, "nobody looks at the GPU", 60)
+    until(seen, "nobody looks at the GPU")
     monkeypatch.setattr(executor, "_looks", {})
     monkeypatch.setattr(executor, "_unusable", set())
     monkeypatch.setattr(executor, "_look", ray.remote(num_cpus=0)(lambda: "the driver is too old"))

@@ -40,7 +40,7 @@ old = [run(trial_id) for trial_id in (1, 2, 3, 4)]
 edit(folder)
 new = [run(trial_id) for trial_id in (5, 6, 7)]
 kept = {each["pid"] for each in old}
-until(lambda: not any(map(is_there, kept)), "processes have the old code", seconds=30)
+until(lambda: not any(map(is_there, kept)), "processes have the old code")
 still = [is_there(each["pid"]) for each in new]
 executor.close()
 print(json.dumps([old, new, still]))

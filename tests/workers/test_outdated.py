@@ -100,5 +100,5 @@ def test_code_that_was_edited_runs_as_it_is_now(executor: Any, file: Path) -> No
     assert new["plugins"] != plugins
     assert new["pid"] not in processes
     # Nothing will be started there any more.
-    until(lambda: not any(map(is_there, processes)), "processes have the old code", seconds=30)
+    until(lambda: not any(map(is_there, processes)), "processes have the old code")
     assert is_there(new["pid"])
