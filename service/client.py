@@ -155,9 +155,9 @@ class Client:
         return self._service.request("GET", f"/trials/{trial_id}/weights").content
 
     def verify(self, file: Path) -> list[tuple[Printed, list[str]]]:
-        """Each table in a LaTeX file that `table_text("latex")` or `effects_text("latex")` wrote,
-        and a sentence for each of its cells, or effects, that does not say what the service says
-        now.
+        """Each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")` or
+        `effects_text("latex")` wrote, and a sentence for each of its cells or lines that does not
+        say what the service says now.
 
         Raises:
             LRDError: there is no such table in it, or it can no longer be read.
@@ -246,6 +246,10 @@ class SubmittedSweep:
     def table_text(self, form: str = "markdown", **question: Any) -> str:
         """The table as `markdown`, `csv`, `latex` or `json`."""
         return self._get("table", format=form, **question).text
+
+    def comparisons_text(self, form: str = "markdown", **question: Any) -> str:
+        """Each arm against its baseline, as `markdown`, `csv`, `latex` or `json`."""
+        return self._get("comparisons", format=form, **question).text
 
     def effects_text(self, form: str = "markdown", **question: Any) -> str:
         """What each factor does, as `markdown`, `csv`, `latex` or `json`."""

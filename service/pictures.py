@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.analysis import effect_table, methods, render
+from service.analysis import listings, methods, render
 from service.errors import NotFound, ServiceError, Unprocessable
 from service.results import Results, json_safe
 from service.store import sweeps as store
@@ -215,25 +215,9 @@ def _content(found: Results, asked: Asked) -> str:
         case "arms":
             return _json({"items": found.arm_views(), "next_page_token": None})
         case "comparisons":
-            name = asked.metric or found.headline
-            against = found.comparisons(name, found.summaries(name))
-            items = [comparison.to_json() for comparison in against]
-            return _json({"metric": name, "at": found.at, "items": items, "next_page_token": None})
+            return _listed(found.comparison_table(asked.metric), found, asked)
         case "effects":
-            effects = found.effect_table(asked.metric)
-            match asked.format:
-                case "json":
-                    return _json(effect_table.to_json(effects) | {"next_page_token": None})
-                case "latex":
-                    return effect_table.latex(
-                        effects,
-                        found.provenance,
-                        name=asked.sweep_id,
-                        baseline=_number(found, asked),
-                    )
-                case "csv":
-                    return effect_table.csv(effects)
-            return effect_table.markdown(effects)
+            return _listed(found.effect_table(asked.metric), found, asked)
         case "methods":
             said = found.methods(asked.metric)
             match asked.format:
@@ -252,6 +236,18 @@ def _content(found: Results, asked: Asked) -> str:
         case "csv":
             return render.csv(made)
     return render.markdown(made)
+
+
+def _listed(listing: listings.Listing, found: Results, asked: Asked) -> str:
+    match asked.format:
+        case "json":
+            return _json(listings.to_json(listing) | {"next_page_token": None})
+        case "latex":
+            number = _number(found, asked)
+            return listings.latex(listing, found.provenance, name=asked.sweep_id, baseline=number)
+        case "csv":
+            return listings.csv(listing)
+    return listings.markdown(listing)
 
 
 def _number(found: Results, asked: Asked) -> int | None:

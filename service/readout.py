@@ -46,6 +46,7 @@ def table(
 
 def compare(
     sweep_id: str,
+    form: Format = "markdown",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -56,8 +57,7 @@ def compare(
     with Client(url, token) as client:
         sweep = sweep_of(client, sweep_id)
         against = baseline_of(sweep, baseline)
-        found = sweep.compare(metric=metric, at=at, baseline=against)
-        typer.echo(words.comparisons(found))
+        typer.echo(sweep.comparisons_text(form, metric=metric, at=at, baseline=against))
 
 
 def effects(
@@ -113,7 +113,8 @@ def spec(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="LaTeX with tables of `lrd table` and `lrd effects`.")
+        list[Path],
+        typer.Argument(help="LaTeX with tables of `lrd table`, `lrd compare` and `lrd effects`."),
     ],
     url: Url = LOCAL,
     token: Token = None,

@@ -16,6 +16,7 @@ from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with
 from service.analysis.captions import subject
+from service.analysis.comparison_table import ComparisonTable
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
@@ -147,6 +148,19 @@ class Results:
             return []
         observations = self._observations(metric)
         return compare(summaries, observations, metric=metric, baseline=self._baseline_paths)
+
+    def comparison_table(self, metric: str | None = None) -> ComparisonTable:
+        """The same, with what a reader has to know."""
+        metric = metric or self.headline
+        summaries = self.summaries(metric)
+        return ComparisonTable(
+            tuple(self.comparisons(metric, summaries)),
+            tuple(summaries),
+            Metric(metric),
+            self.at,
+            tuple(self._baseline_paths),
+            tuple(warnings(self.arms, self._made)),
+        )
 
     def effects(self, metric: str) -> list[Effect]:
         """What each factor does, and each two of them together."""

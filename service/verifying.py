@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from service.analysis import printed
-from service.analysis.printed import Printed, PrintedEffects, PrintedTable
+from service.analysis.printed import COMPARISONS, Printed, PrintedListing, PrintedTable
 
 if TYPE_CHECKING:
     from service.client import Client, SubmittedSweep
 
 
 def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
-    """Each table in a LaTeX file, and a sentence for each of its cells, or effects, that does not
-    say what the service says now.
+    """Each table in a LaTeX file, and a sentence for each of its cells or lines that does not say
+    what the service says now.
 
     Raises:
         LRDError: there is no such table in it, or it can no longer be read.
@@ -27,9 +27,9 @@ def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
         raise LRDError(f"{file}: {error}") from None
     if not tables:
         raise LRDError(
-            f"{file} has no table of `lrd table` or `lrd effects` as LaTeX: those say in comments "
-            "of which sweep they are, and each row of which arms or effect (others are not "
-            "verified)"
+            f"{file} has no table of `lrd table`, `lrd compare` or `lrd effects` as LaTeX: those "
+            "say in comments of which sweep they are, and each row of which arms or effect (others "
+            "are not verified)"
         )
     return [(table, _differences(client, table)) for table in tables]
 
@@ -42,9 +42,10 @@ def _differences(client: "Client", table: Printed) -> list[str]:
     question = _question(sweep, table)
     if isinstance(table, PrintedTable):
         return printed.differences(table, json.loads(sweep.table_text("json", **question)))
-    now = printed.read(sweep.effects_text("latex", **question))
-    return printed.effect_differences(
-        table, [each for each in now if isinstance(each, PrintedEffects)]
+    text = sweep.comparisons_text if table.of == COMPARISONS else sweep.effects_text
+    now = printed.read(text("latex", **question))
+    return printed.line_differences(
+        table, [each for each in now if isinstance(each, PrintedListing)]
     )
 
 

@@ -1,4 +1,4 @@
-"""What `lrd` says: counts, plans, comparisons, failures and waits, as lines to be read."""
+"""What `lrd` says: counts, plans, failures and waits, as lines to be read."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
-from service.analysis.printed import Printed, PrintedEffects
+from service.analysis.printed import Printed, PrintedListing
 from service.wording import count
 
 FAILURES_SHOWN = 20
@@ -49,27 +49,6 @@ def plan(found: dict[str, Any]) -> str:
             "{optimizer.keep_prob: 1.0}`"
         )
     return "\n".join(lines)
-
-
-def comparisons(found: Sequence[dict[str, Any]]) -> str:
-    """A line an arm, below what the numbers are: metric, baseline, unit."""
-    if not found:
-        return (
-            "no arm has a baseline to be compared with: name one with --baseline, by its label or "
-            "its id; `lrd table SWEEP --format csv` has both"
-        )
-    metric = Metric(found[0]["metric"])
-    differences = [each["difference"] for each in found if each["difference"] is not None]
-    number = NumberFormat.of_differences(metric, map(decode_number, differences))
-    names = {each["baseline"] for each in found}
-    baseline = f"the baseline {names.pop()}" if len(names) == 1 else "its own baseline"
-    unit = metric.difference_unit or "the metric's own unit"
-    better = "higher" if metric.higher_is_better else "lower"
-    return "\n".join([
-        f"{metric.words}: each arm minus {baseline}, in {unit}; {better} is better",
-        "wins-ties-losses: seeds on which the arm is better, equal, worse; †: p(Holm) < 0.05",
-        *(_comparison(each, number) for each in found),
-    ])  # fmt: skip
 
 
 def speed(found: dict[str, Any]) -> str:
@@ -119,8 +98,8 @@ def cancelled(trials: int, sweep_id: str) -> str:
 
 def verified(table: Printed, differ: Sequence[str]) -> str:
     """Whether a table of a paper still says what the service does."""
-    asked, effects = table.question, "effects on " * isinstance(table, PrintedEffects)
-    of = f"line {table.line}: {effects}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
+    asked, what = table.question, f"{table.of} of " if isinstance(table, PrintedListing) else ""
+    of = f"line {table.line}: {what}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
     if not differ:
         return f"{of}: {table.counted}, all as the service has them"
     some = f"{len(differ)} of {table.counted}"
@@ -203,24 +182,3 @@ def _last(report: dict[str, Any], asked: str | None) -> str:
     metric, value = Metric(name), decode_number(report[name])
     number = NumberFormat.fitting(metric, [value]).show(value)
     return " ".join(filter(None, [metric.words, number, metric.unit]))
-
-
-def _comparison(each: dict[str, Any], number: NumberFormat) -> str:
-    arms = f"{each['arm']} - {each['baseline']}"
-    tally = f"wins-ties-losses {each['wins']}-{each['ties']}-{each['losses']}"
-    if each["difference"] is None:  # none has ended yet, or one side diverged on each
-        return f"{arms}: no seed gave a number in both, {tally}"
-
-    def shown(name: str) -> str:
-        return number.show(decode_number(each[name]), sign=True)
-
-    parts = [f"difference {shown('difference')}"]
-    if each["t_low"] is not None:
-        parts.append(f"95 % t [{shown('t_low')}, {shown('t_high')}]")
-    if each["p_sign_flip"] is None:
-        parts.append("not tested, for no seed changes either")
-    else:
-        parts += [f"p {each['p_sign_flip']:.3g}", f"p(Holm) {each['p_holm']:.3g}"]
-    parts.append(tally)
-    star = " †" if each["significant"] else ""
-    return f"{arms} (n={each['n']}): {', '.join(parts)}{star}"

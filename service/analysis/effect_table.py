@@ -1,8 +1,6 @@
-"""The effects of a sweep's factors as Markdown, CSV and LaTeX, with what a reader has to know."""
+"""The effects of a sweep's factors as a listing, with what a reader has to know."""
 
-import csv as csv_module
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +9,10 @@ from service.analysis.arms import name_seeds
 from service.analysis.captions import place_read
 from service.analysis.comparisons import ALPHA
 from service.analysis.effects import Effect
-from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
+from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.planning import plan
-from service.analysis.printed import EFFECTS, OF_EFFECT, announcement
-from service.analysis.render import csv_value, grid, latex_line
+from service.analysis.printed import EFFECTS
 from service.wording import count
 
 NONE = (
@@ -62,102 +59,44 @@ class EffectTable:
         )
 
     @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """As they are shown, one an effect; a dagger where p (Holm) < 0.05."""
-        halves = [
-            each.t_high - each.t_low
+    def of(self) -> str:
+        """By which a paper's table is known as one of these."""
+        return EFFECTS
+
+    @property
+    def alignment(self) -> str:
+        """Of the columns."""
+        return "lrccrrrr"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the CSV."""
+        return "kind", "name", "metric", "at", *_COLUMNS
+
+    @property
+    def lines(self) -> list[Line]:
+        """One an effect, main effects first; a dagger where p (Holm) < 0.05."""
+        number = number_of(self.metric, self.effects)
+        head = self.metric.name, self.at
+        return [
+            Line(
+                each.name,
+                each.kind,
+                _cells(each, number),
+                (each.kind, each.name, *head, *(_value(each, name) for name in _COLUMNS)),
+            )
             for each in self.effects
-            if each.t_high is not None and each.t_low is not None
         ]
-        differences = [each.difference for each in self.effects]
-        number = NumberFormat.of_differences(self.metric, differences, halves)
-        return [_row(each, number) for each in self.effects]
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """As plain data."""
+        return [each.to_json() for each in self.effects]
 
     @property
     def notes(self) -> list[str]:
         """What an effect is, what is tested and what is left out; of none, why there are none."""
         return list(_notes(self.effects)) if self.effects else [NONE]
-
-
-def markdown(table: EffectTable) -> str:
-    """A GitHub-flavoured table with its caption and notes."""
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in (*table.notes, *table.advice))
-    if not table.effects:
-        return f"{notes}\n"
-    rows = [[escape_markdown(text) for text in row] for row in table.rows]
-    return f"{escape_markdown(table.caption)}\n\n{grid(table.heads, rows, 1)}\n\n{notes}\n"
-
-
-def csv(table: EffectTable) -> str:
-    """A line an effect, numbers in full precision and in the metric's own unit."""
-    out = io.StringIO()
-    writer = csv_module.writer(out, lineterminator="\n")
-    writer.writerow(["kind", "name", "metric", "at", *_COLUMNS])
-    for each in table.effects:
-        values = [getattr(each, name) for name in _COLUMNS]
-        values = [" × ".join(value) if isinstance(value, tuple) else value for value in values]
-        head = [each.kind, each.name, table.metric.name, table.at]
-        writer.writerow([csv_value(value) for value in (*head, *values)])
-    return out.getvalue()
-
-
-def latex(
-    table: EffectTable,
-    provenance: Mapping[str, Any] | None = None,
-    *,
-    name: str = "table",
-    baseline: int | None = None,
-) -> str:
-    """A table for booktabs, main effects above interactions; the advice and `provenance` (by name)
-    stand in comments above it, others say to `printed.read` what it is.
-
-    Args:
-        table: any.
-        provenance: by name.
-        name: the sweep's id.
-        baseline: the number of the arm that was asked for instead of the sweep's own.
-    """
-    announced = announcement(name, table.metric.name, table.at, baseline, of=EFFECTS)
-    lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
-    lines += [latex_comment(text) for text in table.advice]
-    lines += [
-        r"% needs \usepackage{booktabs}",
-        *([announced] if table.effects else []),
-        r"\begin{table}[t]",
-        r"\centering",
-        rf"\caption{{{escape_latex(table.caption)}.}}",
-        r"\begin{tabular}{lrccrrrr}",
-        r"\toprule",
-        latex_line([escape_latex(head) for head in table.heads]),
-    ]
-    kind = ""
-    for each, row in zip(table.effects, table.rows, strict=True):
-        if each.kind != kind:
-            lines.append(r"\midrule")
-        kind = each.kind
-        line = latex_line([escape_latex(text) for text in row])
-        lines.append(f"{line} {OF_EFFECT}{latex_comment(each.name).removeprefix('% ')}")
-    notes = " ".join(map(escape_latex, table.notes))
-    lines += [
-        r"\bottomrule",
-        r"\end{tabular}",
-        rf"\par\smallskip{{\footnotesize {notes}\par}}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def to_json(table: EffectTable) -> dict[str, Any]:
-    """Numbers in the metric's own unit, and the notes."""
-    return {
-        "caption": table.caption,
-        "metric": table.metric.name,
-        "at": table.at,
-        "unit": table.metric.difference_unit,
-        "scale": table.metric.scale,
-        "notes": [*table.notes, *table.advice],
-        "items": [each.to_json() for each in table.effects],
-    }
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -170,25 +109,21 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _row(each: Effect, number: NumberFormat) -> tuple[str, ...]:
-    difference = _shown(number, each.difference) + "†" * each.significant
-    interval = _shown(number, each.t_low, each.t_high, " to ")
+def _cells(each: Effect, number: NumberFormat) -> tuple[str, ...]:
+    difference = signed(number, each.difference) + "†" * each.significant
+    interval = signed(number, each.t_low, each.t_high, " to ")
     arrow = " to " if each.kind == "main" else " → "
-    within = _shown(number, each.lowest, each.highest, arrow)
+    within = signed(number, each.lowest, each.highest, arrow)
     whole = each.settings == each.planned
     settings = str(each.settings) if whole else f"{each.settings}/{each.planned}"
     seeds = str(each.n) if each.n == each.n_least else f"{each.n_least} to {each.n}"
-    p_values = ("–" if p is None else f"{p:.2g}" for p in (each.p_sign_flip, each.p_holm))
+    p_values = shown_p(each.p_sign_flip), shown_p(each.p_holm)
     return each.name, difference, interval, within, settings, seeds, *p_values
 
 
-def _shown(
-    number: NumberFormat, one: float | None, other: float | None = None, between: str = ""
-) -> str:
-    if one is None or (between and other is None):
-        return "–"
-    ends = [one] if other is None else [one, other]
-    return between.join(number.show(end, sign=True) for end in ends)
+def _value(each: Effect, name: str) -> Any:
+    value = getattr(each, name)
+    return " × ".join(value) if isinstance(value, tuple) else value
 
 
 def _notes(effects: Sequence[Effect]) -> Iterator[str]:

@@ -34,6 +34,14 @@ def notes_on(
         yield f"The arms differ in {paths} too, which no title says; the table's CSV does."
     if bold:
         yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
+    yield from notes_on_comparisons(summaries, comparisons, baseline)
+
+
+def notes_on_comparisons(
+    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], baseline: Sequence[str] = ()
+) -> Iterator[str]:
+    """What is missing, what is tested, and what is compared otherwise than asked; `baseline`: the
+    dotted paths of the sweep's."""
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons, against(summaries, comparisons, baseline))
     yield from _about_divergence(comparisons)

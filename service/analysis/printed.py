@@ -1,8 +1,8 @@
 """A table in a paper: read back from LaTeX, and held against what the service has now.
 
 `render.latex` says in comments of which sweep, metric and place a table is, and of which arm each
-cell; `effect_table.latex` which effect each row is. Titles may be changed, rows and columns moved
-or left out, numbers set in other type: what the cells still say is read.
+cell; `listings.latex` which comparison or effect each row is. Titles may be changed, rows and
+columns moved or left out, numbers set in other type: what the cells still say is read.
 """
 
 import json
@@ -20,11 +20,10 @@ OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""
 OF_ROW = "% arm numbers "
 """Begins the comment behind a row: the arm's number in each column, `-` for a hole."""
-OF_EFFECT = "% lrd effect "
-"""Begins the comment behind a row of a table of effects: the effect's name."""
-
-EFFECTS = "effects"
-"""`of` in the JSON of a table of effects."""
+COMPARISONS, EFFECTS = "comparisons", "effects"
+"""`of` in the JSON of a listing."""
+OF_LINE = {COMPARISONS: "% lrd comparison ", EFFECTS: "% lrd effect "}
+"""Begins the comment behind a row of a listing: the arm's label, or the effect's name."""
 
 _COLOURS = re.compile(r"\\(?:cell|row|text)?color(?:\[[^]]*\])?\{[^}]*\}")
 _SIGNS = {r"\pm": "±", r"\dagger": "†", r"\textendash": "–", r"\to": "→"}
@@ -71,38 +70,41 @@ class PrintedTable:
 
 
 @dataclass(frozen=True)
-class PrintedEffect:
-    """What the row of an effect says; cells that were emptied are empty."""
+class PrintedLine:
+    """What a row of a listing says; cells that were emptied are empty."""
 
     line: int
     """Of the file, from 1."""
     name: str
+    """Of the arm, or of the effect."""
     texts: tuple[str, ...]
-    """Behind the name, in the order of `lrd effects`; columns at the right may be missing."""
+    """Behind the first column, in the order of the service; those at the right may be missing."""
 
 
 @dataclass(frozen=True)
-class PrintedEffects:
-    """A table of effects in a file."""
+class PrintedListing:
+    """A table of comparisons or of effects in a file."""
 
     line: int
+    of: str
+    """`COMPARISONS` or `EFFECTS`."""
     question: dict[str, Any]
     """As that of a `PrintedTable`."""
-    effects: tuple[PrintedEffect, ...]
+    lines: tuple[PrintedLine, ...]
 
     @property
     def counted(self) -> str:
         """`3 effects`."""
-        return count(len(self.effects), "effect")
+        return count(len(self.lines), _one(self.of))
 
 
-Printed = PrintedTable | PrintedEffects
+Printed = PrintedTable | PrintedListing
 
 
 def announcement(
     sweep: str, metric: str, at: str, baseline: int | None, of: str | None = None
 ) -> str:
-    """The comment above a table that says what it is; `of`: `EFFECTS`, or None for arms."""
+    """The comment above a table that says what it is; `of`: of which listing, None for arms."""
     question = {"sweep": sweep, "metric": metric, "at": at, "baseline": baseline, "of": of}
     return OF_TABLE + json.dumps(
         {name: each for name, each in question.items() if each is not None}
@@ -120,8 +122,10 @@ def read(source: str) -> list[Printed]:
     tables: list[Printed] = []
     for start, end in pairwise([*starts, len(lines)]):
         question = _question(lines[start], start + 1)
-        made = _effects if question.pop("of", None) == EFFECTS else _table
-        tables.append(made(lines, start, end, question))
+        if (of := question.pop("of", None)) is None:
+            tables.append(_table(lines, start, end, question))
+        else:
+            tables.append(_listing(lines, start, end, of, question))
     return tables
 
 
@@ -153,14 +157,14 @@ def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def effect_differences(printed: PrintedEffects, now: Iterable[PrintedEffects]) -> list[str]:
-    """A sentence for each effect that reads otherwise than it does in the tables of `now`."""
-    known = {effect.name: effect.texts for table in now for effect in table.effects}
+def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> list[str]:
+    """A sentence for each line that reads otherwise than it does in the listings of `now`."""
+    known = {each.name: each.texts for listing in now for each in listing.lines}
     found = []
-    for theirs in printed.effects:
+    for theirs in printed.lines:
         where, ours = f"line {theirs.line}: {theirs.name}", known.get(theirs.name)
         if ours is None:
-            found.append(f"{where} is no effect of this sweep")
+            found.append(f"{where} is no {_one(printed.of)} of this sweep")
         elif len(theirs.texts) > len(ours):
             found.append(f"{where}: {len(theirs.texts)} cells, the service has {len(ours)}")
         else:
@@ -172,6 +176,10 @@ def effect_differences(printed: PrintedEffects, now: Iterable[PrintedEffects]) -
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _one(of: str) -> str:
+    return of.removesuffix("s")
 
 
 def _reads_as(theirs: str, ours: str) -> bool:
@@ -219,14 +227,21 @@ def _table(lines: list[str], start: int, end: int, question: dict[str, Any]) -> 
     return PrintedTable(start + 1, question, cells)
 
 
-def _effects(lines: list[str], start: int, end: int, question: dict[str, Any]) -> PrintedEffects:
-    rows = _rows(lines, start + 1, end, OF_EFFECT)
-    effects = tuple(
-        PrintedEffect(line, name, tuple(map(_plain, _split(row)[1:]))) for row, name, line in rows
+def _listing(
+    lines: list[str], start: int, end: int, of: str, question: dict[str, Any]
+) -> PrintedListing:
+    if str(of) not in OF_LINE:
+        raise LRDError(
+            f"line {start + 1}: a table of {of!r} is not known here: it is of a newer lrd"
+        )
+    rows = _rows(lines, start + 1, end, OF_LINE[of])
+    found = tuple(
+        PrintedLine(line, name, tuple(map(_plain, _split(row)[1:]))) for row, name, line in rows
     )
-    if not effects:
-        raise _mute(start + 1, "which effect it is", "lrd effects")
-    return PrintedEffects(start + 1, question, effects)
+    if not found:
+        command = "lrd compare" if of == COMPARISONS else "lrd effects"
+        raise _mute(start + 1, f"which {_one(of)} it is", command)
+    return PrintedListing(start + 1, of, question, found)
 
 
 def _mute(line: int, what: str, command: str) -> LRDError:

@@ -82,12 +82,16 @@ def arms(
     return _pictured(database, pictures, request, Asked(sweep_id, "arms", at=at))
 
 
-@router.get("/comparisons", **gives(Comparisons))
+@router.get(
+    "/comparisons",
+    **gives(Comparisons, also=("text/markdown", "text/csv", "application/x-latex")),
+)
 def comparisons(
     sweep_id: SweepId,
     request: Request,
     database: DatabaseDep,
     pictures: PicturesDep,
+    format: Format = "json",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -97,7 +101,7 @@ def comparisons(
     Of a sweep of more than 2,000 trials that runs, as it was some seconds ago: `Age`.
     """
     return _pictured(
-        database, pictures, request, Asked(sweep_id, "comparisons", metric, at, baseline)
+        database, pictures, request, Asked(sweep_id, "comparisons", metric, at, baseline, format)
     )
 
 

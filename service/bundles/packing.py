@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import exports
-from service.analysis import captions, effect_table, methods, render
+from service.analysis import captions, listings, methods, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.effects import Effect
@@ -90,14 +90,15 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
     yield "methods.md", [methods.markdown(how)]
     yield "methods.tex", [methods.latex(how, found.provenance)]
     metric = found.headline
-    comparisons = found.comparisons(metric, found.summaries(metric))
-    yield "comparisons.json", [_json(json_safe([each.to_json() for each in comparisons]))]
-    factors = found.effect_table(metric)
-    effects = factors.effects
-    if effects:
-        yield "effects.md", [effect_table.markdown(factors)]
-        yield "effects.csv", [effect_table.csv(factors)]
-        yield "effects.tex", [effect_table.latex(factors, found.provenance, name=sweep.id)]
+    compared, factors = found.comparison_table(metric), found.effect_table(metric)
+    comparisons, effects = compared.comparisons, factors.effects
+    yield "comparisons.json", [_json(json_safe(compared.items))]
+    for listing in (compared, factors):
+        if listing.lines:
+            yield f"{listing.of}.md", [listings.markdown(listing)]
+            yield f"{listing.of}.csv", [listings.csv(listing)]
+            text = listings.latex(listing, found.provenance, name=sweep.id)
+            yield f"{listing.of}.tex", [text]
     panels = {name: found.curves(name) for name in found.learning_metrics}
     drawn = {
         "learning-curves": figures.learning_curves(found.arms, panels),

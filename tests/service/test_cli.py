@@ -1,5 +1,6 @@
 """`lrd` in this process: what it refuses and what it says; test_serve has the rest."""
 
+import json
 import os
 import re
 import sys
@@ -163,12 +164,12 @@ def test_a_comparison_names_its_metric_its_unit_and_its_baseline(
 ) -> None:
     """Catches: shares under a table of percent, of a metric that nobody named."""
     sweep_id = seed(database, small_sweep(seeds=3))
-    said = lrd("compare", sweep_id).splitlines()
-    assert said[0] == (
-        "test accuracy: each arm minus the baseline without LRD, in percentage points; "
-        "higher is better"
-    )
-    assert re.search(r"difference [+−]\d\.\d\d, 95 % t \[", said[-1])
+    said = lrd("compare", sweep_id)
+    assert said.startswith("Test accuracy, last epoch: each arm minus the baseline (without LRD);")
+    assert "| difference (percentage points) |" in said
+    assert re.search(r"\| [+−]\d\.\d\d \| [+−]\d\.\d\d to [+−]\d\.\d\d \| \d-\d-\d \| 3 \|", said)
+    (item,) = json.loads(lrd("compare", sweep_id, "--format", "json"))["items"]
+    assert item["n"] == 3
 
 
 def test_a_papers_tables_are_held_against_the_service(
@@ -198,7 +199,7 @@ def test_a_papers_tables_are_held_against_the_service(
     [
         (
             "no table",
-            r"paper\.tex has no table of `lrd table` or `lrd effects` as LaTeX: those say",
+            r"paper\.tex has no table of `lrd table`, `lrd compare` or `lrd effects` as LaTeX",
         ),
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
         (
@@ -252,7 +253,8 @@ def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
 
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
-    assert "no seed gave a number in both" in lrd("compare", sweep_id)
+    said = lrd("compare", sweep_id)
+    assert "No seed gave a number in an arm and in its baseline: nothing is tested." in said
 
 
 def test_every_command_that_a_message_names_is_there() -> None:

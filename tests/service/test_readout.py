@@ -150,7 +150,7 @@ def test_a_baseline_is_named_by_its_label_or_its_id(database: Database) -> None:
     """Catches: another arm than the one that was meant, in silence."""
     sweep_id = seed(database, small_sweep())
     label = "LRD (keep_prob = 0.5)"
-    assert "minus the baseline LRD (keep_prob = 0.5)" in lrd(
+    assert "minus the baseline (LRD (keep_prob = 0.5))" in lrd(
         "compare", sweep_id, "--baseline", label
     )
     assert lrd("compare", sweep_id, "--baseline", "2") == lrd(
@@ -259,19 +259,22 @@ def test_a_table_is_compared_with_the_arm_that_is_asked_for(
     assert "all as the service has them" in lrd("verify", str(paper))
     with pytest.raises(LRDError, match="has no arm 9 to be the baseline"):
         lrd("table", sweep_id, "--baseline", "9")
-    assert "the baseline LRD (keep_prob = 0.5)" in lrd("compare", sweep_id, "--baseline", "2")
+    assert "baseline (LRD (keep_prob = 0.5))" in lrd("compare", sweep_id, "--baseline", "2")
 
 
-def test_a_papers_table_of_effects_is_held_against_the_service(
+def test_a_papers_effects_and_comparisons_are_held_against_the_service(
     database: Database, tmp_path: Path
 ) -> None:
-    """Catches: effects that `lrd verify` passes by, or holds against another metric or baseline."""
+    """Catches: what `lrd verify` passes by, or holds against another metric or baseline."""
     sweep_id, paper = seed(database, factorial(seeds=3)), tmp_path / "paper.tex"
     words = ("--metric", "test_loss", "--at", "best", "--baseline", "4", "--format", "latex")
-    paper.write_text(lrd("table", sweep_id, "--format", "latex") + lrd("effects", sweep_id, *words))
-    about, effects = lrd("verify", str(paper)).splitlines()
+    commands = ("effects", "compare")
+    listed = "".join(lrd(command, sweep_id, *words) for command in commands)
+    paper.write_text(lrd("table", sweep_id, "--format", "latex") + listed)
+    about, effects, compared = lrd("verify", str(paper)).splitlines()
     assert about.endswith("4 cells, all as the service has them")
-    assert f"effects on test_loss at best of sweep {sweep_id}: 3 effects, all as" in effects
+    assert f"comparisons of test_loss at best of sweep {sweep_id}: 3 comparisons, all" in compared
+    assert f"effects of test_loss at best of sweep {sweep_id}: 3 effects, all as" in effects
     source = paper.read_text()
     row = next(line for line in source.splitlines() if "% lrd effect " in line and "×" not in line)
     paper.write_text(source.replace(row, row.replace(" & 3 & ", " & 5 & ")))

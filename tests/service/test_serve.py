@@ -95,7 +95,7 @@ def test_a_preset_is_planned_paused_extended_compared_and_exported(folder: Path,
     assert "/6" in lrd("extend", sweep_id, "--seeds", "3", url=url)
     lrd("resume", sweep_id, url=url)
     assert "(3)" in lrd("watch", sweep_id, url=url)
-    assert "(n=3): difference" in lrd("compare", sweep_id, "--metric", "test_loss", url=url)
+    assert "0 | 3 |" in lrd("compare", sweep_id, "--metric", "test_loss", url=url)
     assert "can be retried" in lrd("retry", sweep_id, url=url, code=1)
     for name in ("all.zip", "reports.parquet", "reports.csv"):
         lrd("export", sweep_id, str(folder / name), url=url)

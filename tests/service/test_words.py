@@ -13,11 +13,6 @@ PLAN: dict[str, Any] = {
     "waiting_for": None, "arms": [],
     "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
 }  # fmt: skip
-COMPARISON: dict[str, Any] = {
-    "arm": "keep_prob=0.5", "baseline": "keep_prob=1", "metric": "test_accuracy", "n": 6,
-    "difference": -0.01065, "t_low": -0.02, "t_high": -0.0013, "p_sign_flip": 0.0625,
-    "p_holm": 0.0625, "wins": 0, "ties": 1, "losses": 5, "significant": False,
-}  # fmt: skip
 
 
 def test_one_is_singular() -> None:
@@ -59,46 +54,6 @@ def test_a_plan_says_that_nothing_is_compared() -> None:
     assert "nothing is" not in words.plan(PLAN | {"arms": arms[:1]})
     none = words.plan(both | {"arms": [one, one | {"label": "d"}]})
     assert "no arm is a baseline: nothing is compared; say which is, e.g. `baseline: {" in none
-
-
-def test_differences_of_shares_are_in_percentage_points_as_in_the_table() -> None:
-    """Catches: −0.01065 under a table that says 94.61."""
-    header, legend, line = words.comparisons([COMPARISON]).splitlines()
-    assert header.startswith("test accuracy: each arm minus the baseline keep_prob=1, in perc")
-    assert "wins-ties-losses: seeds on which the arm is better, equal, worse" in legend
-    assert line == (
-        "keep_prob=0.5 - keep_prob=1 (n=6): difference −1.06, 95 % t [−2.00, −0.13], "
-        "p 0.0625, p(Holm) 0.0625, wins-ties-losses 0-1-5"
-    )
-
-
-def test_differences_of_other_metrics_are_in_their_own_unit() -> None:
-    loss = COMPARISON | {"metric": "test_loss", "difference": "Infinity", "t_low": None}
-    header, _, line = words.comparisons([loss]).splitlines()
-    assert header.endswith("in the metric's own unit; lower is better")
-    assert "difference inf, p 0.0625" in line
-
-
-def test_arms_with_baselines_of_their_own_are_said_to_have_them() -> None:
-    other = COMPARISON | {"baseline": "sgdm, keep_prob=1", "arm": "sgdm, keep_prob=0.5"}
-    assert "each arm minus its own baseline" in words.comparisons([COMPARISON, other])
-
-
-def test_an_arm_that_diverged_on_every_seed_has_lost_them() -> None:
-    """Catches: `no pair of seeds yet` of a sweep that has ended, and the losses kept back."""
-    lost = COMPARISON | {"difference": None, "wins": 0, "ties": 0, "losses": 3}
-    said = words.comparisons([lost])
-    assert said.endswith("no seed gave a number in both, wins-ties-losses 0-0-3")
-
-
-def test_where_no_seed_changes_anything_there_is_no_p() -> None:
-    same = COMPARISON | {"p_sign_flip": None, "p_holm": None}
-    assert "not tested, for no seed changes either" in words.comparisons([same])
-
-
-def test_where_nothing_has_a_baseline_it_says_how_to_name_one() -> None:
-    """Catches: an empty answer."""
-    assert "--baseline" in words.comparisons([])
 
 
 def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:

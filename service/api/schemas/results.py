@@ -86,8 +86,12 @@ class Comparison(Answer):
 class Comparisons(Page[Comparison]):
     """Each arm against its baseline."""
 
+    caption: str
     metric: str
     at: str
+    unit: str
+    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
+    notes: list[str]
 
 
 class Effect(Answer):

@@ -288,6 +288,9 @@ function downloads(found, path) {
     el("ul", { class: "downloads" },
       of("Table (LaTeX)", withQuery(`${path}/table`, { ...asked, format: "latex" }), `${sweep.id}-table.tex`),
       of("Table (CSV)", withQuery(`${path}/table`, { ...asked, format: "csv" }), `${sweep.id}-table.csv`),
+      table.rows.some((row) => row.cells.some((cell) => cell?.comparison)) && [
+        of("Comparisons (LaTeX)", withQuery(`${path}/comparisons`, { ...asked, format: "latex" }), `${sweep.id}-comparisons.tex`),
+        of("Comparisons (CSV)", withQuery(`${path}/comparisons`, { ...asked, format: "csv" }), `${sweep.id}-comparisons.csv`)],
       found.plots.effects?.data.length > 0 && [
         of("Effects (LaTeX)", withQuery(`${path}/effects`, { ...asked, format: "latex" }), `${sweep.id}-effects.tex`),
         of("Effects (CSV)", withQuery(`${path}/effects`, { ...asked, format: "csv" }), `${sweep.id}-effects.csv`)],

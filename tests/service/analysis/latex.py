@@ -95,9 +95,10 @@ def _sign(command: str) -> str:
 
 
 def _lines(source):
-    """Without comments; behind a row there are but two kinds of them."""
+    """Without comments; behind a row there are but three kinds of them."""
     whole = [line for line in source.splitlines() if not line.startswith("%")]
-    return [re.sub(r"(?<=\\\\) % (arm numbers [^&{}]*|lrd effect .*)$", "", line) for line in whole]
+    behind = r"(?<=\\\\) % (arm numbers [^&{}]*|lrd (effect|comparison) .*)$"
+    return [re.sub(behind, "", line) for line in whole]
 
 
 def _tabulars(lines):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lrd_core.titles import KEEP_PROB
-from service.analysis import effect_table, render
+from service.analysis import effect_table, listings, render
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import effects_of
 from service.analysis.metrics import Metric
@@ -44,7 +44,7 @@ EMPTY = EffectTable((), Metric("test_accuracy"), "last", advice=("By the way.",)
 
 
 def test_markdown_reads_as_it_is() -> None:
-    lines = effect_table.markdown(table()).splitlines()
+    lines = listings.markdown(table()).splitlines()
     assert lines[0] == "What each factor does to test accuracy, last epoch; FCNet on digits"
     assert lines[2] == (
         "| factor | effect (percentage points) | 95 % t interval | in its settings | settings | n "
@@ -69,8 +69,8 @@ def test_markdown_reads_as_it_is() -> None:
 
 
 def test_without_effects_it_says_why() -> None:
-    assert effect_table.markdown(EMPTY) == f"- {effect_table.NONE}\n- By the way.\n"
-    assert effect_table.to_json(EMPTY)["notes"] == [effect_table.NONE, "By the way."]
+    assert listings.markdown(EMPTY) == f"- {effect_table.NONE}\n- By the way.\n"
+    assert listings.to_json(EMPTY)["notes"] == [effect_table.NONE, "By the way."]
 
 
 def test_few_seeds_are_told_before_anybody_wonders_about_the_daggers() -> None:
@@ -88,7 +88,7 @@ def test_what_is_missing_is_told() -> None:
     values["ng"][2] = "oom"
     observations = [trial for key, some in values.items() for trial in trials(key, some)]
     made = EffectTable(tuple(effects_of(arms, observations)), Metric("test_accuracy"), "best")
-    rows = {row[0]: row for row in made.rows}
+    rows = {line.name: line.cells for line in made.lines}
     assert rows["SD"][4:6] == ("1/2", "3")
     assert rows["NG"][4:6] == ("1/2", "2")
     assert rows["SD × NG"][1:6] == ("–", "–", "–", "0/1", "0")
@@ -100,7 +100,7 @@ def test_what_is_missing_is_told() -> None:
 
 def test_csv_has_all_of_it_to_the_last_bit() -> None:
     made = table()
-    rows = list(csv.DictReader(io.StringIO(effect_table.csv(made))))
+    rows = list(csv.DictReader(io.StringIO(listings.csv(made))))
     assert len(rows) == len(made.effects)
     for row, each in zip(rows, made.effects, strict=True):
         assert (row["name"], row["kind"], row["at"]) == (each.name, each.kind, "last")
@@ -113,10 +113,10 @@ def test_csv_has_all_of_it_to_the_last_bit() -> None:
 
 def test_latex_is_whole_and_reads_as_the_other_forms_do() -> None:
     made = table()
-    source = effect_table.latex(made, {"sweep": "a_b {"})
+    source = listings.latex(made, {"sweep": "a_b {"})
     latex.check(source)
     assert source.startswith("% sweep: a_b {\n% By the way.\n")
-    assert latex.cells(source)[1:] == [list(row) for row in made.rows]
+    assert latex.cells(source)[1:] == [list(line.cells) for line in made.lines]
     assert r"$-$0.50$\dagger$" in source
     assert "By the way" not in source.split(r"\begin{table}")[1]
 
@@ -128,15 +128,15 @@ def test_a_name_is_text_in_each_form(label: str) -> None:
     observations = [trial for each in two for trial in trials(str(each.id), [0.5, 0.6])]
     named = EffectTable(tuple(effects_of(two, observations)), Metric("test_accuracy"), "last")
     for each in (made, named):
-        latex.check(effect_table.latex(each))
+        latex.check(listings.latex(each))
     assert any(label in effect.name for effect in named.effects)
-    assert latex.cells(effect_table.latex(named))[1][0].split() == (named.effects[0].name.split())
-    for row in csv.reader(io.StringIO(effect_table.csv(named))):
+    assert latex.cells(listings.latex(named))[1][0].split() == (named.effects[0].name.split())
+    for row in csv.reader(io.StringIO(listings.csv(named))):
         assert not row[1].startswith("=")
 
 
 def test_json_is_json_and_has_every_field() -> None:
-    made = effect_table.to_json(table())
+    made = listings.to_json(table())
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert made["unit"] == "percentage points"
     assert {"asked", "significant", "better", "lowest"} <= made["items"][0].keys()
@@ -146,7 +146,7 @@ def test_json_is_json_and_has_every_field() -> None:
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_pdflatex_compiles_it(tmp_path: Path) -> None:
     preamble = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
-    source = preamble + effect_table.latex(table()) + "\\end{document}\n"
+    source = preamble + listings.latex(table()) + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(source, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -1,38 +1,41 @@
-"""Tables of effects read back from LaTeX, as `test_printed` does with those of arms."""
+"""Comparisons and effects read back from LaTeX, as `test_printed` does with tables of arms."""
 
 import pytest
 
 from lrd_core.errors import LRDError
-from service.analysis import effect_table, printed
+from service.analysis import listings, printed
+from service.analysis.effect_table import EffectTable
 from service.analysis.effects import effects_of
 from service.analysis.escaping import latex_comment
 from service.analysis.metrics import Metric
 
 from .cases import arm, trials
+from .test_comparison_table import two_optimizers
 from .test_effect_table import EMPTY, table
 
-ORIGINAL = effect_table.latex(table(), {"sweep": "demo"}, name="4m94m4")
+OF_EFFECT = printed.OF_LINE[printed.EFFECTS]
+ORIGINAL = listings.latex(table(), {"sweep": "demo"}, name="4m94m4")
 
 
-def effects(source: str) -> printed.PrintedEffects:
+def listing(source: str) -> printed.PrintedListing:
     (found,) = printed.read(source)
-    assert isinstance(found, printed.PrintedEffects)
+    assert isinstance(found, printed.PrintedListing)
     return found
 
 
 def wrong(source: str) -> list[str]:
-    return printed.effect_differences(effects(source), [effects(ORIGINAL)])
+    return printed.line_differences(listing(source), [listing(ORIGINAL)])
 
 
 def test_every_effect_that_was_written_is_found_again() -> None:
-    found = effects(ORIGINAL)
+    found = listing(ORIGINAL)
     assert found.question == {"sweep": "4m94m4", "metric": "test_accuracy", "at": "last"}
-    assert [each.name for each in found.effects] == [each.name for each in table().effects]
-    assert found.effects[0].texts[:3] == ("+0.75†", "+0.75to+0.75", "+0.50to+1.00")
-    assert found.effects[3].texts[2] == "+1.00→+0.50"
+    assert [each.name for each in found.lines] == [each.name for each in table().effects]
+    assert found.lines[0].texts[:3] == ("+0.75†", "+0.75to+0.75", "+0.50to+1.00")
+    assert found.lines[3].texts[2] == "+1.00→+0.50"
     assert found.counted == "6 effects"
     assert wrong(ORIGINAL) == []
-    (other,) = printed.read(effect_table.latex(table(), name="s", baseline=7))
+    (other,) = printed.read(listings.latex(table(), name="s", baseline=7))
     assert other.question["baseline"] == 7
 
 
@@ -84,23 +87,23 @@ def test_what_is_set_otherwise_rounded_or_left_out_is_no_difference(was: str, no
 
 def test_a_table_of_effects_stands_beside_others_and_rows_may_be_moved() -> None:
     lines = ORIGINAL.splitlines()
-    rows = [number for number, line in enumerate(lines) if printed.OF_EFFECT in line]
+    rows = [number for number, line in enumerate(lines) if OF_EFFECT in line]
     lines[rows[0]], lines[rows[-1]] = lines[rows[-1]], lines[rows[0]]
     moved = "\n".join(lines)
     assert wrong(moved) == []
     header = '% lrd verify {"sweep": "s", "metric": "test_loss", "at": "last"}\n'
     both = printed.read(f"{header}a & $1.00$ \\\\ % arm numbers 1\n{moved}")
-    assert [type(each) for each in both] == [printed.PrintedTable, printed.PrintedEffects]
+    assert [type(each) for each in both] == [printed.PrintedTable, printed.PrintedListing]
 
 
 def test_rows_that_say_no_effect_are_not_taken_for_sound_and_no_rows_say_nothing() -> None:
     with pytest.raises(LRDError, match="no row of this table says any more which effect it is"):
-        printed.read(ORIGINAL.replace(printed.OF_EFFECT, "% "))
-    assert printed.read(effect_table.latex(EMPTY)) == []
+        printed.read(ORIGINAL.replace(OF_EFFECT, "% "))
+    assert printed.read(listings.latex(EMPTY)) == []
 
 
 def test_a_sweep_that_lost_its_effects_has_none_of_the_papers() -> None:
-    assert len(printed.effect_differences(effects(ORIGINAL), [])) == 6
+    assert len(printed.line_differences(listing(ORIGINAL), [])) == 6
 
 
 @pytest.mark.parametrize("label", ["a & b", "100 % \\\\", "two\nlines", "% lrd effect x"])
@@ -109,11 +112,40 @@ def test_an_effect_is_found_by_any_name(label: str) -> None:
     observations = [trial for each in arms for trial in trials(str(each.id), [0.5, 0.6])]
     made = tuple(effects_of(arms, observations))
     assert any(" ".join(label.split()) in " ".join(each.name.split()) for each in made)
-    named = effect_table.EffectTable(made, Metric("test_accuracy"), "last")
-    source = effect_table.latex(named)
-    found = effects(source)
-    assert [each.name for each in found.effects] == [
+    named = EffectTable(made, Metric("test_accuracy"), "last")
+    source = listings.latex(named)
+    found = listing(source)
+    assert [each.name for each in found.lines] == [
         latex_comment(each.name).removeprefix("% ") for each in made
     ]
-    assert printed.effect_differences(found, [found]) == []
-    assert printed.effect_differences(effects(source.replace("0.00", "0.70")), [found]) != []
+    assert printed.line_differences(found, [found]) == []
+    assert printed.line_differences(listing(source.replace("0.00", "0.70")), [found]) != []
+
+
+def test_comparisons_are_read_back_and_held_by_the_labels_of_their_arms() -> None:
+    original = listings.latex(two_optimizers(), name="s")
+    found = listing(original)
+    assert (found.of, found.counted) == (printed.COMPARISONS, "2 comparisons")
+    assert [each.name for each in found.lines] == ["adam lrd", "sgdm lrd"]
+    assert found.lines[0].texts[:3] == ("+1.25", "+1.05to+1.45", "6-0-0")
+    assert printed.line_differences(found, [found]) == []
+    changed = original.replace("6-0-0", "5-1-0", 1).replace(
+        "% lrd comparison sgdm", "% lrd comparison x"
+    )
+    one, other = printed.line_differences(listing(changed), [found])
+    assert one.endswith(": adam lrd: 5-1-0 in the file, 6-0-0 in the service")
+    assert other.endswith("x lrd is no comparison of this sweep")
+
+
+def test_a_first_column_that_was_rewritten_is_no_difference() -> None:
+    """Catches: a table made when all arms had one baseline, held against one that names them."""
+    original = listings.latex(two_optimizers(), name="s")
+    found = listing(original.replace("adam lrd $-$ adam &", "LRD &"))
+    assert printed.line_differences(found, [listing(original)]) == []
+
+
+@pytest.mark.parametrize("of", ['"forests"', "[1]", "true"])
+def test_a_table_of_what_is_not_known_here_is_refused_with_its_line(of: str) -> None:
+    """Catches: a newer service's table that is passed by, or a fault without a line."""
+    with pytest.raises(LRDError, match=r"line \d+: a table of .* is not known here"):
+        printed.read(ORIGINAL.replace('"effects"', of))

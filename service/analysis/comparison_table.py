@@ -1,0 +1,140 @@
+"""The comparisons of a sweep as a listing, with what a reader has to know."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from service.analysis.arms import ArmSummary
+from service.analysis.captions import place_read, subject
+from service.analysis.comparisons import Comparison
+from service.analysis.listings import Line, number_of, shown_p, signed
+from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.notes import advice_on, against, notes_on_comparisons
+from service.analysis.printed import COMPARISONS
+
+NONE = (
+    "No arm has a baseline to be compared with. Any arm can be asked for as the baseline, by its "
+    "label or its id: lrd compare SWEEP --baseline ARM (lrd table SWEEP --format csv has both)."
+)
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """The comparisons of one metric, read at one place."""
+
+    comparisons: tuple[Comparison, ...]
+    summaries: tuple[ArmSummary, ...]
+    """Of all arms, those without a comparison too."""
+    metric: Metric
+    at: str
+    """`last`, `best` or `epoch:N`."""
+    baseline: tuple[str, ...] = ()
+    """The dotted paths of the sweep's; empty where an arm was asked for."""
+    warnings: tuple[str, ...] = ()
+    """For the researcher, beside what more seeds could show."""
+
+    @property
+    def of(self) -> str:
+        """By which a paper's table is known as one of these."""
+        return COMPARISONS
+
+    @property
+    def caption(self) -> str:
+        """`Test accuracy, last epoch: each arm minus the baseline (Adam); FCNet on MNIST`."""
+        whom = against(self.summaries, self.comparisons, self.baseline)
+        about = subject([summary.arm.config for summary in self.summaries])
+        words = self.metric.words[:1].upper() + self.metric.words[1:]
+        text = f"{words}, {place_read(self.at)}: each arm minus {whom}"
+        return f"{text}; {about}" if about else text
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of the columns."""
+        unit = self.metric.difference_unit
+        return (
+            "arm − its baseline" if self._several else "arm",
+            f"difference ({unit})" if unit else "difference",
+            "95 % t interval",
+            "wins-ties-losses",
+            "n",
+            "p",
+            "p (Holm)",
+        )
+
+    @property
+    def alignment(self) -> str:
+        """Of the columns."""
+        return "lrccrrr"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the CSV."""
+        return "arm_id", "arm", "baseline_id", "baseline", "metric", "at", *_COLUMNS
+
+    @property
+    def lines(self) -> list[Line]:
+        """One an arm that has a baseline, as the arms stand; a dagger where p (Holm) < 0.05."""
+        number = number_of(self.metric, self.comparisons)
+        return [
+            Line(
+                each.arm,
+                "",
+                (self._title(each), *_cells(each, number)),
+                (
+                    *(each.arm_id, each.arm, each.baseline_id, each.baseline),
+                    *(self.metric.name, self.at),
+                    *(getattr(each, name) for name in _COLUMNS),
+                ),
+            )
+            for each in self.comparisons
+        ]
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """As plain data."""
+        return [each.to_json() for each in self.comparisons]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a difference is, what is tested, what is left out; of none, why there are none."""
+        if not self.comparisons:
+            return [NONE]
+        better = "higher" if self.metric.higher_is_better else "lower"
+        return [
+            "Difference: the mean over the n seeds that gave a number in both; its interval is not "
+            f"adjusted for the number of comparisons. {better.capitalize()} is better.",
+            "Wins-ties-losses: seeds on which the arm is better, equal, worse; who alone diverged "
+            "has lost.",
+            *notes_on_comparisons(self.summaries, self.comparisons, self.baseline),
+        ]
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What more seeds could show, and the warnings."""
+        return *advice_on(self.comparisons), *self.warnings
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _several(self) -> bool:
+        return len({each.baseline_id for each in self.comparisons}) > 1
+
+    def _title(self, each: Comparison) -> str:
+        return f"{each.arm} − {each.baseline}" if self._several else each.arm
+
+
+_COLUMNS = (
+    "n", "wins", "ties", "losses", "diverged", "baseline_diverged", "difference", "std", "t_low",
+    "t_high", "ci_low", "ci_high", "p_sign_flip", "flips", "p_holm", "p_wins", "p_t", "p_welch",
+    "d_z", "g_z", "correlation", "survivors_only", "significant", "left_out",
+)  # fmt: skip
+
+
+def _cells(each: Comparison, number: NumberFormat) -> tuple[str, ...]:
+    return (
+        signed(number, each.difference) + "†" * each.significant,
+        signed(number, each.t_low, each.t_high, " to "),
+        f"{each.wins}-{each.ties}-{each.losses}",
+        str(each.n),
+        shown_p(each.p_sign_flip),
+        shown_p(each.p_holm),
+    )
