@@ -282,7 +282,7 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
     sweep_id = seed(database, small_sweep())
     page.goto(f"{url}/sweeps/{sweep_id}")
     found = {}
-    expect(page.locator(".downloads a")).to_have_count(11)
+    expect(page.locator(".downloads a")).to_have_count(13)
     drawn(page, 3)  # until all are, they push the links down
     for link in page.locator(".downloads a").all():
         with page.expect_download() as download:
@@ -290,6 +290,8 @@ def test_everything_can_be_downloaded(page: Page, url: str, database: Database) 
         name = download.value.suggested_filename.removeprefix(sweep_id)
         found[name] = Path(download.value.path()).read_bytes()
     assert rb"\toprule" in found["-table.tex"]
+    assert b"% lrd comparison " in found["-comparisons.tex"]
+    assert found["-comparisons.csv"].startswith(b"arm_id,arm,baseline_id,")
     assert rb"\paragraph{Training.}" in found["-methods.tex"]
     assert found["-methods.md"].startswith(b"**Training.**")
     assert found["-trials.csv"].count(b"\n") == 1 + 4
