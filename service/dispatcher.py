@@ -114,7 +114,7 @@ class Dispatcher:
     def _keep_lease(self) -> bool:
         if time.monotonic() < self._renew_at:
             return self._leads
-        self._nodes = [Node.seen(each) for each in self._executor.nodes()]
+        self._look_around()
         with self._database.write() as session:
             leads = leases.take(
                 session,
@@ -140,6 +140,9 @@ class Dispatcher:
         if leads and (lost := leases.reap(self._database)):
             log.warning("%d trials were lost with their dispatcher and are queued again", lost)
         return leads
+
+    def _look_around(self) -> None:
+        self._nodes = [Node.seen(each) for each in self._executor.nodes()]
 
     def _stand_by(self, lease: Lease | None) -> None:
         """Say once behind whom."""
@@ -245,7 +248,10 @@ class Dispatcher:
 
     def _follow(self, timeout: float) -> int:
         """Record what the trials say; how much that was."""
-        self._heard += self._executor.poll(timeout)
+        said = self._executor.poll(timeout)
+        if any(message[:2] == ("ended", "lost") for *_, message in said):
+            self._look_around()  # its node may be gone: what is placed there would be lost, too
+        self._heard += said
         count = len(self._heard)
         if count and self._heard_since is None:
             self._heard_since = time.monotonic()

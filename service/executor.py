@@ -19,7 +19,8 @@ class Executor(Protocol):
 
     def nodes(self) -> list[Mapping[str, Any]]:
         """What each node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
-        `accelerator_type` and `labels`; what is left out it has not."""
+        `accelerator_type` and `labels`; what is left out it has not. A node that took a trial along
+        is no longer among them when the loss is told."""
 
     def start(
         self,

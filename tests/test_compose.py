@@ -54,7 +54,7 @@ def test_its_own_commands_make_a_table_though_machines_are_lost(
     access = ["--url", "http://api-2:8000", "--token", secret]
     file = tmp_path / "sweep.yaml"
     sweep = small_sweep(seeds=3)
-    sweep["base"] |= {"epochs": 40, "batch_size": 32}
+    sweep["base"] |= {"epochs": 15, "batch_size": 32}
     file.write_text(yaml.safe_dump(sweep))
     said = compose.run("api", "lrd", "submit", str(file), *access)
     sweep_id = said.split()[1].rstrip(":")

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    TaskCancelledError,
+    TaskUnschedulableError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name
@@ -27,6 +33,10 @@ LINGER_SECONDS = 0.005
 IDLE_WORKERS = 64
 """Ray ends idle workers beyond this number after a second; by default, beyond that of the CPUs.
 Where trials share a CPU, each would wait 3 s for a new worker to import torch."""
+
+DOUBT_SECONDS = 30.0
+"""How long a node that has taken a trial along is not counted on. Ray lists it as alive for another
+14 s, in which all that is placed there waits and is lost; what Ray still lists then is back."""
 
 Key = tuple[int, int]
 """(trial, attempt)"""
@@ -47,6 +57,8 @@ class RayExecutor:
         """Where each runs, by Ray's id of the node."""
         self._cancelled: set[Key] = set()
         """Asked to end; under load Ray may tell of that as of a loss."""
+        self._doubted: dict[str, float] = {}
+        """Node -> until when it is not counted on."""
         self._looks: dict[str, Any] = {}
         """Node -> what a look at its GPUs will say."""
         self._unusable: set[str] = set()
@@ -68,9 +80,15 @@ class RayExecutor:
         """What each living node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
         `accelerator_type` and `labels`; what is left out it has not.
 
-        GPUs that torch cannot use count for none, once a process there has said so.
+        GPUs that torch cannot use count for none, once a process there has said so. A node that has
+        just taken a trial along is left out.
         """
-        nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        now = time.monotonic()
+        nodes = [
+            node
+            for node in ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"] and self._doubted.get(node["NodeID"], now) <= now
+        ]
         self._look_at(nodes)
         return [_told(node, gpus=node["NodeID"] not in self._unusable) for node in nodes]
 
@@ -151,6 +169,9 @@ class RayExecutor:
         except OutOfMemoryError:
             return "ended", "node_oom", "the node ran out of memory", None
         except RayError as error:
+            if isinstance(error, NodeDiedError | TaskUnschedulableError):
+                node = self._nodes[self._streams[stream]]
+                self._doubted[node] = time.monotonic() + DOUBT_SECONDS
             cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
             reason = "user" if cancelled else "lost"
             return "ended", reason, str(error).splitlines()[0], None

@@ -286,6 +286,31 @@ def test_a_trial_is_counted_on_the_gpu_that_ray_gave_it(
         assert session.query(Trial).filter(Trial.state == "running").count() == 2
 
 
+def test_nothing_is_placed_on_a_node_that_took_a_trial_along(
+    api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: trial after trial that is started on a node until it is next looked at, and lost."""
+    gone, left = {"id": "gone", "CPU": 2}, {"id": "left", "CPU": 1}
+    executor = InlineExecutor(settings.trials, nodes=[gone, left])
+    dispatcher = Dispatcher(database, executor, 60)
+    sweep_id = submit(api, seeds=3)
+    dispatcher.step(0)
+    before = dict(executor.places)
+    lost = [key for key, place in before.items() if place["node"] == "gone"]
+    for key in lost:
+        executor.vanish(*key)
+    executor._nodes.remove(gone)
+    words = [(*key, ("ended", "lost", "its node is gone", None)) for key in lost]
+    with monkeypatch.context() as patch:
+        patch.setattr(executor, "poll", lambda timeout: words)
+        dispatcher.step(0)
+    for _ in range(20):
+        dispatcher.step(0)
+    after = [place["node"] for key, place in executor.places.items() if key not in before]
+    assert (len(lost), set(after)) == (2, {"left"})
+    assert api.get(f"/api/v1/sweeps/{sweep_id}").json()["trials"]["failed"] == 0
+
+
 def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

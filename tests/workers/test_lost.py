@@ -1,13 +1,15 @@
-"""A worker that dies: what is said of it, by whoever cannot ask it any more."""
+"""A worker or a node that dies: what is said of it, and what is still placed there."""
 
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import small_sweep
@@ -15,34 +17,90 @@ from tests.conftest import small_sweep
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture(scope="module")
-def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+ADDRESS = "127.0.0.2"
+"""Loopback, but not what Ray takes for localhost and replaces by the machine's outer address."""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Any]:
+    """One of one CPU, of a cluster that has no other."""
+    from ray.cluster_utils import Cluster
+
+    plain: dict[str, Any] = {"include_dashboard": False, "node_ip_address": ADDRESS}
+    cluster = Cluster(initialize_head=True, head_node_args=plain | {"num_cpus": 0})
+    yield cluster.add_node(num_cpus=1, node_ip_address=ADDRESS)
+    cluster.shutdown()
+
+
+@pytest.fixture
+def executor(node: Any, tmp_path: Path) -> Iterator[Any]:
     from workers.executor import RayExecutor
 
-    made = RayExecutor("local", str(tmp_path_factory.mktemp("trials")), checkpoint_seconds=0)
+    made = RayExecutor(node.address, str(tmp_path), checkpoint_seconds=0)
     yield made
     made.close()
 
 
-def test_a_worker_that_dies_is_told_with_its_node_and_where_its_logs_lie(executor: Any) -> None:
-    """Catches: `check python-core-worker-*.log`, on one of a hundred nodes, in whatever folder."""
+def start(executor: Any) -> None:
+    """A trial that would run for long."""
     spec = small_sweep()["base"] | {
         "seed": 0,
-        "epochs": 500,
+        "epochs": 5000,
         "resources": {"num_cpus": 1, "num_gpus": 0},
     }
-    place = {"node": executor.nodes()[0]["id"], "cpus": 1, "gpus": 0, "memory_gib": 0}
-    executor.start(1, 1, spec, [], place)
+    (found,) = with_cpus(executor)
+    executor.start(1, 1, spec, [], {"node": found, "cpus": 1, "gpus": 0, "memory_gib": 0})
+
+
+def with_cpus(executor: Any) -> list[str]:
+    return [each["id"] for each in executor.nodes() if each.get("CPU")]
+
+
+def follow(executor: Any, at: str, then: Callable[[Any], None]) -> Any:
+    """Its last word; what is to be done at its first message of a kind."""
     heard: list[Any] = []
     deadline = time.monotonic() + 120
     while not heard or heard[-1][0] != "ended":
         assert time.monotonic() < deadline, heard
         for _, _, message in executor.poll(0.2):
+            if message[0] == at and at not in [each[0] for each in heard]:
+                then(message)
             heard.append(message)
-            if message[0] == "started":
-                os.kill(message[1]["pid"], signal.SIGKILL)
-    _, reason, text, _ = heard[-1]
+    return heard[-1]
+
+
+def test_a_worker_that_dies_is_told_with_its_node_and_where_its_logs_lie(executor: Any) -> None:
+    """Catches: `check python-core-worker-*.log`, on one of a hundred nodes, in whatever folder."""
+    start(executor)
+    _, reason, text, _ = follow(
+        executor, "started", lambda message: os.kill(message[1]["pid"], signal.SIGKILL)
+    )
     assert reason == "lost"
     host, _, logs = text.rpartition(" (node ")[2].rstrip(")").partition("; there its logs lie in ")
     assert host == socket.gethostname()
     assert list(Path(logs).glob("python-core-worker-*.log"))
+    assert len(with_cpus(executor)) == 1  # a process died, and no node
+
+
+def test_a_node_that_took_a_trial_along_is_not_counted_on_while_ray_lists_it(
+    executor: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: 14 s in which all that waits is placed there, and lost."""
+    from workers.executor import DOUBT_SECONDS
+
+    start(executor)
+    (raylet,) = node.all_processes["raylet"]
+
+    def power_off(_: Any) -> None:
+        first = psutil.Process(raylet.process.pid)
+        for process in [*first.children(recursive=True), first]:
+            process.kill()
+
+    _, reason, _, _ = follow(executor, "epoch", power_off)
+    assert reason == "lost"
+    assert with_cpus(executor) == []
+    now = time.monotonic()
+    later = SimpleNamespace(monotonic=lambda: now + DOUBT_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.executor.time", later)
+        assert len(with_cpus(executor)) == 1  # Ray does list it
