@@ -20,7 +20,8 @@ from service.store.session import Database
 
 
 def main() -> None:
-    """Dispatch until SIGTERM or SIGINT, or until the parent that asked to be watched is gone."""
+    """Dispatch until SIGTERM or SIGINT, or until the parent that asked to be watched is gone, or
+    the Ray node beside this process."""
     logs.to_stderr()
     try:
         settings = Settings()
@@ -46,11 +47,18 @@ def main() -> None:
     gc.freeze()
     try:
         Dispatcher(database, executor, settings.lease_seconds, settings.stall_seconds).run(
-            lambda: stop.is_set() or (parent is not None and os.getppid() != parent)
+            lambda: (
+                stop.is_set() or executor.cut_off or (parent is not None and os.getppid() != parent)
+            )
         )
     finally:
         executor.close()
         database.close()
+    if executor.cut_off:
+        sys.exit(
+            "the Ray node beside this dispatcher is gone, and nothing can be started without one: "
+            "what ran is given back, and goes on when both are started anew"
+        )
 
 
 def authenticate(settings: Settings) -> None:

@@ -70,6 +70,10 @@ class RayExecutor:
         # Told once, for the job: told with each task, as few as half as many start in a second.
         self._code = outdated.runtime_env({})
         ray.init(address, **options, **self._code)
+        self.cut_off = False
+        """Whether the Ray node beside this process is gone, as far as `nodes` has seen: nothing can
+        be started any more, and Ray does not say so, what is started just waits."""
+        self._beside = ray.get_runtime_context().get_node_id()
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
         self._look = ray.remote(max_retries=0, num_cpus=0)(gpu_fault)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
@@ -83,12 +87,10 @@ class RayExecutor:
         GPUs that torch cannot use count for none, once a process there has said so. A node that has
         just taken a trial along is left out.
         """
+        alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        self.cut_off = self._beside not in [node["NodeID"] for node in alive]
         now = time.monotonic()
-        nodes = [
-            node
-            for node in ray.nodes()  # type: ignore[no-untyped-call]
-            if node["Alive"] and self._doubted.get(node["NodeID"], now) <= now
-        ]
+        nodes = [node for node in alive if self._doubted.get(node["NodeID"], now) <= now]
         self._look_at(nodes)
         return [_told(node, gpus=node["NodeID"] not in self._unusable) for node in nodes]
 

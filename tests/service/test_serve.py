@@ -162,6 +162,32 @@ def test_it_stops_with_no_process_left(tmp_path: Path, number: signal.Signals) -
     assert "Traceback" not in log.read_text()
 
 
+def name_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_ray_that_dies_is_replaced_and_the_sweep_ends(tmp_path: Path) -> None:
+    """Catches: trials that wait for ever, for Ray says of none that it can no longer start it."""
+    with serving(tmp_path, "serve") as (process, url):
+        sweep = small_sweep()
+        sweep["base"] |= {"epochs": 20, "batch_size": 64}
+        sweep_id = lrd("submit", write(tmp_path, sweep), url=url).split()[1].rstrip(":")
+        until(lambda: "running: " in lrd("status", sweep_id, url=url), "nothing runs")
+        before: set[int] = set()
+        for _ in range(3):
+            before |= {child for pid in before | {process.pid} for child in children(pid)}
+        (raylet,) = (pid for pid in before if name_of(pid) == "raylet")
+        os.kill(raylet, signal.SIGKILL)
+        assert "(2)" in lrd("watch", sweep_id, url=url)
+        said = (tmp_path / "serve.log").read_text()
+        assert "the Ray node beside this dispatcher is gone" in said
+        assert "the dispatcher ended with code 1; starting it again" in said
+
+
 def test_an_answer_does_not_wait_for_acknowledgements() -> None:
     """Catches: Nagle's algorithm, which asyncio leaves on for a socket that it did not make."""
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
