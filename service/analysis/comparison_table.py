@@ -8,7 +8,7 @@ from service.analysis.captions import place_read, subject
 from service.analysis.comparisons import Comparison
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
-from service.analysis.notes import advice_on, against, notes_on_comparisons
+from service.analysis.notes import ITS_BASELINE, advice_on, against, notes_on_comparisons
 from service.analysis.printed import COMPARISONS
 
 NONE = (
@@ -40,10 +40,9 @@ class ComparisonTable:
     @property
     def caption(self) -> str:
         """`Test accuracy, last epoch: each arm minus the baseline (Adam); FCNet on MNIST`."""
-        whom = against(self.summaries, self.comparisons, self.baseline)
         about = subject([summary.arm.config for summary in self.summaries])
         words = self.metric.words[:1].upper() + self.metric.words[1:]
-        text = f"{words}, {place_read(self.at)}: each arm minus {whom}"
+        text = f"{words}, {place_read(self.at)}: each arm minus {self._whom}"
         return f"{text}; {about}" if about else text
 
     @property
@@ -51,7 +50,7 @@ class ComparisonTable:
         """Of the columns."""
         unit = self.metric.difference_unit
         return (
-            "arm − its baseline" if self._several else "arm",
+            "arm" if self._is_said else "arm − its baseline",
             f"difference ({unit})" if unit else "difference",
             "95 % t interval",
             "wins-ties-losses",
@@ -73,12 +72,15 @@ class ComparisonTable:
     @property
     def lines(self) -> list[Line]:
         """One an arm that has a baseline, as the arms stand; a dagger where p (Holm) < 0.05."""
-        number = number_of(self.metric, self.comparisons)
+        number, is_said = number_of(self.metric, self.comparisons), self._is_said
         return [
             Line(
                 each.arm,
                 "",
-                (self._title(each), *_cells(each, number)),
+                (
+                    each.arm if is_said else f"{each.arm} − {each.baseline}",
+                    *_cells(each, number),
+                ),
                 (
                     *(each.arm_id, each.arm, each.baseline_id, each.baseline),
                     *(self.metric.name, self.at),
@@ -115,11 +117,13 @@ class ComparisonTable:
     # --- inside -----------------------------------------------------------------------------------
 
     @property
-    def _several(self) -> bool:
-        return len({each.baseline_id for each in self.comparisons}) > 1
+    def _whom(self) -> str:
+        return against(self.summaries, self.comparisons, self.baseline)
 
-    def _title(self, each: Comparison) -> str:
-        return f"{each.arm} − {each.baseline}" if self._several else each.arm
+    @property
+    def _is_said(self) -> bool:
+        """Whether the caption says what an arm is compared with."""
+        return self._whom != ITS_BASELINE
 
 
 _COLUMNS = (

@@ -10,6 +10,8 @@ from service.analysis.planning import plan
 from service.wording import count
 
 MAX_ARMS_NAMED = 20
+ITS_BASELINE = "its baseline"
+"""What several baselines that have nothing in common are called."""
 _WAITING = {"queued", "running"}
 
 
@@ -72,7 +74,7 @@ def against(
         if (values := [value_at(config, path) for config in configs])
         and all(value == values[0] for value in values)
     ]
-    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else "its baseline"
+    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else ITS_BASELINE
 
 
 def the_test(comparisons: Sequence[Comparison]) -> str:
