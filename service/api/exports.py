@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from lrd_core.trial_folder import trial_folder, weights_name
+from lrd_core.trial_folder import weights_name
 from service import exports, parquet
 from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, read_body
@@ -24,6 +24,7 @@ from service.bundles.storing import store_bundle
 from service.errors import NotFound, UnsupportedMedia
 from service.lifecycle import TrialState
 from service.store import sweeps as store
+from service.weights import folder_of_weights
 
 router = APIRouter(tags=["exports"])
 
@@ -59,9 +60,9 @@ def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> 
             f"trial {trial_id} is {trial.state}: only one that has succeeded has weights"
         )
     name = weights_name(trial.weights_sha256)
-    for number in filter(None, (trial_id, trial.reused_from)):
-        with contextlib.suppress(FileNotFoundError):
-            file = trial_folder(settings.trials, number).open(name)
+    if folder := folder_of_weights(settings.trials, trial):
+        with contextlib.suppress(FileNotFoundError):  # cleared away in between
+            file = folder.open(name)
             return Download(file, f"trial-{trial_id}-{name}", "application/octet-stream")
     raise NotFound(
         f"the weights of trial {trial_id} are not here: its sweep did not ask for them "

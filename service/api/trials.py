@@ -1,5 +1,6 @@
 """/trials: one training run: its epochs, attempts, events, log; cancel and retry."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -28,19 +29,25 @@ from service.store import history, requests
 from service.store import sweeps as store
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
+from service.weights import folder_of_weights
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
 
 @router.get("", **gives(schemas.TrialDetail))
-def read(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
+def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dict[str, Any]:
     """One trial, with the provenance of its numbers."""
     with database.read() as session:
         trial = store.get_trial(session, trial_id)
         arm, sweep = session.get_one(Arm, trial.arm_id), session.get_one(Sweep, trial.sweep_id)
         attempt = session.get(Attempt, (trial_id, trial.attempt))
         provenance = provenance_view(trial, arm, sweep, attempt)
-        return {**trial_view(trial, arm), "provenance": provenance}
+        view = trial_view(trial, arm)
+    kept = False
+    if provenance["execution"]["keep_weights"]:  # else no storage need be looked at
+        with suppress(OSError):  # all else is known without it
+            kept = folder_of_weights(settings.trials, trial) is not None
+    return {**view, "has_weights": kept, "provenance": provenance}
 
 
 @router.post("/cancel", **gives(schemas.Trial))

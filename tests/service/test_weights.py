@@ -36,6 +36,7 @@ def trained(api: TestClient, dispatcher: Dispatcher, **changes: Any) -> list[dic
 def test_they_are_those_that_the_trial_ended_with(api: TestClient, dispatcher: Dispatcher) -> None:
     """Catches: weights of another trial, of an earlier epoch, or none that torch reads safely."""
     for trial in trained(api, dispatcher, **KEPT):
+        assert api.get(f"/api/v1/trials/{trial['id']}").json()["has_weights"]
         answer = api.get(f"/api/v1/trials/{trial['id']}/weights")
         assert answer.status_code == 200
         name = f"trial-{trial['id']}-weights-{trial['weights_sha256'][:16]}.pt"
@@ -57,6 +58,7 @@ def test_none_are_kept_that_nobody_asked_for(
         assert answer.status_code == 404
         assert "its sweep did not ask for them (`execution: {keep_weights: true}`)" in answer.text
         detail = api.get(f"/api/v1/trials/{trial['id']}").json()
+        assert not detail["has_weights"]
         assert detail["provenance"]["execution"] == {
             "precision": "fp32", "channels_last": "auto", "compile": "auto", "keep_weights": False,
         }  # fmt: skip
@@ -84,6 +86,7 @@ def test_reused_results_have_the_weights_of_their_trial(
     assert [trial["reused_from"] for trial in kept] == [None] * 2  # the first have no weights
     again = trained(api, dispatcher, reuse=True, **KEPT)
     assert [trial["reused_from"] for trial in again] == [trial["id"] for trial in kept]
+    assert all(api.get(f"/api/v1/trials/{trial['id']}").json()["has_weights"] for trial in again)
     assert [api.get(f"/api/v1/trials/{trial['id']}/weights").content for trial in again] == [
         api.get(f"/api/v1/trials/{trial['id']}/weights").content for trial in kept
     ]
@@ -126,6 +129,7 @@ def test_a_bundle_brings_no_weights_so_that_none_are_counted_on(
     (first, _) = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
     answer = api.get(f"/api/v1/trials/{first['id']}/weights")
     assert "or came as a bundle, which has none" in answer.json()["detail"]
+    assert not api.get(f"/api/v1/trials/{first['id']}").json()["has_weights"]
     assert [t["reused_from"] for t in trained(api, dispatcher, reuse=True, **KEPT)] == [None] * 2
     assert all(t["reused_from"] for t in trained(api, dispatcher, reuse=True))
 

@@ -147,6 +147,7 @@ class Provenance(Answer):
 class TrialDetail(Trial):
     """A trial with its provenance."""
 
+    has_weights: bool = Field(description="whether `/trials/{trial_id}/weights` has them")
     provenance: Provenance
 
 

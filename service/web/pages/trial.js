@@ -69,7 +69,7 @@ export function open({ id, draw, title, refresh }) {
         ["Started", trial.started_at && ago(trial.started_at)], ["Finished", trial.finished_at && ago(trial.finished_at)],
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
         ["Weights", trial.weights_sha256 && el("code", { title: trial.weights_sha256 }, trial.weights_sha256.slice(0, 12))]]),
-      trial.state === "succeeded" && trial.weights_sha256 && trial.provenance.execution.keep_weights
+      trial.has_weights
         && el("p", {}, el("a", download(`${path}/weights`, `trial-${trial.id}-weights-${trial.weights_sha256.slice(0, 16)}.pt`), "Weights (for torch.load)")),
       el("p", { class: "buttons" }, actions(trial, ask)),
       el("section", { "data-key": "curves" }, curves(found)),

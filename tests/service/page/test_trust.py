@@ -145,11 +145,11 @@ def test_a_link_that_comes_later_takes_no_others_place(
     with page.expect_request("**/plots/keep-prob"):
         page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
     links = page.locator(".downloads a")
-    expect(links).to_have_count(10)
+    expect(links).to_have_count(12)
     everything = page.get_by_role("link", name="Everything (bundle)").element_handle()
     (route,) = held
     route.continue_()
-    expect(links).to_have_count(11)
+    expect(links).to_have_count(13)
     assert everything.text_content() == "Everything (bundle)"
 
 
