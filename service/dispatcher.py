@@ -249,9 +249,9 @@ class Dispatcher:
     def _follow(self, timeout: float) -> int:
         """Record what the trials say; how much that was."""
         said = self._executor.poll(timeout)
+        self._heard += said
         if any(message[:2] == ("ended", "lost") for *_, message in said):
             self._look_around()  # its node may be gone: what is placed there would be lost, too
-        self._heard += said
         count = len(self._heard)
         if count and self._heard_since is None:
             self._heard_since = time.monotonic()
