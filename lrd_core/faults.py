@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.spelling import Model, did_you_mean, fields_at
 
+MISSING = "missing; this field is required"
 MAX_FAULTS = 100
 """No more faults than these are listed; the first few say enough."""
 
@@ -67,9 +68,9 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
             meant = did_you_mean(str(error["loc"][-1]), fields)
             return f"unknown field{meant or '; one of ' + ', '.join(fields)}"
         case "missing":
-            return "missing; this field is required"
+            return MISSING
         case "union_tag_not_found" if isinstance(error["input"], dict):
-            return "missing; this field is required"
+            return MISSING
         case "union_tag_not_found":
             written = _short(error["input"])
             return f"should be a mapping, {{{_discriminator(error)}: …}}, got {written}"

@@ -19,7 +19,7 @@ from lrd_core.agreement import about_nothing, is_baseline, same, twice, undone, 
 from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
-from lrd_core.faults import MAX_FAULTS, parsed, pointer
+from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
 from lrd_core.kinds import no_sweep, no_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.titles import arm_names
@@ -191,7 +191,10 @@ class SweepSpec(Spec):
         """
         if wrong := no_sweep(document):
             raise InvalidSpec([wrong])
-        return parsed(cls, document)
+        try:
+            return parsed(cls, document)
+        except InvalidSpec as error:
+            raise InvalidSpec([_beside_grid(fault, document) for fault in error.faults]) from None
 
     def trials_total(self) -> int:
         """How many trials `expand` gives, counted without making them."""
@@ -326,6 +329,17 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _beside_grid(fault: Fault, document: Any) -> Fault:
+    """The same, with a word to one who left out of the base what the grid sets."""
+    grid = document.get("grid") if isinstance(document, dict) else None
+    missing = fault.pointer.removeprefix("/base/").replace("/", ".")
+    if fault.detail != MISSING or not isinstance(grid, dict) or missing == fault.pointer:
+        return fault
+    axis = next((path for path in grid if f"{path}.".startswith(f"{missing}.")), None)
+    also = f", also where the grid has {axis}: an axis replaces what the base says"
+    return fault if axis is None else Fault(fault.pointer, MISSING + also)
 
 
 def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:

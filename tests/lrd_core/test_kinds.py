@@ -47,3 +47,19 @@ def test_a_slip_in_either_is_answered_as_before() -> None:
     assert said(SweepSpec, SWEEP | {"epochs": 3}).startswith("/epochs: unknown field; one of name")
     assert said(SweepSpec, {"name": "x"}) == "/base: missing; this field is required"
     assert said(TrialSpec, {}).count("missing") == 4
+
+
+@pytest.mark.parametrize(
+    ("left_out", "axis"),
+    [("optimizer", "optimizer.name"), ("epochs", "epochs"), ("model", "model")],
+)
+def test_who_leaves_to_the_grid_what_the_base_must_have_is_told(left_out: str, axis: str) -> None:
+    """Catches: `this field is required`, to one who sees it in the grid."""
+    base = {name: value for name, value in SWEEP["base"].items() if name != left_out}
+    missing = f"/base/{left_out}: missing; this field is required"
+    document = SWEEP | {"base": base, "grid": {axis: [1]}}
+    assert said(SweepSpec, document) == (
+        f"{missing}, also where the grid has {axis}: an axis replaces what the base says"
+    )
+    for grid in ({f"{left_out}s": [1]}, {}, [axis]):
+        assert missing in said(SweepSpec, document | {"grid": grid}).splitlines()
