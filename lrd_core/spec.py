@@ -334,9 +334,10 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 def _beside_grid(fault: Fault, document: Any) -> Fault:
     """The same, with a word to one who left out of the base what the grid sets."""
     grid = document.get("grid") if isinstance(document, dict) else None
-    missing = fault.pointer.removeprefix("/base/").replace("/", ".")
-    if fault.detail != MISSING or not isinstance(grid, dict) or missing == fault.pointer:
+    of_base = fault.detail == MISSING and fault.pointer.startswith("/base/")
+    if not of_base or not isinstance(grid, dict):
         return fault
+    missing = fault.pointer.removeprefix("/base/").replace("/", ".")
     axis = next((path for path in grid if f"{path}.".startswith(f"{missing}.")), None)
     also = f", also where the grid has {axis}: an axis replaces what the base says"
     return fault if axis is None else Fault(fault.pointer, MISSING + also)

@@ -5,6 +5,7 @@ The composition root: the one file that imports `workers`.
 
 import contextlib
 import gc
+import logging
 import os
 import secrets
 import signal
@@ -17,6 +18,8 @@ from service import logs, storage
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
+
+log = logging.getLogger("service.dispatch")  # it runs as __main__
 
 
 def main() -> None:
@@ -51,14 +54,16 @@ def main() -> None:
                 stop.is_set() or executor.cut_off or (parent is not None and os.getppid() != parent)
             )
         )
+        if executor.cut_off:  # said before Ray is left, which may end this process there
+            log.error(
+                "the Ray node beside this dispatcher is gone, and nothing can be started without "
+                "one: what ran is given back, and goes on when both are started anew"
+            )
     finally:
         executor.close()
         database.close()
     if executor.cut_off:
-        sys.exit(
-            "the Ray node beside this dispatcher is gone, and nothing can be started without one: "
-            "what ran is given back, and goes on when both are started anew"
-        )
+        sys.exit(1)
 
 
 def authenticate(settings: Settings) -> None:

@@ -71,8 +71,8 @@ class RayExecutor:
         self._code = outdated.runtime_env({})
         ray.init(address, **options, **self._code)
         self.cut_off = False
-        """Whether the Ray node beside this process is gone, as far as `nodes` has seen: nothing can
-        be started any more, and Ray does not say so, what is started just waits."""
+        """Whether the Ray node beside this process is gone, as far as `nodes` has seen: without it
+        nothing can be started."""
         self._beside = ray.get_runtime_context().get_node_id()
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
         self._look = ray.remote(max_retries=0, num_cpus=0)(gpu_fault)

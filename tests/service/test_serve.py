@@ -171,7 +171,7 @@ def name_of(pid: int) -> str:
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_ray_that_dies_is_replaced_and_the_sweep_ends(tmp_path: Path) -> None:
-    """Catches: trials that wait for ever, for Ray says of none that it can no longer start it."""
+    """Catches: a sweep that waits for ever, for a node that nobody starts."""
     with serving(tmp_path, "serve") as (process, url):
         sweep = small_sweep()
         sweep["base"] |= {"epochs": 20, "batch_size": 64}

@@ -48,9 +48,7 @@ def two_optimizers(label: str = "sgdm") -> ComparisonTable:
         for name in ("adam", label)
         for p, tail in ((1.0, ""), (0.5, " lrd"))
     ]
-    return made(
-        arms, {each.id: (BETTER if "lrd" in each.label else PLAIN) for each in arms}
-    )  # fmt: skip
+    return made(arms, {each.id: BETTER if "lrd" in each.label else PLAIN for each in arms})
 
 
 def test_markdown_reads_as_it_is() -> None:
