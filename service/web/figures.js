@@ -50,7 +50,6 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   const stacked = columns > 1 && room / columns < PANEL;
   const wanted = JSON.stringify([off, log, height, dark(), narrow, stacked]);
   if (entry.drawn?.plot === plot && entry.drawn.wanted === wanted) return;
-  const Plotly = await library();
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
   const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
@@ -68,6 +67,7 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   if (stacked) stack(layout, panels, each);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // else a resize by Plotly takes what is there
+  const Plotly = await library();
   // What a double click goes back to is kept from the first drawing: it may be the range of another scale.
   const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));
   const draw = entry.drawn?.ends === ends ? Plotly.react : Plotly.newPlot;
