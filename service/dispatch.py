@@ -44,15 +44,13 @@ def main() -> None:
     # After ray.init(), which installs handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    parent = os.getppid() if os.environ.get("LRD_WITH_PARENT") else None
+    parent = int(os.environ.get("LRD_WITH_PARENT", 0))  # as it says: it may be gone by now
     # What was imported stays. Python would walk all of it, for 0.2 s, now and then between a report
     # and its record.
     gc.freeze()
     try:
         Dispatcher(database, executor, settings.lease_seconds, settings.stall_seconds).run(
-            lambda: (
-                stop.is_set() or executor.cut_off or (parent is not None and os.getppid() != parent)
-            )
+            lambda: stop.is_set() or executor.cut_off or (parent != 0 and os.getppid() != parent)
         )
         if executor.cut_off:  # said before Ray is left, which may end this process there
             log.error(

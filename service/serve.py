@@ -125,7 +125,8 @@ class _Supervisor:
     """Keeps one dispatcher running; one that does not stay ends the server, which says so."""
 
     def __init__(self, settings: Settings, server: uvicorn.Server) -> None:
-        self._environment = {**os.environ, **settings.environment(), "LRD_WITH_PARENT": "1"}
+        watched = {"LRD_WITH_PARENT": str(os.getpid())}
+        self._environment = {**os.environ, **settings.environment(), **watched}
         self._server = server
         self._stopping = threading.Event()
         self.gave_up = False

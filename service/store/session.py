@@ -34,8 +34,18 @@ POSTGRES_OPTIONS = (
     "-c idle_in_transaction_session_timeout=5s -c lock_timeout=15s -c statement_timeout=60s"
 )
 """A process that hangs in the middle of a transaction must not hold its locks for ever."""
-IDLE_IN_TRANSACTION = "25P03"
-"""SQLSTATE of a transaction that PostgreSQL ended for this."""
+GONE = {"25P03", "25006"}
+"""SQLSTATE of a connection that is of no more use: the server ended its transaction, which hung; or
+it only reads, since another server writes now, or its disk is full."""
+SILENCE = {
+    "connect_timeout": 10,  # s
+    "keepalives_idle": 10,  # s
+    "keepalives_interval": 5,  # s
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+}
+"""A server that vanishes without a word (its power, its network) is given up after half a minute;
+by the kernel's own settings, who waits for its answer would wait for two hours."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as a SQL function
@@ -120,15 +130,18 @@ def _postgres_engine(url: URL) -> Engine:
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=10,
-        connect_args={"options": POSTGRES_OPTIONS, "connect_timeout": 10},
+        connect_args={
+            "options": POSTGRES_OPTIONS,
+            **{name: value for name, value in SILENCE.items() if name not in url.query},
+        },
     )
 
     @event.listens_for(engine, "handle_error", retval=True)
     def ended(context: ExceptionContext) -> BaseException | None:
-        # The server ended a transaction that had hung. For psycopg that is an internal error; it is
-        # a connection that is gone, after which everybody here tries again.
+        # For psycopg an internal error; it is a connection that is gone, after which everybody here
+        # tries again, with new ones: perhaps to another server.
         error = context.original_exception
-        if getattr(error, "sqlstate", None) != IDLE_IN_TRANSACTION:
+        if getattr(error, "sqlstate", None) not in GONE:
             return None
         context.is_disconnect = True
         return OperationalError(context.statement, None, error, connection_invalidated=True)

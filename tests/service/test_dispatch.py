@@ -1,5 +1,6 @@
 """The dispatcher's process: Ray lets in only who has its token; what it logs."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import migrations
 from lrd_core.errors import LRDError
 from service import logs
 from service.dispatch import authenticate
@@ -80,6 +82,22 @@ def test_who_stands_by_says_once_behind_whom(
     second._renew_at = 0.0
     second.step(0)
     assert f"dispatcher {second.id} leads" in caplog.text
+
+
+@pytest.mark.ray
+def test_whose_parent_went_while_it_started_ends(tmp_path: Path) -> None:
+    """Catches: a dispatcher that leads for ever after an `lrd serve` that was killed at once."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    settings = Settings(storage_dir=tmp_path)
+    with contextlib.closing(Database(settings.database)) as database:
+        migrations.upgrade(database.engine)
+    environment = {**os.environ, **settings.environment(), "LRD_WITH_PARENT": str(gone.pid)}
+    done = subprocess.run(
+        [sys.executable, "-m", "service.dispatch"],
+        env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "drained" in done.stderr
 
 
 START = """

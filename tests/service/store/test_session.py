@@ -3,9 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from service.store import session as module
@@ -27,6 +28,40 @@ def test_a_transaction_that_hung_is_a_lost_connection(postgres: Callable[[], str
     with database.write() as session:
         assert session.scalar(text("select 1")) == 1
     database.close()
+
+
+def test_a_server_that_only_reads_is_a_lost_connection(postgres: Callable[[], str]) -> None:
+    """Catches: after a failover, or on a full disk, a dispatcher that ended with all of its trials,
+    requests that got 500, and connections to the old server that were kept."""
+    database = Database(postgres())
+    with database.read() as session:
+        before = session.scalar(text("select pg_backend_pid()"))
+    with pytest.raises(OperationalError, match="read-only"), database.write() as session:
+        session.execute(text("set transaction read only; delete from leases"))
+    with database.write() as session:
+        session.execute(text("delete from leases"))
+        assert session.scalar(text("select pg_backend_pid()")) != before
+    database.close()
+
+
+def test_a_server_that_vanished_is_not_waited_for_as_long_as_the_kernel_would(
+    postgres: Callable[[], str],
+) -> None:
+    """Catches: a dispatcher that waits two hours for an answer; who says otherwise is not heard."""
+    given: dict[str, Any] = {}
+    address = make_url(postgres()).update_query_dict({"keepalives_idle": "99"})
+    database = Database(address.render_as_string(hide_password=False))
+
+    @event.listens_for(database.engine, "do_connect")
+    def look(_: object, __: object, ___: object, named: dict[str, Any]) -> None:
+        given.update(named)
+
+    with database.read() as session:
+        session.execute(text("select 1"))
+    database.close()
+    assert given["keepalives_idle"] == "99"
+    assert given["keepalives_interval"] * given["keepalives_count"] <= 30
+    assert given["tcp_user_timeout"] == 30_000
 
 
 def test_a_commit_that_readers_were_in_the_way_of_leaves_no_lock_behind(
