@@ -160,11 +160,12 @@ def need_of(sweep: Row[Any], nodes: Sequence[Node]) -> Need:
 
 
 def need(asked: Resources, nodes: Sequence[Node], gpu_share: float | None = None) -> Need:
-    """What a trial takes on this cluster; `gpu_share`: as it was measured, if it was."""
+    """What a trial takes on this cluster; `gpu_share`: as it was measured, if one of its sweep has
+    used a GPU. From then on all do, also while the last node with GPUs is away for a moment."""
     gpus = asked.num_gpus
     if gpus in ("auto", "shared"):
         part = gpu_share if gpus == "shared" and gpu_share is not None else 1.0
-        gpus = part if any(node.gpus > 0 for node in nodes) else 0.0
+        gpus = part if gpu_share is not None or any(node.gpus > 0 for node in nodes) else 0.0
     return Need(
         asked.num_cpus,
         float(gpus),

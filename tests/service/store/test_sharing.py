@@ -86,6 +86,18 @@ def test_without_a_gpu_shared_means_none(database: Database) -> None:
     assert [each.place.gpus for each in claim(database, cpus=2)] == [0, 0]
 
 
+def test_a_sweep_that_has_used_a_gpu_goes_on_with_gpus(database: Database) -> None:
+    """Catches: the only such node away for a moment, and the rest of the sweep on CPUs."""
+    sweep_id = submit(database)
+    (first,) = claim(database, cpus=1, gpus=1)
+    measure(database, first, 12)
+    assert claim(database, cpus=4) == []
+    with database.write() as session:
+        short = shortages.note_shortages(session, [Node(4, 0)])
+    assert short == {sweep_id: "a trial needs 1 GPU on one node; the largest node has 0"}
+    assert [each.place.gpus for each in claim(database, cpus=4, gpus=1)] == [1]
+
+
 def test_nodes_are_chosen_by_label_accelerator_and_memory(database: Database) -> None:
     nodes = [
         Node(9, 1, 4, "A100", id="small"), Node(9, 1, 16, "H100", {"zone": "b"}, "b"),
