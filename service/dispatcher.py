@@ -215,8 +215,8 @@ class Dispatcher:
             limit = held.assignment.timeout_seconds
             if limit is not None and now - held.began > limit:
                 self._end(key, Reason.timeout, f"longer than its limit of {limit:g} s")
-            elif key in stalled and now - held.heard >= self._stall_seconds:
-                self._end(key, Reason.stalled, f"no report for {self._stall_seconds:g} s or more")
+            elif key in stalled and now - held.heard >= stalled[key]:
+                self._end(key, Reason.stalled, f"no report for {stalled[key]:g} s or more")
         if waiting:
             with self._database.write() as session:
                 shortages.write_shortages(session, waiting)

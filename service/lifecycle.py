@@ -68,6 +68,15 @@ TERMINAL = frozenset({TrialState.succeeded, TrialState.failed, TrialState.cancel
 
 MAX_LOST = 20
 """A trial lost more often than this is failed: it may be what kills its workers."""
+MAX_STALLED = 5
+"""One that stalls again after so many losses is failed: it would say nothing for ever."""
+
+
+def patience(losses: int) -> int:
+    """How many times as long as the limit a trial may say nothing after its n-th loss: 1, 2, 4, 8,
+    16. What its data and its first epoch take nobody knows, and killed at the same point each time
+    it would never get there."""
+    return 1 << min(losses, 4)
 
 
 def backoff_seconds(losses: int) -> float:

@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     """How long a dispatcher that has gone silent keeps its right to run and write."""
     stall_seconds: float = Field(600, gt=0)
     """A running trial without a report for this long, or for ten of its epochs if that is longer,
-    is stopped as `stalled` and tried again."""
+    is stopped as `stalled` and tried again: then it has twice as long, up to 16 times, until it has
+    reported."""
     checkpoint_seconds: float = Field(5, ge=0)
     """Epochs shorter than this share one checkpoint: what a crash costs at most."""
 

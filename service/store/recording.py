@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from service.lifecycle import MAX_LOST, Reason, TrialState, backoff_seconds
+from service.lifecycle import (
+    MAX_LOST,
+    MAX_STALLED,
+    Reason,
+    TrialState,
+    backoff_seconds,
+    patience,
+)
 from service.store.models import Attempt, Report, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import switch
@@ -203,7 +210,7 @@ def settle(
         if not trial.epochs_done == trial.epochs == recorded:
             to, reason = TrialState.failed, Reason.error
             message = f"ended after {trial.epochs_done} of {trial.epochs} epochs"
-    elif reason in (Reason.lost, Reason.stalled) and trial.losses < MAX_LOST:
+    elif trial.losses < {Reason.lost: MAX_LOST, Reason.stalled: MAX_STALLED}.get(reason, 0):
         to = TrialState.queued
         values = {
             "losses": trial.losses + 1,
@@ -319,16 +326,18 @@ def held_by(session: Session, holder: str) -> dict[tuple[int, int], str]:
     return {(trial_id, attempt): of for trial_id, attempt, of in session.execute(query)}
 
 
-def stalled(session: Session, holder: str, seconds: float) -> set[tuple[int, int]]:
-    """(trial, attempt) of this dispatcher's running trials without a word for `seconds`, and for
-    ten of their own epochs."""
+def stalled(session: Session, holder: str, seconds: float) -> dict[tuple[int, int], float]:
+    """(trial, attempt) -> the limit in seconds of this dispatcher's running trials without a word
+    for that long, which is `seconds` at first, and for ten of their own epochs."""
     epochs = case((Trial.epochs_done > 0, Trial.epochs_done), else_=1)
-    query = select(Trial.id, Trial.attempt).where(
+    limits = {losses: seconds * patience(losses) for losses in range(MAX_STALLED)}
+    limit = case(limits, value=Trial.losses, else_=seconds * patience(MAX_STALLED))
+    query = select(Trial.id, Trial.attempt, limit).where(
         Trial.dispatcher_id == holder,
         Trial.state == TrialState.running,
         and_(
-            Trial.reported_at < db_now() - seconds,
+            Trial.reported_at < db_now() - limit,
             Trial.reported_at < db_now() - 10 * Trial.seconds / epochs,
         ),
     )
-    return {(trial_id, attempt) for trial_id, attempt in session.execute(query)}
+    return {(trial_id, attempt): limit for trial_id, attempt, limit in session.execute(query)}

@@ -13,7 +13,7 @@ from service.lifecycle import Reason, TrialState
 from service.settings import Settings
 from service.store import recording
 from service.store.models import Arm, Trial
-from service.store.session import Database
+from service.store.session import Database, db_now
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
 
@@ -234,6 +234,29 @@ def test_a_trial_without_a_word_is_killed_and_tried_again(
     (trial,) = trials(api, sweep_id)
     assert (trial["state"], trial["reason"], trial["losses"]) == ("queued", "stalled", 1)
     assert executor.running() == []
+
+
+def test_a_trial_whose_first_epoch_takes_longer_gets_there(
+    api: TestClient, database: Database, dispatcher: Dispatcher, executor: InlineExecutor
+) -> None:
+    """Catches: one killed at the same point, 21 times; and one that hangs, tried for days."""
+    sweep_id = submit(api, seeds=1, grid={})
+    executor.poll = lambda timeout: []  # type: ignore[method-assign]
+
+    def silent_for(minutes: float) -> str:
+        with database.write() as session:
+            session.execute(update(Trial).values(reported_at=db_now() - 60 * minutes))
+        dispatcher._listening.seconds += 60 * minutes
+        work(dispatcher, 1)
+        return str(trials(api, sweep_id)[0]["state"])
+
+    found = []
+    for minutes in (10, 20, 40, 80, 160, 160):
+        with database.write() as session:
+            session.execute(update(Trial).values(not_before=None))
+        dispatcher.step(0)
+        found.append((silent_for(minutes - 0.5), silent_for(minutes + 0.5)))
+    assert found == [("running", "queued")] * 5 + [("running", "failed")]
 
 
 def test_a_trial_beyond_its_time_limit_fails(
