@@ -15,14 +15,17 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.executor import Executor, Key, Message, understood
+from lrd_core.execution import Resources
+from service.executor import NO_DATA, Executor, Key, Message, understood
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.store import claims, leases, memory, recording, shortages
 from service.store.away import AWAY, is_unfit
+from service.store.claims import Assignment
 from service.store.models import Lease
 from service.store.recording import Recorded
+from service.store.remembered import Memory
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
 
@@ -63,7 +66,7 @@ class Dispatcher:
         self._heard_since: float | None = None
         self._totals = Totals()
         self._listening = Listening()
-        self._memory = claims.Memory()
+        self._memory = Memory()
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; a database that is away is waited for."""
@@ -327,6 +330,8 @@ class Dispatcher:
                 state: TrialState | None = TrialState.succeeded
                 if key not in finished:
                     why, alone = understood(reason, self._held[key].assignment.place)
+                    if reason == NO_DATA and self._is_elsewhere(self._held[key].assignment):
+                        why = Reason.lost
                     state = recording.settle(session, *key, why, text, weights, alone=alone)
                 ended[key] = state
                 log.info("trial %d attempt %d: %s %s", *key, state, text or "")
@@ -342,6 +347,13 @@ class Dispatcher:
             log.warning("trial %d attempt %d is stale; stopping it", *key)
             self._let_go(key)
             self._executor.cancel(*key, force=True)
+
+    def _is_elsewhere(self, assignment: Assignment) -> bool:
+        """Whether another node may have the data that this one lacks, and where trials of its sweep
+        end as soon as they start: always the emptiest, it would get all of them."""
+        need = claims.need(Resources.model_validate(assignment.spec["resources"]), self._nodes)
+        usable = [node.id for node in self._nodes if need.may_use(node)]
+        return self._memory.avoid(assignment.sweep_id, assignment.place.node, usable)
 
     def _discard(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
         """Now that it is committed: checkpoints that nothing will go on from."""

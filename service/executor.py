@@ -12,6 +12,8 @@ Key = tuple[int, int]
 """(trial, attempt)"""
 NODE_OOM = "node_oom"
 """The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
+NO_DATA = "no_data"
+"""The reason of an attempt whose node lacks its data, and has no way to it; another may have it."""
 
 
 class Executor(Protocol):
@@ -56,4 +58,6 @@ def understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
     """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
     if reason == NODE_OOM:
         return Reason.oom, place.alone
+    if reason == NO_DATA:
+        return Reason.error, False
     return Reason(reason) if reason else None, place.alone or place.gpus >= 1

@@ -46,6 +46,8 @@ class Need:
     memory_gib: float = 0.0
     accelerator_type: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    avoided: frozenset[str] = frozenset()
+    """Nodes that are of that kind, and lack something."""
 
     def may_use(self, node: Node) -> bool:
         """Whether it is one of those nodes, and large enough when nothing else is on it."""
@@ -54,7 +56,7 @@ class Need:
     def is_meant(self, node: Node) -> bool:
         """Whether the node is of the kind that is asked for, whatever its size."""
         kind = self.accelerator_type in (None, node.accelerator_type)
-        return kind and self.labels.items() <= node.labels.items()
+        return node.id not in self.avoided and kind and self.labels.items() <= node.labels.items()
 
     def alone_on(self, node: Node) -> "Need":
         """All CPUs of the node, so that nothing else starts there; whole GPUs, if any."""

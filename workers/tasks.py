@@ -68,7 +68,7 @@ def _run(
 
     from lrd_core import checkpoint
     from lrd_core.environment import fingerprint, pin
-    from lrd_core.errors import TrialError
+    from lrd_core.errors import DataNotFound, TrialError
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState, train
 
@@ -156,6 +156,9 @@ def _run(
                 yield "ended", "lost", f"its weights cannot be kept now: {error}", None
                 return
         yield from memory.grown()
+    except DataNotFound as error:  # another node may have it
+        log.end(f"ends: {error}")
+        yield "ended", "no_data", f"{error} (node {socket.gethostname()})", None
     except TrialError as error:
         log.end(traceback.format_exc() if error.__cause__ else f"ends: {error}")
         yield "ended", error.reason, str(error), None

@@ -2,9 +2,8 @@
 
 import functools
 import heapq
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
@@ -27,6 +26,7 @@ from service.lifecycle import TrialState
 from service.placement import Need, Node, Place, Rooms
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.ready import Wanted, count_of_each, is_ready, next_of_each
+from service.store.remembered import Memory
 from service.store.session import db_now
 from service.store.transitions import switch
 
@@ -71,17 +71,6 @@ class Assignment:
     timeout_seconds: float | None
     checkpoints: list[tuple[int, str, str]]
     """(epoch, name, sha256) of the newest recorded checkpoints, newest first."""
-
-
-@dataclass
-class Memory:
-    """What a dispatcher remembers from one plan to the next."""
-
-    turn: int = 1
-    """Which sweeps beyond the first are looked at next."""
-    passed: Counter[str] = field(default_factory=Counter)
-    """Sweep -> how many trials of others of its priority were started while its own, larger, waited
-    for room."""
 
 
 def plan(session: Session, rooms: Rooms, memory: Memory | None = None) -> list[Share]:
@@ -251,7 +240,7 @@ def _queues(session: Session, rooms: Rooms, memory: Memory, skipped: int = 0) ->
         room = sweep.queued
         if sweep.max_concurrent is not None:
             room = min(room, sweep.max_concurrent - sweep.running)
-        each = need_of(sweep, rooms.nodes)
+        each = replace(need_of(sweep, rooms.nodes), avoided=memory.avoided(sweep.id))
         rank = sweep.priority + 0.5 * (memory.passed[sweep.id] >= PATIENCE)
         queues.append(_Queue(sweep.id, sweep.priority, rank, sweep.running, each, room, alone))
     return queues

@@ -17,6 +17,7 @@ from service.store import claims, leases, recording, requests, sweeps
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
 from service.store.recording import Recorded, Said
+from service.store.remembered import Memory
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -39,7 +40,7 @@ def claim(
     *,
     nodes: Sequence[Node] = (),
     held: Iterable[Assignment] = (),
-    memory: claims.Memory | None = None,
+    memory: Memory | None = None,
 ) -> list[Assignment]:
     with database.write() as session:
         rooms = Rooms(nodes or [Node(cpus, gpus)], [each.place for each in held])

@@ -9,6 +9,7 @@ from service.lifecycle import Reason
 from service.placement import Need, Node, Rooms
 from service.store import claims, leases, queue, shortages
 from service.store.models import Sweep, Trial
+from service.store.remembered import Memory
 from service.store.session import Database
 from service.wording import NO_DISPATCHER
 from tests.service.store.test_dispatching import claim, settle, submit
@@ -86,7 +87,7 @@ def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None
         submit(database, resources={"num_gpus": 1}, priority=9)
     able = submit(database, resources={"num_gpus": 0})
     gone = submit(database, resources={"num_gpus": 0})
-    memory = claims.Memory()
+    memory = Memory()
     found = []
     for _ in range(3):
         rooms = Rooms([Node(9, 1)])
@@ -115,7 +116,7 @@ def test_a_large_trial_of_equal_priority_has_its_turn_and_no_more(database: Data
     """Catches: a sweep of four CPUs a trial that waits until a thousand trials of one CPU are done;
     and one that, having waited once, has all the others wait."""
     small = submit(database, seeds=300, grid={})
-    memory, running, order = claims.Memory(), [], []
+    memory, running, order = Memory(), [], []
     running += claim(database, cpus=4, memory=memory)
     large = submit(database, grid={}, seeds=3, resources={"num_cpus": 4})
     for _ in range(150):
