@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from lrd_core.execution import Resources
-from service.executor import NO_DATA, Executor, Key, Message, understood
-from service.held import Held, Listening, Totals
+from service.executor import NO_DATA, Executor, Key, Said, understood
+from service.held import Held, Listening, Totals, parted
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.store import claims, leases, memory, recording, shortages
@@ -61,7 +61,7 @@ class Dispatcher:
         self._nodes: list[Node] = []
         self._held: dict[Key, Held] = {}
         """Ray's own count of what is free lags behind: what is held is counted here."""
-        self._heard: list[tuple[int, int, Message]] = []
+        self._heard: list[Said] = []
         """What the trials have said and the database does not know yet."""
         self._heard_since: float | None = None
         self._totals = Totals()
@@ -271,7 +271,7 @@ class Dispatcher:
 
     def _record_apart(self) -> None:
         """Each trial's words alone; one whose words no database takes ends, and no other does."""
-        left: dict[Key, list[tuple[int, int, Message]]] = {}
+        left: dict[Key, list[Said]] = {}
         for said in self._heard:
             left.setdefault(said[:2], []).append(said)
         try:
@@ -283,7 +283,8 @@ class Dispatcher:
                     if not is_unfit(error):
                         raise
                     self._end(key, Reason.error, f"what it said cannot be recorded: {error}")
-                del left[key]
+                    self._heard = []
+                left[key] = self._heard  # of a sweep that a request holds: for the next time
         finally:
             self._heard = [said for words in left.values() for said in words]
 
@@ -292,13 +293,13 @@ class Dispatcher:
         ended: dict[Key, TrialState | None] = {}
         touched: set[str] = set()
         with self._database.write() as session:
-            self._lock(session, [(trial_id, attempt) for trial_id, attempt, _ in self._heard])
+            # A request that holds a sweep for seconds keeps its trials' words waiting, no others'.
+            free = self._lock(session, [said[:2] for said in self._heard], skip_locked=True)
+            heard, later = parted(self._heard, self._held, free)
             environments: dict[Key, dict[str, Any]] = {}
             epochs: list[recording.Said] = []
-            ends: list[tuple[Key, Message]] = []
-            for trial_id, attempt, message in self._heard:
-                if (trial_id, attempt) not in self._held:
-                    continue  # given up before: its words no longer count
+            ends: list[tuple[Key, tuple[Any, ...]]] = []
+            for trial_id, attempt, message in heard:
                 match message:
                     case "gpus", given:
                         self._held[trial_id, attempt].is_on(given)
@@ -336,8 +337,8 @@ class Dispatcher:
                 ended[key] = state
                 log.info("trial %d attempt %d: %s %s", *key, state, text or "")
             recording.touch(session, touched)
-        self._count()
-        self._heard.clear()
+        self._count(heard)
+        self._heard = later
         self._discard(epochs, outcomes)
         for key, state in ended.items():
             if state is TrialState.succeeded and (done := self._held[key].checkpoints.done()):
@@ -368,14 +369,12 @@ class Dispatcher:
             if old:
                 self._executor.discard(said.trial_id, old)
 
-    def _count(self) -> None:
+    def _count(self, heard: list[Said]) -> None:
         now = time.monotonic()
         waited = now - (self._heard_since or now)
         self._heard_since = None
-        for trial_id, attempt, message in self._heard:
-            held = self._held.get((trial_id, attempt))
-            if held is None:
-                continue
+        for trial_id, attempt, message in heard:
+            held = self._held[trial_id, attempt]
             held.heard = self._listening.seconds
             if message[0] == "started":
                 self._totals.starts += 1
@@ -391,9 +390,10 @@ class Dispatcher:
         self._held.pop(key, None)
         self._plan_at = 0.0  # its room is for others, at once
 
-    def _lock(self, session: Session, keys: list[Key]) -> None:
+    def _lock(self, session: Session, keys: list[Key], *, skip_locked: bool = False) -> set[str]:
         held = [self._held[key] for key in keys if key in self._held]
-        lock_sweeps(session, {each.assignment.sweep_id for each in held})
+        sweep_ids = {each.assignment.sweep_id for each in held}
+        return lock_sweeps(session, sweep_ids, skip_locked=skip_locked)
 
 
 def _first_line(error: Exception) -> str:

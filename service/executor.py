@@ -10,6 +10,8 @@ Message = tuple[Any, ...]
 """As `workers.tasks` lists them."""
 Key = tuple[int, int]
 """(trial, attempt)"""
+Said = tuple[int, int, Message]
+"""(trial, attempt, message)"""
 NODE_OOM = "node_oom"
 """The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
 NO_DATA = "no_data"
@@ -37,7 +39,7 @@ class Executor(Protocol):
         `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`.
         """
 
-    def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
+    def poll(self, timeout: float) -> list[Said]:
         """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:

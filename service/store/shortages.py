@@ -33,8 +33,8 @@ def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | N
 
 
 def write_shortages(session: Session, shortages: dict[str, str | None]) -> None:
-    """Tell the readers."""
-    for sweep_id in sorted(shortages):
+    """Tell the readers; of sweeps that a request holds, the next time."""
+    for sweep_id in sorted(lock_sweeps(session, shortages, skip_locked=True)):
         session.execute(
             update(Sweep)
             .where(Sweep.id == sweep_id)
@@ -48,6 +48,5 @@ def note_no_dispatcher(session: Session) -> int:
     told = or_(Sweep.waiting_for.is_(None), Sweep.waiting_for != NO_DISPATCHER)
     query = select(Sweep.id).where(told, *is_open()).order_by(Sweep.id).limit(claims.MAX_SWEEPS)
     untold = session.scalars(query).all()
-    lock_sweeps(session, untold)
     write_shortages(session, dict.fromkeys(untold, NO_DISPATCHER))
     return len(untold)

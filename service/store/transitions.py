@@ -97,9 +97,13 @@ def _move_counts(
             session.expire(sweep)
 
 
-def lock_sweeps(session: Session, sweep_ids: Iterable[str]) -> None:
-    """Hold these sweeps until the transaction ends."""
+def lock_sweeps(
+    session: Session, sweep_ids: Iterable[str], *, skip_locked: bool = False
+) -> set[str]:
+    """Hold these sweeps until the transaction ends; those that others hold are waited for, or left
+    out. Which are held now."""
     ids = sorted(sweep_ids)
-    if ids:
-        query = select(Sweep.id).where(Sweep.id.in_(ids)).order_by(Sweep.id).with_for_update()
-        session.execute(query).all()
+    if not ids:
+        return set()
+    query = select(Sweep.id).where(Sweep.id.in_(ids)).order_by(Sweep.id)
+    return set(session.scalars(query.with_for_update(skip_locked=skip_locked)))

@@ -9,10 +9,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from lrd_core.spec import Extension, SweepSpec, extended
+from service.dispatcher import Dispatcher
 from service.errors import Conflict
 from service.store import requests, sweeps
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.service.test_dispatcher import finish
 
 
 @pytest.fixture
@@ -61,3 +63,22 @@ def test_two_extensions_at_once_are_both_kept(
     assert found["spec"]["seeds"] == [0, 1, 2, 3]
     assert 0.7 in found["spec"]["grid"]["optimizer.keep_prob"]
     assert found["trials_total"] == found["trials"]["queued"] == 12
+
+
+def test_a_request_that_holds_a_sweep_keeps_no_other_waiting(
+    api: TestClient, database: Database, dispatcher: Dispatcher, sweep_id: str
+) -> None:
+    """Catches: nothing recorded of any sweep while 100,000 trials of one are cancelled."""
+    other = str(api.post("/api/v1/sweeps", json=small_sweep(seeds=1, grid={})).json()["id"])
+
+    def done(of: str) -> int:
+        trials = api.get(f"/api/v1/sweeps/{of}/trials").json()["items"]
+        return sum(trial["epochs_done"] for trial in trials)
+
+    dispatcher.step(0)  # one of each is started
+    with database.write() as session:
+        requests.locked(session, sweep_id)
+        for _ in range(5):
+            dispatcher.step(0)
+        assert (done(sweep_id), done(other)) == (0, 2)
+    assert finish(api, dispatcher, sweep_id)["state"] == "succeeded"
