@@ -152,9 +152,12 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """What the tests of differences leave out: seeds that diverged on one side."""
     told = [each for each in comparisons if each.diverged + each.baseline_diverged]
     for each in told[:MAX_ARMS_NAMED]:
+        test = ""
+        if each.p_wins is not None:  # else no seed changes either, and nothing is tested
+            test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
         yield (
             f"{each.arm} against {each.baseline}, a diverged seed lost: wins {each.wins}, losses "
-            f"{each.losses}; exact sign test p = {each.p_wins:.2g}, not adjusted."
+            f"{each.losses}{test}."
         )
 
 

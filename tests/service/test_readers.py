@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.dispatcher import Dispatcher
 from service.results import Results
 from service.settings import Settings
 from service.store.session import Database
@@ -185,3 +186,29 @@ def test_what_is_computed_for_a_reader_keeps_no_writer_waiting(
     assert answer.status_code == 200, answer.text
     assert held
     assert not any(held)
+
+
+def test_a_descent_that_runs_away_is_read_in_every_form(
+    api: TestClient, dispatcher: Dispatcher
+) -> None:
+    """Catches: HTTP 500 from what holds a diverged arm against another that no seed changes."""
+    base = {"dataset": "surface", "data": {"surface": "toy"}, "model": "point"}
+    document = {
+        "name": "descents",
+        "base": base | {"optimizer": {"name": "sgdm"}, "epochs": 2},
+        "grid": {"optimizer.lr": [1e-5, 10]},
+        "seeds": 2,
+        "baseline": {"optimizer.lr": 1e-5},
+    }
+    sweep = f"/api/v1/sweeps/{api.post('/api/v1/sweeps', json=document).json()['id']}"
+    for _ in range(8):
+        dispatcher.step(0)
+    trials = api.get(f"{sweep}/trials").json()["items"]
+    assert [trial["reason"] for trial in trials] == [None, "diverged"] * 2
+    said = "a diverged seed lost: wins 0, losses 2."
+    for what in ("table", "comparisons"):
+        for form in ("json", "markdown", "csv", "latex"):
+            answer = api.get(f"{sweep}/{what}", params={"format": form})
+            assert answer.status_code == 200, (what, form)
+            assert form == "csv" or said in answer.text, (what, form)
+    assert api.get(f"{sweep}/export?format=bundle").status_code == 200

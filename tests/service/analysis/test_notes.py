@@ -43,6 +43,19 @@ def test_where_no_seed_changes_anything_nothing_is_tested():
     assert found[-1] == "Not tested, for no seed changes it or its baseline: lrd."
 
 
+def test_a_descent_that_diverged_has_its_score_and_no_test():
+    """Catches: a p that is None written as a number, an HTTP 500 from tables and bundles."""
+    descents = [
+        arm(key, baseline=key == "plain", dataset="surface", model="point", lr=lr)
+        for key, lr in (("plain", 0.1), ("large", 10.0))
+    ]
+    observations = [*trials("plain", [0.5] * 2), *trials("large", ["diverged"] * 2)]
+    summaries = summarise(descents, observations)
+    compared = compare(summaries, observations, baseline=["optimizer"])
+    found = list(notes_on(summaries, compared, bold=None))
+    assert "large against plain, a diverged seed lost: wins 0, losses 2." in found
+
+
 class TestNotes:
     def notes(self, samples, arms=None):
         return table(arms or pair(), samples).notes
