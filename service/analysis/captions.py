@@ -85,11 +85,15 @@ def effects(found: Sequence[Effect], at: str = "last") -> str:
     crossed = "A × B: how much larger the effect of A is with B than without; " if both else ""
     families = ", of main effects and of interactions apart" if both else ""
     counts = [each.n for each in found]
+    bars = _bars(
+        [each.n_least for each in found],
+        ", not adjusted for the number of effects",
+        alone="no bar: a setting with one seed",
+    )
     return (
         "Effect of each factor, its level minus the reference, averaged over the settings of the "
         f"others, {_read(at)}; {crossed}"
-        f"{_bars(counts, ', not adjusted for the number of effects')}; filled: p "
-        f"(Holm{families}) < {ALPHA:g}; {_range(counts, 'seed', '')}."
+        f"{bars}; filled: p (Holm{families}) < {ALPHA:g}; {_range(counts, 'seed', '')}."
     )
 
 
@@ -109,9 +113,8 @@ def _read(at: str) -> str:
     return f"read at {the}{place_read(at)}{flatters}"
 
 
-def _bars(counts: Sequence[int], more: str = "") -> str:
+def _bars(counts: Sequence[int], more: str = "", alone: str = "no bar: n = 1") -> str:
     """What the bars are, as far as there are any, and that of one number there is none."""
-    alone = "no bar: n = 1"
     if {*counts} - {0} == {1}:
         return alone
     return f"bar: its {_INTERVAL}{more}{f'; {alone}' if 1 in counts else ''}"

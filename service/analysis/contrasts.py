@@ -75,11 +75,14 @@ def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
         both, first, second, neither = np.einsum("s,sak->a", weights, values).tolist()
         ends = {"lowest": -(first + neither), "highest": both + second}
     numbers |= _in_units(exponent, ends)
-    if n > 1:
-        rest = weights @ np.where(counts, differences - means[:, None], 0.0)
+    if (freedom := numbers["n_least"] - 1) > 0:
+        # Residuals of few seeds are too small, those of one are 0: each setting has a factor of its
+        # own, which is √(n / (n − 1)) where every seed counts.
+        factors = np.sqrt(per_setting / (per_setting - 1) / (n / (n - 1)))
+        rest = (weights * factors) @ np.where(counts, differences - means[:, None], 0.0)
         spread = not (np.abs(rest) <= ROUNDING * sizes.max()).all()
         error = math.sqrt(n / (n - 1) * float((rest**2).sum())) if spread else 0.0
-        half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
+        half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
         numbers |= _in_units(
             exponent,
             {
@@ -90,7 +93,8 @@ def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
         )
         if spread:
             t = difference / error
-            numbers |= {"d_z": t / math.sqrt(n), "p_t": float(2 * special.stdtr(n - 1, -abs(t)))}
+            p_t = float(2 * special.stdtr(freedom, -abs(t)))
+            numbers |= {"d_z": t / math.sqrt(n), "p_t": p_t}
     return numbers, share, tolerance
 
 

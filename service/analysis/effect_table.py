@@ -143,6 +143,12 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
     yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
     for family, noun in ((mains, "main effect"), (asked, "interaction")):
         yield from _about_few(family, noun)
+    single = [each.name for each in effects if each.n_least == 1]
+    if single:
+        yield (
+            "Without an interval, for in some setting a single seed counts, which tells nothing of "
+            f"its spread: {_listed(single)}."
+        )
     yield from _about_left_out(effects)
     for path in dict.fromkeys(path for each in mains for path in each.along):
         of = [each.name for each in mains if path in each.along]

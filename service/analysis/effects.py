@@ -78,12 +78,13 @@ class Effect:
     """Of a main effect the largest of its settings; of an interaction the first one's effect with
     the second."""
     t_low: float | None = None
-    """95 % Student t interval of the difference; n ≥ 2. Its standard error is of the seeds' shares
-    in the difference, n − 1 degrees of freedom (clustered by seed, CR1)."""
+    """95 % Student t interval of the difference; n_least ≥ 2. Its standard error is of the seeds'
+    shares in the difference (clustered by seed), each setting's residuals times √(n / (n − 1)) of
+    its own n; n_least − 1 degrees of freedom."""
     t_high: float | None = None
     std: float | None = None
     """√n times that standard error: where every seed counts in all settings, the sample standard
-    deviation of the seeds' differences; n ≥ 2."""
+    deviation of the seeds' differences; n_least ≥ 2."""
     p_sign_flip: float | None = None
     """Two-sided, by sign flips of whole seeds; never below 2 / 2^n."""
     flips: int | None = None
@@ -92,7 +93,7 @@ class Effect:
     """`p_sign_flip`, adjusted by Holm over all main effects of the metric, or over all interactions
     that are `asked`; None of the others."""
     p_t: float | None = None
-    """Two-sided t test of the difference; n ≥ 2 and a spread."""
+    """Two-sided t test of the difference; n_least ≥ 2 and a spread."""
     d_z: float | None = None
     """Cohen's d of the seeds' differences: difference / std."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lrd_core.titles import KEEP_PROB
-from service.analysis import effect_table, listings, render
+from service.analysis import captions, effect_table, listings, render
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import effects_of
 from service.analysis.metrics import Metric
@@ -96,6 +96,25 @@ def test_what_is_missing_is_told() -> None:
         "In a setting count the seeds that gave a number in all of its arms; a setting without one "
         "is left out. Without a number in some arm: diverged: seeds 0, 1, 2; failed: oom: seed 2."
     ) in made.notes
+
+
+def test_why_an_effect_has_no_interval_is_told() -> None:
+    """Catches: a dash without a reason, where eight of nine seeds stand beside it."""
+    arms = [arm(key, regularizers=value) for key, value in {
+        "none": [], "sd": [SD], "ng": [NG], "both": [SD, NG]}.items()]  # fmt: skip
+    values: dict[str, list[Value]] = {each: [0.5, 0.61, 0.7] for each in ("none", "sd", "ng")}
+    values["both"] = [0.8, "oom", "oom"]
+    observations = [trial for key, some in values.items() for trial in trials(key, some)]
+    made = EffectTable(tuple(effects_of(arms, observations)), Metric("test_accuracy"), "last")
+    assert {line.cells[2] for line in made.lines} == {"–"}
+    assert made.lines[0].cells[5] == "1 to 3"
+    assert (
+        "Without an interval, for in some setting a single seed counts, which tells nothing of its "
+        "spread: SD, NG, SD × NG."
+    ) in made.notes
+    assert not any("interval" in note for note in table().notes)
+    assert "no bar: a setting with one seed; filled" in captions.effects(made.effects)
+    assert "no bar" not in captions.effects(table().effects)
 
 
 def test_csv_has_all_of_it_to_the_last_bit() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.comparisons import Comparison, compare, paired_statistics
+from service.analysis.contrasts import averaged
 from service.analysis.planning import detectable_effect, seeds_needed
 from service.analysis.tables import build_table
 
@@ -67,6 +68,21 @@ def test_the_coverage_of_both_intervals_is_what_it_says(row):
         assert covered == pytest.approx(
             share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5
         )
+
+
+@pytest.mark.parametrize("row", rows("seeds of the settings"), ids=lambda row: row[0])
+def test_the_coverage_of_an_effects_interval_is_what_it_says(row):
+    """Catches: 81 % where one of two settings has two of ten seeds."""
+    seeds, percent = [int(each) for each in row[0].split(",")], int(row[1].removesuffix(" %"))
+    repeats = 1000
+    shape = repeats, len(seeds), max(seeds)
+    differences = np.random.default_rng(0).normal(1.0, 1.0, shape)
+    for setting, count in enumerate(seeds):
+        differences[:, setting, count:] = np.nan
+    found = averaged(np.stack([differences, 0 * differences], axis=2))
+    covered = np.mean([each["t_low"] <= 1.0 <= each["t_high"] for each in found])
+    share = percent / 100
+    assert covered == pytest.approx(share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5)
 
 
 def test_planning_is_what_it_says():
