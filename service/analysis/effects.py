@@ -66,8 +66,9 @@ class Effect:
     diverged: int
     """Trials of its arms whose numbers left the floats."""
     survivors_only: bool
-    """Whether a trial of the better side diverged, and of an interaction whether any did: such an
-    effect is between survivors, and never marked as significant."""
+    """Whether the better side diverged in a setting on a seed that the other side finished, and of
+    an interaction whether any trial did: such an effect is between survivors, and never marked as
+    significant."""
     difference: float | None = None
     """Of a main effect level − reference. Of an interaction how much larger the first one's effect
     is with the second than without: (both − second alone) − (first alone − neither)."""
@@ -209,8 +210,11 @@ class _Sight:
     """(settings, arms of one, seeds), each arm's number with its sign; NaN where a seed does not
     count."""
     left_out: dict[str, tuple[int, ...]]
-    ran_away: tuple[int, int]
-    """Trials of the arms added and of those subtracted."""
+    ran_away: int
+    """Trials of its arms."""
+    lost: tuple[int, int]
+    """Those that count against what is added if that is better, and against what is subtracted: of
+    a main effect its own whose opposite gave a number, of an interaction all."""
 
 
 class _Seen:
@@ -234,19 +238,22 @@ class _Seen:
         """What the seeds say of a contrast."""
         arms, signs = np.array(contrast.settings), np.array(contrast.signs)
         values = self._values[arms]
+        gone, whole = self._ran_away[arms], np.isfinite(values)
         values[np.broadcast_to(np.isnan(values).any(axis=1, keepdims=True), values.shape)] = np.nan
         used = np.unique(arms)
         left_out: dict[str, list[int]] = {}
         for at in np.flatnonzero((self._why[used] != None).any(axis=0)):  # noqa: E711 - elementwise
             for why in sorted({str(why) for why in self._why[used, at] if why is not None}):
                 left_out.setdefault(why, []).append(self._seeds[at])
+        ran_away = int(self._ran_away[used].sum())
+        lost = ran_away, ran_away
+        if contrast.is_main:
+            lost = int((gone[:, 0] & whole[:, 1]).sum()), int((gone[:, 1] & whole[:, 0]).sum())
         return _Sight(
             values * signs[None, :, None],
-            left_out={why: tuple(seeds) for why, seeds in left_out.items()},
-            ran_away=(
-                int(self._ran_away[np.unique(arms[:, signs > 0])].sum()),
-                int(self._ran_away[np.unique(arms[:, signs < 0])].sum()),
-            ),
+            {why: tuple(seeds) for why, seeds in left_out.items()},
+            ran_away,
+            lost,
         )
 
 
@@ -309,16 +316,15 @@ def _contrast(
 
 
 def _effect(contrast: _Contrast, sight: _Sight, numbers: dict[str, Any], metric: Metric) -> Effect:
-    difference, (up, down) = numbers.get("difference"), sight.ran_away
+    difference, (up, down) = numbers.get("difference"), sight.lost
     better_up = difference is not None and metric.better(difference) > 0
-    favoured = up if better_up else down
-    lost = favoured if contrast.is_main else up + down
+    lost = up if better_up else down
     return Effect(
         **contrast.told,
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
         left_out=sight.left_out,
-        diverged=up + down,
+        diverged=sight.ran_away,
         survivors_only=bool(difference) and lost > 0,
         **numbers,
     )

@@ -323,6 +323,32 @@ class TestSeeds:
         assert effect.p_holm == 2 * 2 / 2**10
         assert (effect.survivors_only, effect.significant) == (not is_marked, is_marked)
 
+    @pytest.mark.parametrize("lost", ["diverged", "oom"])
+    def test_what_diverged_on_both_sides_is_held_against_neither(self, lost: str) -> None:
+        """Catches: a rate at which all arms diverge, and no effect of any grid over it marked."""
+        arms, value = grid("SD", "NG"), random(11)
+
+        def told(on: set[str], seed: int) -> Any:
+            ends = "diverged" if "SD" in on else lost
+            return ends if "NG" in on and seed < 8 else value(on, seed) + ("SD" in on)
+
+        effect = by_name(effects_of(arms, observed(arms, 10, told), metric="score"))["SD"]
+        assert (effect.n, effect.n_least, effect.better) == (10, 2, True)
+        assert effect.diverged == (16 if lost == "diverged" else 8)
+        assert not effect.survivors_only
+        assert effect.significant
+
+    def test_a_setting_in_which_the_better_side_always_diverged_is_held_against_it(self) -> None:
+        """Catches: a setting that is out of the mean, and out of mind."""
+        arms, value = grid("SD", "NG"), random(12)
+
+        def told(on: set[str], seed: int) -> Any:
+            return "diverged" if on == {"SD", "NG"} else value(on, seed) + ("SD" in on)
+
+        effect = by_name(effects_of(arms, observed(arms, 10, told), metric="score"))["SD"]
+        assert (effect.settings, effect.better, effect.survivors_only) == (1, True, True)
+        assert not effect.significant
+
     @pytest.mark.parametrize("where", [set(), {"SD"}], ids=["neither", "one"])
     def test_an_interaction_is_never_marked_where_an_arm_diverged(self, where: set[str]) -> None:
         # Of either side: what is added and what is subtracted.
