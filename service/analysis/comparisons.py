@@ -112,7 +112,7 @@ class Comparison:
     @property
     def seedless(self) -> bool:
         """Whether the pairs are one observation, n times, so that nothing is tested."""
-        return self.n > 1 and self.p_sign_flip is None
+        return self.n > 0 and self.p_sign_flip is None
 
     @property
     def tested(self) -> str:

@@ -140,10 +140,14 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
             "A × B: how much larger the effect of A is with B than without, both of which stand "
             "beside it; 0 where the two simply add up."
         )
-    yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
+    seedless = [each.name for each in effects if each.seedless]
+    if len(seedless) < len(effects):
+        yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
+    if seedless:
+        yield f"Not tested, for no seed changes any of their arms: {_listed(seedless)}."
     for family, noun in ((mains, "main effect"), (asked, "interaction")):
         yield from _about_few(family, noun)
-    single = [each.name for each in effects if each.n_least == 1]
+    single = [each.name for each in effects if each.n_least == 1 and not each.seedless]
     if single:
         yield (
             "Without an interval, for in some setting a single seed counts, which tells nothing of "
@@ -180,7 +184,7 @@ def _about_tests(
 
 def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
     """That no data could mark one of these."""
-    most = max((each.n for each in family), default=0)
+    most = max((each.n for each in family if not each.seedless), default=0)
     prospect = plan(most, len(family))
     if most and not prospect.can_reject and prospect.seeds_needed:
         yield (

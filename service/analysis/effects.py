@@ -111,6 +111,11 @@ class Effect:
         return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
 
     @property
+    def seedless(self) -> bool:
+        """Whether no seed changes any of its arms, so that nothing is tested."""
+        return self.n > 0 and self.p_sign_flip is None
+
+    @property
     def title(self) -> str:
         """What its line in a forest is called."""
         return self.name

@@ -18,7 +18,7 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Made
-from service.analysis.notes import against, the_test, without_baseline
+from service.analysis.notes import against, most_pairs, the_test, without_baseline
 from service.analysis.planning import plan
 from service.analysis.recipe import has_networks, listed, recipe, shared_of
 from service.wording import count
@@ -229,7 +229,7 @@ def _tests(
             f"Arms are compared with {against(summaries, comparisons, baseline)} on equal seeds, "
             f"by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
         )
-        pairs = max(comparison.n for comparison in comparisons)
+        pairs = most_pairs(comparisons)
         if pairs and not plan(pairs, len(comparisons)).can_reject:
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
     if seedless:

@@ -53,10 +53,15 @@ def notes_on_comparisons(
 
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """What the researcher should know before more is spent, and no reader of the paper."""
-    pairs = max((comparison.n for comparison in comparisons), default=0)
+    pairs = most_pairs(comparisons)
     prospect = plan(pairs, len(comparisons))
     if pairs and not prospect.can_reject:
         yield prospect.sentence
+
+
+def most_pairs(comparisons: Sequence[Comparison]) -> int:
+    """Of any comparison that is tested; where no seed changes anything, more are of no help."""
+    return max((comparison.n for comparison in comparisons if not comparison.seedless), default=0)
 
 
 def against(
@@ -118,7 +123,7 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     if not comparisons:
         return
     family, test = len(comparisons), the_test(comparisons)
-    pairs = max(comparison.n for comparison in comparisons)
+    pairs = most_pairs(comparisons)
     prospect = plan(pairs, family)
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
@@ -138,12 +143,15 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     seedless = [each.arm for each in comparisons if each.seedless]
     if seedless:
         yield f"Not tested, for no seed changes it or its baseline: {_named(seedless)}."
-    if not pairs:
+    if not pairs and not seedless:
         yield "No seed gave a number in an arm and in its baseline: nothing is tested."
-        return
     if not prospect.can_reject:
         return  # `advice_on` says it
-    few = [f"{each.arm} ({each.n})" for each in comparisons if not plan(each.n, family).can_reject]
+    few = [
+        f"{each.arm} ({each.n})"
+        for each in comparisons
+        if not each.seedless and not plan(each.n, family).can_reject
+    ]
     if few:
         yield f"With too few pairs for any †, whatever the data: {_named(few)}."
 

@@ -117,6 +117,22 @@ def test_why_an_effect_has_no_interval_is_told() -> None:
     assert "no bar" not in captions.effects(table().effects)
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_no_seed_changes_is_said_not_to_be_tested(seeds: int) -> None:
+    """Catches: "7 seeds can", and a test named, of descents that are the same with each seed."""
+    arms = [
+        arm(f"{lr} {size}", dataset="surface", lr=lr, batch_size=size)
+        for lr in (0.1, 0.2)
+        for size in (1, 2)
+    ]
+    observations = [trial for each in arms for trial in trials(str(each.id), [0.5] * seeds)]
+    made = EffectTable(tuple(effects_of(arms, observations)), Metric("test_accuracy"), "last")
+    assert made.notes[2:] == [
+        "Not tested, for no seed changes any of their arms: lr 0.2 − 0.1, batch size 2 − 1, "
+        "(lr 0.2 − 0.1) × (batch size 2 − 1)."
+    ]
+
+
 def test_csv_has_all_of_it_to_the_last_bit() -> None:
     made = table()
     rows = list(csv.DictReader(io.StringIO(listings.csv(made))))

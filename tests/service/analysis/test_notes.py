@@ -1,8 +1,10 @@
 """What the notes under a table say of arms that were not tested, or could not be."""
 
+import pytest
+
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
-from service.analysis.notes import notes_on
+from service.analysis.notes import advice_on, notes_on
 
 from .cases import arm, pair, trials
 from .test_tables import cells, grid, table
@@ -41,6 +43,37 @@ def test_where_no_seed_changes_anything_nothing_is_tested():
     compared = compare(summaries, observations, baseline=["optimizer"])
     found = list(notes_on(summaries, compared, bold=None))
     assert found[-1] == "Not tested, for no seed changes it or its baseline: lrd."
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_more_seeds_that_change_nothing_are_not_advised(seeds):
+    """Catches: "6 seeds can", of descents that no seed changes; "1 pair is too few"."""
+    descents = [
+        arm("plain", baseline=True, dataset="surface", model="point"),
+        arm("lrd", dataset="surface", model="point", keep_prob=1.0, lr=0.2),
+    ]
+    observations = [*trials("plain", [0.5] * seeds), *trials("lrd", [0.9] * seeds)]
+    summaries = summarise(descents, observations)
+    compared = compare(summaries, observations, baseline=["optimizer"])
+    found = list(notes_on(summaries, compared, bold=None))
+    assert found[1:] == ["Not tested, for no seed changes it or its baseline: lrd."]
+    assert not list(advice_on(compared))
+
+
+def test_pairs_that_are_not_tested_hide_no_others_that_are_too_few():
+    """Catches: nine pairs of a descent without chance, for which three of another were enough."""
+    descents = [
+        arm("plain", baseline=True, dataset="surface", model="point"),
+        arm("lrd", dataset="surface", model="point", keep_prob=0.5),
+        arm("large", dataset="surface", model="point", keep_prob=1.0, lr=0.2),
+    ]
+    observations = [*trials("plain", [0.5] * 9), *trials("large", [0.9] * 9)]
+    observations += trials("lrd", [0.6, 0.7, 0.8])
+    summaries = summarise(descents, observations)
+    compared = compare(summaries, observations, baseline=["optimizer"])
+    found = list(notes_on(summaries, compared, bold=None))
+    assert any("Nothing is marked: 3 pairs are too few" in note for note in found)
+    assert any("; 7 seeds can." in said for said in advice_on(compared))
 
 
 def test_a_descent_that_diverged_has_its_score_and_no_test():
