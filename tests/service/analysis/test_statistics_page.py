@@ -85,6 +85,19 @@ def test_the_coverage_of_an_effects_interval_is_what_it_says(row):
     assert covered == pytest.approx(share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5)
 
 
+@pytest.mark.parametrize("row", rows("seeds of the second setting"), ids=lambda row: row[0])
+def test_how_often_a_mean_of_nothing_is_marked_is_what_it_says(row):
+    seeds, percent = int(row[0]), int(row[1].removesuffix(" %"))
+    repeats = 1000
+    differences = np.random.default_rng(seeds).normal(0.0, 1.0, (repeats, 2, 10))
+    differences = differences * [[1.0], [4.0]] + [[1.0], [-1.0]]
+    differences[:, 1, seeds:] = np.nan
+    found = averaged(np.stack([differences, 0 * differences], axis=2))
+    marked = np.mean([each["p_sign_flip"] < 0.05 for each in found])
+    share = percent / 100
+    assert marked == pytest.approx(share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5)
+
+
 def test_planning_is_what_it_says():
     assert [seeds_needed(m) for m in (1, 2, 5, 10)] == [6, 7, 8, 9]
     for seeds, effect in ((3, 3.26), (5, 1.68), (10, 1.00)):
