@@ -70,8 +70,10 @@ A **dotted path** (in `grid`, `arms`, `baseline`, `table` and `expected`) names 
 [configuration](#configuration): `optimizer.keep_prob`, `epochs`, `data.cutout`, `schedule`. It sets
 the whole value: each of the values `regularizers: [[], [SD], [SD, NG]]` in a grid is a list. Where
 a grid varies `optimizer.name`, what `base` says of the optimizer (`lr`, say) goes for all of them,
-and what it leaves out has each one's own default. What an arm sets, the grid must not set again:
-such an arm would not be what its label says."""
+and what it leaves out has each one's own default. An arm's settings come first, then the grid's, in
+the order in which they stand. What one sets, a later one must not set again, in whole or in part:
+such an arm would not be what its label says. After `optimizer: {name: adam, lr: 0.01}` there may
+come `optimizer.keep_prob`, but no `optimizer.lr`."""
 
 _DATA_SETS = """\
 Which models fit which data sets; `SD` marks those that have places for it, `weights` those with

@@ -3,7 +3,7 @@ the baseline and the table are about is there."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -22,15 +22,25 @@ def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]])
 
     Args:
         arms: the overrides of each explicit arm, which are set first.
-        grid: dotted path to its values, which are set on top.
+        grid: dotted path to its values, which are set on top, axis by axis.
     """
-    axes = [(path, pointer(["grid", path])) for path in grid]
+    axes = [
+        _Setting(
+            path, pointer(["grid", path]), {f"/{at}": value for at, value in enumerate(values)}
+        )
+        for path, values in grid.items()
+    ]
     for number, overrides in enumerate(arms):
-        settings = [(path, pointer(["arms", number, "set", path])) for path in overrides]
-        for index, (path, place) in enumerate(settings):
-            for later, by in (*settings[index + 1 :], *axes):
-                if path == later or path.startswith(later + "."):
-                    yield Fault(place, f"{by} sets it again: say it in one of the two places")
+        settings = [
+            _Setting(path, pointer(["arms", number, "set", path]), {"": value})
+            for path, value in overrides.items()
+        ]
+        for index, setting in enumerate(settings):
+            for later in (*settings[index + 1 :], *axes):
+                yield from setting.undone_by(later)
+    for index, axis in enumerate(axes):
+        for later in axes[index + 1 :]:
+            yield from axis.undone_by(later)
 
 
 def twice(labels: Sequence[str]) -> Iterator[Fault]:
@@ -128,6 +138,26 @@ def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+class _Setting(NamedTuple):
+    """A path that is set, by an arm or by an axis of the grid."""
+
+    path: str
+    place: str
+    values: Mapping[str, Any]
+    """What is set there, by where it stands below `place`."""
+
+    def undone_by(self, later: "_Setting") -> Iterator[Fault]:
+        """What of it `later` sets again: all, or a part of it that it sets itself."""
+        again = f"{later.place} sets it again: say it in one of the two places"
+        if f"{self.path}.".startswith(f"{later.path}."):
+            yield Fault(self.place, again)
+        elif later.path.startswith(f"{self.path}."):
+            part = later.path.removeprefix(f"{self.path}.")
+            for below, value in self.values.items():
+                if value_at(value, part) is not ABSENT:
+                    yield Fault(self.place + below + pointer(part.split(".")), again)
 
 
 def _fault_at(config: Config, path: str) -> str | None:

@@ -36,11 +36,44 @@ def test_a_setting_that_another_undoes_is_refused(
     assert fault[1].split(" sets it again")[0].endswith(f"/{later}")
 
 
+ADAM = {"name": "adam", "keep_prob": 0.3}
+
+
+@pytest.mark.parametrize("overrides", [{"optimizer": ADAM}, {"optimizer": ADAM, KEEP: 0.7}])
+def test_a_part_of_a_setting_that_another_undoes_is_refused(overrides: dict[str, Any]) -> None:
+    """Catches: two arms `Adam, p = 0.3`, neither of which has it, for the grid or the arm itself
+    sets what stands inside of its optimizer."""
+    grid = {"epochs": [1]} if KEEP in overrides else {KEEP: [1.0, 0.5]}
+    by = f"/arms/0/set/{KEEP}" if KEEP in overrides else f"/grid/{KEEP}"
+    arms = [{"label": "Adam, p = 0.3", "set": overrides}]
+    assert faults(arms=arms, grid=grid, baseline={}) == {
+        "/arms/0/set/optimizer/keep_prob": f"{by} sets it again: say it in one of the two places"
+    }
+
+
+@pytest.mark.parametrize(
+    ("grid", "undone"),
+    [
+        ({KEEP: [0.5], "optimizer": [{"name": "adam"}, {"name": "sgdm"}]}, KEEP),
+        ({"optimizer": [{"name": "sgdm"}, ADAM], KEEP: [0.5, 1.0]}, "optimizer/1/keep_prob"),
+    ],
+)
+def test_an_axis_that_another_undoes_is_refused(grid: dict[str, Any], undone: str) -> None:
+    """Catches: a sweep that runs without learning-rate dropout, or several times with one value,
+    for a later axis sets the optimizer anew, or a part of it."""
+    by = [*grid][1]
+    assert faults(grid=grid, baseline={}) == {
+        f"/grid/{undone}": f"/grid/{by} sets it again: say it in one of the two places"
+    }
+
+
 def test_what_refines_a_setting_is_no_fault() -> None:
-    """An arm may choose the whole optimizer, and the grid its keep_prob."""
+    """An arm or an axis may choose the whole optimizer, and a later axis its keep_prob."""
     arms = [{"label": "own", "set": {"optimizer": {"name": "adam", "lr": 0.01}}}]
     spec = SweepSpec.parse(SWEEP | {"arms": arms, "grid": {KEEP: [1.0, 0.5]}})
     assert [arm.config.optimizer.lr for arm in expand_arms(spec)] == [0.01, 0.01]
+    grid = {"optimizer": [{"name": "adam"}, {"name": "sgdm"}], KEEP: [1.0, 0.5], "epochs": [1]}
+    assert len(expand_arms(SweepSpec.parse(SWEEP | {"grid": grid}))) == 4
 
 
 def test_paths_of_baseline_and_table_are_of_some_arm() -> None:
