@@ -51,18 +51,42 @@ def write_pickles(root: Path, pixels: tuple[np.ndarray, np.ndarray]) -> Path:
     return root
 
 
-@pytest.mark.parametrize("write", [write_npz, write_pickles])
+def write_training_pickles(root: Path, pixels: tuple[np.ndarray, np.ndarray]) -> Path:
+    """The same, of which somebody has copied what is trained on alone."""
+    folder = write_pickles(root, pixels) / "cifar-10-batches-py"
+    (folder / "test_batch").unlink()
+    (folder / "batches.meta").unlink()
+    return root
+
+
+def expect_as_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the sums of the training files for those of the real ones."""
+    files = sorted((root / "cifar-10-batches-py").glob("data_batch_*"))
+    sums = [[file.name, hashlib.md5(file.read_bytes()).hexdigest()] for file in files]
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.train_list", sums)
+
+
+@pytest.mark.parametrize("write", [write_npz, write_pickles, write_training_pickles])
 def test_the_last_training_images_of_cifar10_are_held_out(
     tmp_path: Path, pixels: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    data = load_images("cifar10_holdout", write(tmp_path, pixels))
+    """Catches: `Dataset not found` where the training images are there and the test images are
+    not, which is what this data set is for."""
+    expect_as_it_is(write(tmp_path, pixels), monkeypatch)
+    data = load_images("cifar10_holdout", tmp_path)
     assert len(data.test_labels) == HELD_OUT
     together = torch.cat([data.train_images, data.test_images]).numpy()
     np.testing.assert_array_equal(together, pixels[0])
     labels = torch.cat([data.train_labels, data.test_labels])
     np.testing.assert_array_equal(labels.numpy(), pixels[1])
     assert labels.dtype == torch.int64
+
+
+def test_another_file_than_cifar10s_is_not_unpickled(tmp_path: Path, pixels: Any) -> None:
+    """Catches: code that runs as it is unpickled, and images of a broken copy."""
+    root = write_training_pickles(tmp_path, pixels)
+    with pytest.raises(DataNotFound, match=r"data_batch_1 is not what it is to be \(MD5 c99cafc"):
+        load_images("cifar10_holdout", root)
 
 
 def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: Any) -> None:
@@ -81,9 +105,10 @@ def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: A
     assert state.task.steps_per_epoch == 1
 
 
-def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any) -> None:
+@pytest.mark.parametrize("write", [write_npz, write_training_pickles])
+def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any, write: Any) -> None:
     with pytest.raises(DataNotFound, match=r"test images are not in .* cifar10_holdout trains on"):
-        load_images("cifar10", write_npz(tmp_path, pixels))
+        load_images("cifar10", write(tmp_path, pixels))
 
 
 def test_torchvisions_files_of_cifar10_are_read(
