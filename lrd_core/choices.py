@@ -104,17 +104,19 @@ def unambiguous(optimizer: Any) -> Any:
     return optimizer
 
 
-def wrong_data(dataset: str, asked: Collection[str]) -> str | None:
-    """Why what is `asked` of the data set, by the fields' names, is nothing for it, or None."""
+def wrong_data(dataset: str, asked: Collection[str], task: str = "") -> str | None:
+    """Why what is `asked` of the data set, by the fields' names, is nothing for it, or None. Of
+    another package's data set the task decides; what goes with another's task, that knows itself.
+    """
     if dataset == "surface" and "surface" not in asked:
         return "dataset surface needs data.surface: toy or saddle"
-    if dataset not in TASK_OF:
+    if dataset not in TASK_OF and task not in TASKS:
         return None
     takes = {
         "surface": dataset == "surface",
         "max_examples": dataset != "surface",
         "crop_size": dataset == "voc_segmentation",
-        "cutout": TASK_OF[dataset] == "classification",
+        "cutout": TASK_OF.get(dataset, task) == "classification",
     }
     wrong = [name for name in asked if not takes[name]]
     return f"{wrong[0]} does not go with dataset {dataset}" if wrong else None

@@ -1,5 +1,6 @@
 """Config: one configuration of an experiment, seed left out, with all of its parts. No torch."""
 
+from operator import not_
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -252,10 +253,6 @@ def _absent(value: Any) -> bool:
     return value is None
 
 
-def _none(name: str) -> bool:
-    return not name
-
-
 class Data(Spec):
     """What is asked of a data set beside its name."""
 
@@ -305,7 +302,7 @@ class Config(Spec):
     """One configuration: all that decides a result, but the seed."""
 
     dataset: Annotated[
-        Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF), exclude_if=_none)
+        Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF), exclude_if=not_)
     ]
     """One of this package's, or an entry point of `lrd.datasets`. A task of another package may do
     without."""
@@ -318,11 +315,11 @@ class Config(Spec):
     ] = None
     """What is learned. May be an entry point of `lrd.tasks`."""
     model: Annotated[
-        Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"], exclude_if=_none)
+        Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"], exclude_if=not_)
     ]
     """One that fits the data set, or an entry point of `lrd.models`. A task of another package may
     do without."""
-    pretrained: Annotated[bool, Field(exclude_if=lambda asked: not asked)] = False
+    pretrained: Annotated[bool, Field(exclude_if=not_)] = False
     """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""
     optimizer: OptimizerSpec
     """By its `name`; with `keep_prob` below 1 it has learning-rate dropout."""
@@ -390,8 +387,10 @@ class Config(Spec):
         return regularizers
 
     @model_validator(mode="after")
-    def _model_fits_dataset(self) -> Self:
-        if wrong := wrong_model(self.dataset, self.task_name, self.model):
+    def _data_and_model_fit_task(self) -> Self:
+        asked = self.data.model_dump(exclude_none=True)
+        wrong = wrong_data(self.dataset, asked, self.task_name)
+        if wrong := wrong or wrong_model(self.dataset, self.task_name, self.model):
             raise ValueError(wrong)
         # Its pyramid pools to one value a channel, and normalises that over the batch.
         if self.model == "pspnet" and 1 in (self.batch_size, self.data.max_examples):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core import plugins
+from lrd_core.errors import PluginError
 from lrd_core.spec import TrialSpec
 
 Metrics = Mapping[str, float | Tensor]
@@ -17,7 +18,11 @@ brings all of an epoch over at once, so that the host waits for the device once 
 
 
 class Task(Protocol):
-    """The part of a trial that depends on what is learned."""
+    """The part of a trial that depends on what is learned.
+
+    SD and NL are the task's to apply: one of another package that does so says it by an attribute
+    `applies`, e.g. `("SD", "NL")`, and else gets no spec that asks for them.
+    """
 
     steps_per_epoch: int
 
@@ -44,7 +49,8 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
 
     Raises:
         DataNotFound: the data set is not below `data_dir` and could not be downloaded.
-        PluginError: the task is another package's, and is not installed here.
+        PluginError: the task is another package's, and is not installed here, or does not apply
+            what the spec asks for.
     """
     match spec.task_name:
         case "classification":
@@ -65,4 +71,17 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
             return Descent(spec, device, data_dir)
         case name:
             task: Task = plugins.call("lrd.tasks", name, spec, device, data_dir)
+            _refuse_unapplied(task, spec)
             return task
+
+
+def _refuse_unapplied(task: Task, spec: TrialSpec) -> None:
+    """Else an arm with SD and one without would be the same, under two labels."""
+    applied = {"NG", "DG", *getattr(task, "applies", ())}  # those two are the optimizer's
+    for regularizer in spec.regularizers:
+        if regularizer.kind not in applied:
+            raise PluginError(
+                f"the spec asks for {regularizer.kind}, and task {spec.task_name} does not say "
+                f'that it applies it: it is to do so, and to have "{regularizer.kind}" in its '
+                "attribute `applies`"
+            )

@@ -29,6 +29,9 @@ steps without (docs/results/training.md)."""
 class Classification:
     """Learns the labels of an image data set."""
 
+    applies = ("SD", "NL")
+    """For a task of another package that inherits from this one."""
+
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
         self.device = device

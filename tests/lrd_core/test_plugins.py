@@ -208,6 +208,14 @@ def test_what_another_package_reports_nobody_knows_beforehand() -> None:
             "/: model lab_net does not go with dataset surface; one of point does",
         ),
         (
+            {"dataset": "lab_stripes", "data": {"crop_size": 97}},
+            "/: crop_size does not go with dataset lab_stripes",
+        ),
+        (
+            {"dataset": "lab_stripes", "data": {"surface": "toy"}},
+            "/: surface does not go with dataset lab_stripes",
+        ),
+        (
             {"dataset": "voc_detection", "model": "lab_net", "regularizers": ["SD"]},
             "/regularizers: SD drops units of a classification's model; this is a detection",
         ),
@@ -366,3 +374,27 @@ def test_a_model_that_places_no_layer_of_sd_is_not_called_an_arm_with_sd() -> No
     trial = spec(model="lab_net", regularizers=["SD"])
     with pytest.raises(PluginError, match="model lab_net has no layer of it"):
         TrainState.create(trial)
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("kind", ["SD", "NL"])
+def test_a_task_that_applies_no_sd_or_nl_is_not_called_an_arm_with_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: the same two rows by a task of another package, which passes both over."""
+    bare = {"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 1}
+    state = TrainState.create(TrialSpec.parse(bare | {"regularizers": ["NG", "DG"]}))
+    asked = TrialSpec.parse(bare | {"regularizers": [kind]})
+    with pytest.raises(PluginError, match=f"asks for {kind}, and task lab_task does not say"):
+        TrainState.create(asked)
+    monkeypatch.setattr(type(state.task), "applies", (kind,), raising=False)
+    assert TrainState.create(asked)
+
+
+@pytest.mark.usefixtures("lab")
+def test_what_is_asked_of_the_data_a_task_of_another_package_may_read() -> None:
+    """Of its own data set or none; of the others it gets what each can be asked for."""
+    data = {"surface": "toy", "crop_size": 97, "cutout": 4, "max_examples": 5}
+    assert spec(task="lab_task", dataset="lab_stripes", data=data).data.crop_size == 97
+    trained = spec(dataset="lab_stripes", data={"cutout": 4, "max_examples": 5})
+    assert trained.data.cutout == 4
