@@ -36,11 +36,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
-        float: Double,
-        dict[str, Any]: JSON(none_as_null=True),
-        list[str]: JSON,
-    }
+    type_annotation_map = {float: Double, dict[str, Any]: JSON(none_as_null=True), list[str]: JSON}
 
 
 class Sweep(Base):
@@ -361,7 +357,10 @@ class Delivery(Base):
     """What the last try met."""
 
     # Receivers go by the id: one that comes again would be a message that they have had.
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_deliveries_webhook", "webhook_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class Purged(Base):

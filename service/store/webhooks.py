@@ -89,7 +89,10 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
     ).all()
     if not ended:
         return
-    webhooks = session.scalars(select(Webhook.id)).all()
+    # Held, so that none is removed before this ends: its message would refer to nothing. One that
+    # is just being removed is waited for, and is not told.
+    held = select(Webhook.id).order_by(Webhook.id).with_for_update(read=True, key_share=True)
+    webhooks = session.scalars(held).all()
     if not webhooks:
         return
     now = clock(session)

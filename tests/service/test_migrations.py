@@ -82,6 +82,19 @@ def test_the_newest_revision_has_the_constraints_of_the_models(database: Databas
     assert migrated == shape(database)
 
 
+def test_what_refers_to_a_row_is_found_by_an_index(database: Database) -> None:
+    """Catches: a removed row that has the database read all of a table for what refers to it."""
+    found = inspect(database.engine)
+    for table in Base.metadata.tables:
+        first = {columns[0] for columns in (
+            found.get_pk_constraint(table)["constrained_columns"],
+            *(each["column_names"] for each in found.get_indexes(table)),
+            *(each["column_names"] for each in found.get_unique_constraints(table)),
+        )}  # fmt: skip
+        for foreign in found.get_foreign_keys(table):
+            assert foreign["constrained_columns"][0] in first, f"{table}: {foreign['name']}"
+
+
 def finished_sweep(api: TestClient, database: Database, settings: Settings) -> str:
     sweep_id = str(api.post("/api/v1/sweeps", json=small_sweep()).json()["id"])
     dispatcher = Dispatcher(database, InlineExecutor(settings.trials), lease_seconds=60)
