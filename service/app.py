@@ -30,13 +30,15 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def working(_: FastAPI) -> AsyncIterator[None]:
+        sender = Sender(database, private=settings.webhook_private)
         tasks = [
             asyncio.create_task(_reap(database, settings.lease_seconds / 2)),
-            asyncio.create_task(_send(Sender(database, private=settings.webhook_private))),
+            asyncio.create_task(_send(sender)),
         ]
         purger = Purger(database, settings.trials, settings.lease_seconds)
         purger.start()
         yield
+        sender.close()  # its thread is waited for
         await asyncio.to_thread(purger.close)
         for task in tasks:
             task.cancel()

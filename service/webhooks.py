@@ -11,7 +11,9 @@ import ipaddress
 import json
 import logging
 import socket
+import threading
 import time
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import httpx2
@@ -47,30 +49,40 @@ class Sender:
     def __init__(self, database: Database, *, private: bool) -> None:
         """`private`: addresses of this machine and its network are allowed."""
         self._database, self._private = database, private
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Stop after the present message; another process, or the next one, goes on."""
+        self._closed.set()
 
     def step(self) -> int:
         """Send what is due, `AT_ONCE` of it; how much that was.
 
         One after the other is claimed, so that a receiver that takes its time holds up no message
-        that another sender could send meanwhile.
+        that another sender could send meanwhile. Where one has not arrived, the others of its
+        webhook wait for the next step: each might take all of its time again, and the messages of
+        all other webhooks come behind them.
         """
-        sent = 0
-        while sent < AT_ONCE and (due := self._next()) is not None:
+        sent, failing = 0, set[int]()
+        while sent < AT_ONCE and not self._closed.is_set():
+            if (due := self._next(failing)) is None:
+                break
             error = self._send(due)
             with self._database.write() as session:
                 if error is None:
                     webhooks.delivered(session, due)
                 else:
                     webhooks.failed(session, due, error, pause_after(due.tries))
+                    failing.add(due.webhook_id)
             sent += 1
         return sent
 
-    def _next(self) -> Due | None:
+    def _next(self, passed_over: Collection[int]) -> Due | None:
         with self._database.read() as session:
-            if not webhooks.any_due(session):
+            if not webhooks.any_due(session, passed_over):
                 return None
         with self._database.write() as session:
-            return webhooks.claim(session)
+            return webhooks.claim(session, passed_over)
 
     def _send(self, due: Due) -> str | None:
         """None, or why it did not arrive."""

@@ -4,10 +4,10 @@ So a message is there exactly if its sweep has ended. Sending is `service.webhoo
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.errors import NotFound
@@ -23,6 +23,7 @@ class Due(NamedTuple):
     """A message that its claimer is to send."""
 
     id: int
+    webhook_id: int
     event: str
     url: str
     secret: str
@@ -118,19 +119,20 @@ def drop(session: Session, sweep_id: str) -> None:
     session.execute(delete(Delivery).where(Delivery.sweep_id == sweep_id))
 
 
-def any_due(session: Session) -> bool:
-    """Whether a message waits to be sent."""
-    due = select(Delivery.id).where(Delivery.next_at <= db_now()).limit(1)
+def any_due(session: Session, passed_over: Collection[int] = ()) -> bool:
+    """Whether a message waits to be sent, to another webhook than those that are passed over."""
+    due = select(Delivery.id).where(_is_due(passed_over)).limit(1)
     return session.scalar(due) is not None
 
 
-def claim(session: Session) -> Due | None:
-    """The message that is due for longest, now the claimer's for `CLAIM_SECONDS`."""
+def claim(session: Session, passed_over: Collection[int] = ()) -> Due | None:
+    """The message that is due for longest, now the claimer's for `CLAIM_SECONDS`; of the webhooks
+    that are passed over none."""
     found = session.execute(
         select(Delivery, Webhook, Sweep)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
         .join(Sweep, Sweep.id == Delivery.sweep_id)
-        .where(Delivery.next_at <= db_now())
+        .where(_is_due(passed_over))
         .order_by(Delivery.next_at)
         .limit(1)
         .with_for_update(of=Delivery, skip_locked=True)
@@ -146,6 +148,7 @@ def claim(session: Session) -> Due | None:
     )
     return Due(
         delivery.id,
+        delivery.webhook_id,
         delivery.event,
         webhook.url,
         webhook.secret,
@@ -163,6 +166,10 @@ def delivered(session: Session, due: Due) -> None:
 def failed(session: Session, due: Due, error: str, again_in: float | None) -> None:
     """It has not; it is tried again in so many seconds, or not at all."""
     _settle(session, due, error=error, next_at=None if again_in is None else db_now() + again_in)
+
+
+def _is_due(passed_over: Collection[int]) -> ColumnElement[bool]:
+    return (Delivery.next_at <= db_now()) & Delivery.webhook_id.not_in(passed_over)
 
 
 def _settle(session: Session, due: Due, **values: object) -> None:
