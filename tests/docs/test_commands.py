@@ -171,6 +171,11 @@ def with_dump(world: World) -> None:
     world.shell.run(dump)
 
 
+def with_copy(world: World) -> None:
+    own_database(world)
+    shutil.copy(world.shell.home / ".lrd" / "lrd.db", world.shell.home / "lrd-copy.db")
+
+
 def own_database(world: World) -> None:
     """A SQLite file of its own, for what acts on the database itself."""
     folder = world.shell.home / ".lrd"
@@ -204,9 +209,10 @@ SCENES: dict[tuple[str, int], Scene] = {
     ("docs/user-guide.md", 6): own_database,
     ("docs/operations.md", 0): with_postgres,
     ("docs/operations.md", 1): with_dump,
-    ("docs/operations.md", 2): with_postgres,
-    ("docs/operations.md", 3): own_database,
-    ("docs/operations.md", 4): with_tokens,
+    ("docs/operations.md", 2): with_copy,
+    ("docs/operations.md", 3): with_postgres,
+    ("docs/operations.md", 4): own_database,
+    ("docs/operations.md", 5): with_tokens,
     ("docs/cluster.md", 1): own_database,
     ("CONTRIBUTING.md", 1): nothing,
 }

@@ -1,6 +1,7 @@
 """docs/operations.md: what was backed up by its lines comes back by its lines, row for row."""
 
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,21 @@ from tests.docs.pages import block
 from tests.docs.test_commands import Shell
 from tests.seeded import seed
 
-BACKUP, RESTORE = (block("docs/operations.md", "sh", number).commands() for number in (0, 1))
+BACKUP, RESTORE, RESTORE_FILE = (
+    block("docs/operations.md", "sh", number).commands() for number in (0, 1, 2)
+)
+KILLED = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(f"pragma journal_mode = {sys.argv[2]}")
+connection.execute("update arms set label = 'later'")
+connection.execute("pragma cache_size = 1")
+connection.execute("begin immediate")
+connection.execute("update arms set label = 'torn'")
+connection.execute("update arms set label = hex(randomblob(100000))")
+os._exit(0)
+"""
+"""A process that is killed while it writes more than its cache holds."""
 
 
 @pytest.fixture
@@ -66,7 +81,10 @@ def laptop(sqlite: Callable[[Path], str], tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.mark.slow
-def test_a_sqlite_file_comes_back(shell: Shell, laptop: Database) -> None:
+@pytest.mark.parametrize("journal", ["TRUNCATE", "WAL"])
+def test_a_sqlite_file_comes_back(shell: Shell, laptop: Database, journal: str) -> None:
+    """Catches: another database than the one that was backed up, for SQLite takes over into the
+    copy what a killed process has left beside the old file."""
     if shell.lacks("sqlite3"):
         pytest.skip("sqlite3 is not installed")
     seed(laptop, small_sweep(), states=("succeeded", "running", "failed", "queued"))
@@ -74,7 +92,10 @@ def test_a_sqlite_file_comes_back(shell: Shell, laptop: Database) -> None:
     (backup,) = (line for line in BACKUP if line.startswith("sqlite3"))
     shell.run(backup)
     laptop.close()
-    shutil.copy(shell.home / "lrd-copy.db", shell.home / ".lrd" / "lrd.db")
-    assert "newest schema" in shell.run(RESTORE[-1])
+    file = shell.home / ".lrd" / "lrd.db"
+    subprocess.run([sys.executable, "-c", KILLED, str(file), journal], check=True)
+    assert any(beside.stat().st_size for beside in file.parent.glob("lrd.db-*"))
+    said = [shell.run(line) for line in RESTORE_FILE]
+    assert "newest schema" in said[-1]
     with closing(Database(f"sqlite:///{shell.home}/.lrd/lrd.db")) as restored:
         assert rows(restored) == before
