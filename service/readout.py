@@ -119,7 +119,7 @@ def verify(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Hold a paper's tables against the service; exit 1 where a number is another one."""
+    """Hold a paper's tables against the service; exit 1 where one differs or cannot be verified."""
     differ = False
     with Client(url, token) as client:
         for file in files:

@@ -102,8 +102,13 @@ def verified(table: Printed, differ: Sequence[str]) -> str:
     of = f"line {table.line}: {what}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
     if not differ:
         return f"{of}: {table.counted}, all as the service has them"
-    some = f"{len(differ)} of {table.counted}"
-    return "\n".join([f"{of}: {some} not as the service has them", *(f"  {d}" for d in differ)])
+    unsigned = len(table.unsigned)
+    wrong, said = len(differ) - unsigned, f"{table.counted} as the service has them"
+    if wrong:
+        said = f"{wrong} of {table.counted} not as the service has them"
+    if unsigned:
+        said += f", {count(unsigned, 'row')} not verified"
+    return "\n".join([f"{of}: {said}", *(f"  {d}" for d in differ)])
 
 
 def trial(found: dict[str, Any], asked: str | None) -> str:

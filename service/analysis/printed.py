@@ -2,7 +2,8 @@
 
 `render.latex` says in comments of which sweep, metric and place a table is, and of which arm each
 cell; `listings.latex` which comparison or effect each row is. Titles may be changed, rows and
-columns moved or left out, numbers set in other type: what the cells still say is read.
+columns moved or left out, numbers set in other type: what the cells still say is read. Rows of
+numbers without such a comment are of nobody knows what, and told apart.
 """
 
 import json
@@ -31,6 +32,13 @@ _COMMANDS = re.compile(r"\\[A-Za-z]+")
 _POWER = re.compile(r"\\times10\^\{?(-?\d+)\}?|e([+-]?\d+)")
 _CELL = re.compile(r"([^±()†]*)(?:±([^±()†]*))?(†)?(?:\(([\d/]*)\))?(†)?")
 _NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
+_ANY_COMMENT = r"(?:(?<!\\)|(?<=\\\\))%"  # \% begins none, behind \\ it does
+_ROW_END = re.compile(r"\\\\\*?(?:\s*\[[^]]*\])?|\\tabularnewline\b")
+_SPAN = re.compile(r"\\multi(?:column|row)(?:\[[^]]*\])?\{[^}]*\}\{[^}]*\}")
+_HOLDS_NUMBER = re.compile(r"[^A-Za-z]*\d|.*\(\d+(?:/\d+)?\)")
+_HEAD_END = re.compile(r"\\\\(?s:.*?)\\(?:midrule|hline)\b")
+_LONG_HEAD_END = re.compile(r"(?s:.*)\\end(?:first)?(?:head|foot|lastfoot)\b")
+_BODY_END = re.compile(r"\\bottomrule\b|\\end\{")
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,19 @@ class PrintedCell:
 
 
 @dataclass(frozen=True)
+class UnsignedRow:
+    """Numbers without the comment that says what they are."""
+
+    line: int
+    """Of the file, from 1."""
+    text: str
+    """Its cells, without type."""
+
+    def __str__(self) -> str:
+        return f"line {self.line}: `{self.text}` is not verified: its comment is gone"
+
+
+@dataclass(frozen=True)
 class PrintedTable:
     """One table of a file: of what it is, and what its cells say."""
 
@@ -62,6 +83,7 @@ class PrintedTable:
     """`sweep`, `metric`, `at`, and `baseline`, an arm's number, where another than the sweep's was
     asked for."""
     cells: tuple[PrintedCell, ...]
+    unsigned: tuple[UnsignedRow, ...] = ()
 
     @property
     def counted(self) -> str:
@@ -91,6 +113,7 @@ class PrintedListing:
     question: dict[str, Any]
     """As that of a `PrintedTable`."""
     lines: tuple[PrintedLine, ...]
+    unsigned: tuple[UnsignedRow, ...] = ()
 
     @property
     def counted(self) -> str:
@@ -136,7 +159,8 @@ def arm_ids(table: Mapping[str, Any]) -> dict[int, int]:
 
 
 def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
-    """A sentence for each cell that says what the service does not; `table` is its JSON.
+    """A sentence for each cell that says what the service does not, and for each row without its
+    comment; `table` is the service's JSON.
 
     What the file leaves out, such as n, a dagger or decimal places, is no difference.
     """
@@ -154,11 +178,12 @@ def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
                 f"line {cell.line}: {arm['label']}: {cell.text or 'nothing'} in the file, "
                 f"{ours.text} in the service"
             )
-    return found
+    return found + list(map(str, printed.unsigned))
 
 
 def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> list[str]:
-    """A sentence for each line that reads otherwise than it does in the listings of `now`."""
+    """A sentence for each line that reads otherwise than it does in the listings of `now`, or has
+    lost its comment."""
     known = {each.name: each.texts for listing in now for each in listing.lines}
     found = []
     for theirs in printed.lines:
@@ -172,7 +197,7 @@ def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> 
             wrong = [(one, other) for one, other in pairs if not _reads_as(one, other)]
             said = (f"{one} in the file, {other} in the service" for one, other in wrong)
             found += [f"{where}: {'; '.join(said)}"] * bool(wrong)
-    return found
+    return found + list(map(str, printed.unsigned))
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -220,11 +245,13 @@ def _question(line: str, number: int) -> dict[str, Any]:
 
 
 def _table(lines: list[str], start: int, end: int, question: dict[str, Any]) -> PrintedTable:
-    rows = (_row(*row) for row in _rows(lines, start + 1, end, OF_ROW))
-    cells = tuple(cell for row in rows for cell in row)
+    rows = list(_rows(lines, start + 1, end, OF_ROW))
+    cells = tuple(
+        cell for row, about, line in rows if about is not None for cell in _row(row, about, line)
+    )
     if not cells:
         raise _mute(start + 1, "of which arms it is", "lrd table")
-    return PrintedTable(start + 1, question, cells)
+    return PrintedTable(start + 1, question, cells, _unsigned(rows))
 
 
 def _listing(
@@ -234,14 +261,16 @@ def _listing(
         raise LRDError(
             f"line {start + 1}: a table of {of!r} is not known here: it is of a newer lrd"
         )
-    rows = _rows(lines, start + 1, end, OF_LINE[of])
+    rows = list(_rows(lines, start + 1, end, OF_LINE[of]))
     found = tuple(
-        PrintedLine(line, name, tuple(map(_plain, _split(row)[1:]))) for row, name, line in rows
+        PrintedLine(line, name, tuple(map(_plain, _split(row)[1:])))
+        for row, name, line in rows
+        if name is not None
     )
     if not found:
         command = "lrd compare" if of == COMPARISONS else "lrd effects"
         raise _mute(start + 1, f"which {_one(of)} it is", command)
-    return PrintedListing(start + 1, of, question, found)
+    return PrintedListing(start + 1, of, question, found, _unsigned(rows))
 
 
 def _mute(line: int, what: str, command: str) -> LRDError:
@@ -250,18 +279,53 @@ def _mute(line: int, what: str, command: str) -> LRDError:
     )
 
 
-def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[tuple[str, str, int]]:
-    """Each row, the rest of its comment and its line. A row may run over several lines; the comment
-    stands behind its end."""
-    comment = re.compile(rf"(?:(?<!\\)|(?<=\\\\)){sign}")  # \% begins none, behind \\ it does
+_Row = tuple[str, str | None, int]
+"""What stands in it, the rest of its comment and its line."""
+
+
+def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[_Row]:
+    """Each row that has its comment, and of the others those between the head and the foot. A row
+    may run over several lines; the comment stands behind its end."""
+    comment, any_comment = re.compile(_ANY_COMMENT + sign[1:]), re.compile(_ANY_COMMENT)
+    body = _body(lines, start, end, comment)
     row = ""
     for number in range(start, end):
         text, *about = comment.split(lines[number], 1)
-        row += " " + text
+        if not about:
+            text = any_comment.split(text, 1)[0]
+        *ended, row = _ROW_END.split(f"{row} {text}")
+        if about and ended and not row.strip():
+            row = ended.pop()
+        if not about and number == body.stop - 1:
+            ended.append(_BODY_END.split(row)[0])  # the last row needs no end
+        if number in body:
+            yield from ((each, None, number + 1) for each in ended)
         if about:
             yield row, about[0].strip(), number + 1
-        if about or r"\\" in text or text.lstrip().startswith(("%", r"\begin", r"\midrule")):
+        if about or text.lstrip().startswith((r"\begin", r"\midrule")):
             row = ""
+
+
+def _body(lines: list[str], start: int, end: int, comment: re.Pattern[str]) -> range:
+    """The lines from the end of a table's head to its foot; without a head, from the first row that
+    has its comment."""
+    first = next((number for number in range(start, end) if comment.search(lines[number])), end)
+    # A longtable has the heads and feet of its pages before its first row.
+    above = "\n".join(lines[start:first])
+    head = _LONG_HEAD_END.match(above) or _HEAD_END.search(above)
+    feet = (number for number in range(first, end) if _BODY_END.search(lines[number]))
+    begin = first if head is None else start + above[: head.end()].count("\n")
+    return range(begin, next(feet, end - 1) + 1)
+
+
+def _unsigned(rows: Iterable[_Row]) -> tuple[UnsignedRow, ...]:
+    """Those with numbers: a heading over a group of rows has none."""
+    found = []
+    for row, about, line in rows:
+        titles, *cells = map(_plain, _split(_SPAN.sub("", row)))
+        if about is None and any(map(_HOLDS_NUMBER.match, cells)):
+            found.append(UnsignedRow(line, " & ".join([titles, *cells])))
+    return tuple(found)
 
 
 def _row(text: str, about: str, line: int) -> list[PrintedCell]:

@@ -193,6 +193,11 @@ def test_a_papers_tables_are_held_against_the_service(
     assert "1 of 2 cells not as the service has them" in said
     assert re.search(rf"line \d+: .*: 99\.99 .* in the file, {mean} .* in the service", said)
 
+    paper.write_text(sound.replace(row, row.replace(mean, "99.99").partition("% arm")[0]))
+    said = lrd("verify", str(paper), code=1)
+    assert ": 1 cell as the service has them, 1 row not verified\n" in said
+    assert re.search(r"line \d+: `.*99\.99.*` is not verified: its comment is gone", said)
+
 
 @pytest.mark.parametrize(
     ("source", "said"),

@@ -1,13 +1,16 @@
 """Tables read back from LaTeX: what was written is found again, what was changed is seen."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
 
 from lrd_core.errors import LRDError
 from service.analysis import printed, render
 from service.analysis.tables import Table
 
 from .cases import arm, pair
-from .test_render import grid, table
+from .test_render import LABEL, grid, labelled, table
 
 
 def wrong(source: str, found: Table) -> list[str]:
@@ -33,6 +36,63 @@ def test_every_cell_that_was_written_is_found_again(made):
     arms = [str(cell.summary.arm.number) for cell in cells]
     assert [cell.number for cell in read.cells] == arms
     assert printed.differences(read, render.to_json(found)) == []
+    assert read.unsigned == ()
+
+
+@given(LABEL)
+@settings(max_examples=100, deadline=None)
+def test_no_label_makes_a_row_of_the_services_own_look_unsigned(label):
+    """Catches: complaints about a title with numbers, or about the published values below."""
+    found = labelled([label, "2", "4"])
+    (read,) = printed.read(render.latex(found, {"label": label}))
+    assert (len(read.cells), read.unsigned) == (3, ())
+
+
+ROWS = [line for line in render.latex(grid()).splitlines() if printed.OF_ROW in line]
+BARE = ROWS[1].split(printed.OF_ROW)[0].replace("90.00", "99.99")
+
+
+@pytest.mark.parametrize("now", [
+    BARE,
+    BARE + "% checked by hand",
+    f"{ROWS[1]}\n{BARE}",
+    f"{BARE} {ROWS[1]}",
+    BARE + "[2pt]",
+    BARE.replace(" & ", "\n & "),
+])  # fmt: skip
+def test_a_row_without_its_comment_is_not_taken_for_sound(now):
+    """Catches: a typed row, or one whose comment was lost, and still "all as the service has"."""
+    (said,) = wrong(render.latex(grid()).replace(ROWS[1], now), grid())
+    assert "99.99(1/2)`" in said
+    assert re.fullmatch(r"line \d+: `.*` is not verified: its comment is gone", said)
+
+
+@pytest.mark.parametrize("now", [
+    r"\addlinespace[2pt] \cmidrule(lr){2-3}",
+    r"\midrule \multicolumn{3}{l}{With 2 layers} \\",
+    r"\multirow{2}{*}{digits} & \multicolumn{2}{c}{Adam} \\",
+    "% " + BARE,
+    r"& SGDM & Adam (best of 3) \\",
+])  # fmt: skip
+def test_what_stands_between_rows_is_none(now):
+    """Catches: complaints about rules, headings over a group of rows, and rows taken out."""
+    assert wrong(render.latex(grid()).replace(ROWS[1], f"{now}\n{ROWS[1]}"), grid()) == []
+
+
+def test_the_heads_of_other_kinds_of_tables_are_none():
+    """Catches: complaints about a column's title that is a number."""
+    head, row = r"p & 0.5 & 0.9 \\", r"a & $1.00$ & $2.00$ \\ % arm numbers 1 2"
+    about = '% lrd verify {"sweep": "s", "metric": "test_loss", "at": "last"}'
+    again = [r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
+    for lines in (
+        [r"\hline", head, r"\hline", row, r"\end{tabular}"],
+        [r"\toprule", head, r"\midrule\endfirsthead", head, *again, row, r"\end{longtable}"],
+        [head, row, r"\end{tabular}"],
+    ):
+        (read,) = printed.read("\n".join([about, *lines, r"and 1 & 2 \\"]))
+        assert (len(read.cells), read.unsigned) == (2, ())
+        (read,) = printed.read("\n".join([about, *lines[:-1], "b & 1", lines[-1]]))
+        assert [each.text for each in read.unsigned] == ["b & 1"]
 
 
 def test_another_baseline_is_asked_for_again():

@@ -104,6 +104,19 @@ def test_rows_that_say_no_effect_are_not_taken_for_sound_and_no_rows_say_nothing
     assert printed.read(listings.latex(EMPTY)) == []
 
 
+def test_an_effect_without_its_comment_is_not_taken_for_sound() -> None:
+    """Catches: a row of one kind whose comments are all gone, passed by for those of the other."""
+    lines = ORIGINAL.splitlines()
+    rows = [number for number, line in enumerate(lines) if OF_EFFECT in line]
+    ruled = lines.index(r"\midrule", rows[0])
+    bare = [line.split(" % lrd")[0] if n < ruled else line for n, line in enumerate(lines)]
+    said = wrong("\n".join(bare))
+    assert len(said) == ruled - rows[0]
+    assert said[0].startswith(f"line {rows[0] + 1}: `")
+    assert all(each.endswith("is not verified: its comment is gone") for each in said)
+    assert listing(ORIGINAL).unsigned == ()
+
+
 def test_a_sweep_that_lost_its_effects_has_none_of_the_papers() -> None:
     assert len(printed.line_differences(listing(ORIGINAL), [])) == 6
 
@@ -120,7 +133,7 @@ def test_an_effect_is_found_by_any_name(label: str) -> None:
     assert [each.name for each in found.lines] == [
         latex_comment(each.name).removeprefix("% ") for each in made
     ]
-    assert printed.line_differences(found, [found]) == []
+    assert (found.unsigned, printed.line_differences(found, [found])) == ((), [])
     assert printed.line_differences(listing(source.replace("0.00", "0.70")), [found]) != []
 
 
