@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +26,11 @@ COMPARISONS, EFFECTS = "comparisons", "effects"
 OF_LINE = {COMPARISONS: "% lrd comparison ", EFFECTS: "% lrd effect "}
 """Begins the comment behind a row of a listing: the arm's label, or the effect's name."""
 
+P_COLUMNS = 2
+"""At the right of a listing."""
+
+_NOISE = Decimal("1e-12")
+"""Of a value, what a product of floats may lose."""
 _COLOURS = re.compile(r"\\(?:cell|row|text)?color(?:\[[^]]*\])?\{[^}]*\}")
 _SIGNS = {r"\pm": "±", r"\dagger": "†", r"\textendash": "–", r"\to": "→"}
 _COMMANDS = re.compile(r"\\[A-Za-z]+")
@@ -173,7 +178,8 @@ def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
             found.append(f"line {cell.line}: arm {cell.number} is not in this sweep")
             continue
         ours = _cell(arm["text"] + "†" * arm["significant"], cell.line, cell.number)
-        if not _agrees(cell, ours):
+        scaled = {name: _scaled(arm[name], table["scale"]) for name in ("mean", "std")}
+        if not _agrees(cell, ours, scaled):
             found.append(
                 f"line {cell.line}: {arm['label']}: {cell.text or 'nothing'} in the file, "
                 f"{ours.text} in the service"
@@ -193,8 +199,8 @@ def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> 
         elif len(theirs.texts) > len(ours):
             found.append(f"{where}: {len(theirs.texts)} cells, the service has {len(ours)}")
         else:
-            pairs = zip(theirs.texts, ours, strict=False)
-            wrong = [(one, other) for one, other in pairs if not _reads_as(one, other)]
+            pairs = enumerate(zip(theirs.texts, ours, strict=False), P_COLUMNS - len(ours))
+            wrong = [pair for at, pair in pairs if not _reads_as(*pair, p=at >= 0)]
             said = (f"{one} in the file, {other} in the service" for one, other in wrong)
             found += [f"{where}: {'; '.join(said)}"] * bool(wrong)
     return found + list(map(str, printed.unsigned))
@@ -207,33 +213,52 @@ def _one(of: str) -> str:
     return of.removesuffix("s")
 
 
-def _reads_as(theirs: str, ours: str) -> bool:
-    """Whether a text says what another does, as far as it says anything."""
+def _reads_as(theirs: str, ours: str, *, p: bool) -> bool:
+    """Whether a text says what another does, as far as it says anything; `p`: of a test's p."""
     if not theirs:
         return True
     if "†" in theirs and "†" not in ours:
         return False
     one, other = (_NUMBER.split(text.replace("†", "")) for text in (theirs, ours))
-    return len(one) == len(other) and all(map(_rounds_to, other, one))
+    pairs = zip(other, one, strict=False)
+    return len(one) == len(other) and all(_rounds_to(*pair, p=p) for pair in pairs)
 
 
-def _agrees(theirs: PrintedCell, ours: PrintedCell) -> bool:
+def _scaled(value: Any, scale: float) -> float | None:
+    return value * scale if isinstance(value, int | float) else None
+
+
+def _agrees(theirs: PrintedCell, ours: PrintedCell, exact: Mapping[str, float | None]) -> bool:
     return (
-        _rounds_to(ours.mean, theirs.mean)
-        and (not theirs.spread or _rounds_to(ours.spread, theirs.spread))
+        _rounds_to(ours.mean, theirs.mean, exact["mean"])
+        and (not theirs.spread or _rounds_to(ours.spread, theirs.spread, exact["std"]))
         and theirs.count in ("", ours.count)
         and theirs.dagger <= ours.dagger
     )
 
 
-def _rounds_to(number: str, shorter: str) -> bool:
+def _rounds_to(number: str, shorter: str, exact: float | None = None, *, p: bool = False) -> bool:
+    """Whether `shorter` is `number`, or its value rounded to other decimals; of a tie, either way.
+
+    Without the `exact` value that `number` shows, no more decimals than it has are known, and its
+    last may be rounded up or down. A p of 0 is none."""
     if number == shorter:
         return True
     try:
-        exact, rounded = Decimal(number), Decimal(shorter)
-        return exact.is_finite() and exact.quantize(rounded, ROUND_HALF_UP) == rounded
+        shown, rounded = Decimal(number), Decimal(shorter)
     except InvalidOperation:  # a word
         return False
+    if not (shown.is_finite() and rounded.is_finite()) or (p and not rounded):
+        return False
+    step = Decimal(1).scaleb(_exponent(rounded))
+    if exact is None and not p and step < Decimal(1).scaleb(_exponent(shown)):
+        return False
+    value = shown if exact is None else Decimal(exact)
+    return abs(value - rounded) <= step / 2 + abs(value) * _NOISE
+
+
+def _exponent(number: Decimal) -> int:
+    return int(number.as_tuple().exponent)
 
 
 def _question(line: str, number: int) -> dict[str, Any]:

@@ -145,14 +145,28 @@ def test_rows_and_columns_may_be_moved_with_their_arms():
         assert [(cell.number, cell.mean[0]) for cell in read.cells] == [(a, a) for a in arms]
 
 
-def test_rounding_is_that_of_the_digits_shown():
-    found = table(pair(), {"plain": [0.5], "lrd": [0.94565]})
+@pytest.mark.parametrize(("exact", "right", "wrong_ones"), [
+    (0.94446, ["94.45", "94.4", "94", "94.446"], ["94.5", "95", "94.440", "94.450"]),
+    (0.94565, ["94.6", "94.56", "94.57"], ["94.5", "94.564"]),
+    (0.285, ["28.50", "28", "29"], ["28.6", "28.4"]),
+    (0.90, ["90.00", "90", "90.0", "90.000"], ["90.01", "9", "nan", "NaN", "inf"]),
+])  # fmt: skip
+def test_rounding_is_that_of_the_value_and_not_of_the_digits_shown(exact, right, wrong_ones):
+    """Catches: 94.446, shown as 94.45, that may be 94.5 in a paper and not 94.4."""
+    found = table(pair(), {"plain": [0.5], "lrd": [exact]})
     source = render.latex(found)
-    assert "94.56" in source or "94.57" in source
-    shown = "94.56" if "94.56" in source else "94.57"
-    assert wrong(source.replace(shown, "94.6"), found) == []
-    assert wrong(source.replace(shown, "94.5"), found) != []
-    assert wrong(source.replace(shown, "94.564"), found) != []
+    (shown,) = {cell.mean for cell in printed.read(source)[0].cells} - {"50.00"}
+    assert [each for each in right if wrong(source.replace(shown, each), found)] == []
+    assert [each for each in wrong_ones if not wrong(source.replace(shown, each), found)] == []
+
+
+def test_a_deviation_is_rounded_from_its_value_too():
+    """Catches: the shown 0.45 of a deviation of 0.446, rounded once more."""
+    found = table(pair(), {"plain": [0.5, 0.5], "lrd": [0.9, 0.9 + 0.00446 * 2**0.5]})
+    source = render.latex(found)
+    assert r"\pm 0.45" in source
+    assert wrong(source.replace(r"\pm 0.45", r"\pm 0.4"), found) == []
+    assert wrong(source.replace(r"\pm 0.45", r"\pm 0.5"), found) != []
 
 
 def test_several_tables_of_one_file_are_kept_apart():
