@@ -9,7 +9,6 @@ Connections that break, and a service that is away for a moment, are waited for:
 again under its Idempotency-Key, and done once (`service.connection`).
 """
 
-import io
 import json
 import os
 import time
@@ -27,6 +26,7 @@ from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
 from service.analysis.printed import Printed
 from service.connection import Connection, NoAnswer, ServiceAnswered, given
+from service.frames import frame
 from service.verifying import verified
 
 if TYPE_CHECKING:
@@ -220,15 +220,15 @@ class SubmittedSweep:
 
         `question`: `metric`, `at` (last, best, epoch:N), `baseline` (id of an arm).
         """
-        return _frame(self.table_text("csv", **question).encode())
+        return frame(self.table_text("csv", **question).encode())
 
     def reports(self) -> "DataFrame":
         """A row an epoch of every trial, nothing left out, each with its arm's id and label."""
-        return _frame(self.export("csv", "reports"))
+        return frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":
         """A row a trial, with its configuration and the metrics of its last epoch."""
-        return _frame(self.export("csv", "trials"))
+        return frame(self.export("csv", "trials"))
 
     def comparisons(self, **question: Any) -> "DataFrame":
         """A row an arm that has a baseline: difference, intervals, tests, effect."""
@@ -239,7 +239,7 @@ class SubmittedSweep:
     def effects(self, **question: Any) -> "DataFrame":
         """A row a factor of a grid, then one each two: what they do over the settings of the
         others. `question` as for the table."""
-        return _frame(self.effects_text("csv", **question).encode())
+        return frame(self.effects_text("csv", **question).encode())
 
     # --- results, as the service writes them ------------------------------------------------------
 
@@ -371,9 +371,3 @@ def _body(spec: Written) -> dict[str, Any]:
 
 def _preset(name: str, changes: Mapping[str, Any] | None, seeds: Any) -> dict[str, Any]:
     return {"preset": name, "set": dict(changes or {})} | given({"seeds": seeds})
-
-
-def _frame(csv: bytes) -> "DataFrame":
-    from pandas import read_csv  # a second that the command line does without
-
-    return read_csv(io.BytesIO(csv))

@@ -53,12 +53,19 @@ def latex_comment(text: str) -> str:
 def escape_csv(text: str) -> str:
     """`text`, with an apostrophe before it where a spreadsheet would take it for a formula.
 
-    That is a first sign of =, +, - or @, also behind white space (OWASP, CSV injection). Carriage
+    That is a first sign of =, +, - or @, also behind white space (OWASP, CSV injection); and where
+    that stands behind apostrophes of its own, so that `unescape_csv` knows whose they are. Carriage
     returns become line feeds: `csv` writes them without quotes, and readers end the line there.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    suspicious = text.lstrip().startswith(_FORMULA) or text.startswith(("\t", "\n"))
+    bare = text.lstrip("'")
+    suspicious = bare.lstrip().startswith(_FORMULA) or bare.startswith(("\t", "\n"))
     return "'" + text if suspicious else text
+
+
+def unescape_csv(text: str) -> str:
+    """What `escape_csv` made `text` of, but for its carriage returns."""
+    return text[1:] if text.startswith("'") and escape_csv(text[1:]) == text else text
 
 
 def escape_html(text: str) -> str:

@@ -17,6 +17,7 @@ from lrd_core.spec import SweepSpec
 from service import connection
 from service.client import Client, NoAnswer, ServiceAnswered, StillRunning, SubmittedSweep
 from service.dispatcher import Dispatcher
+from service.frames import frame
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import factorial, small_sweep
@@ -123,6 +124,32 @@ def test_a_sweep_is_waited_for_and_read_as_frames(
     )
     assert "test accuracy" in sweep.table_text()
     assert sweep.figure("forest", "svg").startswith(b"<?xml")
+
+
+def test_arms_have_their_own_labels_in_frames(client: Client, database: Database) -> None:
+    """Catches: an arm called None that is NaN, one called 1 that is a number, one called +SD with
+    the apostrophe that keeps spreadsheets from computing it."""
+    labels = ["None", "+SD", "'+SD", "'quoted", "1", "nan", "=1+1"]
+    document = small_sweep(seeds=1)
+    del document["grid"], document["baseline"]
+    document["arms"] = [
+        {"label": label, "set": {"optimizer.lr": at / 1000}} for at, label in enumerate(labels, 1)
+    ]
+    sweep = client.sweep(seed(database, document))
+    table = sweep.table(baseline=sweep.arms()[0]["id"])
+    assert list(table["arm"]) == labels
+    assert list(table["baseline"][1:]) == ["None"] * 6
+    assert list(sweep.trials()["arm"]) == labels
+    assert list(dict.fromkeys(sweep.reports()["arm"])) == labels
+
+
+def test_what_is_not_there_and_what_is_no_number_is_nan_in_a_frame() -> None:
+    """Catches: a NaN that makes a column of numbers one of texts."""
+    found = frame(b"arm,test_loss,at,'=x\nNA,nan,None,inf\n,0.5,'-1,\n")
+    assert found["test_loss"].isna().tolist() == [True, False]
+    assert (found["test_loss"].dtype, found["=x"][0]) == (float, float("inf"))
+    assert (found["arm"][0], found["at"].tolist()) == ("NA", ["None", "-1"])
+    assert [found["arm"].isna()[1], found["=x"].isna()[1]] == [True, True]
 
 
 def test_the_effects_of_factors_are_a_frame_and_a_text(client: Client, database: Database) -> None:
