@@ -25,6 +25,12 @@ _ONLY_WHERE_SAID = {409, 429}
 up. Without, too many trials in the queue, say: it may take hours."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 """Seconds before the second try, doubled with each, up to the longest."""
+SOON, LATE = 60.0, 900.0
+"""Seconds until an answer begins: most are at hand; of a large sweep some take minutes to make."""
+_LATE = re.compile(
+    r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|curves|figures/.+"
+    r"|plots/.+)"
+)
 _LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -82,7 +88,9 @@ class Connection:
             base = httpx2.URL(url.rstrip("/") + "/api/v1")
         except httpx2.InvalidURL as error:
             raise LRDError(f"{url!r} is no URL of a service: {error}") from None
-        self._http = httpx2.Client(base_url=base, timeout=60, headers=headers, transport=transport)
+        self._http = httpx2.Client(
+            base_url=base, timeout=SOON, headers=headers, transport=transport
+        )
         self._patience, self._answered = patience, False
 
     def close(self) -> None:
@@ -138,8 +146,16 @@ class Connection:
         self, method: Method, path: str, request: dict[str, Any]
     ) -> tuple[LRDError, float | None] | tuple[httpx2.Response, None]:
         """Send once: the answer, or the error and the least seconds to wait; None: it is final."""
+        seconds = LATE if _LATE.fullmatch(path) else SOON
+        timeout = httpx2.Timeout(SOON, read=seconds)
         try:
-            answer = self._http.request(method, path, **request)
+            answer = self._http.request(method, path, timeout=timeout, **request)
+        except httpx2.ReadTimeout:
+            sentence = (
+                f"the service at {self._http.base_url} did not answer {method} {path} within "
+                f"{seconds:g} s: it is busy, or still at work on it; ask again later"
+            )
+            return NoAnswer(sentence), 0.0
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             sentence = (
                 f"no service answers at {self._http.base_url} ({error}): is `lrd serve` up, and "

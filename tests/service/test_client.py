@@ -39,6 +39,8 @@ class Wire:
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "refused":
             raise httpx2.ConnectError("connection refused")
+        if fault == "silent":
+            raise httpx2.ReadTimeout("timed out")
         if fault == "proxy":
             return httpx2.Response(502, html="<h1>Bad gateway</h1>", request=request)
         if fault.startswith("busy"):
@@ -256,6 +258,32 @@ def test_an_address_where_nobody_is_is_said_at_once(client: Client, wire: Wire) 
     with pytest.raises(NoAnswer, match=r"no service answers at http://127\.0\.0\.1"):
         client.sweeps()
     assert wire.waited == []
+
+
+def test_what_takes_minutes_to_make_is_waited_for(
+    client: Client, wire: Wire, database: Database
+) -> None:
+    """Catches: a bundle of a minute that can never be fetched."""
+    sweep = client.sweep(seed(database, small_sweep()))
+    sweep.export("bundle")
+    sweep.table_text()
+    sweep.figure("forest")
+    with pytest.raises(ServiceAnswered, match="this is no bundle"):
+        client.import_bundle(b"")
+    waited = [each.extensions["timeout"]["read"] for each in wire.asked]
+    assert waited == [60, 900, 900, 900, 900]
+    assert {each.extensions["timeout"]["connect"] for each in wire.asked} == {60}
+
+
+def test_a_service_that_is_too_slow_is_not_said_to_be_away(client: Client, wire: Wire) -> None:
+    """Catches: `is lrd serve up?`, of a service that is at work."""
+    sweep = client.submit(small_sweep())
+    client._service._patience = 0
+    wire.faults = ["silent"]
+    with pytest.raises(
+        NoAnswer, match=f"did not answer GET /sweeps/{sweep.id}/export within 900 s"
+    ):
+        sweep.export("bundle")
 
 
 def test_refusals_are_final_and_say_their_kind(client: Client, wire: Wire) -> None:
