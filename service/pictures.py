@@ -30,6 +30,7 @@ from service.results import Results, json_safe
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.session import Database
+from service.versions import tag_of_results
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ class Picture:
 
     @property
     def etag(self) -> str:
-        """As `etag_of` the sweep at that version."""
-        return f'"{self.version}"'
+        """That of results of the sweep at that version."""
+        return tag_of_results(self.version)
 
     @property
     def age(self) -> int:

@@ -6,13 +6,24 @@ when the two do not fit; who sends none (curl, a browser) is answered as ever.
 
 import re
 from importlib.metadata import version
+from pathlib import Path
 
+from lrd_core import sources, sums
 from service.errors import WrongVersion
 
 HEADER = "LRD-Version"
 VERSION = version("learning-rate-dropout")
+_OWN = sums.of(sums.below(Path(__file__).parent, ".py"))
+CODE = sums.short(f"{sources.IMPORTED} {_OWN}".encode())
+"""What this process makes its answers with, as it was when it began: a sum over the service's own
+sources, and those of lrd that a number depends on."""
 OLDEST_CLIENT = "0.1"
 """Raised when an answer or a request changes so that an older client would misread it."""
+
+
+def tag_of_results(version: int) -> str:
+    """The `ETag` of what is made of a sweep at this version: another code may say it otherwise."""
+    return f'"{version}-{CODE}"'
 
 
 def check(client: str | None) -> None:

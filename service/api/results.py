@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.analysis import metrics, plots
 from service.analysis.effect_table import NONE
-from service.api.context import DatabaseDep, SettingsDep, SweepId, etag_of, unchanged
+from service.api.context import DatabaseDep, SettingsDep, SweepId, unchanged
 from service.api.known import knows
 from service.api.openapi import gives, gives_bytes
 from service.api.schemas.results import (
@@ -34,6 +34,7 @@ from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.reported import refuse_unknown
 from service.store.session import Database
+from service.versions import tag_of_results
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
@@ -179,7 +180,7 @@ def curves(
     """The mean of a metric at each epoch of each arm, with its standard deviation and n."""
     sweep, found = _results(database, sweep_id, request, metric=metric, epochs=True)
     if found is None:
-        return unchanged(sweep)
+        return unchanged(tag_of_results(sweep.version))
     name = metric or found.headline
     items = [curve.to_json() for curve in found.curves(name, by=by, points=points)]
     return _json(sweep, {"metric": name, "by": by, "items": items, "next_page_token": None})
@@ -196,7 +197,7 @@ def speed(
     """Epochs and seconds until a metric first reaches a value, with and without LRD."""
     sweep, found = _results(database, sweep_id, request, metric=metric, epochs=True)
     if found is None:
-        return unchanged(sweep)
+        return unchanged(tag_of_results(sweep.version))
     name = metric or found.headline
     if metrics.Metric(name).is_share and not 0 <= threshold <= 1:
         raise Unprocessable(
@@ -239,11 +240,13 @@ def figure(
     epochs = name == "learning-curves"
     sweep, found = _results(database, sweep_id, request, at, baseline, metric=metric, epochs=epochs)
     if found is None:
-        return unchanged(sweep)
+        return unchanged(tag_of_results(sweep.version))
     _refuse_empty(found, name, metric)
     made = _drawn(figures, found, settings, name, metric=metric, by=by, points=None)
     content = figures.to_bytes(made, kind, caption=caption)
-    return Response(content, media_type=MEDIA_TYPES[kind], headers={"ETag": etag_of(sweep)})
+    return Response(
+        content, media_type=MEDIA_TYPES[kind], headers={"ETag": tag_of_results(sweep.version)}
+    )
 
 
 @router.get("/plots/{name}", **gives(Plot))
@@ -263,7 +266,7 @@ def plot(
     epochs = name == "learning-curves"
     sweep, found = _results(database, sweep_id, request, at, baseline, metric=metric, epochs=epochs)
     if found is None:
-        return unchanged(sweep)
+        return unchanged(tag_of_results(sweep.version))
     made = _drawn(plots, found, settings, name, metric=metric, by=by, points=points)
     return _json(sweep, made)
 
@@ -315,8 +318,8 @@ def _pictured(database: Database, pictures: Pictures, request: Request, asked: A
     """The answer, from the kept ones where nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, asked.sweep_id)
-        if knows(request, etag_of(sweep)):
-            return unchanged(sweep)
+        if knows(request, tag_of_results(sweep.version)):
+            return unchanged(tag_of_results(sweep.version))
         refuse_unknown(session, sweep, asked.metric)
         picture = pictures.of(session, sweep, asked)
     if picture is None:
@@ -343,7 +346,7 @@ def _results(
     already. `metric` is one that is to be read of them."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        if knows(request, etag_of(sweep)):
+        if knows(request, tag_of_results(sweep.version)):
             return sweep, None
         refuse_unknown(session, sweep, metric)
         found = Results(session, sweep, at=at, baseline=baseline)
@@ -354,4 +357,6 @@ def _results(
 def _json(sweep: Sweep, content: Any) -> Response:
     # Encoded here: FastAPI's encoder walks every number twice, and breaks on NaN.
     text = json.dumps(json_safe(content), ensure_ascii=False, separators=(",", ":"))
-    return Response(text, media_type="application/json", headers={"ETag": etag_of(sweep)})
+    return Response(
+        text, media_type="application/json", headers={"ETag": tag_of_results(sweep.version)}
+    )

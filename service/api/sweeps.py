@@ -110,7 +110,7 @@ def read(
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if knows(request, etag_of(sweep)):
-            return unchanged(sweep)
+            return unchanged(etag_of(sweep))
         return JSONResponse(sweep_view(sweep), headers={"ETag": etag_of(sweep)})
 
 

@@ -1,11 +1,15 @@
 """What readers of a sweep's results ask the API: how soon, against what, and whether it is new."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from service import versions
 from service.dispatcher import Dispatcher
 from service.results import Results
 from service.settings import Settings
@@ -45,10 +49,10 @@ def test_a_speed_to_a_share_in_percent_is_refused(api: TestClient, sweep: str) -
     assert api.get(f"{sweep}/speed?threshold=1.5&metric=test_loss").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["table", "arms", "comparisons", "curves", "speed?threshold=0.7", "plots/learning-curves"],
-)
+PATHS = ["table", "arms", "comparisons", "curves", "speed?threshold=0.7", "plots/learning-curves"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_what_a_reader_has_is_not_sent_again(api: TestClient, sweep: str, path: str) -> None:
     first = api.get(f"{sweep}/{path}")
     assert first.status_code == 200
@@ -57,6 +61,27 @@ def test_what_a_reader_has_is_not_sent_again(api: TestClient, sweep: str, path: 
     api.patch(sweep, json={"priority": 7})
     changed = api.get(f"{sweep}/{path}", headers={"If-None-Match": first.headers["etag"]})
     assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("path", [*PATHS, "figures/forest.svg"])
+def test_what_another_code_made_is_sent_again(
+    api: TestClient, sweep: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a finished sweep's table as it was before an upgrade, for ever."""
+    tag = api.get(f"{sweep}/{path}").headers["etag"]
+    assert versions.CODE in tag
+    monkeypatch.setattr(versions, "CODE", "another")
+    answer = api.get(f"{sweep}/{path}", headers={"If-None-Match": tag})
+    assert answer.status_code == 200
+    assert answer.headers["etag"] == tag.replace(tag[1:-1].partition("-")[2], "another")
+
+
+def test_the_code_is_known_by_its_sources_alone() -> None:
+    """Catches: replicas of one version, or workers of one of them, whose tags differ."""
+    code = "from service import versions; print(versions.CODE)"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    found = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert found.strip() == versions.CODE
 
 
 def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
