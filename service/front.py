@@ -1,4 +1,4 @@
-"""What stands before every route: the request's id, the versions' header, counts and times."""
+"""What stands before every route: the request's id, the versions' header, HEAD, counts, times."""
 
 import logging
 import secrets
@@ -31,6 +31,10 @@ class Front:
         started, request_id = time.perf_counter(), secrets.token_hex(8)
         status, begun = 500, False
         scope.setdefault("state", {})["request_id"] = request_id
+        # RFC 9110, 9.1: HEAD is for every resource, and is GET without its body.
+        headless, asked = scope["method"] == "HEAD", dict(scope)
+        if headless:
+            asked["method"] = "GET"
 
         async def marked(message: Message) -> None:
             nonlocal status, begun
@@ -40,18 +44,21 @@ class Front:
                 headers[versions.HEADER] = versions.VERSION
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
+            elif headless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             versions.check(Headers(scope=scope).get(versions.HEADER))
-            await self._app(scope, receive, marked)
+            await self._app(asked, receive, marked)
         except ServiceError as error:
-            await problem_of(error)(scope, receive, marked)
+            await problem_of(error)(asked, receive, marked)
         except Exception:  # what nobody foresaw: the log has it, the answer has its number
             log.exception("request %s, %s %s, failed", request_id, scope["method"], scope["path"])
             if begun:
                 raise
             sentence = f"the service failed; its log has request {request_id}"
-            await problem_of(ServiceError(sentence))(scope, receive, marked)
+            await problem_of(ServiceError(sentence))(asked, receive, marked)
         finally:
-            self._metrics.answered(scope, status, time.perf_counter() - started)
+            asked["method"] = scope["method"]
+            self._metrics.answered(asked, status, time.perf_counter() - started)

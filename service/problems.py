@@ -102,7 +102,8 @@ def _allowed(request: Request) -> list[str]:
     """What the address takes; Starlette names the methods of one of its routes only."""
     found = iter_route_contexts(request.app.routes)
     fitting = [each for each in found if each.path_regex.match(request.url.path)]
-    return sorted({method for each in fitting for method in each.methods or ()})
+    methods = {method for each in fitting for method in each.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))  # `Front` answers it
 
 
 def _page() -> str:

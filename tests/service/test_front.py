@@ -293,7 +293,7 @@ class TestProblems:
         answer = api.put(SWEEPS, json={})
         assert answer.status_code == 405
         assert answer.json()["type"] == "/errors#method-not-allowed"
-        assert answer.headers["allow"] == "GET, POST"
+        assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 def lead(settings: Settings, database: Database) -> Dispatcher:
