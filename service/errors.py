@@ -8,6 +8,7 @@ ServiceError
 ├── WrongMethod         405
 ├── TooSlow             408   the body did not arrive in time
 ├── Conflict            409   the state forbids it
+├── HasChanged          412   it is not as the `If-Match` says
 ├── TooLarge            413
 ├── UnsupportedMedia    415
 ├── Unprocessable       422   the request is well-formed and wrong
@@ -100,6 +101,15 @@ class Conflict(ServiceError):
     status = 409
     title = "Conflict with the present state"
     type = "conflict"
+
+
+class HasChanged(ServiceError):
+    """The sweep is not as the request's `If-Match` says: it has changed since its `ETag` was read.
+    Nothing of what was asked has happened. Read it again, and ask again if that still fits."""
+
+    status = 412
+    title = "It has changed meanwhile"
+    type = "precondition-failed"
 
 
 class TooLarge(ServiceError):

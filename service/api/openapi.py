@@ -61,6 +61,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         404: "Not found",
         408: "The body did not come in time",
         409: "The present state forbids it",
+        412: "The sweep is not as `If-Match` says",
         413: "The body is too large",
         415: "The body is of another kind",
         422: "The request or the sweep is not valid",

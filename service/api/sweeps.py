@@ -1,6 +1,7 @@
 """/sweeps: submit, list and read them, and what may be asked of one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -29,7 +30,7 @@ from service.api.context import (
     unchanged,
     valid,
 )
-from service.api.known import knows
+from service.api.known import knows, means
 from service.api.limits import room
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, gives_nothing, takes
@@ -43,10 +44,10 @@ from service.api.schemas.sweeps import (
     TrialPage,
 )
 from service.api.views import event_view, failure_view, sweep_view, trial_view
-from service.errors import Unprocessable
+from service.errors import HasChanged, Unprocessable
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
-from service.store import history, requests
+from service.store import history, models, requests
 from service.store import sweeps as store
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
@@ -115,10 +116,16 @@ def read(
 
 
 @router.patch("/{sweep_id}", **gives(Sweep), **takes(Changes))
-def change(sweep_id: SweepId, document: DocumentDep, once: OnceDep) -> JSONResponse:
-    """Another `priority` or `max_concurrent`, also while it runs."""
+def change(
+    sweep_id: SweepId, document: DocumentDep, request: Request, once: OnceDep
+) -> JSONResponse:
+    """Another `priority` or `max_concurrent`, also while it runs.
+
+    As with every change of a sweep, `If-Match` with its `ETag` refuses it (412) where the sweep has
+    changed since that was read.
+    """
     given = valid(Changes, document).model_dump(exclude_unset=True)
-    return once(lambda session: sweep_view(requests.change(session, sweep_id, given)))
+    return once(_asking(partial(requests.change, changes=given), sweep_id, request))
 
 
 @router.delete("/{sweep_id}", **gives_nothing())
@@ -131,27 +138,28 @@ def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
 
     def remove(session: Session) -> None:
         of_ones_own(request, requests.locked(session, sweep_id).owner)
+        _meant(session, sweep_id, request)
         requests.delete_sweep(session, sweep_id)
 
     return once.remove(remove)
 
 
 @router.post("/{sweep_id}/cancel", **gives(Sweep))
-def cancel(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
+def cancel(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """End the sweep: queued trials now, running ones as soon as they have stopped."""
-    return once(lambda session: sweep_view(requests.cancel_sweep(session, sweep_id)))
+    return once(_asking(requests.cancel_sweep, sweep_id, request))
 
 
 @router.post("/{sweep_id}/pause", **gives(Sweep))
-def pause(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
+def pause(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """Start no more trials; running ones save their state after their epoch and wait."""
-    return once(lambda session: sweep_view(requests.pause(session, sweep_id)))
+    return once(_asking(requests.pause, sweep_id, request))
 
 
 @router.post("/{sweep_id}/resume", **gives(Sweep))
-def resume(sweep_id: SweepId, once: OnceDep) -> JSONResponse:
+def resume(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """Go on after a pause."""
-    return once(lambda session: sweep_view(requests.resume(session, sweep_id)))
+    return once(_asking(requests.resume, sweep_id, request))
 
 
 @router.post("/{sweep_id}/retry", **gives(Sweep))
@@ -162,7 +170,7 @@ def retry(
     caller = caller_of(request)
 
     def again(session: Session) -> dict[str, Any]:
-        before = requests.locked(session, sweep_id).queued
+        before = _meant(session, sweep_id, request).queued
         sweep = requests.retry_sweep(session, sweep_id, cancelled=cancelled)
         mine = sweep.owner == caller.owner
         room(session, caller, sweep.queued - before, "would join again", counted=mine)
@@ -179,7 +187,7 @@ def extend(
     more, caller = Extension.parse(document), caller_of(request)
 
     def add(session: Session) -> dict[str, Any]:
-        sweep = requests.locked(session, sweep_id)
+        sweep = _meant(session, sweep_id, request)
         had = SweepSpec.parse(sweep.spec)
         try:
             spec = _limit(extended(had, more), caller)
@@ -201,10 +209,10 @@ def clone(
 ) -> JSONResponse:
     """A new sweep like this one; the body may replace parts of its spec, e.g. `{"seeds": 5}`."""
     with database.read() as session:
-        spec = store.get(session, sweep_id).spec
+        sweep = store.get(session, sweep_id)
     if not isinstance(document, dict):
         raise Unprocessable("the body of clone is an object with parts of a sweep, or absent")
-    return _create(spec | document, request, once, like=sweep_id)
+    return _create(sweep.spec | document, request, once, like=sweep)
 
 
 @router.get("/{sweep_id}/events", **gives(EventPage))
@@ -259,8 +267,38 @@ def trials(
 # --- inside ---------------------------------------------------------------------------------------
 
 
+def _asking(
+    ask: Callable[[Session, str], models.Sweep], sweep_id: str, request: Request
+) -> Callable[[Session], dict[str, Any]]:
+    def asked(session: Session) -> dict[str, Any]:
+        _meant(session, sweep_id, request)
+        return sweep_view(ask(session, sweep_id))
+
+    return asked
+
+
+def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:
+    """The locked sweep, if it is the one that the request knows.
+
+    Raises:
+        NotFound: there is none of this id.
+        HasChanged: it is another by now.
+    """
+    sweep = requests.locked(session, sweep_id)
+    _refuse_changed(sweep, request)
+    return sweep
+
+
+def _refuse_changed(sweep: models.Sweep, request: Request) -> None:
+    if not means(request, etag_of(sweep)):
+        raise HasChanged(
+            f"sweep {sweep.id} has the ETag {etag_of(sweep)} by now, which If-Match does not name: "
+            "read it again"
+        )
+
+
 def _create(
-    document: Any, request: Request, once: Once, *, like: str | None = None
+    document: Any, request: Request, once: Once, *, like: models.Sweep | None = None
 ) -> JSONResponse:
     """`like`: the sweep that it is made of, which is to be there still."""
     caller = caller_of(request)
@@ -269,7 +307,8 @@ def _create(
 
     def create(session: Session) -> dict[str, Any]:
         if like is not None:
-            store.get(session, like)
+            store.get(session, like.id)
+            _refuse_changed(like, request)
         room(session, caller, spec.trials_total())
         sweep = store.create(session, spec, arms, code_version=_code(arms), owner=caller.owner)
         return sweep_view(sweep)

@@ -1,4 +1,7 @@
-"""What a reader has already is not sent again, however it says so."""
+"""What a reader has already is not sent again, however it says so; and what is meant for a sweep as
+it was is not done to another."""
+
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -37,3 +40,64 @@ def test_tags_in_two_lines_are_one_list(api: TestClient, path: str) -> None:
     tag = api.get(path).headers["etag"]
     lines = [("If-None-Match", '"other"'), ("If-None-Match", tag)]
     assert api.get(path, headers=lines).status_code == 304
+
+
+CHANGES: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("PATCH", "", {"priority": 3}),
+    ("DELETE", "", None),
+    ("POST", "/cancel", None),
+    ("POST", "/pause", None),
+    ("POST", "/resume", None),
+    ("POST", "/retry?cancelled=true", None),
+    ("POST", "/extend", {"seeds": 9}),
+    ("POST", "/clone", {}),
+]
+
+
+def change(
+    api: TestClient, sweep: str, which: tuple[str, str, dict[str, Any] | None], **headers: str
+) -> Any:
+    method, below, body = which
+    return api.request(method, sweep + below, json=body, headers=headers)
+
+
+@pytest.fixture(params=CHANGES, ids=lambda which: which[1] or which[0])
+def asked(
+    request: pytest.FixtureRequest, database: Database
+) -> tuple[str, tuple[str, str, dict[str, Any] | None]]:
+    """A sweep to which something may be done, and what."""
+    states = {
+        "DELETE": ("succeeded",), "/retry?cancelled=true": ("cancelled",)
+    }.get(request.param[1] or request.param[0], ("queued",))  # fmt: skip
+    return f"/api/v1/sweeps/{seed(database, small_sweep(), states=states)}", request.param
+
+
+@pytest.mark.parametrize("said", ['"999"', "W/{tag}", "", '"{bare}0"', '"a {tag}', 'W/"*"'])
+def test_a_change_that_is_meant_for_another_version_is_refused(
+    api: TestClient, asked: Any, said: str
+) -> None:
+    """Catches: `If-Match` that is passed by, and so the other's change that is lost."""
+    sweep, which = asked
+    before = api.get(sweep)
+    tag = before.headers["etag"]
+    answer = change(api, sweep, which, **{"If-Match": said.format(tag=tag, bare=tag.strip('"'))})
+    assert (answer.status_code, answer.json()["type"]) == (412, "/errors#precondition-failed")
+    assert f"has the ETag {tag} by now" in answer.json()["detail"]
+    assert api.get(sweep).json() == before.json()
+    assert len(api.get("/api/v1/sweeps").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("said", ["{tag}", '"other", {tag}', "*", " * "])
+def test_a_change_that_is_meant_for_this_version_is_done_once(
+    api: TestClient, asked: Any, said: str
+) -> None:
+    """Catches: 412 for the second try at a change, which has changed the sweep itself."""
+    sweep, which = asked
+    known = said.format(tag=api.get(sweep).headers["etag"])
+    for _ in range(2):
+        answer = change(api, sweep, which, **{"If-Match": known, "Idempotency-Key": "a"})
+        assert answer.is_success, answer.text
+    if which[1] == "/clone":
+        api.patch(sweep, json={"priority": 4})
+        answer = change(api, sweep, which, **{"If-Match": known, "Idempotency-Key": "a"})
+        assert answer.headers["idempotent-replayed"] == "true"
