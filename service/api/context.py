@@ -101,6 +101,11 @@ async def body(request: Request, settings: SettingsDep) -> bytes:
 BodyDep = Annotated[bytes, Depends(body)]
 
 
+def media_type(request: Request, unsaid: str = "") -> str:
+    """That of the body, without its parameters and in small letters; `unsaid` where none is."""
+    return request.headers.get("content-type", unsaid).split(";")[0].strip().lower()
+
+
 async def document(request: Request, body: BodyDep) -> Any:
     """The body as plain data, from JSON or YAML.
 
@@ -108,7 +113,7 @@ async def document(request: Request, body: BodyDep) -> Any:
         UnsupportedMedia: it says that it is something else.
         InvalidSpec: it cannot be parsed.
     """
-    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    kind = media_type(request, "application/json")
     if kind != "application/json" and kind not in YAML_TYPES:
         raise UnsupportedMedia(f"send application/json or application/yaml, not {kind}")
     try:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from lrd_core.trial_folder import weights_name
 from service import exports, parquet
 from service.access import caller_of
-from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, read_body
+from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, media_type, read_body
 from service.api.download import Download, made
 from service.api.limits import room
 from service.api.once import IdempotencyKey, Once
@@ -82,7 +82,7 @@ async def import_bundle(
     Its sweep keeps its id and becomes the sender's. What no service would have written is refused,
     by file and row; so is one of more trials than the token may submit.
     """
-    if request.headers.get("content-type", "").split(";")[0] != "application/zip":
+    if media_type(request) != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
     content = await read_body(request, settings.max_bundle_bytes, settings.body_seconds)
     once, caller = Once(request, database, content, idempotency_key), caller_of(request)

@@ -169,6 +169,13 @@ def test_a_bundle_is_a_zip(api: TestClient) -> None:
     assert "application/zip" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("kind", ["Application/Zip", "application/zip ; x=1", " application/ZIP;"])
+def test_a_bundles_media_type_is_read_as_any_other(api: TestClient, kind: str) -> None:
+    """Catches: 415 for capitals, or a blank before a parameter."""
+    answer = api.post("/api/v1/import", content=b"none", headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/errors#invalid-request")
+
+
 def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("p@ss/word\n")
     settings = Settings(
