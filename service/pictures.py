@@ -42,6 +42,8 @@ KEPT_BYTES = 128 << 20
 """Of all kept answers together; those not asked for the longest go first."""
 REST = 3
 """Before the next picture of a sweep that runs is begun: so many times what the last one took."""
+PENDING = 1_000
+"""Questions for newer pictures that wait their turn; more are noted when they are asked again."""
 MAKE_SECONDS = 600
 """A process that has not made its picture by then is ended."""
 
@@ -106,6 +108,8 @@ class Pictures:
         self._turn = threading.Lock()
         """One process at a time."""
         self._rest_until = 0.0
+        self._pending: OrderedDict[Asked, None] = OrderedDict()
+        """What a newer picture was asked for and not yet made of, in the order of asking."""
 
     def of(self, session: Session, sweep: Sweep, asked: Asked) -> Picture | None:
         """The sweep as it is; of a large one that runs, as it was when last looked at. None where
@@ -140,9 +144,14 @@ class Pictures:
                 return self._keep(asked, self._apart(asked))
 
     def _refresh(self, asked: Asked) -> None:
-        """Have a newer one made, if nobody makes it already."""
-        if time.monotonic() < self._rest_until or not self._turn.acquire(blocking=False):
-            return
+        """Have a newer one made in its turn: who asks when one can be made has that made which was
+        asked for first, or of several the one asked for most often would always be made."""
+        with self._lock:
+            if len(self._pending) < PENDING:
+                self._pending.setdefault(asked)
+            if time.monotonic() < self._rest_until or not self._turn.acquire(blocking=False):
+                return
+            asked, _ = self._pending.popitem(last=False)
 
         def work() -> None:
             began = time.monotonic()
@@ -183,6 +192,7 @@ class Pictures:
 
     def _keep(self, asked: Asked, picture: Picture) -> Picture:
         with self._lock:
+            self._pending.pop(asked, None)
             before = self._kept.get(asked)
             if before is not None and before.version > picture.version:
                 return picture

@@ -16,6 +16,7 @@ from service.pictures import Asked, Picture, Pictures
 from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, sweeps
 from service.store.claims import Assignment
+from service.store.models import Sweep
 from service.store.session import Database
 from service.versions import tag_of_results
 from tests.conftest import small_sweep
@@ -244,6 +245,55 @@ def test_many_who_ask_for_the_same_wait_for_one(
     for each in threads:
         each.join()
     assert len(made) == 1
+
+
+def test_each_of_several_answers_is_made_in_its_turn(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a table that is never made anew, for somebody else looks at the arms more often."""
+    clock, oldest = [0.0], dict.fromkeys(("arms", "table", "effects"), 0.0)
+    monkeypatch.setattr(pictures.time, "monotonic", lambda: clock[0])
+    kept, sweep = Pictures(database), Sweep(version=99, queued=5, running=5, trials_total=30_000)
+
+    def go_on(ticks: int) -> None:
+        """Of 20 ms: the arms are looked at in each, the others once a second."""
+        for _ in range(ticks):
+            clock[0] = round(clock[0] + 0.02, 2)
+            for what in oldest if clock[0] % 1 == 0 else ["arms"]:
+                shown = kept.of(None, sweep, Asked("s", what))  # type: ignore[arg-type]
+                assert shown is not None
+                oldest[what] = max(oldest[what], clock[0] - shown.made_at)
+
+    def slow(asked: Asked) -> Picture:
+        go_on(10)
+        return Picture(1, b"x", clock[0])
+
+    class AtOnce(threading.Thread):
+        def start(self) -> None:
+            self.run()
+
+    monkeypatch.setattr(kept, "_apart", slow)
+    monkeypatch.setattr(pictures.threading, "Thread", AtOnce)
+    for what in oldest:
+        kept._keep(Asked("s", what), Picture(1, b"x", 0.0))
+    go_on(2000)
+    assert max(oldest.values()) <= 3 * 4 * 0.2 + 1 + 0.1
+
+
+def test_the_questions_that_wait_are_bounded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: an API that remembers whatever anybody has asked for."""
+    monkeypatch.setattr(pictures, "PENDING", 2)
+    kept = Pictures(database)
+    monkeypatch.setattr(kept, "_apart", lambda _: Picture(1, b"x"))
+    with kept._turn:
+        for number in range(5):
+            kept._refresh(Asked(str(number), "arms"))
+    assert [asked.sweep_id for asked in kept._pending] == ["0", "1"]
+    kept._refresh(Asked("4", "arms"))
+    until(lambda: Asked("0", "arms") in kept._kept, "the first is not made")
+    assert [asked.sweep_id for asked in kept._pending] == ["1"]
 
 
 def test_what_is_kept_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
