@@ -21,7 +21,7 @@ from typing import Any
 
 from lrd_core.trial_folder import PATHS, TrialFolder, stop_name, trial_folder, weights_name
 from workers.log import Log
-from workers.outdated import was_edited, watched
+from workers.outdated import end_soon, was_edited, watched
 
 Message = tuple[Any, ...]
 
@@ -181,7 +181,11 @@ def _run(
         del state
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             gc.collect()
-            torch.cuda.empty_cache()
+            try:
+                torch.cuda.synchronize()
+                torch.cuda.empty_cache()
+            except RuntimeError:  # a fault of a kernel's is for good: each later trial would fail
+                end_soon()
 
 
 def _heard(reports: Iterator[Any], log: Log) -> Iterator[Any]:

@@ -1,6 +1,8 @@
 """A worker process is kept for later trials: each must use the GPU that it was given."""
 
 import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,11 +100,46 @@ def test_a_kept_process_gives_back_what_a_trial_had(
 
     monkeypatch.setattr(TrainState, "create", noting)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(made[0]() is not None))
     trial = small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0}
     messages = list(tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0))
     assert messages[-1][:3] == ("ended", None, None)
     assert alive == [False]
+
+
+BROKEN = """
+import os, threading, torch
+from workers import outdated, tasks
+
+torch.cuda.is_initialized = lambda: True
+
+
+def synchronize():
+    raise RuntimeError("CUDA error: device-side assert triggered")
+
+
+torch.cuda.synchronize = synchronize
+os.environ[outdated._CODE] = "as Ray's processes have it"
+for trial_id in range({trials}):
+    *_, last = tasks.run_trial({trial}, {folder}, trial_id, 1, [], 0)
+    print(last[:3], flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("trials", "code"), [(1, 0), (2, 1)])
+def test_a_process_in_which_cuda_failed_takes_no_other_trial(
+    tmp_path: Path, trials: int, code: int
+) -> None:
+    """Catches: a process that is kept, the emptiest one, in which every later trial fails."""
+    trial = small_sweep()["base"] | {"seed": 0}
+    program = BROKEN.format(trials=trials, trial=trial, folder=repr(str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "('ended', None, None)\n"
 
 
 def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
