@@ -49,13 +49,14 @@ class Log:
     @contextmanager
     def printed(self) -> Iterator[None]:
         """Within, what this process prints, and its warnings, stand here too."""
-        out, err = _Lines(sys.stdout, self._print), _Lines(sys.stderr, self._print)
-        with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+        _OUT.begin(sys.stdout, self._print)
+        _ERR.begin(sys.stderr, self._print)
+        with redirect_stdout(cast(TextIO, _OUT)), redirect_stderr(cast(TextIO, _ERR)):
             try:
                 yield
             finally:
-                out.end()
-                err.end()
+                _OUT.end()
+                _ERR.end()
 
     def _print(self, line: str) -> None:
         self._printed += 1
@@ -66,11 +67,20 @@ class Log:
 
 
 class _Lines:
-    """A stream that hands on what is written, and each line of it as a terminal would show it."""
+    """A stream that hands on what is written, and each line of it as a terminal would show it.
 
-    def __init__(self, to: TextIO, hear: Callable[[str], None]) -> None:
-        self._to, self._hear, self._line = to, hear, ""
-        self._process = os.getpid()
+    One for the life of the process, which is kept for other trials: a library's handler holds what
+    was `sys.stderr` when it was made, and what is written there is of the trial that runs then.
+    """
+
+    _to: TextIO
+    _hear: Callable[[str], None] | None = None
+    _line = ""
+    _process = 0
+
+    def begin(self, to: TextIO, hear: Callable[[str], None]) -> None:
+        """From now on, lines are of this listener."""
+        self._to, self._hear, self._process = to, hear, os.getpid()
 
     def __getattr__(self, name: str) -> Any:
         """Of all else that a stream can, `fileno` say."""
@@ -79,7 +89,8 @@ class _Lines:
     def write(self, text: str) -> int:
         """As any stream does."""
         written = self._to.write(text)
-        if os.getpid() == self._process:  # a loader's process has a copy of the log, no more
+        # A loader's process has a copy of the log, no more.
+        if self._hear is not None and os.getpid() == self._process:
             *lines, rest = (self._line + text).split("\n")
             for line in lines:
                 self._say(line)
@@ -87,10 +98,14 @@ class _Lines:
         return written
 
     def end(self) -> None:
-        """A line without an end is one."""
+        """A line without an end is one; nobody listens any more."""
         self._say(self._line)
-        self._line = ""
+        self._line, self._hear = "", None
 
     def _say(self, line: str) -> None:
-        if shown := line.rstrip("\r").rpartition("\r")[2].rstrip():
+        shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
+        if shown and self._hear is not None:
             self._hear(shown[:LONGEST])
+
+
+_OUT, _ERR = _Lines(), _Lines()

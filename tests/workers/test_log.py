@@ -76,3 +76,20 @@ def test_it_is_still_a_file_to_who_asks(log: Log) -> None:
     with log.printed():
         assert sys.stdout.encoding.lower() == "utf-8"
         assert sys.stderr.isatty() in (True, False)
+
+
+def test_a_handler_of_a_kept_process_writes_into_the_log_of_the_trial_that_runs(
+    log: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: later trials' words in the first one's log, whose deleted folder came back so."""
+    later = Log(LocalFolder(tmp_path / "later"), 1)
+    with log.printed():
+        handler = logging.StreamHandler(sys.stderr)  # as a library makes one when it is imported
+        handler.handle(logging.makeLogRecord({"msg": "the first's"}))
+    log.folder.delete("attempt-1.log")
+    handler.handle(logging.makeLogRecord({"msg": "nobody's"}))
+    with later.printed():
+        handler.handle(logging.makeLogRecord({"msg": "the second's"}))
+    assert lines(tmp_path / "later") == ["| the second's"]
+    assert not log.folder.exists("attempt-1.log")
+    assert "the first's\nnobody's\nthe second's\n" in capfd.readouterr().err
