@@ -11,13 +11,13 @@ import hashlib
 import io
 import pickle
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from lrd_core.errors import CheckpointError
+from lrd_core.errors import CheckpointError, PluginError
 from lrd_core.trial_folder import KEPT, UNRECORDED, TrialFolder
 
 
@@ -30,19 +30,54 @@ class Checkpoint:
     sha256: str
 
 
-def save(folder: TrialFolder, epoch: int, state: dict[str, Any], attempt: int = 1) -> Checkpoint:
+def save(
+    folder: TrialFolder,
+    epoch: int,
+    state: dict[str, Any],
+    attempt: int = 1,
+    *,
+    prove: bool = True,
+) -> Checkpoint:
     """Write `state` durably into `folder`, in the name of an attempt.
 
+    Args:
+        folder: the trial's.
+        epoch: how many are done.
+        state: tensors and plain data.
+        attempt: which try at the trial this is.
+        prove: load it back before it is written: what pickles need not be what is loaded again.
+
     Raises:
+        PluginError: `state` holds something else, which it is told to prove.
         OSError: the disk is full or broken; older checkpoints are untouched.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
+    if prove:
+        _prove(buffer)
     content = buffer.getbuffer()
     sha256 = hashlib.sha256(content).hexdigest()
     checkpoint = Checkpoint(epoch, f"epoch-{epoch:06d}-attempt-{attempt}-{sha256[:16]}.pt", sha256)
     folder.write(checkpoint.name, content)
     return checkpoint
+
+
+def _prove(saved: io.BytesIO) -> None:
+    try:
+        _loaded(saved)
+    except pickle.UnpicklingError as error:
+        said = str(error).rpartition("WeightsUnpickler error: ")[2].partition(". ")[0]
+        raise PluginError(
+            "its state holds something other than tensors and plain data, so no checkpoint of it "
+            f"could be loaded ({said}). Let `state_dict()` of the model and of the optimizer hold "
+            "tensors, numbers, texts, lists and dicts alone: `float(…)` of a number of NumPy's"
+        ) from None
+
+
+def _loaded(content: io.BytesIO, device: torch.device | str = "cpu") -> Any:
+    """Never as code."""
+    content.seek(0)
+    return torch.load(content, map_location=device, weights_only=True)
 
 
 def is_recorded(folder: TrialFolder, written: Collection[str]) -> bool:
@@ -81,7 +116,7 @@ def load(
     if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
         raise CheckpointError(f"checkpoint {place} is torn or was changed: its SHA-256 is wrong")
     try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        state = _loaded(io.BytesIO(content), device)
     except pickle.UnpicklingError:
         raise CheckpointError(
             f"checkpoint {place} does not hold tensors and plain data alone; it is not loaded"
@@ -91,9 +126,13 @@ def load(
 
 
 def load_newest(
-    folder: TrialFolder, checkpoints: Iterable[Checkpoint], device: torch.device | str = "cpu"
+    folder: TrialFolder,
+    checkpoints: Iterable[Checkpoint],
+    device: torch.device | str = "cpu",
+    tell: Callable[[str], object] = str,
 ) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, or None if there is none.
+    """The newest checkpoint that is whole, or None if there is none; `tell` is called with what is
+    wrong with each that is newer.
 
     Raises:
         OSError: one cannot be read now, and none of the others is whole: it may be.
@@ -102,8 +141,8 @@ def load_newest(
     for checkpoint in sorted(checkpoints, key=lambda each: each.epoch, reverse=True):
         try:
             return checkpoint, load(folder, checkpoint, device)
-        except CheckpointError:
-            continue
+        except CheckpointError as error:
+            tell(str(error))
         except OSError as error:
             unread = unread or error
     if unread is not None:

@@ -50,6 +50,7 @@ class TrainState:
 
         Raises:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
+            PluginError: a part of the spec is another package's, and is not what it is to be.
         """
         device = torch.device(device)
         # For what draws from torch's global generators: dropout of a model, tasks of others.
@@ -57,6 +58,7 @@ class TrainState:
             task = build_task(spec, device, data_dir)
         with seeded(derive(spec.seed, "weights"), device):
             model = task.model()
+        _refuse_but_tensors(model)
         optimizer = build_optimizer(
             spec.optimizer,
             model.parameters(),
@@ -105,6 +107,21 @@ class TrainState:
         _lay_out_state(self.optimizer)
         self.scheduler.load_state_dict(state["scheduler"])
         self.epoch = state["epoch"]
+
+
+def _refuse_but_tensors(model: nn.Module) -> None:
+    """Before an epoch is trained: there would be no sum over the weights at the end.
+
+    Raises:
+        PluginError: the model's `state_dict` holds something else.
+    """
+    for name, part in model.state_dict().items():
+        if not isinstance(part, Tensor):
+            raise PluginError(
+                f"the model's state_dict() has {name!r}, which is a {type(part).__name__}; it is "
+                "to hold tensors alone: make a buffer of it (`register_buffer`) in place of "
+                "`get_extra_state`"
+            )
 
 
 def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:

@@ -109,7 +109,7 @@ def _run(
             if attempt > 1:
                 checkpoint.drop_unrecorded(folder, [each.name for each in known], attempt)
             # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
-            newest = checkpoint.load_newest(folder, known)
+            newest = checkpoint.load_newest(folder, known, tell=log.write)
         except OSError as error:
             log.end(f"its folder cannot be read now: {error}")
             yield "ended", "lost", f"its folder cannot be read: {error}", None
@@ -119,7 +119,7 @@ def _run(
             log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
             newest = None  # it holds the weights a second time
         elif known:
-            log.write("no recorded checkpoint is whole any more: from the start again")
+            log.write("no recorded checkpoint can be loaded: from the start again")
         saved_at = time.monotonic()
         names: list[str] = []
         for report in _heard(train(spec, state), log):
@@ -131,7 +131,9 @@ def _run(
                 if math.isfinite(report.metrics["train_loss"]) and (
                     stop or (due and checkpoint.is_recorded(folder, names))
                 ):
-                    written = checkpoint.save(folder, state.epoch, state.state_dict(), attempt)
+                    written = checkpoint.save(
+                        folder, state.epoch, state.state_dict(), attempt, prove=not names
+                    )
                     saved, saved_at = (written.name, written.sha256), time.monotonic()
                     names.append(written.name)
             except OSError as error:

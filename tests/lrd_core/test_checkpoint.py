@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from lrd_core import checkpoint
 from lrd_core.checkpoint import Checkpoint
-from lrd_core.errors import CheckpointError
+from lrd_core.errors import CheckpointError, PluginError
 from lrd_core.trial_folder import LocalFolder
 
 
@@ -114,6 +115,22 @@ def test_a_file_that_would_run_code_is_refused_even_with_the_right_sum(tmp_path:
     with pytest.raises(CheckpointError, match="not"):
         checkpoint.load(LocalFolder(tmp_path), known)
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    """Catches: an optimizer with a number of NumPy's in its state, whose trial began anew at each
+    resume, as if its checkpoints were torn."""
+    folder = LocalFolder(tmp_path)
+    strange = {"optimizer": {"rho": np.float64(0.5)}}
+    with pytest.raises(PluginError, match=r"other than tensors .* \(Unsupported global: .*numpy"):
+        checkpoint.save(folder, 1, strange)
+    assert folder.names() == []
+    later = checkpoint.save(folder, 1, strange, prove=False)  # the first of the attempt was proven
+    told: list[str] = []
+    assert checkpoint.load_newest(folder, [later], tell=told.append) is None
+    (said,) = told
+    assert later.name in said
+    assert "does not hold tensors and plain data alone" in said
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename"])

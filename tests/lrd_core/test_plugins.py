@@ -308,6 +308,17 @@ def test_what_makes_no_report_is_said_in_a_sentence(
 
 
 @pytest.mark.usefixtures("lab")
+def test_a_model_with_more_than_tensors_in_its_state_is_refused_before_it_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: 'dict' object has no attribute 'dtype', after the last epoch."""
+    monkeypatch.setattr(torch.nn.Linear, "get_extra_state", lambda _: {"n": 3})
+    trial = TrialSpec.parse({"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 1})
+    with pytest.raises(PluginError, match=r"has '_extra_state', which is a dict; .* a buffer"):
+        TrainState.create(trial)
+
+
+@pytest.mark.usefixtures("lab")
 def test_names_are_checked_without_importing_what_they_stand_for() -> None:
     sweep = SweepSpec.parse(
         {

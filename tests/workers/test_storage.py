@@ -4,10 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lrd_core.tasks.classification import Classification
-from lrd_core.trial_folder import LocalFolder, stop_name
+from lrd_core.training import TrainState
+from lrd_core.trial_folder import LocalFolder, log_name, stop_name
 from tests.conftest import small_sweep
 from workers import tasks
 
@@ -122,3 +124,24 @@ def test_an_epoch_that_diverged_has_no_checkpoint(
     again = run(tmp_path, 2, known)
     assert [report["epoch"] for _, report, _ in epochs(again)] == [3]
     assert again[-1][:2] == ("ended", "diverged")
+
+
+def test_a_trial_whose_state_could_not_be_loaded_ends_with_its_first_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial that never gets further than its machine lives, with a wrong reason."""
+    real = TrainState.state_dict
+    monkeypatch.setattr(TrainState, "state_dict", lambda self: real(self) | {"x": np.float64(1)})
+    *_, last = run(tmp_path)
+    assert last[:2] == ("ended", "error")
+    assert last[2].startswith("its state holds something other than tensors and plain data")
+
+
+def test_why_a_checkpoint_is_passed_over_stands_in_the_log(tmp_path: Path) -> None:
+    known = saved(run(tmp_path))
+    folder = LocalFolder(tmp_path / "1")
+    folder.write(known[-1][1], b"")
+    run(tmp_path, attempt=2, known=known)
+    log = folder.read(log_name(2)).decode()
+    assert f"{known[-1][1]} is torn or was changed" in log
+    assert f"from {known[-2][1]}" in log
