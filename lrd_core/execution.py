@@ -53,7 +53,8 @@ class Execution(Spec):
     times as fast on a recent GPU."""
     channels_last: Literal["auto", "on", "off"] = "auto"
     """Whether images lie channels-last in memory, for the convolutions of classification and
-    segmentation; `auto` is `on`, but for classification in fp32 on a GPU, which is slower so."""
+    segmentation; `auto` is `on`, but for classification in fp32 on a GPU, which is slower so, and
+    for another package's network, which may rely on how its images lie."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether learning-rate dropout runs in kernels of its own, and whether a GPU gets the steps of
     classification as CUDA graphs: `auto` makes a graph in trials of 100 steps or more. Graphs

@@ -42,7 +42,9 @@ class Segmentation:
         self.split = voc.segmentation(data_dir).first(spec.data.max_examples)
         self.data_sha256 = self.split.sha256
         self.crop = spec.data.crop_size or CROP
-        self.channels_last = spec.execution.channels_last != "off"
+        # By itself no other package's network lies so: a `view` in it would fail.
+        choice = spec.execution.channels_last
+        self.channels_last = choice == "on" or (choice == "auto" and spec.model == "pspnet")
         self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
 
     def model(self) -> nn.Module:

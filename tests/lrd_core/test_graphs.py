@@ -259,3 +259,11 @@ def test_which_trials_lie_channels_last(
     images = spec(execution=execution).model_copy(update={"model": "resnet34"})
     assert in_channels_last(images, device) is expected
     assert not in_channels_last(spec(execution=execution), device)  # FCNet has no convolutions
+
+
+def test_another_packages_network_lies_so_only_where_it_is_asked_to() -> None:
+    """Catches: `x.view(-1, 400)`, as in PyTorch's own tutorial, which fails on channels-last."""
+    theirs = spec().model_copy(update={"model": "theirs"})
+    assert not in_channels_last(theirs, CPU)
+    asked = spec(execution={"channels_last": "on"}).model_copy(update={"model": "theirs"})
+    assert in_channels_last(asked, CPU)

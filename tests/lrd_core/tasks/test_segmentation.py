@@ -123,6 +123,19 @@ def test_bf16_and_another_memory_layout_learn_the_same_thing(tmp_path: Path) -> 
     assert losses[1] != losses[0]
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "expected"),
+    [("pspnet", "auto", True), ("theirs", "auto", False), ("theirs", "on", True)],
+)
+def test_another_packages_network_lies_channels_last_only_where_it_is_asked_to(
+    tmp_path: Path, model: str, asked: str, expected: bool
+) -> None:
+    """Catches: a `view` in the network that fails on images that lie so."""
+    voc_tree(tmp_path)
+    trial = spec(execution={"channels_last": asked}).model_copy(update={"model": model})
+    assert Segmentation(trial, torch.device("cpu"), tmp_path).channels_last is expected
+
+
 def test_the_auxiliary_head_learns_too() -> None:
     model = build_model("pspnet", (3, 33, 33), CLASSES, seed=0)
     main, auxiliary = model(torch.rand(2, 3, 33, 33))
