@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrd_core.documents import parse_yaml, read
-from lrd_core.environment import pick_device, pin
+from lrd_core.environment import device_of, pin
 from lrd_core.errors import LRDError
 from lrd_core.report import EpochReport
 from lrd_core.spec import TrialSpec
@@ -23,7 +23,7 @@ def run_file(file: Path) -> Iterator[EpochReport]:
     """
     spec = TrialSpec.parse(parse_yaml(read(file)))
     pin(spec)
-    yield from train(spec, TrainState.create(spec, pick_device()))
+    yield from train(spec, TrainState.create(spec, device_of(spec)))
 
 
 def main() -> int:

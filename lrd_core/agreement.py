@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from lrd_core.choices import metrics_of
+from lrd_core.choices import TASKS, metrics_of
 from lrd_core.configuration import Config
 from lrd_core.errors import Fault
 from lrd_core.faults import fault_of, pointer
@@ -54,6 +54,17 @@ def twice(labels: Sequence[str]) -> Iterator[Fault]:
                 pointer(["arms", number, "label"]),
                 f"{label!r} stands twice, at {place} too: give each arm a label of its own",
             )
+
+
+def idle_gpus(configs: Iterable[Config], gpus: float | str) -> Iterator[Fault]:
+    """GPUs that would be reserved for each trial, and stand still."""
+    tasks = sorted({config.task_name for config in configs} & TASKS)
+    if tasks and not isinstance(gpus, str) and gpus > 1:
+        yield Fault(
+            "/resources/num_gpus",
+            f"a trial of {' or '.join(tasks)} trains on one GPU, and {gpus:g} would be kept for "
+            "it; ask for 1, and several trials at once use the others",
+        )
 
 
 def same(names: Sequence[str], configs: Sequence[Mapping[str, Any]], place: str) -> Iterator[Fault]:

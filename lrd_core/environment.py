@@ -23,6 +23,11 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_of(spec: TrialSpec) -> torch.device:
+    """The same, for a trial outside of a cluster: the CPU where it asks for no GPU."""
+    return pick_device() if spec.resources.num_gpus else torch.device("cpu")
+
+
 PRETENDED = "LRD_PRETENDED_GPUS"
 """Where this is set, a cluster may count GPUs that nobody has, to try things out on CPUs."""
 

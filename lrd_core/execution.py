@@ -31,9 +31,9 @@ class Resources(Spec):
         | Annotated[float, Field(ge=0, le=64), AfterValidator(_whole_above_one)]
     ) = "auto"
     """`auto`: one GPU where the cluster has any, else none; once a trial of the sweep has used one,
-    the others wait for one. A share such as 0.25 is allowed; above 1 it is a whole number.
-    `shared`: as `auto` until the sweep's first trials have measured what memory they use, then the
-    part of a GPU that they need."""
+    the others wait for one. A share such as 0.25 is allowed; above 1 it is a whole number, and of a
+    task of another package. `shared`: as `auto` until the sweep's first trials have measured what
+    memory they use, then the part of a GPU that they need."""
     memory_gib: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Of the node's own memory, in GiB; so much is counted, and none is kept from using more."""
     accelerator_type: Annotated[Text, Field(min_length=1, max_length=100)] | None = None

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from lrd_core import checkpoint
 from lrd_core.checkpoint import Checkpoint
-from lrd_core.environment import pick_device, pin
+from lrd_core.environment import device_of, pin
 from lrd_core.errors import Diverged, LRDError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
@@ -156,8 +154,7 @@ def _begin(document: dict[str, Any]) -> str:
 
 def _created(spec: TrialSpec) -> TrainState:
     pin(spec)
-    device = pick_device() if spec.resources.num_gpus else torch.device("cpu")
-    return TrainState.create(spec, device)
+    return TrainState.create(spec, device_of(spec))
 
 
 def _same(what: str, first: _Run, other: "_Run | _Failed") -> Finding:

@@ -15,7 +15,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from lrd_core.agreement import about_nothing, is_baseline, same, twice, undone, unreported
+from lrd_core.agreement import (
+    about_nothing,
+    idle_gpus,
+    is_baseline,
+    same,
+    twice,
+    undone,
+    unreported,
+)
 from lrd_core.configuration import Config, Label, Spec, Text
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
@@ -344,14 +352,16 @@ def _beside_grid(fault: Fault, document: Any) -> Fault:
 
 
 def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
-    """What the baseline, the table and the expected numbers ask of the arms, and none has."""
+    """What the resources, the baseline, the table and the expected numbers ask of the arms, and
+    none has a use for."""
     configs = [arm.config for arm in arms]
     where = [value.where for value in sweep.expected.values] if sweep.expected else []
     nothing = about_nothing(
         configs, sweep.baseline, sweep.table.model_dump(exclude_none=True), where
     )
     unknown = unreported(configs, _asked(sweep))
-    wrong = [*itertools.islice(itertools.chain(nothing, unknown), MAX_FAULTS)]
+    idle = idle_gpus(configs, sweep.resources.num_gpus)
+    wrong = [*itertools.islice(itertools.chain(idle, nothing, unknown), MAX_FAULTS)]
     yield from wrong
     if not wrong and sweep.baseline and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")

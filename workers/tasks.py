@@ -210,12 +210,15 @@ def _gpu() -> Any:
     CUDA reads CUDA_VISIBLE_DEVICES once a process, and this one is kept for later trials, to which
     Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number, or
     by its UUID where the node is told its GPUs so. A part of a GPU (MIG) is the process's for good.
+    Of several, which a task of another package may have, it is the first; the variable tells the
+    task of the others, and the processes that the task starts see these alone.
     """
     import torch
 
     from lrd_core.environment import pick_device, why_no_gpu
 
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    first = given.split(",")[0]
     has_number = first.isdigit() or first.startswith("GPU-")
     if has_number:
         del os.environ["CUDA_VISIBLE_DEVICES"]
@@ -229,6 +232,10 @@ def _gpu() -> Any:
             raise _NoGpu(f"it is called {first}, and torch finds {there}, none of which is that")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
+        if given != first:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+            torch.cuda.device_count()  # torch keeps it from now on: it would ask the variable
+            os.environ["CUDA_VISIBLE_DEVICES"] = given
     return device
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lrd_core.agreement import idle_gpus
 from lrd_core.errors import InvalidSpec
 from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
 from tests.lrd_core.test_spec import SWEEP
@@ -208,3 +209,14 @@ def test_where_numbers_have_metrics_of_their_own_the_sections_is_not_asked_for()
     assert expand_arms(SweepSpec.parse(SWEEP | {"base": DESCENT} | asked))
     asked["expected"]["values"] = [VALUE]  # type: ignore[index]
     assert list(faults(base=DESCENT, **asked)) == ["/expected/metric"]
+
+
+def test_gpus_that_would_stand_still_are_refused() -> None:
+    """Catches: four GPUs kept for each trial of a task that trains on the first alone."""
+    found = faults(resources={"num_gpus": 4})
+    assert list(found) == ["/resources/num_gpus"]
+    assert found["/resources/num_gpus"].startswith("a trial of classification trains on one GPU")
+    for gpus in ("auto", "shared", 0, 0.25, 1):
+        expand_arms(SweepSpec.parse(SWEEP | {"resources": {"num_gpus": gpus}}))
+    theirs = SweepSpec.parse(SWEEP).base.model_copy(update={"task": "theirs"})
+    assert not list(idle_gpus([theirs], 4))

@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from lrd_core.__main__ import main
+from lrd_core.__main__ import main, run_file
+from lrd_core.training import TrainState
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,29 @@ def test_it_says_what_is_wrong(
     monkeypatch.setattr(sys, "argv", ["lrd_core", *words])
     assert main() == code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "used"), [("0", "cpu"), ("auto", "cuda")])
+def test_who_asks_for_no_gpu_gets_none(
+    asked: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial on the GPU that a worker would run on the CPU, with other numbers."""
+    file = tmp_path / "trial.yaml"
+    file.write_text(
+        "{dataset: digits, model: fcnet, optimizer: {name: adam}, epochs: 1, "
+        f"resources: {{num_gpus: {asked}}}}}"
+    )
+    made: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    class Made(Exception):
+        """Far enough: there may be no GPU here."""
+
+    def create(_: object, device: torch.device) -> TrainState:
+        made.append(device)
+        raise Made
+
+    monkeypatch.setattr(TrainState, "create", create)
+    with pytest.raises(Made):
+        next(run_file(file))
+    assert made == [torch.device(used)]

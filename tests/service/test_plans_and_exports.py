@@ -65,11 +65,11 @@ class TestPlan:
 
     def test_says_what_the_cluster_lacks(self, api: TestClient, dispatcher: Dispatcher) -> None:
         """Catches: a time for a sweep of which no trial could ever start."""
-        large = small_sweep(resources={"num_gpus": 4})
+        large = small_sweep(resources={"num_gpus": 1})
         assert plan(api, large)["waiting_for"] is None  # nobody has seen a cluster yet
         dispatcher.step(0)
         why = plan(api, large)["waiting_for"]
-        assert why == "a trial needs 4 GPUs on one node; the largest node has 0"
+        assert why == "a trial needs 1 GPU on one node; the largest node has 0"
         assert plan(api, small_sweep())["waiting_for"] is None
 
     def test_takes_for_present_only_what_a_sweep_would_take_over(

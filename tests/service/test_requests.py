@@ -214,10 +214,10 @@ def test_priority_and_limit_change_while_it_runs(
 def test_a_trial_that_fits_nowhere_says_what_is_missing(
     api: TestClient, dispatcher: Dispatcher
 ) -> None:
-    sweep_id = submit(api, resources={"num_cpus": 1, "num_gpus": 4})
+    sweep_id = submit(api, resources={"num_cpus": 1, "num_gpus": 1})
     work(dispatcher, 2)
     assert sweep(api, sweep_id)["waiting_for"] == (
-        "a trial needs 4 GPUs on one node; the largest node has 0"
+        "a trial needs 1 GPU on one node; the largest node has 0"
     )
 
 

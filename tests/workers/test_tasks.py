@@ -31,11 +31,27 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
 def test_each_trial_uses_the_gpu_that_ray_gave_it(
     chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for given in ("0", "3", "1,2"):  # Ray sets it anew for each task
+    for given in ("0", "3"):  # Ray sets it anew for each task
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
         assert tasks._gpu() == torch.device("cuda", int(given[0]))
         assert "CUDA_VISIBLE_DEVICES" not in os.environ  # CUDA is to see them all
-    assert [each.index for each in chosen] == [0, 3, 1]
+    assert [each.index for each in chosen] == [0, 3]
+
+
+def test_of_several_a_task_is_told_all_and_cuda_still_sees_each(
+    chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a task with two GPUs that was not told which the other is; and, were CUDA to begin
+    with the two alone, a kept process whose next trial runs on another's GPU."""
+    seen: list[str | None] = []
+    monkeypatch.setattr(
+        torch.cuda, "init", lambda: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    assert tasks._gpu() == torch.device("cuda", 1)
+    assert seen == [None]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+    assert [each.index for each in chosen] == [1]
 
 
 def test_so_it_does_where_gpus_are_told_by_their_uuids(
@@ -43,6 +59,7 @@ def test_so_it_does_where_gpus_are_told_by_their_uuids(
 ) -> None:
     # Catches: a kept process whose trials all run on the GPU of the first one.
     uuids = ["aaaa-1", "bbbb-2", "bbcc-3"]
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(uuids))
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda at: SimpleNamespace(uuid=uuids[at])
