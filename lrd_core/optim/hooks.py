@@ -7,8 +7,10 @@ mask is 0. The whole update is masked, weight decay included, and the moments ne
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from lrd_core.optim import kernels
 from lrd_core.optim.copies import forget_in_copies, keep_in_copies
 from lrd_core.optim.fused import FusedOptimizer
 from lrd_core.optim.mask import Draw
@@ -19,6 +21,7 @@ from lrd_core.optim.steps import (
     is_skipped,
     refuse_sparse,
     with_gradients,
+    wrapper,
 )
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
@@ -50,7 +53,8 @@ def learning_rate_dropout(
 
     A later `optimizer.step()` raises, before anything has changed, ValueError for a `keep_prob` in
     a parameter group that is no probability or a group that is `differentiable`, and RuntimeError
-    for a sparse gradient.
+    for a sparse gradient, a parameter that holds its elements in other tensors, and `compile`
+    where nothing can be compiled.
     """
     if isinstance(optimizer, LBFGS):
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
@@ -138,10 +142,21 @@ class _Hooks:
                 may_get_one = changed is not None and parameter.requires_grad
                 moves = may_get_one or parameter.grad is not None
                 if moves and not draw.keeps_all:
+                    self._refuse_unfit(parameter)
                     new_and_old.append((position, (parameter, parameter.detach().clone())))
                 position += parameter.numel()
             self.remembered.append((group, draw, new_and_old))
         return changed
+
+    def _refuse_unfit(self, parameter: Tensor) -> None:
+        """After the step it would be too late: it would stay, unmasked."""
+        if (fault := wrapper(parameter)) is not None:
+            raise RuntimeError(f"learning-rate dropout {fault}; keep_prob=1 leaves it alone")
+        if self.compile and (why := kernels.cannot_run(parameter.device)) is not None:
+            raise RuntimeError(
+                f"learning-rate dropout cannot be compiled for {parameter.device}: {why}; "
+                "leave out compile=True, and the masks are the same"
+            )
 
     @torch.no_grad()
     def after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

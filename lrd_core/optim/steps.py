@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Of `step()`: by position, the optimizer itself first, and by name."""
@@ -78,3 +79,14 @@ def refuse_sparse(optimizer: Optimizer) -> None:
                     f"no sparse gradient can be masked, and that of a parameter of shape "
                     f"{tuple(parameter.shape)} is; make the embedding with sparse=False"
                 )
+
+
+def wrapper(parameter: Tensor) -> str | None:
+    """Of a tensor that holds its elements in others, what is said of it; else None."""
+    if not is_traceable_wrapper_subclass(parameter):
+        return None
+    kind, shape = type(parameter).__name__, tuple(parameter.shape)
+    return (
+        f"takes parameters with a memory of their own; one of shape {shape} is a {kind}, whose "
+        "elements lie in other tensors (as shards of FSDP2 do)"
+    )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from lrd_core.optim.mask import Draw
 
@@ -65,7 +66,9 @@ class Masked(NamedTuple):
 
 
 def fits(tensor: Tensor) -> bool:
-    """Whether the kernels know its layout: contiguous or channels-last."""
+    """Whether the kernels know its layout: its own memory, contiguous or channels-last."""
+    if is_traceable_wrapper_subclass(tensor):
+        return False  # its address is 0
     return tensor.is_contiguous() or (
         tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     )

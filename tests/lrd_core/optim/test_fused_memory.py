@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 from lrd_core.optim import learning_rate_dropout
 from lrd_core.optim.fused import FusedAdam, FusedSGDM
@@ -119,3 +120,10 @@ def test_a_count_of_steps_may_be_a_plain_number() -> None:
     optimizer.load_state_dict(saved)
     optimizer.step()
     assert [float(state["step"]) for state in optimizer.state.values()] == [6, 6]
+
+
+def test_a_parameter_without_a_memory_of_its_own_is_refused() -> None:
+    """Catches: shards of FSDP2, whose address is 0: the process ended."""
+    param = nn.Parameter(TwoTensor(torch.ones(4), torch.ones(4)))
+    with pytest.raises(ValueError, match=r"one of shape \(4,\) is a TwoTensor, whose elements"):
+        FusedAdam([param])
