@@ -37,6 +37,7 @@ def _with_hooks(cls: type[Optimizer], installed: Installed) -> Optimizer:
     optimizer = cls.__new__(cls)
     optimizer._optimizer_step_pre_hooks = OrderedDict()
     optimizer._optimizer_step_post_hooks = OrderedDict()
+    optimizer._optimizer_load_state_dict_pre_hooks = OrderedDict()
     for install, args in installed:
         install(optimizer, *args)
     return optimizer

@@ -70,7 +70,7 @@ class FusedOptimizer(Optimizer):
             fault = self._strange_option(group)
             if fault is not None:
                 raise ValueError(f"the fused form of learning-rate dropout {fault}")
-        super().load_state_dict(state_dict)
+        super().load_state_dict(with_own_keep_prob(self, state_dict))
         self._complete_groups()
         for state in self.state.values():  # torch's fused forms count on the device: to read waits
             if "step" in state:
@@ -257,6 +257,20 @@ class FusedRAdam(_AdamLike, torch.optim.RAdam):
             )
             return numbers._replace(rectifier=rectifier)
         return numbers
+
+
+def with_own_keep_prob(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    """A state that is to be loaded, its groups with what those of `optimizer` have where they lack
+    it: torch takes groups from the state alone, and a plain optimizer's say nothing of dropout."""
+    ours, theirs = optimizer.param_groups, state_dict["param_groups"]
+    if len(ours) != len(theirs):
+        return state_dict  # torch says so
+    names = ("keep_prob", "lrd_seed")
+    groups = [
+        {name: own[name] for name in names if name in own} | group
+        for own, group in zip(ours, theirs, strict=True)
+    ]
+    return state_dict | {"param_groups": groups}
 
 
 def fits(parameter: Tensor) -> bool:

@@ -12,7 +12,7 @@ from torch.optim import LBFGS, Optimizer
 
 from lrd_core.optim import kernels
 from lrd_core.optim.copies import forget_in_copies, keep_in_copies
-from lrd_core.optim.fused import FusedOptimizer
+from lrd_core.optim.fused import FusedOptimizer, with_own_keep_prob
 from lrd_core.optim.mask import Draw
 from lrd_core.optim.restore import Placed, restore
 from lrd_core.optim.steps import (
@@ -101,6 +101,7 @@ class _Hooks:
         self.handles = (
             optimizer.register_step_pre_hook(self.before),
             optimizer.register_step_post_hook(self.after),
+            optimizer.register_load_state_dict_pre_hook(with_own_keep_prob),
         )
         setattr(optimizer, _HOOKS, self)
         keep_in_copies(optimizer, _install, self.keep_prob, self.seed, self.compile)

@@ -1,5 +1,6 @@
 """The universal form beside everything else that people do with an optimizer."""
 
+import copy
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from torch.testing._internal.two_tensor import TwoTensor
 
 from lrd_core.optim import kernels, learning_rate_dropout, remove_learning_rate_dropout
+from lrd_core.optim.fused import FusedSGDM
 from lrd_core.optim.mask import keep_mask
 from tests.lrd_core.optim.cases import equal, parameters, set_gradients, values
 
@@ -145,6 +147,28 @@ def test_a_plain_optimizer_s_saved_state_can_be_gone_on_from() -> None:
     optimizer.step()
     assert torch.equal(param.detach(), torch.zeros(100))
     assert optimizer.param_groups[0]["lrd_step"] == 1
+
+
+@pytest.mark.parametrize("form", ["universal", "a copy", "fused"])
+def test_each_group_keeps_its_own_keep_prob_when_a_plain_optimizer_s_state_is_loaded(
+    form: str,
+) -> None:
+    """Catches: a last layer that was to take every step, masked like all others from there on."""
+    groups = [{"params": [ones(4)]}, {"params": [ones(4)], "keep_prob": 1.0}]
+    plain = sgd([{"params": [ones(4)]}, {"params": [ones(4)]}], momentum=0.9)
+    optimizer: Optimizer
+    if form == "fused":
+        optimizer = FusedSGDM(groups, lr=1.0, momentum=0.9, keep_prob=0.3)
+    else:
+        optimizer = learning_rate_dropout(sgd(groups, momentum=0.9), 0.3)
+    if form == "a copy":
+        optimizer = copy.deepcopy(optimizer)
+    optimizer.load_state_dict(plain.state_dict())
+    assert [group["keep_prob"] for group in optimizer.param_groups] == [0.3, 1.0]
+    saved = optimizer.state_dict()
+    saved["param_groups"][1]["keep_prob"] = 0.7  # what the state says goes before
+    optimizer.load_state_dict(saved)
+    assert [group["keep_prob"] for group in optimizer.param_groups] == [0.3, 0.7]
 
 
 # --- gradients ------------------------------------------------------------------------------------
