@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.testing._internal.two_tensor import TwoTensor
 
-from lrd_core.optim import kernels, learning_rate_dropout, remove_learning_rate_dropout
+from lrd_core.optim import learning_rate_dropout, remove_learning_rate_dropout
 from lrd_core.optim.fused import FusedSGDM
 from lrd_core.optim.mask import keep_mask
 from tests.lrd_core.optim.cases import equal, parameters, set_gradients, values
@@ -181,66 +180,6 @@ def test_a_parameter_without_gradient_is_left_alone_and_keeps_its_positions() ->
     optimizer.step()
     assert torch.equal(used == 0, kept_by(0, 1, used, 0.5, offset=80))
     assert equal([frozen, unused.detach()], [torch.ones(50), torch.ones(30)])
-
-
-@pytest.mark.parametrize("with_closure", [False, True])
-def test_a_sparse_gradient_is_refused_before_anything_changes(with_closure: bool) -> None:
-    dense, table = ones(3), nn.Embedding(5, 2, sparse=True)
-    optimizer = learning_rate_dropout(sgd([dense, table.weight]), 0.5)
-    start = values([dense, table.weight])
-
-    def closure() -> Tensor:
-        loss = dense.sum() + table(torch.tensor([1, 3])).sum()
-        loss.backward()
-        return loss
-
-    if not with_closure:
-        closure()
-    with pytest.raises(RuntimeError, match=r"shape \(5, 2\) is; make the embedding with sparse"):
-        optimizer.step(closure if with_closure else None)  # type: ignore[arg-type]
-    assert equal(values([dense, table.weight]), start)
-    assert optimizer.param_groups[0]["lrd_step"] == 0
-    assert not optimizer.state
-
-
-@pytest.mark.parametrize("keep_prob", [0.5, 1.0])
-def test_a_parameter_without_a_memory_of_its_own_is_refused_before_anything_changes(
-    keep_prob: float,
-) -> None:
-    """Catches: shards of FSDP2, which took a whole unmasked step before an error."""
-    param = nn.Parameter(TwoTensor(torch.ones(4), torch.ones(4)))
-    optimizer = learning_rate_dropout(sgd([param]), keep_prob)
-    param.sum().backward()
-    if keep_prob == 1.0:
-        optimizer.step()
-        assert values([param.a, param.b])[0].tolist() == [0.0] * 4  # type: ignore[attr-defined]
-        return
-    with pytest.raises(RuntimeError, match=r"one of shape \(4,\) is a TwoTensor, whose elements"):
-        optimizer.step()
-    assert param.a.tolist() == [1.0] * 4  # type: ignore[attr-defined]
-    assert optimizer.param_groups[0]["lrd_step"] == 0
-
-
-def test_without_a_compiler_nothing_moves_and_a_sentence_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Catches: each step taken in whole, unmasked, and then [Errno 2] No such file or directory."""
-    monkeypatch.setattr(kernels, "cannot_run", lambda device: "no C++ compiler was found")
-    param = ones(8)
-    optimizer = learning_rate_dropout(sgd([param]), 0.5, compile=True)
-    param.grad = torch.ones(8)
-    with pytest.raises(RuntimeError, match=r"for cpu: no .* was found; leave out"):
-        optimizer.step()
-    assert param.tolist() == [1.0] * 8
-    assert optimizer.param_groups[0]["lrd_step"] == 0
-
-
-def test_a_differentiable_step_is_refused() -> None:
-    param = ones(3)
-    optimizer = learning_rate_dropout(torch.optim.SGD([param], lr=1.0, differentiable=True))
-    param.grad = torch.ones(3)
-    with pytest.raises(ValueError, match="differentiable=False"):
-        optimizer.step()
 
 
 @pytest.mark.parametrize("by_name", [False, True])
