@@ -185,7 +185,7 @@ def _short(value: object) -> str:
 
 
 def _numbers(metrics: Metrics) -> dict[str, float]:
-    """Plain numbers; those on the device come over together: the epoch's one synchronisation.
+    """Plain numbers; those on a device come over together: the epoch's one synchronisation with it.
 
     Raises:
         PluginError: another package's task reports what makes no report.
@@ -205,10 +205,11 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
             raise PluginError(
                 f"the task's metric {name!r} has shape {shape}; it is to be one number"
             )
-    if not tensors:
-        return {name: float(value) for name, value in metrics.items()}
-    values = torch.stack([value.double() for value in tensors.values()]).tolist()
-    brought = dict(zip(tensors, values, strict=True))
+    brought: dict[str, float] = {}
+    for device in {value.device for value in tensors.values()}:
+        here = {name: value for name, value in tensors.items() if value.device == device}
+        values = torch.stack([value.double() for value in here.values()]).tolist()
+        brought |= zip(here, values, strict=True)
     return {name: float(brought.get(name, value)) for name, value in metrics.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lrd_core import checkpoint
+from lrd_core import checkpoint, training
 from lrd_core.errors import CheckpointError, DataNotFound, Diverged
 from lrd_core.report import EpochReport, decode_number
 from lrd_core.spec import TrialSpec
@@ -93,3 +93,22 @@ def test_an_absent_data_set_says_where_it_was_looked_for(tmp_path: Path) -> None
     with pytest.raises(DataNotFound, match="LRD_DATA_DIR"):
         # below a file nothing can be downloaded, with or without a network
         TrainState.create(spec(dataset="mnist"), data_dir=tmp_path / "file")
+
+
+def test_metrics_of_two_devices_are_brought_over_one_device_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: a loss on the GPU and an accuracy on the CPU, which no torch.stack takes."""
+    together: list[list[str]] = []
+
+    def stack(parts: list[torch.Tensor]) -> torch.Tensor:
+        together.append([part.device.type for part in parts])
+        return torch.full((len(parts),), float(len(together)))
+
+    monkeypatch.setattr(torch, "stack", stack)
+    there = torch.zeros((), device="meta")  # a device that is everywhere
+    metrics = {"train_loss": there, "test_loss": torch.tensor(0.5), "hits": there, "count": 7}
+    found = training._numbers(metrics)
+    assert sorted(together) == [["cpu"], ["meta", "meta"]]
+    assert found["train_loss"] == found["hits"] != found["test_loss"]
+    assert found["count"] == 7.0
