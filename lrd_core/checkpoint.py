@@ -89,12 +89,13 @@ def is_recorded(folder: TrialFolder, written: Collection[str]) -> bool:
 
 
 def drop_unrecorded(folder: TrialFolder, recorded: Collection[str], attempt: int) -> None:
-    """Delete what attempts before this one wrote and nobody recorded in time; nobody ever will.
+    """Delete what attempts before this one wrote and nobody recorded in time; nobody ever will. So
+    too what they were killed over.
 
     Not what later ones wrote: this one may have hung, and been given up, before it came to this.
     """
-    for name in folder.names():
-        of = re.fullmatch(r"epoch-\d+-(?:attempt-(\d+)-)?\w+\.pt", name)
+    for name in (*folder.names(), *folder.unfinished()):
+        of = re.fullmatch(r"\.?epoch-\d+-(?:attempt-(\d+)-)?\w+\.pt(?:\.\w+)?", name)
         if of is not None and int(of[1] or 0) < attempt and name not in recorded:
             folder.delete(name)
 

@@ -64,6 +64,10 @@ class TrialFolder(Protocol):
     def names(self) -> list[str]:
         """Its files, sorted; none where the folder does not exist yet."""
 
+    def unfinished(self) -> list[str]:
+        """What is being written, or was when its writer was killed: the name that it was to get,
+        after a dot, and a word of its own behind. None where a file is written at once."""
+
     def delete(self, name: str) -> None:
         """Take a file away, if it is there."""
 
@@ -116,6 +120,10 @@ class LocalFolder:
     def names(self) -> list[str]:
         """As TrialFolder says."""
         return sorted(each.name for each in self.path.glob("[!.]*"))
+
+    def unfinished(self) -> list[str]:
+        """As TrialFolder says."""
+        return sorted(each.name for each in self.path.glob(".*"))
 
     def delete(self, name: str) -> None:
         """As TrialFolder says."""
@@ -185,6 +193,10 @@ class RemoteFolder:
         with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
             system.invalidate_cache()  # others write here
             return sorted(found.rsplit("/", 1)[-1] for found in system.ls(path, detail=False))
+        return []
+
+    def unfinished(self) -> list[str]:
+        """As TrialFolder says."""
         return []
 
     def delete(self, name: str) -> None:

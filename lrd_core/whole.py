@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes | memoryview, *, beside: Path | None 
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
-    except OSError:
+    except BaseException:  # also who is told to stop leaves nothing half behind
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise

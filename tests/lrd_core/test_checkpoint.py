@@ -64,6 +64,17 @@ def test_what_nobody_recorded_goes_with_the_next_attempt(tmp_path: Path) -> None
     assert folder.names() == ["attempt-1.log", first.name]
 
 
+def test_what_an_attempt_was_killed_over_goes_with_the_next(tmp_path: Path) -> None:
+    """Catches: a half checkpoint for each kill, which nobody lists and nobody deletes."""
+    folder = LocalFolder(tmp_path)
+    half = ".epoch-000003-attempt-{}-0123456789abcdef.pt.fedcba"
+    for attempt in (1, 2, 3):
+        folder.write(half.format(attempt), b"half")
+    folder.write(".stop-1.fedcba", b"")  # another process writes that, perhaps now
+    checkpoint.drop_unrecorded(folder, [], attempt=2)
+    assert folder.unfinished() == [half.format(2), half.format(3), ".stop-1.fedcba"]
+
+
 def test_an_attempt_that_wakes_late_takes_nothing_from_its_successor(tmp_path: Path) -> None:
     # Catches: all that the second attempt wrote deleted by the first, which knew of none of it.
     folder = LocalFolder(tmp_path)
@@ -133,17 +144,24 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     assert "does not hold tensors and plain data alone" in said
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("call", ["fsync", "rename"])
-def test_a_broken_disk_costs_the_new_one_only(
-    tmp_path: Path, saved: list[Checkpoint], monkeypatch: pytest.MonkeyPatch, call: str
+def test_a_broken_disk_or_an_interrupt_costs_the_new_one_only(
+    tmp_path: Path,
+    saved: list[Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    error: BaseException,
 ) -> None:
+    """Catches: of a trial that was cancelled as it saved, a half checkpoint that stays."""
+
     def broken(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(os, "fsync", broken) if call == "fsync" else monkeypatch.setattr(
         Path, "rename", broken
     )
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(type(error)):
         checkpoint.save(LocalFolder(tmp_path), 3, state(3))
     assert newest(tmp_path, saved) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [each.name for each in saved]

@@ -4,6 +4,7 @@ Written by hand, because torch.compile's loops take half as long again: its vect
 built element by element, and it has one call a tensor (docs/decisions/forms-of-the-optimizer.md).
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -12,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,13 +99,9 @@ def _library() -> ctypes.CDLL:
     try:
         folder = _cache()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / name
-        if not path.exists():
-            _build(compiler, path)
+        library = _loaded(compiler, folder / name)
     except OSError:  # e.g. a home that cannot be written to: for this process alone
-        path = Path(tempfile.mkdtemp()) / name
-        _build(compiler, path)
-    library = ctypes.CDLL(str(path))
+        library = _loaded(compiler, Path(tempfile.mkdtemp()) / name)
     # An array is passed by its address, if it is of this type, and held until the call is over.
     words = np.ctypeslib.ndpointer(np.int64, ndim=2, flags="C_CONTIGUOUS")
     numbers = np.ctypeslib.ndpointer(np.float64, ndim=2, flags="C_CONTIGUOUS")
@@ -114,10 +112,21 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
+    if path.exists():
+        with contextlib.suppress(OSError):  # torn, as by a disk that was full: it is built anew
+            return ctypes.CDLL(str(path))
+    _build(compiler, path)
+    return ctypes.CDLL(str(path))
+
+
 def _build(compiler: str, path: Path) -> None:
-    """Under a name of its own first: other processes see the whole file or none."""
-    half = path.with_suffix(f".{os.getpid()}")
+    """Under a name of its own first: other processes see the whole file or none, and so do those
+    after the machine went down."""
+    half = path.with_suffix(f".{uuid.uuid4().hex}")  # machines that share a home share numbers
     _said_by([compiler, *FLAGS, "-o", str(half), str(SOURCE)])
+    with half.open("rb") as file:
+        os.fsync(file.fileno())
     half.replace(path)
 
 

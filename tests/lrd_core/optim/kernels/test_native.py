@@ -145,6 +145,21 @@ def test_they_are_built_once_a_machine(
     assert [each.suffix for each in cache.iterdir()] == [".so"]
 
 
+def test_what_is_torn_is_built_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: `file too short` in each process of a machine, and so no kernels, for good."""
+    native._library()
+    native._library.cache_clear()
+    (built,) = cache.iterdir()
+    # Another machine's: this process would have the first at its path still.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    torn = cache / cache.name / built.name
+    torn.parent.mkdir()
+    torn.write_bytes(b"")
+    native._library()
+    assert torn.stat().st_size == built.stat().st_size
+    assert list(torn.parent.iterdir()) == [torn]
+
+
 def test_another_processor_gets_a_build_of_its_own(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
