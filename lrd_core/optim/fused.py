@@ -6,6 +6,7 @@ equal, bit for bit; the weights are equal to rounding. Nothing is copied and no 
 """
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -47,6 +48,7 @@ class FusedOptimizer(Optimizer):
     def __init__(
         self, params: Any, *, keep_prob: float = 0.5, seed: int = 0, **options: Any
     ) -> None:
+        seed = operator.index(seed)  # a number of NumPy's would be refused in a checkpoint
         Draw.of(seed, 1, keep_prob)  # refuses what is no probability
         super().__init__(params, **options)
         self.defaults |= {"keep_prob": keep_prob, "lrd_seed": seed, "lrd_step": 0}

@@ -4,6 +4,7 @@ Before the step the parameters are remembered; after it, the old value is given 
 mask is 0. The whole update is masked, weight decay included, and the moments never are.
 """
 
+import operator
 from typing import Any, TypeVar
 
 import torch
@@ -60,6 +61,7 @@ def learning_rate_dropout(
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
     if hasattr(optimizer, _HOOKS) or isinstance(optimizer, FusedOptimizer):
         raise ValueError("this optimizer has learning-rate dropout already")
+    seed = operator.index(seed)  # a number of NumPy's would be refused in a checkpoint
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
     hooks = _install(optimizer, keep_prob, seed, compile)
     for group in (*optimizer.param_groups, optimizer.defaults):

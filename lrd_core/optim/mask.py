@@ -5,6 +5,7 @@ The hash has three multiplications; weaker ones failed tests of independence bet
 steps. It is a source of masks, no general random number generator.
 """
 
+import operator
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -201,6 +202,7 @@ def keep_mask(
 
 def mixed(seed: int, step: int, stream: int) -> int:
     """64 bits of all three; without it, sequential seeds and steps would give related masks."""
+    seed = operator.index(seed)  # NumPy's integers know no & with 2⁶⁴ − 1
     return _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
 
 

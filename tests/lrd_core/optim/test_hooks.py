@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -50,6 +51,15 @@ def test_a_wrong_keep_prob_in_a_group_is_refused_before_anything_changes() -> No
         optimizer.step()
     assert equal(values(params), [torch.ones(3), torch.ones(3)])
     assert [group["lrd_step"] for group in optimizer.param_groups] == [0, 0]
+
+
+def test_a_seed_of_numpy_s_is_a_seed() -> None:
+    """Catches: Python integer 18446744073709551615 out of bounds for int64."""
+    seed: Any = np.int64(3)
+    universal = learning_rate_dropout(sgd([ones(4)]), seed=seed)
+    for optimizer in (universal, FusedSGDM([ones(4)], seed=seed)):
+        assert type(optimizer.param_groups[0]["lrd_seed"]) is int
+    assert torch.equal(keep_mask(seed, 1, 100, 0.5), keep_mask(3, 1, 100, 0.5))
 
 
 def test_twice_is_refused() -> None:
