@@ -110,10 +110,11 @@ def _step(table, tensors, rule: tl.constexpr, kind: tl.constexpr, block: tl.cons
     unbias_second, rectifier = _scalar(numbers, 8, kind), _scalar(numbers, 9, kind)
     g += decay * w
     if rule == "sgdm":
-        # Without momentum nothing is remembered, as in torch: 0 times an infinity is no number.
+        # Without momentum nothing is remembered, as in torch: 0 times an infinity is no number, and
+        # a momentum that is raised later begins with the gradient of then.
         if first > 0:
             g += first * tl.load(m_at, inside)
-        tl.store(m_at, g, inside)
+            tl.store(m_at, g, inside)
         move = rate * g
     elif rule == "rmsprop":
         v = second * tl.load(m_at, inside) + second_rest * g * g

@@ -43,10 +43,12 @@ struct SGDM {
   static constexpr int moments = 1;
   template <class T>
   static T step(const Scalars<T>& s, T w, T g, T& m, T&, T&) {
-    // Without momentum nothing is remembered, as in torch: 0 times an infinity is no number.
+    // Without momentum nothing is remembered, as in torch: 0 times an infinity is no number, and
+    // a momentum that is raised later begins with the gradient of then.
     T past = s.first > 0 ? s.first * m : T(0);
-    m = past + (g + s.decay * w);
-    return s.rate * m;
+    T phi = past + (g + s.decay * w);
+    m = s.first > 0 ? phi : m;
+    return s.rate * phi;
   }
 };
 

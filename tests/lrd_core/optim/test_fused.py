@@ -371,6 +371,21 @@ def test_a_sparse_gradient_is_refused_before_anything_changes() -> None:
 
 
 @on_both_kernels
+def test_a_momentum_that_is_raised_from_0_begins_with_the_gradient_of_then() -> None:
+    """Catches: a gradient of before, remembered while there was no momentum; torch has none."""
+    ours, theirs = (torch.ones(5, requires_grad=True) for _ in range(2))
+    for optimizer, param in (
+        (FusedSGDM([ours], lr=0.1, momentum=0.9, keep_prob=1.0), ours),
+        (torch.optim.SGD([theirs], lr=0.1, momentum=0.9), theirs),
+    ):
+        for number, momentum in enumerate((0.0, 0.0, 0.9, 0.9, 0.0, 0.9)):
+            optimizer.param_groups[0]["momentum"] = momentum
+            param.grad = torch.full((5,), 2.0**number)
+            optimizer.step()
+    close(values([ours]), values([theirs]))
+
+
+@on_both_kernels
 def test_autograd_sees_that_the_weights_have_moved() -> None:
     param = torch.ones(5, requires_grad=True)
     optimizer = FusedSGDM([param], lr=0.1, momentum=0.9)
