@@ -47,8 +47,17 @@ def build_optimizer(
         compile: the fused form where there is one for this optimizer and these parameters, else the
             universal form with compiled masks. Where nothing can be compiled, a line in the log
             says so, and the universal form does without.
+
+    Raises:
+        PluginError: there are no parameters; or the optimizer is another package's, and is not
+            installed here, or is none.
     """
     parameters = list(params)
+    if not parameters:
+        raise PluginError(
+            "the model has no parameters, so that there is nothing to train; give it layers that "
+            "have some, and let `parameters()` yield them"
+        )
     if compile:
         form = _fused_form(spec, parameters)
         reason = kernels.cannot_run(parameters[0].device)

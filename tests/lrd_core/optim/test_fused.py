@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lrd_core.configuration import Config
+from lrd_core.errors import PluginError
 from lrd_core.optim import (
     build_optimizer,
     form_of,
@@ -489,6 +490,13 @@ def test_without_a_compiler_one_line_says_so_and_the_universal_form_goes_on(
     assert [record.getMessage() for record in caplog.records] == [
         "learning-rate dropout is not compiled on this machine: no C++ compiler was found"
     ]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_model_without_parameters_is_refused_with_a_sentence(compile: bool) -> None:
+    """Catches: list index out of range."""
+    with pytest.raises(PluginError, match="the model has no parameters"):
+        build_optimizer(spec("adam"), [], seed=1, compile=compile)
 
 
 def trial(compile: str) -> TrialSpec:
