@@ -2,6 +2,7 @@
 
 from operator import not_
 from typing import Annotated, Any, Literal, Self
+from unicodedata import category
 
 from pydantic import (
     AfterValidator,
@@ -45,13 +46,13 @@ class Spec(BaseModel):
 
 
 def _printable(text: str) -> str:
-    if any(not (char.isprintable() or char == "\n") for char in text):
-        raise ValueError("contains a control character or a lone surrogate")
+    if any(category(char) in ("Cc", "Cs", "Zl", "Zp") and char != "\n" for char in text):
+        raise ValueError("contains a control character, a line separator or a lone surrogate")
     return text
 
 
 def _seen(text: str) -> str:
-    if text and not text.strip():
+    if text and all(char.isspace() or category(char) == "Cf" for char in text):
         raise ValueError("is blank: nothing would be seen of it")
     return text
 

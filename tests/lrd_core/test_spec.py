@@ -131,3 +131,12 @@ def test_a_fault_says_what_the_user_wrote(path: str, value: Any, said: str) -> N
         SweepSpec.parse(changed(path, value))
     (fault,) = caught.value.faults
     assert f"{fault.pointer}: {fault.detail}" == said
+
+
+def test_a_name_may_be_in_any_script_and_have_any_blank_of_it() -> None:
+    """Catches: a name with the blank of Japanese or an emoji of several, called a control
+    character."""
+    for name in ("a\u00a0b", "p\u202f= 0.5", "学習\u3000率", "👩\u200d🔬 run"):
+        assert SweepSpec.parse(changed("name", name)).name == name
+    for name in ("a\tb", "a\u2028b", "a\x85b", "\ud800", "\u200b", "\u3000\u200d"):
+        assert faults(changed("name", name)) == {"/name"}
