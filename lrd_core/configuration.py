@@ -2,7 +2,6 @@
 
 from operator import not_
 from typing import Annotated, Any, Literal, Self
-from unicodedata import category
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +31,7 @@ from lrd_core.choices import (
     wrong_regularizers,
     wrong_task,
 )
+from lrd_core.texts import Text
 
 
 class Spec(BaseModel):
@@ -44,22 +44,6 @@ class Spec(BaseModel):
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
-
-def _printable(text: str) -> str:
-    if any(category(char) in ("Cc", "Cs", "Zl", "Zp") and char != "\n" for char in text):
-        raise ValueError("contains a control character, a line separator or a lone surrogate")
-    return text
-
-
-def _seen(text: str) -> str:
-    if text and all(char.isspace() or category(char) == "Cf" for char in text):
-        raise ValueError("is blank: nothing would be seen of it")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_printable)]
-Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=200)]
-"""What a person reads, and a page makes a link of."""
 
 # --- optimizers -----------------------------------------------------------------------------------
 # The default learning rates of the paper's five are those it tuned (section 4.1).

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lrd_core.configuration import Spec, Text
+from lrd_core.configuration import Spec
+from lrd_core.texts import Text
 
 
 def _whole_above_one(gpus: float) -> float:

@@ -24,12 +24,13 @@ from lrd_core.agreement import (
     undone,
     unreported,
 )
-from lrd_core.configuration import Config, Label, Spec, Text
+from lrd_core.configuration import Config, Spec
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
 from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
 from lrd_core.kinds import no_sweep, no_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
+from lrd_core.texts import Label, Text
 from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1

@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
-from lrd_core.configuration import Text
 from lrd_core.documents import parse_json, parse_yaml
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import MAX_FAULTS, fault_of, pointer
 from lrd_core.spelling import did_you_mean
+from lrd_core.texts import Text
 from service.api.known import knows
 from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings

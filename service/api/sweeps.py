@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from lrd_core import sources
-from lrd_core.configuration import Text
 from lrd_core.errors import InvalidSpec
 from lrd_core.extending import in_extension
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
+from lrd_core.texts import Text
 from service.access import Caller, caller_of, of_ones_own
 from service.api.context import (
     DatabaseDep,

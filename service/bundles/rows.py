@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lrd_core.configuration import Spec, Text
+from lrd_core.configuration import Spec
 from lrd_core.spec import MAX_SEED
+from lrd_core.texts import Text
 from service.lifecycle import Reason, TrialState
 
 Id = Annotated[int, Field(ge=0, lt=2**63)]

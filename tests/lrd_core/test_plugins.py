@@ -16,6 +16,8 @@ from lrd_core.spec import SweepSpec, TrialSpec, expand_arms
 from lrd_core.training import TrainState, train
 from tests.installed import install
 
+pytestmark = pytest.mark.usefixtures("lab")
+
 ENTRY_POINTS = """
 [lrd.models]
 lab_net = lab_parts:net
@@ -120,7 +122,6 @@ def spec(**changes: Any) -> TrialSpec:
     )
 
 
-@pytest.mark.usefixtures("lab")
 def test_a_model_and_a_data_set_of_another_package_are_trained() -> None:
     trial = spec(dataset="lab_stripes", model="lab_net", epochs=30, batch_size=16)
     reports = list(train(trial, TrainState.create(trial)))
@@ -131,7 +132,6 @@ def test_a_model_and_a_data_set_of_another_package_are_trained() -> None:
     assert [report.metrics for report in again] == [report.metrics for report in reports]
 
 
-@pytest.mark.usefixtures("lab")
 def test_an_optimizer_of_another_package_gets_learning_rate_dropout() -> None:
     trial = spec(
         model="lab_net",
@@ -149,7 +149,6 @@ def test_an_optimizer_of_another_package_gets_learning_rate_dropout() -> None:
     assert kept.float().mean().item() == pytest.approx(0.25, abs=0.08)
 
 
-@pytest.mark.usefixtures("lab")
 def test_a_task_of_another_package_is_named_by_the_spec() -> None:
     trial = spec(task="lab_task", dataset="lab_stripes", model="lab_net")
     reports = list(train(trial, TrainState.create(trial)))
@@ -159,7 +158,6 @@ def test_a_task_of_another_package_is_named_by_the_spec() -> None:
     ]
 
 
-@pytest.mark.usefixtures("lab")
 def test_a_task_of_another_package_may_do_without_a_data_set_and_a_model() -> None:
     bare = {"task": "lab_task", "optimizer": {"name": "adam"}, "epochs": 2}
     trial = TrialSpec.parse(bare)
@@ -180,7 +178,6 @@ def test_a_task_of_another_package_may_do_without_a_data_set_and_a_model() -> No
         TrialSpec.parse({**bare, "task": "lab_tsak"})
 
 
-@pytest.mark.usefixtures("lab")
 def test_what_another_package_reports_nobody_knows_beforehand() -> None:
     """Catches: a plugin's own metric, refused; and a mistyped one of this package's, let through
     for the name of a plugin's model."""
@@ -195,7 +192,6 @@ def test_what_another_package_reports_nobody_knows_beforehand() -> None:
         expand_arms(SweepSpec.parse(asked(dataset="digits", model="lab_net")))
 
 
-@pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
@@ -227,7 +223,6 @@ def test_what_would_be_passed_over_in_silence_is_refused(changes: Any, fault: st
         spec(**changes)
 
 
-@pytest.mark.usefixtures("lab")
 def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
     # Catches: an arm and its baseline of one seed that begin with different weights, and a trial
     # that resumes and draws what the one that did not stop would not have drawn.
@@ -261,7 +256,6 @@ def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
     assert first["data"] != other["data"]
 
 
-@pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize(
     ("trained", "evaluated", "said"),
     [
@@ -307,7 +301,6 @@ def test_what_makes_no_report_is_said_in_a_sentence(
         next(train(trial, state))
 
 
-@pytest.mark.usefixtures("lab")
 def test_a_model_with_more_than_tensors_in_its_state_is_refused_before_it_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -318,7 +311,6 @@ def test_a_model_with_more_than_tensors_in_its_state_is_refused_before_it_is_tra
         TrainState.create(trial)
 
 
-@pytest.mark.usefixtures("lab")
 def test_names_are_checked_without_importing_what_they_stand_for() -> None:
     sweep = SweepSpec.parse(
         {
@@ -333,7 +325,6 @@ def test_names_are_checked_without_importing_what_they_stand_for() -> None:
     assert "lab_lion" in labels[0]
 
 
-@pytest.mark.usefixtures("lab")
 def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
     with pytest.raises(InvalidSpec, match=r"lab_broken, lab_net, or an entry point of lrd.models"):
         spec(model="lab_nets")
@@ -345,17 +336,16 @@ def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
         spec(optimizer={"name": "lab_lion"})
 
 
-@pytest.mark.usefixtures("lab")
 def test_what_cannot_be_imported_says_what_it_is() -> None:
     with pytest.raises(PluginError, match=r"'lab_broken' of lrd.models is lab_absent:net"):
         TrainState.create(spec(model="lab_broken"))
 
 
 def test_what_is_not_installed_here_says_so() -> None:
-    with pytest.raises(PluginError, match="no package installed here offers 'lab_net'"):
-        plugins.load("lrd.models", "lab_net")
-    with pytest.raises(InvalidSpec, match="unknown model 'lab_net'"):
-        spec(model="lab_net")
+    with pytest.raises(PluginError, match="no package installed here offers 'other_net'"):
+        plugins.load("lrd.models", "other_net")
+    with pytest.raises(InvalidSpec, match="unknown model 'other_net'"):
+        spec(model="other_net")
 
 
 @pytest.mark.parametrize("name", ["lab_parts:net", "os.system", "../lab", "torch.optim:Adam"])
@@ -379,7 +369,6 @@ def test_entry_points_are_listed_without_torch(lab: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.usefixtures("lab")
 def test_a_model_that_places_no_layer_of_sd_is_not_called_an_arm_with_sd() -> None:
     """Catches: two rows of a table, with SD and without, that are the same bit for bit."""
     trial = spec(model="lab_net", regularizers=["SD"])
@@ -387,7 +376,6 @@ def test_a_model_that_places_no_layer_of_sd_is_not_called_an_arm_with_sd() -> No
         TrainState.create(trial)
 
 
-@pytest.mark.usefixtures("lab")
 @pytest.mark.parametrize("kind", ["SD", "NL"])
 def test_a_task_that_applies_no_sd_or_nl_is_not_called_an_arm_with_it(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -402,7 +390,6 @@ def test_a_task_that_applies_no_sd_or_nl_is_not_called_an_arm_with_it(
     assert TrainState.create(asked)
 
 
-@pytest.mark.usefixtures("lab")
 def test_what_is_asked_of_the_data_a_task_of_another_package_may_read() -> None:
     """Of its own data set or none; of the others it gets what each can be asked for."""
     data = {"surface": "toy", "crop_size": 97, "cutout": 4, "max_examples": 5}

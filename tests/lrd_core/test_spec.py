@@ -138,5 +138,5 @@ def test_a_name_may_be_in_any_script_and_have_any_blank_of_it() -> None:
     character."""
     for name in ("a\u00a0b", "p\u202f= 0.5", "学習\u3000率", "👩\u200d🔬 run"):
         assert SweepSpec.parse(changed("name", name)).name == name
-    for name in ("a\tb", "a\u2028b", "a\x85b", "\ud800", "\u200b", "\u3000\u200d"):
+    for name in ("a\tb", "a\u2028b", "a\x85b", "\ud800", "a\u200b", "a\u202eb", "\u3000\u200d"):
         assert faults(changed("name", name)) == {"/name"}

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lrd_core.configuration import Text
 from lrd_core.spec import SweepSpec
+from lrd_core.texts import Text
 
 
 class FromPreset(BaseModel):
