@@ -276,12 +276,21 @@ def tested(n: int, p_holm: float | None) -> str:
 def is_seeded(config: Mapping[str, Any]) -> bool:
     """Whether the seed changes what the configuration gives: a descent starts at fixed points, and
     has no chance in it but that of its masks and of regularizers, and with keep_prob 0 no step."""
+    if config.get("dataset") != "surface":
+        return True
     keep_prob = config.get("optimizer", {}).get("keep_prob", 1.0)
-    by_chance = 0 < keep_prob < 1 or (keep_prob == 1 and bool(config.get("regularizers")))
-    return config.get("dataset") != "surface" or by_chance
+    noisy = any(map(_is_by_chance, config.get("regularizers", ())))
+    return 0 < keep_prob < 1 or (keep_prob == 1 and noisy)
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _is_by_chance(regularizer: Mapping[str, Any]) -> bool:
+    """Of those that a descent may have: NG adds noise, and DG drops some elements."""
+    if regularizer["kind"] == "NG":
+        return bool(regularizer["eta"] > 0)
+    return bool(0 < regularizer["keep_prob"] < 1)
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,13 @@ def test_without_a_single_pair_the_reader_is_told():
     assert found[-1] == "No seed gave a number in an arm and in its baseline: nothing is tested."
 
 
-def test_where_no_seed_changes_anything_nothing_is_tested():
-    descents = [
-        arm("plain", baseline=True, dataset="surface", model="point"),
-        arm("lrd", dataset="surface", model="point", keep_prob=1.0, lr=0.2),
-    ]
+@pytest.mark.parametrize(
+    "noise", [[], [{"kind": "NG", "eta": 0.0, "gamma": 0.5}], [{"kind": "DG", "keep_prob": 1.0}]]
+)
+def test_where_no_seed_changes_anything_nothing_is_tested(noise):
+    """Catches: † on one observation, n times, also where the noise asked for is of strength 0."""
+    same = {"dataset": "surface", "model": "point", "regularizers": noise}
+    descents = [arm("plain", baseline=True, **same), arm("lrd", keep_prob=1.0, lr=0.2, **same)]
     observations = [*trials("plain", [0.5] * 6), *trials("lrd", [0.9] * 6)]
     summaries = summarise(descents, observations)
     compared = compare(summaries, observations, baseline=["optimizer"])
