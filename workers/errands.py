@@ -5,19 +5,34 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from lrd_core.trial_folder import TrialFolder, trial_folder
 
 log = logging.getLogger(__name__)
 
-Errand = tuple[int, Callable[[TrialFolder], None]]
-"""The trial, and what is to be done in its folder."""
-
 AT_A_TIME = 8
 """An object store takes some 20 ms for each; a file system less than five."""
-RETRY_SECONDS = 5.0
+RETRY_SECONDS, LONGEST_SECONDS = 5.0, 300.0
+"""Before what failed is tried again, doubled each time: where nothing may be deleted, that is so
+for each checkpoint of each trial."""
 CLOSE_SECONDS = 5.0
+
+
+class Errand(NamedTuple):
+    """What is to be done in a trial's folder."""
+
+    trial_id: int
+    act: Callable[[TrialFolder], None]
+    failures: int = 0
+    not_before: float = 0.0
+
+    def again(self) -> "Errand":
+        """The same, after a pause."""
+        pause = min(LONGEST_SECONDS, RETRY_SECONDS * 2**self.failures)
+        return Errand(self.trial_id, self.act, self.failures + 1, time.monotonic() + pause)
 
 
 class Errands:
@@ -36,7 +51,7 @@ class Errands:
 
     def add(self, trial_id: int, errand: Callable[[TrialFolder], None]) -> None:
         """Do this in the folder of a trial; it may be done twice."""
-        self._waiting.put((trial_id, errand))
+        self._waiting.put(Errand(trial_id, errand))
 
     def close(self) -> None:
         """Try what is left once, for a few seconds, and return."""
@@ -54,17 +69,20 @@ class Errands:
 
     def _work(self) -> None:
         while (errand := self._waiting.get()) is not None:
-            trial_id, act = errand
             try:
-                act(trial_folder(self._trials, trial_id))
+                errand.act(trial_folder(self._trials, errand.trial_id))
             except OSError as error:
-                log.warning("the folder of trial %d: %s; trying again", trial_id, error)
-                self._failed.put(errand)
+                log.warning("the folder of trial %d: %s; trying again", errand.trial_id, error)
+                self._failed.put(errand.again())
 
     def _try_again(self) -> None:
+        later: list[Errand] = []
         while not self._closed.wait(RETRY_SECONDS):
-            try:
+            with suppress(Empty):
                 while True:
-                    self._waiting.put(self._failed.get_nowait())
-            except Empty:
-                pass
+                    later.append(self._failed.get_nowait())
+            now = time.monotonic()
+            for errand in later:
+                if errand.not_before <= now:
+                    self._waiting.put(errand)
+            later = [errand for errand in later if errand.not_before > now]

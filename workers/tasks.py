@@ -128,14 +128,18 @@ def _run(
             try:
                 stop = folder.exists(stop_name(attempt))
                 # Of an epoch that diverged none is kept: whoever went on from it would not know.
-                if math.isfinite(report.metrics["train_loss"]) and (
-                    stop or (due and checkpoint.is_recorded(folder, names))
-                ):
+                wanted = (stop or due) and math.isfinite(report.metrics["train_loss"])
+                if wanted and (stop or checkpoint.is_recorded(folder, names)):
                     written = checkpoint.save(
                         folder, state.epoch, state.state_dict(), attempt, prove=not names
                     )
                     saved, saved_at = (written.name, written.sha256), time.monotonic()
                     names.append(written.name)
+                elif wanted:
+                    log.write(
+                        f"no checkpoint after epoch {state.epoch}: the earlier ones are not "
+                        "recorded yet, or cannot be deleted"
+                    )
             except OSError as error:
                 # A full disk, or a store that is away: the next epoch tries again.
                 log.write(f"no checkpoint after epoch {state.epoch}: {error}")

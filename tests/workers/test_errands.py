@@ -1,13 +1,14 @@
 """What is to be written or deleted is, though storage fails for a while."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from lrd_core.trial_folder import TrialFolder
 from workers import errands
-from workers.errands import Errands
+from workers.errands import Errand, Errands
 
 
 def test_what_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +27,15 @@ def test_what_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.wait(60)
     running.close()
     assert (tmp_path / "7" / "stop-1").exists()
+
+
+def test_what_goes_on_failing_is_tried_less_and_less_often() -> None:
+    """Catches: where nothing may be deleted, a line in the log every 5 s for each checkpoint."""
+    errand, pauses = Errand(7, lambda _: None), []
+    for _ in range(8):
+        errand = errand.again()
+        pauses.append(errand.not_before - time.monotonic())
+    assert pauses == pytest.approx([5, 10, 20, 40, 80, 160, 300, 300], abs=1)
 
 
 def test_folders_that_never_work_hold_up_no_other(

@@ -99,6 +99,14 @@ def test_checkpoints_that_cannot_be_read_now_are_not_gone(
     assert len(epochs(run(tmp_path, 4, known))) == 3
 
 
+def test_why_there_is_no_checkpoint_stands_in_the_log(tmp_path: Path) -> None:
+    """Catches: hours that a crash costs where nothing may be deleted, and nobody was told."""
+    assert len(saved(run(tmp_path, epochs=6))) == 4
+    log = LocalFolder(tmp_path / "1").read(log_name(1)).decode()
+    for epoch in (5, 6):
+        assert f"no checkpoint after epoch {epoch}: the earlier ones are not recorded yet" in log
+
+
 def test_an_epoch_that_diverged_has_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
