@@ -1,7 +1,7 @@
 """What must hold after any faults: nothing lost, nothing double, every number as undisturbed."""
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,36 +67,35 @@ def audit(
     """Hold the database against the promises; `accepted`: each key that got a 2xx -> its sweep."""
     wrong: list[str] = []
     known: dict[tuple[str, int], Outcome] = {}
-    recomputed = attempts = epochs = 0
+    recomputed = 0
+    # Read at once: PostgreSQL ends a transaction in the middle of which somebody trains.
     with database.read() as session:
         sweeps = list(session.scalars(select(Sweep)))
-        if {sweep.id for sweep in sweeps} != set(accepted.values()):
-            wrong.append(f"accepted {dict(accepted)}, stored {[sweep.id for sweep in sweeps]}")
         rows = session.execute(select(Trial, Arm).join(Arm, Arm.id == Trial.arm_id)).all()
-        if len(rows) != sum(sweep.trials_total for sweep in sweeps):
-            wrong.append(f"{len(rows)} trials of {sum(sweep.trials_total for sweep in sweeps)}")
-        recorded_at = sorted(session.scalars(select(Report.recorded_at)))
-        for trial, arm in rows:
-            name = f"trial {trial.id}"
-            if trial.state != "succeeded":
-                wrong.append(f"{name} is {trial.state}: {trial.reason} {trial.message}")
-            key = (arm.config_sha256, trial.seed)
-            if key not in known:
-                known[key] = golden(TrialSpec.parse(arm.config | {"seed": trial.seed}))
-            reports = session.scalars(
-                select(Report).where(Report.trial_id == trial.id).order_by(Report.epoch)
-            ).all()
-            epochs += len(reports)
-            if [_numbers(report.report) for report in reports] != known[key][0]:
-                wrong.append(f"{name}: its numbers are not those of the undisturbed run")
-            if trial.weights_sha256 != known[key][1]:
-                wrong.append(f"{name}: its weights are not those of the undisturbed run")
-            attempts += len(
-                session.scalars(select(Attempt).where(Attempt.trial_id == trial.id)).all()
-            )
-            logs = (storage / "trials" / str(trial.id)).glob("attempt-*.log")
-            computed = sum(path.read_text(errors="replace").count("  train_loss ") for path in logs)
-            recomputed += max(0, computed - len(reports))
+        reports = list(session.scalars(select(Report).order_by(Report.epoch)))
+        attempts = len(session.scalars(select(Attempt)).all())
+    if {sweep.id for sweep in sweeps} != set(accepted.values()):
+        wrong.append(f"accepted {dict(accepted)}, stored {[sweep.id for sweep in sweeps]}")
+    if len(rows) != sum(sweep.trials_total for sweep in sweeps):
+        wrong.append(f"{len(rows)} trials of {sum(sweep.trials_total for sweep in sweeps)}")
+    of_trial: defaultdict[int, list[Report]] = defaultdict(list)
+    for report in reports:
+        of_trial[report.trial_id].append(report)
+    for trial, arm in rows:
+        name, its = f"trial {trial.id}", of_trial[trial.id]
+        if trial.state != "succeeded":
+            wrong.append(f"{name} is {trial.state}: {trial.reason} {trial.message}")
+        key = (arm.config_sha256, trial.seed)
+        if key not in known:
+            known[key] = golden(TrialSpec.parse(arm.config | {"seed": trial.seed}))
+        if [_numbers(report.report) for report in its] != known[key][0]:
+            wrong.append(f"{name}: its numbers are not those of the undisturbed run")
+        if trial.weights_sha256 != known[key][1]:
+            wrong.append(f"{name}: its weights are not those of the undisturbed run")
+        logs = (storage / "trials" / str(trial.id)).glob("attempt-*.log")
+        computed = sum(path.read_text(errors="replace").count("  train_loss ") for path in logs)
+        recomputed += max(0, computed - len(its))
+    recorded_at = sorted(report.recorded_at for report in reports)
     waits = sorted(
         next((at for at in recorded_at if at > fault.at), fault.at) - fault.at
         for fault in faults
@@ -109,7 +108,7 @@ def audit(
         faults_total=len(faults),
         sweeps=len(sweeps),
         trials=len(rows),
-        epochs=epochs,
+        epochs=len(reports),
         attempts=attempts,
         recomputed_epochs=recomputed,
         recovery_p50_s=round(statistics.median(waits), 2) if waits else None,
