@@ -350,8 +350,8 @@ class Dispatcher:
             self._executor.cancel(*key, force=True)
 
     def _is_elsewhere(self, assignment: Assignment) -> bool:
-        """Whether another node may have the data that this one lacks, and where trials of its sweep
-        end as soon as they start: always the emptiest, it would get all of them."""
+        """Whether another node may have the data that this one lacks. On this one its sweep starts
+        nothing for now: where trials end at once it is always the emptiest, and gets the next."""
         need = claims.need(Resources.model_validate(assignment.spec["resources"]), self._nodes)
         usable = [node.id for node in self._nodes if need.may_use(node)]
         return self._memory.avoid(assignment.sweep_id, assignment.place.node, usable)
