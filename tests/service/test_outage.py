@@ -75,8 +75,9 @@ def test_what_was_given_back_meanwhile_is_stopped(
     executor.poll = lambda _: []  # type: ignore[method-assign]  # nor do they say anything
     dispatcher._renew_at = dispatcher._watch_at = 0
     dispatcher.step(0)
-    assert executor.running() == []
-    assert dispatcher._held == {}
+    # On a slow machine they have waited long enough, and their next attempts run.
+    assert not {*old} & {*executor.running()}
+    assert not {*old} & dispatcher._held.keys()
 
 
 def test_after_an_outage_the_leader_goes_on(
