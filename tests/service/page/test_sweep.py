@@ -311,6 +311,8 @@ def test_what_each_factor_does_is_drawn_where_there_are_several(
     """Catches: an empty panel below sweeps of one factor; a `0` among their downloads."""
     page.goto(f"{url}/sweeps/{seed(database, factorial())}")
     drawn(page, 4)
+    empty = "figures => figures.map(it => it.clientHeight - it.querySelector('svg').clientHeight)"
+    assert page.locator(".figure").evaluate_all(empty) == [0] * 4  # below a low forest, say
     rows = page.locator("[data-key=figure-effects] .ytick text")
     expect(rows).to_have_text(["LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD"])
     expect(page.get_by_role("heading", name="What each factor does")).to_be_visible()
