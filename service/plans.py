@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from lrd_core.sources import codes_of
 from lrd_core.spec import Arm, SweepSpec, config_hash
 from service.analysis.baselines import as_asked, pair_with_baselines
+from service.analysis.comparisons import is_seeded
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
 from service.analysis.planning import plan
@@ -34,19 +35,23 @@ def plan_sweep(
         for at, (arm, config) in enumerate(zip(arms, configs, strict=True))
     ]
     infos, paths = as_asked(infos, spec.baseline)
-    comparisons = len(pair_with_baselines(infos, paths))
+    pairings = pair_with_baselines(infos, paths)
+    seeded = not pairings or any(
+        is_seeded(each.arm.config) or is_seeded(each.baseline.config) for each in pairings
+    )
     past = [Past(each.config, each.epochs_done, each.seconds) for each in history.timed(session)]
     planned = [
         (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
         for config, sha256 in zip(configs, hashes, strict=True)
     ]
-    shown, nodes = plan(len(spec.seeds), comparisons), _nodes(session)
+    shown = plan(len(spec.seeds), len(pairings), seeded=seeded)
+    nodes = _nodes(session)
     return {
         "name": spec.name,
         "arms_total": len(arms),
         "trials_total": spec.trials_total(),
         "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in infos],
-        "comparisons": comparisons,
+        "comparisons": len(pairings),
         "present_elsewhere": elsewhere,
         "reuse": spec.reuse,
         "waiting_for": shortage(need(spec.resources, nodes), nodes) if nodes else None,

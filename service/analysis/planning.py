@@ -35,15 +35,20 @@ class Plan:
     at alpha finds with 80 % power; None below 2 seeds."""
     detectable_effect_holm: float | None
     """The same at alpha / comparisons, Holm's first threshold."""
+    seeded: bool = True
+    """Whether a seed changes anything in any of the arms compared; where none does, n pairs are one
+    observation, n times, and nothing is tested."""
 
     @property
     def can_reject(self) -> bool:
         """Whether any data could give p_holm < alpha."""
-        return self.smallest_p_holm < self.alpha
+        return self.seeded and self.smallest_p_holm < self.alpha
 
     @property
     def sentence(self) -> str:
         """What a researcher should know before spending the GPU hours."""
+        if not self.seeded:
+            return "No seed changes anything in what is compared: one shows it, nothing is tested."
         pairs = count(self.seeds, "pair")
         family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
         if not self.can_reject:
@@ -67,7 +72,7 @@ class Plan:
         return asdict(self) | {"can_reject": self.can_reject, "sentence": self.sentence}
 
 
-def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA) -> Plan:
+def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA, *, seeded: bool = True) -> Plan:
     """What `seeds` paired seeds can show in a family of `comparisons` (0 counts as 1)."""
     family = max(1, comparisons)
     return Plan(
@@ -80,6 +85,7 @@ def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA) -> Plan:
         seeds_needed=seeds_needed(family, alpha),
         detectable_effect=detectable_effect(seeds, alpha),
         detectable_effect_holm=detectable_effect(seeds, alpha / family),
+        seeded=seeded,
     )
 
 

@@ -52,6 +52,25 @@ class TestPlan:
         assert plan(api, small_sweep(seeds=6))["seeds"]["can_reject"]
         assert api.get("/api/v1/sweeps").json()["items"] == []
 
+    @pytest.mark.parametrize(("keep_probs", "seeded"), [([1.0, 0.0], False), ([1.0, 0.5], True)])
+    def test_no_seeds_are_asked_for_where_none_changes_anything(
+        self, api: TestClient, keep_probs: list[float], seeded: bool
+    ) -> None:
+        """Catches: "6 seeds can", of descents that are the same with each seed."""
+        base = {"dataset": "surface", "data": {"surface": "toy"}, "model": "point", "epochs": 1}
+        found = plan(
+            api,
+            {
+                "name": "descents",
+                "base": base | {"optimizer": {"name": "sgdm"}},
+                "grid": {"optimizer.keep_prob": keep_probs},
+                "baseline": {"optimizer.keep_prob": 1.0},
+                "seeds": 8,
+            },
+        )["seeds"]
+        assert found["seeded"] is found["can_reject"] is seeded
+        assert ("No seed changes anything" in found["sentence"]) is not seeded
+
     def test_judges_the_time_by_trials_of_the_past(
         self, api: TestClient, dispatcher: Dispatcher
     ) -> None:

@@ -77,6 +77,7 @@ class PlannedSeeds(Answer):
     seeds_needed: int | None
     detectable_effect: float | None
     detectable_effect_holm: float | None
+    seeded: bool = Field(description="whether a seed changes anything in the arms compared")
     can_reject: bool
     sentence: str
 
