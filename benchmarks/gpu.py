@@ -441,7 +441,7 @@ def _context(pipe: Connection) -> None:
 
 def context(device: torch.device, rounds: int) -> str:
     """What a process takes of the card beside what torch has reserved: `CONTEXT_BYTES` of
-    workers/tasks.py."""
+    workers/gpus.py."""
     if device.type != "cuda":
         return "A CPU has no context."
     before, _ = torch.cuda.mem_get_info()

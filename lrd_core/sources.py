@@ -1,7 +1,7 @@
 """Which code makes a trial's numbers: a sum over lrd's own sources, and what plugins add.
 
-The sum is over the Python and C++ of `lrd_core` and over the one file of `workers` that restores
-and trains, byte by byte: a checkout, an sdist and a wheel of the same sources have the same. What
+The sum is over the Python and C++ of `lrd_core` and over the files of `workers` that restore and
+train, byte by byte: a checkout, an sdist and a wheel of the same sources have the same. What
 of lrd cannot change a number (the service, tests, pages) is not in it. Free of torch.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lrd_core import plugins, sums
 
 _HERE = Path(__file__).parent
-_TRAINS = "workers/tasks.py"
+_TRAIN = ("workers/tasks.py", "workers/saving.py", "workers/gpus.py")
 """Beside this package wherever it lies; never imported from here."""
 
 
@@ -30,7 +30,7 @@ class Code(NamedTuple):
 
 def on_disk() -> str:
     """The version of lrd and the sum over its sources, as they lie there now."""
-    files = sums.below(_HERE, ".py", ".cpp") | {_TRAINS: str(_HERE.parent / _TRAINS)}
+    files = sums.below(_HERE, ".py", ".cpp") | {each: str(_HERE.parent / each) for each in _TRAIN}
     return f"{_version()}+{sums.of(files)}"
 
 

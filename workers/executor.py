@@ -22,9 +22,9 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name
-from workers import outdated
+from workers import gpus, outdated
 from workers.errands import Errands
-from workers.tasks import Message, gpu_fault, run_trial, warm_up
+from workers.tasks import Message, run_trial, warm_up
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class RayExecutor:
         nothing can be started."""
         self._beside = ray.get_runtime_context().get_node_id()
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
-        self._look = ray.remote(max_retries=0, num_cpus=0)(gpu_fault)
+        self._look = ray.remote(max_retries=0, num_cpus=0)(gpus.fault)
         warm = ray.remote(max_retries=0, num_cpus=1)(warm_up)
         for _ in range(int(sum(node.get("CPU", 0) for node in self.nodes()))):
             warm.remote()
@@ -92,7 +92,7 @@ class RayExecutor:
         now = time.monotonic()
         nodes = [node for node in alive if self._doubted.get(node["NodeID"], now) <= now]
         self._look_at(nodes)
-        return [_told(node, gpus=node["NodeID"] not in self._unusable) for node in nodes]
+        return [_told(node, usable=node["NodeID"] not in self._unusable) for node in nodes]
 
     def _look_at(self, nodes: Sequence[dict[str, Any]]) -> None:
         """Have each new node that has GPUs looked at, and hear what was seen."""
@@ -203,10 +203,11 @@ class RayExecutor:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _told(node: dict[str, Any], *, gpus: bool) -> dict[str, Any]:
+def _told(node: dict[str, Any], *, usable: bool) -> dict[str, Any]:
+    """`usable`: whether its GPUs are."""
     has = node["Resources"]
-    kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND) and gpus]
-    counted = ("CPU", "GPU", "memory") if gpus else ("CPU", "memory")
+    kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND) and usable]
+    counted = ("CPU", "GPU", "memory") if usable else ("CPU", "memory")
     return {
         "id": node["NodeID"],
         **{name: has[name] for name in counted if name in has},

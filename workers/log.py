@@ -20,7 +20,8 @@ class Log:
     """Lines for the reader; a full disk costs the log, never the trial."""
 
     def __init__(self, folder: TrialFolder, attempt: int) -> None:
-        self.folder, self._name = folder, log_name(attempt)
+        self.folder, self.attempt = folder, attempt
+        self._name = log_name(attempt)
         self._printed = 0
 
     def write(self, text: str) -> None:

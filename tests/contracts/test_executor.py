@@ -135,7 +135,7 @@ def test_a_trial_that_is_asked_to_stop_saves_its_epoch_first(executor: Executor)
     follow(executor, {(7, 1)}, lambda heard: any(m[0] == "epoch" for m in heard[7, 1]))
     executor.stop(7, 1)
     *_, last, end = follow(executor, {(7, 1)}, ended)[7, 1]
-    assert end == ("ended", "user", "stopped", None)
+    assert end == ("ended", "user", "asked to stop", None)
     assert last[0] == "epoch"
     assert last[2] is not None
     assert executor.poll(0.2) == []

@@ -54,7 +54,13 @@ def test_a_wheel_and_an_sdist_have_that_of_the_checkout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["lrd_core/models/fcnet.py", "lrd_core/optim/kernels/native.cpp", "workers/tasks.py"],
+    [
+        "lrd_core/models/fcnet.py",
+        "lrd_core/optim/kernels/native.cpp",
+        "workers/tasks.py",
+        "workers/saving.py",
+        "workers/gpus.py",
+    ],
 )
 def test_it_changes_with_what_decides_numbers(copied: Path, name: str) -> None:
     file = copied / name
@@ -124,4 +130,4 @@ def test_a_trial_records_the_code_that_its_process_has(monkeypatch: pytest.Monke
 
 def test_what_trains_lies_beside_the_science() -> None:
     assert Path(workers.__file__).parent == ROOT / "workers"
-    assert (ROOT / sources._TRAINS).is_file()
+    assert all((ROOT / name).is_file() for name in sources._TRAIN)

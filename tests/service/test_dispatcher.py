@@ -22,7 +22,7 @@ from service.store.models import Lease, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
-from workers import tasks
+from workers import gpus
 
 
 def submit(api: TestClient, **changes: Any) -> str:
@@ -254,7 +254,7 @@ def test_trials_share_a_gpu_once_their_memory_is_known(
     api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = itertools.cycle([10 * 2**30, 12 * 2**30])
-    monkeypatch.setattr(tasks, "_used", lambda device: (next(peaks), 80 * 2**30))
+    monkeypatch.setattr(gpus, "_used", lambda device: (next(peaks), 80 * 2**30))
     executor = InlineExecutor(settings.trials, cpus=8, gpus=1)
     sweep_id = submit(api, seeds=4, resources={"num_gpus": "shared"})
     sweep = finish(api, Dispatcher(database, executor, 60), sweep_id)

@@ -348,7 +348,7 @@ def test_a_trial_whose_folder_is_in_an_object_store_pauses_resumes_and_shows_its
         assert "goes on after epoch" in log
         assert trial["weights_sha256"] in log
         first = api.get(f"/api/v1/trials/{trial['id']}/logs?attempt=1").text
-        assert "stops here: asked to" in first
+        assert "ends: asked to stop" in first
 
 
 def test_arms_are_called_as_they_are_called_together(api: TestClient, database: Database) -> None:

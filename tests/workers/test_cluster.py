@@ -32,10 +32,10 @@ LAB = f'''
 """A task that tells where it runs, and that runs out of memory where it is not alone."""
 import ray
 import torch
-import workers.tasks
+import workers.gpus
 from torch import nn
 
-workers.tasks._used = lambda device: (12 * {GIB}, 80 * {GIB})
+workers.gpus._used = lambda device: (12 * {GIB}, 80 * {GIB})
 
 
 class Telling:

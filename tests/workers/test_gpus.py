@@ -9,18 +9,18 @@ import pytest
 
 SCRIPT = """
 import ray
-from workers.tasks import gpus_given
+from workers import gpus
 
-assert gpus_given() == []
+assert gpus.given() == []
 ray.init("local", include_dashboard=False, num_cpus=4, num_gpus=3, log_to_driver=False,
          _node_ip_address="127.0.0.1")
-assert gpus_given() == []
+assert gpus.given() == []
 
 
 @ray.remote(num_cpus=1)
 class Holder:
     def has(self):
-        return gpus_given()
+        return gpus.given()
 
 
 holders = [Holder.options(num_gpus=gpus).remote() for gpus in (0.5, 2, 0.25, 0)]

@@ -78,7 +78,7 @@ def test_it_does_not_stop_before_its_state_is_kept(
     Away(monkeypatch, write={0})
     messages = run(tmp_path)
     assert [kept is not None for _, _, kept in epochs(messages)] == [False, True]
-    assert messages[-1][:3] == ("ended", "user", "stopped")
+    assert messages[-1][:3] == ("ended", "user", "asked to stop")
 
 
 def test_checkpoints_that_cannot_be_read_now_are_not_gone(

@@ -15,7 +15,7 @@ from lrd_core import environment, sources
 from lrd_core.training import TrainState
 from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
-from workers import outdated, tasks
+from workers import gpus, outdated, tasks
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_each_trial_uses_the_gpu_that_ray_gave_it(
 ) -> None:
     for given in ("0", "3"):  # Ray sets it anew for each task
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-        assert tasks._gpu() == torch.device("cuda", int(given[0]))
+        assert gpus.pick() == torch.device("cuda", int(given[0]))
         assert "CUDA_VISIBLE_DEVICES" not in os.environ  # CUDA is to see them all
     assert [each.index for each in chosen] == [0, 3]
 
@@ -48,7 +48,7 @@ def test_of_several_a_task_is_told_all_and_cuda_still_sees_each(
         torch.cuda, "init", lambda: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
-    assert tasks._gpu() == torch.device("cuda", 1)
+    assert gpus.pick() == torch.device("cuda", 1)
     assert seen == [None]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
     assert [each.index for each in chosen] == [1]
@@ -66,7 +66,7 @@ def test_so_it_does_where_gpus_are_told_by_their_uuids(
     )
     for given, number in (("GPU-bbcc-3", 2), ("GPU-aaaa-1,GPU-bbbb-2", 0), ("GPU-bbbb", 1)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-        assert tasks._gpu() == torch.device("cuda", number)
+        assert gpus.pick() == torch.device("cuda", number)
     assert [each.index for each in chosen] == [2, 0, 1]
 
 
@@ -92,14 +92,14 @@ def test_a_part_of_a_gpu_is_taken_by_its_name(
     chosen: list[torch.device], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-7a1")
-    assert tasks._gpu() == torch.device("cuda")
+    assert gpus.pick() == torch.device("cuda")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "MIG-7a1"
     assert not chosen
 
 
 def test_without_any_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # Ray was told of one that is not there
-    assert tasks._gpu() == torch.device("cpu")
+    assert gpus.pick() == torch.device("cpu")
 
 
 def test_a_kept_process_gives_back_what_a_trial_had(
@@ -198,12 +198,12 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     assert why in only[2]
     assert why in trial_folder(str(tmp_path), 1).read(log_name(1)).decode()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray's word to a task that asks for no GPU
-    assert why in str(tasks.gpu_fault())
+    assert why in str(gpus.fault())
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     # Asked for no GPU, or where GPUs are pretended, the CPU is meant.
     *_, last = tasks.run_trial(trial | {"resources": {"num_gpus": 0.0}}, str(tmp_path), 1, 2, [], 0)
     assert last[:2] == ("ended", None)
     monkeypatch.setenv(environment.PRETENDED, "1")
-    assert tasks.gpu_fault() is None
+    assert gpus.fault() is None
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
     assert last[:2] == ("ended", None)
