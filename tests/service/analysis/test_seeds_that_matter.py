@@ -35,3 +35,14 @@ def test_equal_numbers_of_seeds_that_matter_are_tested() -> None:
     assert compared(1.0, 0.0, dataset="surface", keep_prob=0.5).p_sign_flip == 2 / 64
     noise = [{"kind": "NG", "eta": 0.1, "gamma": 0.55}]
     assert compared(1.0, 0.0, dataset="surface", regularizers=noise).p_sign_flip == 2 / 64
+
+
+def test_an_arm_by_chance_is_tested_against_a_baseline_without() -> None:
+    """Catches: a descent with masks, held against the plain one, that is never tested."""
+    arms = [
+        arm("plain", baseline=True, dataset="surface"),
+        arm("lrd", dataset="surface", keep_prob=0.5),
+    ]
+    observations = [*trials("lrd", [1.0] * 6), *trials("plain", [0.0] * 6)]
+    (found,) = compare(summarise(arms, observations), observations, baseline=["optimizer"])
+    assert found.p_sign_flip == 2 / 64
