@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from lrd_core.execution import Resources
 from service.executor import NO_DATA, Executor, Key, Said, understood
-from service.held import Held, Listening, Totals, parted
+from service.heard import End, Words, parted
+from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
 from service.store import claims, leases, memory, recording, shortages
@@ -289,65 +290,49 @@ class Dispatcher:
             self._heard = [said for words in left.values() for said in words]
 
     def _record(self) -> None:
-        stale: set[Key] = set()
-        ended: dict[Key, TrialState | None] = {}
-        touched: set[str] = set()
         with self._database.write() as session:
             # A request that holds a sweep for seconds keeps its trials' words waiting, no others'.
             free = self._lock(session, [said[:2] for said in self._heard], skip_locked=True)
             heard, later = parted(self._heard, self._held, free)
-            environments: dict[Key, dict[str, Any]] = {}
-            epochs: list[recording.Said] = []
-            ends: list[tuple[Key, tuple[Any, ...]]] = []
-            for trial_id, attempt, message in heard:
-                match message:
-                    case "gpus", given:
-                        self._held[trial_id, attempt].is_on(given)
-                    case "started", environment:
-                        environments[trial_id, attempt] = environment
-                    case "epoch", report, checkpoint:
-                        epochs.append(recording.Said(trial_id, attempt, report, checkpoint))
-                    case "memory", peak, total:
-                        memory.record_memory(session, trial_id, attempt, peak, total)
-                    case _:
-                        ends.append(((trial_id, attempt), message))
-            recording.record_environments(session, environments)
-            outcomes = recording.record_all(session, epochs)
-            for said, outcome in zip(epochs, outcomes, strict=True):
-                key = (said.trial_id, said.attempt)
-                touched.add(self._held[key].assignment.sweep_id)
-                if outcome in (Recorded.stale, Recorded.gap):
-                    stale.add(key)
-                elif outcome is Recorded.different:
-                    log.error(
-                        "trial %d epoch %d was recomputed with other numbers; the first ones stay",
-                        said.trial_id, said.report["epoch"],
-                    )  # fmt: skip
-            # After all of their epochs; those that are done together, the others one by one.
-            finished = recording.finish_all(
-                session, {key: weights for key, (_, reason, _, weights) in ends if reason is None}
+            words = Words.of(heard)
+            for key, numbers in words.gpus:
+                self._held[key].is_on(numbers)
+            recording.record_environments(session, words.environments)
+            for key, peak, total in words.memory:
+                memory.record_memory(session, *key, peak, total)
+            outcomes = recording.record_all(session, words.epochs)
+            ended = self._settle(session, words.ends)  # after all of their epochs
+            recording.touch(
+                session,
+                {self._held[said.key].assignment.sweep_id for said in words.epochs},
             )
-            for key, (_, reason, text, weights) in ends:
-                state: TrialState | None = TrialState.succeeded
-                if key not in finished:
-                    why, alone = understood(reason, self._held[key].assignment.place)
-                    if reason == NO_DATA and self._is_elsewhere(self._held[key].assignment):
-                        why = Reason.lost
-                    state = recording.settle(session, *key, why, text, weights, alone=alone)
-                ended[key] = state
-                log.info("trial %d attempt %d: %s %s", *key, state, text or "")
-            recording.touch(session, touched)
         self._count(heard)
         self._heard = later
-        self._discard(epochs, outcomes)
+        self._discard(words.epochs, outcomes)
         for key, state in ended.items():
             if state is TrialState.succeeded and (done := self._held[key].checkpoints.done()):
                 self._executor.discard(key[0], done)
             self._let_go(key)
-        for key in stale - ended.keys():
-            log.warning("trial %d attempt %d is stale; stopping it", *key)
-            self._let_go(key)
-            self._executor.cancel(*key, force=True)
+        self._stop_stale(words.epochs, outcomes)
+
+    def _settle(
+        self, session: Session, ends: list[tuple[Key, End]]
+    ) -> dict[Key, TrialState | None]:
+        """What the trials are now: those that are done together, the others one by one."""
+        done = {key: end.weights for key, end in ends if end.reason is None}
+        finished = recording.finish_all(session, done)
+        ended: dict[Key, TrialState | None] = {}
+        for key, end in ends:
+            state: TrialState | None = TrialState.succeeded
+            if key not in finished:
+                assignment = self._held[key].assignment
+                why, alone = understood(end.reason, assignment.place)
+                if end.reason == NO_DATA and self._is_elsewhere(assignment):
+                    why = Reason.lost
+                state = recording.settle(session, *key, why, end.text, end.weights, alone=alone)
+            ended[key] = state
+            log.info("trial %d attempt %d: %s %s", *key, state, end.text or "")
+        return ended
 
     def _is_elsewhere(self, assignment: Assignment) -> bool:
         """Whether another node may have the data that this one lacks. On this one its sweep starts
@@ -359,7 +344,7 @@ class Dispatcher:
     def _discard(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
         """Now that it is committed: checkpoints that nothing will go on from."""
         for said, outcome in zip(epochs, outcomes, strict=True):
-            held = self._held.get((said.trial_id, said.attempt))
+            held = self._held.get(said.key)
             if held is None or said.checkpoint is None:
                 continue
             if outcome in (Recorded.stale, Recorded.gap):
@@ -368,6 +353,19 @@ class Dispatcher:
             old = held.checkpoints.replaced(said.checkpoint[0], refused=refused)
             if old:
                 self._executor.discard(said.trial_id, old)
+
+    def _stop_stale(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
+        """End the attempts whose epochs are not theirs to report; tell of what was not repeated."""
+        for said, outcome in zip(epochs, outcomes, strict=True):
+            if outcome is Recorded.different:
+                log.error(
+                    "trial %d epoch %d was recomputed with other numbers; the first ones stay",
+                    said.trial_id, said.report["epoch"],
+                )  # fmt: skip
+            elif outcome in (Recorded.stale, Recorded.gap) and said.key in self._held:
+                log.warning("trial %d attempt %d is stale; stopping it", *said.key)
+                self._let_go(said.key)
+                self._executor.cancel(*said.key, force=True)
 
     def _count(self, heard: list[Said]) -> None:
         now = time.monotonic()

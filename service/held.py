@@ -1,10 +1,9 @@
 """What a dispatcher holds: its running attempts, the clock that judges them, what it has done."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from service.executor import Key, Said
 from service.retention import Retention
 from service.store.claims import Assignment
 
@@ -67,16 +66,3 @@ class Totals:
     """From the arrival of epoch reports to their commits."""
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
-
-
-def parted(
-    heard: Sequence[Said], held: Mapping[Key, Held], free: Collection[str]
-) -> tuple[list[Said], list[Said]]:
-    """What was said of trials of the `free` sweeps, and of others; of a trial that was given up
-    before, words no longer count."""
-    now: list[Said] = []
-    later: list[Said] = []
-    for said in heard:
-        if each := held.get(said[:2]):
-            (now if each.assignment.sweep_id in free else later).append(said)
-    return now, later

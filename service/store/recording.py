@@ -50,6 +50,11 @@ class Said(NamedTuple):
     checkpoint: tuple[str, str] | None
     """Name and hash of the state after this epoch, where it was saved."""
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """(trial, attempt)"""
+        return self.trial_id, self.attempt
+
 
 def record_environments(
     session: Session, environments: Mapping[tuple[int, int], dict[str, Any]]

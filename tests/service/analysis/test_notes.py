@@ -91,6 +91,24 @@ def test_a_descent_that_diverged_has_its_score_and_no_test():
     assert "large against plain, a diverged seed lost: wins 0, losses 2." in found
 
 
+def test_as_many_seeds_diverged_on_both_sides_are_told_of():
+    """Catches: one seed lost and one won, which cancel out to nothing at all."""
+    found = notes({"plain": [0.5, "diverged", 0.6], "lrd": ["diverged", 0.7, 0.8]}, pair())
+    assert "lrd against plain, a diverged seed lost: wins 2, losses 1; exact sign test" in found[-1]
+
+
+def test_an_arm_with_seeds_that_run_and_others_that_wait_is_not_broken():
+    """Catches: an arm of a sweep that runs, listed among those in which trials failed."""
+    found = notes({"plain": [0.5, 0.6, 0.7], "lrd": [0.5, "running", "queued"]}, pair())
+    assert "1 arm is not finished (2 trials queued or running)." in found
+    assert not any(note.startswith("lrd:") for note in found)
+
+
+def test_a_single_pair_is_one():
+    found = notes({"plain": [0.5], "lrd": [0.9]}, pair())
+    assert "Nothing is marked: 1 pair is too few for p < 0.05" in found[-1]
+
+
 class TestNotes:
     def notes(self, samples, arms=None):
         return table(arms or pair(), samples).notes
