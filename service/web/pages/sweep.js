@@ -246,7 +246,7 @@ function legend(plot, { table }) {
       arms.map((trace) => el("label", { "data-key": trace.legendgroup },
         el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
         el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
-        labels.get(Number(trace.legendgroup)) ?? trace.legendgroup)),
+        el("bdi", {}, labels.get(Number(trace.legendgroup)) ?? trace.legendgroup))),
       arms.length > 3 && el("span", { class: "buttons" },
         el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
         el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
@@ -267,6 +267,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
     trial.label, String(trial.seed), badge(trial.state, trial.reason),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
+  const metric = `last ${words(table.metric)}${table.unit ? ` (${table.unit})` : ""}`;
   const state = query.get("state");
   const arm = query.get("arm");
   return [
@@ -274,7 +275,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
     el("div", { class: "filters" },
       choice("State", [["", `any (${count(sweep.trials_total)})`], ...STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
       choice("Arm", [["", "any"], ...arms], arm, (chosen) => query.set({ arm: chosen, page: "" }))),
-    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", words(table.metric), "Time", "Attempt"], rows) : notice("No trial is like that."),
+    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", metric, "Time", "Attempt"], rows) : notice("No trial is like that."),
     pager(next_page_token, !query.get("page"), (page) => query.set({ page })),
   ];
 }
