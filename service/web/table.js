@@ -60,7 +60,7 @@ function cell(shown, published, table, chosen) {
       onclick: () => chosen(shown),
     },
     el(shown.best ? "strong" : "span", {}, mean), el("span", { class: "spread" }, rest), shown.significant && " †",
-    published && el("span", { class: "published" }, `paper ${published.shown[0]}`)),
+    published && [" ", el("span", { class: "published" }, `paper ${published.shown[0]}`)]),
     el("div", { class: "tip", role: "tooltip", id: tip }, tell(shown, published, table)));
 }
 

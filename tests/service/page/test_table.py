@@ -75,6 +75,8 @@ def test_a_spreadsheet_gets_a_row_of_the_table_as_a_row(
         lines = page.evaluate("navigator.clipboard.readText()").strip().splitlines()
         assert len(lines) == page.locator(".results tbody tr").count()
         assert all(line.count("\t") >= columns for line in lines), lines
+        heights = page.locator(".cell").evaluate_all("cells => cells.map(it => it.offsetHeight)")
+        assert all((height > 45) == ("paper" in lines[0]) for height in heights)  # below, to read
         context.close()
 
 
