@@ -3,6 +3,7 @@ import { say } from "./dom.js";
 
 const ROOT = "/api/v1";
 const TOKEN = "lrd-token";
+const PATIENCE = 60_000; // ms; a service that hangs, or a network that was lost in a sleep, would be waited for without a word
 const REMEMBERED = 100; // answers: more than one page asks for
 
 // RFC 9457: what the service refused, and why.
@@ -50,9 +51,13 @@ async function ask(path, options = {}) {
 // The same object as before where nothing has changed.
 export async function get(path) {
   const before = known.get(path);
-  const answer = await ask(path, { headers: before ? { "If-None-Match": before.etag } : {} });
+  const signal = AbortSignal.timeout(PATIENCE);
+  const answer = await ask(path, { headers: before ? { "If-None-Match": before.etag } : {}, signal });
   if (answer.status === 304) return before.data;
-  const data = answer.headers.get("content-type").includes("json") ? await answer.json() : await answer.text();
+  const body = answer.headers.get("content-type").includes("json") ? answer.json() : answer.text();
+  const data = await body.catch(() => {
+    throw new Away(); // in the middle of its answer
+  });
   const etag = answer.headers.get("etag");
   known.delete(path);
   if (etag) known.set(path, { etag, data });

@@ -27,6 +27,9 @@ function nodes(children) {
 
 function arrange(place, wanted) {
   const keyed = new Map([...place.childNodes].filter((node) => node.dataset?.key).map((node) => [node.dataset.key, node]));
+  const stay = new Set(wanted.map((node) => node.dataset?.key));
+  // First, or all that stand behind one that is gone would be moved, and what is moved loses the focus.
+  for (const [key, node] of keyed) if (!stay.has(key)) node.remove();
   let at = place.firstChild;
   for (const node of wanted) {
     const old = keyed.get(node.dataset?.key) ?? at;
@@ -50,11 +53,12 @@ function alike(old, node) {
   return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key && !("foreign" in (node.dataset ?? {}));
 }
 
+const BEGINNING = 100; // characters that tell where a text goes on
 const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown", "onsubmit", "onmouseenter", "onfocus"];
 
 function sync(old, node) {
   if (node.nodeType === Node.TEXT_NODE) {
-    if (old.data !== node.data) old.data = node.data;
+    if (old.data !== node.data) rewrite(old, node.data);
     return;
   }
   for (const { name } of [...old.attributes]) {
@@ -69,6 +73,14 @@ function sync(old, node) {
   arrange(old, [...node.childNodes]);
   if ("checked" in node) old.checked = node.checked;
   if ("value" in node && old !== document.activeElement && old.value !== node.value) old.value = node.value;
+}
+
+// The tail of a log loses lines above and gains some below: what is selected in between stays selected.
+function rewrite(old, text) {
+  const gone = old.data.indexOf(text.slice(0, BEGINNING));
+  if (gone > 0) old.deleteData(0, gone);
+  if (text.startsWith(old.data)) old.appendData(text.slice(old.length));
+  else old.data = text;
 }
 
 const HEARD = 8000; // ms

@@ -119,7 +119,11 @@ function fold(text, most) {
   return lines.join("<br>");
 }
 
-export const dark = () => getComputedStyle(document.documentElement).getPropertyValue("color-scheme").trim() === "dark"
+let printing = false; // on white paper
+
+export const dark = () => !printing && darkened();
+
+const darkened = () => getComputedStyle(document.documentElement).getPropertyValue("color-scheme").trim() === "dark"
   || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
 
 const ink = (opacity) => (dark() ? `rgba(230,233,236,${opacity})` : `rgba(28,31,35,${opacity})`);
@@ -144,8 +148,9 @@ function coloured(trace) {
   return changed;
 }
 
-for (const happened of ["themechange", "resize"]) {
+for (const happened of ["themechange", "resize", "beforeprint", "afterprint"]) {
   addEventListener(happened, () => {
+    printing = happened === "beforeprint";
     for (const { drawn } of places.values()) drawn?.again();
   });
 }

@@ -15,6 +15,7 @@ const PAGES = [
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 let away = false;
+let drawn = false;
 
 addEventListener("answered", () => {
   if (!away) return;
@@ -25,22 +26,34 @@ addEventListener("answered", () => {
 
 function failed(error) {
   if (error instanceof Problem && error.status === 401) return askForToken();
-  if (error instanceof Problem && error.status === 404) return tellMissing(error);
-  if (error instanceof Away) banner.textContent = "The service does not answer. What you see is from before; trying again…";
-  else banner.textContent = error ? sentence(error.message) : "";
+  const refused = error instanceof Problem && error.status === 422; // so is an address that asks for what cannot be
+  if ((error instanceof Problem && error.status === 404) || (refused && !drawn)) return tellMissing(error);
+  if (error instanceof Away) morph(banner, "The service does not answer. What you see is from before; trying again…");
+  else morph(banner, error && told(error), refused && without());
   away = error instanceof Away;
   if (error && !(error instanceof Away || error instanceof Problem)) reportError(error);
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
+// With the names of the parameters that are at fault.
+function told({ message, faults = [] }) {
+  return sentence([message, ...faults.map(({ pointer, detail }) => `${pointer.split("/").at(-1)}: ${detail}`)].join("; "));
+}
+
+const without = () => location.search && [" ", el("a", { href: location.pathname }, "Show the page without it")];
+
 function tellMissing(error) {
-  morph(main, el("h1", {}, "Not here"), el("p", {}, sentence(error.message)), el("p", {}, el("a", { href: "/" }, "All sweeps")));
+  document.title = "Not here · Learning Rate Dropout";
+  morph(main, el("h1", {}, "Not here"), el("p", {}, told(error), without()), el("p", {}, el("a", { href: "/" }, "All sweeps")));
 }
 
 // The token stays in this tab, and goes with it.
 function askForToken() {
-  const input = el("input", { type: "password", autocomplete: "off", required: true, "data-key": "token" });
+  const input = el("input", {
+    type: "password", autocomplete: "off", required: true, "data-key": "token",
+    pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and signs of ASCII: no header could carry others.",
+  });
   const onsubmit = (event) => {
     event.preventDefault();
     token.set(input.value.trim());
@@ -83,7 +96,10 @@ async function start() {
   }
   const [address, name] = PAGES.find(([each]) => each.test(location.pathname));
   const { open } = await import(`./pages/${name}.js`);
-  const draw = (...nodes) => morph(main, ...nodes);
+  const draw = (...nodes) => {
+    drawn = true;
+    morph(main, ...nodes);
+  };
   const title = (text) => (document.title = `${text} · Learning Rate Dropout`);
   const page = open({ id: location.pathname.match(address)[1], draw, title, refresh: () => refresh() });
   const refresh = poll(page, failed);

@@ -45,7 +45,7 @@ export function choice(label, options, chosen, onchange) {
 }
 
 export const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, found]) => found !== null && found !== undefined && found !== "")
-  .map(([name, found]) => el("div", {}, el("dt", {}, name), el("dd", {}, found))));
+  .map(([name, found]) => el("div", { "data-key": name }, el("dt", {}, name), el("dd", {}, found))));
 
 // A button that says why it does nothing, where it is not allowed. It can be focused all the same.
 export function request(label, refused, onclick, attributes = {}) {

@@ -15,8 +15,15 @@ export const query = {
     }
     const text = parameters.toString();
     history.replaceState(null, "", location.pathname + (text && `?${text}`) + location.hash);
-    for (const listener of listeners) listener();
+    tell();
   },
 
   changed: (listener) => listeners.push(listener),
 };
+
+function tell() {
+  for (const listener of listeners) listener();
+}
+
+// Back from `#trials`, say, to another choice of the same page.
+addEventListener("popstate", tell);

@@ -57,27 +57,34 @@ function cell(shown, published, table, chosen) {
   return el("td", { class: shown.n === shown.planned ? null : "partial" },
     el("button", {
       type: "button", class: "cell", "aria-describedby": tip, onfocus: open, onmouseenter: open,
-      onclick: () => chosen(shown), onkeydown: dismiss,
+      onclick: () => chosen(shown),
     },
     el(shown.best ? "strong" : "span", {}, mean), el("span", { class: "spread" }, rest), shown.significant && " †",
-    published && el("span", { class: "published" }, `paper ${published.shown[0]}`)),
+    published && [" ", el("span", { class: "published" }, `paper ${published.shown[0]}`)]),
     el("div", { class: "tip", role: "tooltip", id: tip }, tell(shown, published, table)));
 }
 
-// No answer is given: one of false would swallow the key.
-function dismiss(event) {
-  if (event.key === "Escape") event.currentTarget.nextElementSibling.style.setProperty("display", "none");
-}
+let opened = null; // the cell whose tip was shown last
+
+// A tip goes with Escape, wherever the focus is, and stays at its cell when something is scrolled.
+addEventListener("keydown", ({ key }) => key === "Escape" && opened?.nextElementSibling?.style.setProperty("display", "none"));
+addEventListener("scroll", () => opened?.isConnected && move(opened), { capture: true, passive: true });
 
 function place(button) {
+  opened = button;
+  button.nextElementSibling.style.removeProperty("display");
+  move(button);
+}
+
+// Over the edge of the cell, so that the pointer finds no gap on its way into the tip.
+function move(button) {
   const tip = button.nextElementSibling;
-  tip.style.removeProperty("display");
   const box = button.getBoundingClientRect();
   const width = Math.min(352, innerWidth - 16);
   const below = box.bottom + 220 < innerHeight || box.top < 240;
   tip.style.setProperty("width", `${width}px`);
   tip.style.setProperty("left", `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`);
-  tip.style.setProperty(below ? "top" : "bottom", `${below ? box.bottom + 2 : innerHeight - box.top + 2}px`);
+  tip.style.setProperty(below ? "top" : "bottom", `${below ? box.bottom - 1 : innerHeight - box.top - 1}px`);
   tip.style.setProperty(below ? "bottom" : "top", "auto");
 }
 

@@ -9,7 +9,8 @@ export function open({ draw, title }) {
   title("Cluster");
   return async function refresh() {
     const cluster = await get("/cluster");
-    draw(el("h1", {}, "Cluster"), dispatcher(cluster.dispatcher), ...resources(cluster), ...running(cluster.running), ...waiting(cluster.waiting));
+    draw(el("h1", {}, "Cluster"), dispatcher(cluster.dispatcher), ...resources(cluster),
+      el("section", { "data-key": "running" }, running(cluster.running)), el("section", { "data-key": "waiting" }, waiting(cluster.waiting)));
     const changed = cluster !== before;
     before = cluster;
     return changed;

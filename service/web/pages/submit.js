@@ -47,6 +47,7 @@ export function open({ draw, title }) {
     try {
       if (!keys.has(state.text)) keys.set(state.text, randomKey());
       const sweep = await post("/sweeps", state.text, { "Idempotency-Key": keys.get(state.text) });
+      state.taken = state.text;
       location.assign(`/sweeps/${sweep.id}`);
     } catch (error) {
       state.sending = false;
@@ -56,17 +57,27 @@ export function open({ draw, title }) {
     }
   }
 
+  const own = () => Boolean(state.text?.trim()) && state.text !== state.taken;
+
   // What was typed is given up only by who typed it.
   async function choosePreset(preset, select) {
-    const own = state.text.trim() && state.text !== state.taken;
     const text = "The preset takes its place, and what you typed is gone.";
-    if (own && !(await question({ title: "Give up what you typed?", text, yes: "Take the preset", no: "Keep my text", danger: true }))) {
+    if (own() && !(await question({ title: "Give up what you typed?", text, yes: "Take the preset", no: "Keep my text", danger: true }))) {
       select.value = state.preset ?? "";
       return;
     }
     select.focus(); // the text is in use no longer, and may be replaced
     query.set({ preset, from: "" });
   }
+
+  addEventListener("beforeunload", (event) => own() && event.preventDefault());
+
+  // Back from the sweep that was submitted: a browser shows this very page, as it was left.
+  addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    state.sending = false;
+    show();
+  });
 
   const typed = (event) => {
     state.text = event.target.value;

@@ -14,27 +14,26 @@ const LONGEST = 400; // characters of a failure's message
 
 export function open({ id, draw, title, refresh }) {
   const path = `/sweeps/${encodeURIComponent(id)}`;
-  const seenBefore = {};
-  const found = { sweep: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null };
+  const found = { address: null, sweep: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null };
   let failedBefore = "";
 
   async function load() {
     const asked = { metric: query.get("metric"), at: query.get("at") };
+    const before = { ...found };
+    const changed = (...names) => names.some((name) => found[name] !== before[name]);
     found.sweep = await get(path);
-    paint(); // the table may take a moment, the state does not
+    found.address = location.search;
+    if (changed("sweep", "address")) paint(); // the table may take a moment, the state does not
     await findFailures();
     found.table = await get(withQuery(`${path}/table`, asked));
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
     found.trials = await get(withQuery(`${path}/trials`, filters));
-    paint();
+    if (changed("table", "trials")) paint();
     await drawFigures(asked);
     await findSpeed(asked);
     found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
-    paint();
-    const now = [found.sweep, found.table, found.trials, found.events];
-    const changed = now.some((each, at) => each !== seenBefore[at]);
-    Object.assign(seenBefore, now);
-    return changed;
+    paint(); // once at least: times pass; with hundreds of arms it takes a tenth of a second
+    return changed("sweep", "table", "trials", "events");
   }
 
   async function findFailures() {
@@ -57,8 +56,9 @@ export function open({ id, draw, title, refresh }) {
     for (const { name } of figuresFor(found)) {
       const lines = name === "learning-curves";
       const plot = await get(withQuery(`${path}/plots/${name}`, lines ? curves : asked));
+      const known = found.plots[name] === plot;
       found.plots[name] = plot;
-      paint();
+      if (!known) paint();
       if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null, height: heightOf(plot) });
     }
   }
@@ -112,10 +112,11 @@ function overview(sweep) {
     progress(sweep),
     el("p", { class: "counts" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} trials done. `,
       counts.map((link) => [link, " "]), el("span", { class: "quiet" }, pace(sweep))),
-    sweep.waiting_for && notice(`It waits: ${sweep.waiting_for}.`),
-    sweep.cancel_requested_at && sweep.trials.running > 0 && notice("It is being cancelled: running trials end as soon as they can."),
-    sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
-      && notice("It is paused: ", sweep.trials.running ? "running trials save their state after their epoch." : "nothing of it starts."),
+    el("div", { "data-key": "notices" }, // always there: what comes and goes in it moves nothing else
+      sweep.waiting_for && notice(`It waits: ${sweep.waiting_for}.`),
+      sweep.cancel_requested_at && sweep.trials.running > 0 && notice("It is being cancelled: running trials end as soon as they can."),
+      sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
+        && notice("It is paused: ", sweep.trials.running ? "running trials save their state after their epoch." : "nothing of it starts.")),
     facts([["Owner", sweep.owner], ["Submitted", ago(sweep.created_at)], ["Finished", sweep.finished_at && ago(sweep.finished_at)],
       ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent],
       ["GPU a trial needs", sweep.gpu_share && `${16 * sweep.gpu_share}/16, as measured`], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
@@ -245,7 +246,7 @@ function legend(plot, { table }) {
       arms.map((trace) => el("label", { "data-key": trace.legendgroup },
         el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
         el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
-        labels.get(Number(trace.legendgroup)) ?? trace.legendgroup)),
+        el("bdi", {}, labels.get(Number(trace.legendgroup)) ?? trace.legendgroup))),
       arms.length > 3 && el("span", { class: "buttons" },
         el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
         el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
@@ -266,6 +267,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
     trial.label, String(trial.seed), badge(trial.state, trial.reason),
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     shown(trial.last_report?.[table.metric]), duration(trial.seconds || null), String(trial.attempt)));
+  const metric = `last ${words(table.metric)}${table.unit ? ` (${table.unit})` : ""}`;
   const state = query.get("state");
   const arm = query.get("arm");
   return [
@@ -273,7 +275,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
     el("div", { class: "filters" },
       choice("State", [["", `any (${count(sweep.trials_total)})`], ...STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
       choice("Arm", [["", "any"], ...arms], arm, (chosen) => query.set({ arm: chosen, page: "" }))),
-    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", words(table.metric), "Time", "Attempt"], rows) : notice("No trial is like that."),
+    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", metric, "Time", "Attempt"], rows) : notice("No trial is like that."),
     pager(next_page_token, !query.get("page"), (page) => query.set({ page })),
   ];
 }

@@ -62,7 +62,7 @@ export function open({ id, draw, title, refresh }) {
       el("nav", { class: "crumbs", "aria-label": "Where you are" },
         el("a", { href: "/" }, "Sweeps"), " / ", el("a", { href: `/sweeps/${trial.sweep_id}` }, `sweep ${trial.sweep_id}`)),
       el("div", { class: "head" }, el("h1", {}, `${trial.label}, seed ${trial.seed}`), badge(trial.state, trial.reason)),
-      trial.message && el("p", { class: "notice" }, trial.message),
+      trial.message && el("p", { class: "notice", "data-key": "message" }, trial.message),
       facts([["Trial", String(trial.id)], ["Epochs", `${count(trial.epochs_done)} of ${count(trial.epochs)}`], ["Trained for", duration(trial.seconds || null)],
         ["Attempt", String(trial.attempt)], ["Lost", trial.losses || null], ["Holds", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
         ["Alone", trial.alone ? "it ran out of memory beside others" : null],
@@ -70,7 +70,7 @@ export function open({ id, draw, title, refresh }) {
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
         ["Weights", trial.weights_sha256 && el("code", { title: trial.weights_sha256 }, trial.weights_sha256.slice(0, 12))]]),
       trial.has_weights
-        && el("p", {}, el("a", download(`${path}/weights`, `trial-${trial.id}-weights-${trial.weights_sha256.slice(0, 16)}.pt`), "Weights (for torch.load)")),
+        && el("p", { "data-key": "weights" }, el("a", download(`${path}/weights`, `trial-${trial.id}-weights-${trial.weights_sha256.slice(0, 16)}.pt`), "Weights (for torch.load)")),
       el("p", { class: "buttons" }, actions(trial, ask)),
       el("section", { "data-key": "curves" }, curves(found)),
       el("section", { "data-key": "attempts" }, el("h2", {}, "Attempts"), attempts(found.attempts)),

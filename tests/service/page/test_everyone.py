@@ -142,6 +142,76 @@ def darkness(png: bytes) -> int:
     return 255 - Image.open(io.BytesIO(png)).convert("L").getextrema()[0]
 
 
+def test_a_name_without_a_space_is_broken_and_leaves_the_numbers_in_sight(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a page that scrolls sideways; a table whose numbers are beyond the edge."""
+    arms = [{"label": "W" * 90, "set": {}}, {"label": "b", "set": {"regularizers": ["SD"]}}]
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep(arms=arms))}")
+    drawn(page, 4)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    for name in ("Results", "Trials"):
+        inside = page.get_by_role("region", name=name)
+        assert inside.evaluate("(region) => region.scrollWidth <= region.clientWidth"), name
+
+
+def test_a_name_in_hebrew_reads_in_its_own_direction(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `שלום (a)` with its parenthesis at the beginning, as if it were English."""
+    arms = [
+        {"label": "שלום (a)", "set": {}},
+        {"label": "b (c)", "set": {"regularizers": ["SD"]}},
+    ]
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep(arms=arms))}")
+    drawn(page, 4)
+    ends = """(place) => {
+        const [text] = [...place.querySelectorAll("span")].map((span) => span.firstChild);
+        const at = (from) => {
+            const range = document.createRange();
+            range.setStart(text, from);
+            range.setEnd(text, from + 1);
+            return range.getBoundingClientRect().left;
+        };
+        return at(0) < at(text.length - 1) ? "to the right" : "to the left";
+    }"""
+    titles = page.locator(".results tbody th")
+    assert titles.nth(0).evaluate(ends) == "to the left"
+    assert titles.nth(1).evaluate(ends) == "to the right"
+
+
+def test_high_contrast_leaves_the_progress_and_shows_what_cannot_be_pressed(
+    browser: Browser, url: str, database: Database
+) -> None:
+    page = browser.new_page(forced_colors="active")
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    bar = page.locator(".bar .succeeded")
+    expect(bar).to_have_css("background-color", "rgb(0, 121, 90)")
+    ink = "(button) => getComputedStyle(button).color"
+    pause, delete = (page.get_by_role("button", name=name) for name in ("Pause", "Delete"))
+    assert pause.evaluate(ink) != delete.evaluate(ink)
+    page.close()
+
+
+def test_on_paper_all_of_a_table_is_there_in_dark_ink(
+    browser: Browser, url: str, database: Database
+) -> None:
+    """Catches: pale letters on white paper; columns that are cut; rows of buttons."""
+    page = browser.new_page(color_scheme="dark", viewport={"width": 640, "height": 900})
+    page.goto(f"{url}/sweeps/{seed(database, table_2())}")
+    drawn(page, 4)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="dark")
+    brightness = """(place) => getComputedStyle(place)[place.closest("svg") ? "fill" : "color"]
+        .match(/[0-9]+/g).slice(0, 3).map(Number)"""
+    for place in (".results td", ".figure .xtitle"):
+        assert max(page.locator(place).first.evaluate(brightness)) < 100, place
+    results = page.get_by_role("region", name="Results")
+    assert results.evaluate("(region) => getComputedStyle(region).overflowX") == "visible"
+    expect(page.get_by_role("button", name="Delete")).to_be_hidden()
+    page.close()
+
+
 def test_the_reader_chooses_the_colours(page: Page, url: str) -> None:
     page.goto(url)
     paper = "getComputedStyle(document.body).backgroundColor"

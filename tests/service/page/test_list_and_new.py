@@ -3,12 +3,12 @@
 import re
 
 import httpx2
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
-from tests.service.page.window import in_a_browser, submit
+from tests.service.page.window import CHROMIUM, in_a_browser, submit
 
 pytestmark = in_a_browser
 
@@ -165,3 +165,39 @@ def test_an_answer_that_is_lost_leaves_the_text_and_is_asked_for_again(
     expect(page.get_by_label("Sweep, as YAML or JSON")).to_have_value(re.compile("^# The demo"))
     expect(page.get_by_text("30: 10 arms × 3 seeds")).to_be_visible()
     assert lost
+
+
+def test_what_was_typed_is_not_left_unasked(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.goto(f"{url}/new")
+    spec = page.get_by_label("Sweep, as YAML or JSON")
+    spec.press_sequentially("name: mine")
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Cluster").click(no_wait_after=True)
+    expect(spec).to_have_value("name: mine")
+    spec.fill("")
+    page.get_by_role("link", name="Cluster").click()
+    expect(page.get_by_role("heading", name="Running")).to_be_visible()
+    assert asked == ["beforeunload"]
+    page.close()
+
+
+def test_back_from_a_submitted_sweep_lets_another_be_submitted(browser: Browser, url: str) -> None:
+    """Catches: `Submitting…` for ever, on the page that a browser has kept."""
+    kept = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox"],
+        ignore_default_args=["--disable-back-forward-cache"],
+    )  # fmt: skip
+    page = kept.new_page()
+    page.goto(f"{url}/new?preset=digits")
+    spec = page.get_by_label("Sweep, as YAML or JSON")
+    expect(spec).to_have_value(re.compile("The demo"))
+    spec.fill(spec.input_value().replace("seeds: 3", "seeds: 2"))
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("0 of 20 trials done")).to_be_visible()
+    page.evaluate("history.back()")
+    expect(spec).to_have_value(re.compile("seeds: 2"))  # so it is the very page
+    expect(page.get_by_role("button", name="Submit")).to_be_enabled()
+    kept.close()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx2
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.pages import CONTENT_SECURITY_POLICY
@@ -94,6 +95,68 @@ def test_what_is_not_there_is_said(page: Page, url: str) -> None:
     expect(page.get_by_text("No sweep yet")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("address", "said", "then"),
+    [
+        ("/?state=foo", "state: Input should be 'queued'", "No sweep like that"),
+        ("/trials/1?attempt=99", "Trial 1 has had 1 attempts, not 99", "seed 0"),
+        ("/trials/abc", "trial_id: Input should be a valid integer", None),
+    ],
+)
+def test_an_address_that_asks_for_what_cannot_be_says_why_and_leads_on(
+    page: Page, url: str, database: Database, address: str, said: str, then: str | None
+) -> None:
+    """Catches: `Loading…` for ever below `A parameter is not valid`."""
+    seed(database, small_sweep(name="No sweep like that"))
+    page.goto(url + address)
+    expect(page.locator("main")).to_contain_text(said)
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    way_on = page.get_by_role("link", name="Show the page without it")
+    if then is None:
+        expect(way_on).to_have_count(0)
+        return
+    way_on.click()
+    expect(page.locator("main")).to_contain_text(then)
+
+
+def test_a_metric_that_nobody_reports_leaves_the_sweep_and_leads_on(
+    page: Page, url: str, database: Database
+) -> None:
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}?metric=foo")
+    expect(page.get_by_role("alert")).to_contain_text("reports 'foo'; they report train_loss")
+    page.get_by_role("link", name="Show the page without it").click()
+    expect(page.locator(".results caption")).to_contain_text("test accuracy")
+
+
+def test_back_shows_what_the_address_says(page: Page, url: str, database: Database) -> None:
+    """Catches: an address of the failed ones over a list of all."""
+    sweep_id = seed(database, small_sweep(), states=("succeeded", "failed"))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    page.get_by_role("link", name="2 failed").click()
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+    page.locator("#trials").get_by_label("State").select_option("")
+    expect(page.locator("#trials tbody tr")).to_have_count(4)
+    page.clock.install()  # no poll comes to help
+    page.evaluate("history.back()")
+    expect(page).to_have_url(f"{url}/sweeps/{sweep_id}?state=failed")
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+
+
+def test_a_service_that_hangs_is_said_not_to_answer(page: Page, url: str) -> None:
+    """Catches: numbers of an hour ago that look like those of now."""
+    page.add_init_script("""
+        const { timeout } = AbortSignal;
+        AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 20);
+    """)
+    page.goto(f"{url}/cluster")
+    expect(page.get_by_role("heading", name="Running")).to_be_visible()
+    page.route("**/api/v1/cluster", lambda route: None)
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    page.unroute("**/api/v1/cluster")
+    expect(page.locator("#banner")).to_be_empty()
+
+
 def test_a_lost_answer_submits_no_second_sweep(page: Page, url: str) -> None:
     page.goto(f"{url}/new?preset=digits")
 
@@ -160,6 +223,10 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     sent: list[dict[str, str]] = []
     page.on("request", lambda request: sent.append(request.all_headers()))
     page.goto(f"{url}/sweeps/{sweep_id}")
+    page.get_by_label("Token").fill("ключ")  # no header can carry it: refused before it is kept
+    page.get_by_role("button", name="Go on").click()
+    assert page.get_by_label("Token").evaluate("(input) => input.validity.patternMismatch")
+    assert page.evaluate("sessionStorage.length") == 0
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_contain_text("does not know this token")

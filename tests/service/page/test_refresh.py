@@ -1,0 +1,107 @@
+"""A refresh touches only what differs: focus, selection and the main thread are left alone."""
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.store.session import Database
+from tests.conftest import small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser, submit
+
+pytestmark = in_a_browser
+
+
+def test_the_focus_stays_where_a_notice_goes(page: Page, url: str) -> None:
+    """Catches: `Resume` by keyboard, and the next Tab starts at the top of the page."""
+    sweep_id = submit(url)
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    page.get_by_role("button", name="Pause").focus()
+    page.keyboard.press("Enter")
+    resume = page.get_by_role("button", name="Resume")
+    expect(resume).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause")).to_be_focused()
+    expect(page.get_by_text("It is paused")).to_have_count(0)
+    cell = page.locator(".cell").first
+    cell.focus()
+    for request, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+        httpx2.post(f"{url}/api/v1/sweeps/{sweep_id}/{request}")
+        expect(page.locator(f".head .badge.{state}")).to_be_visible()
+        expect(cell).to_be_focused()
+
+
+def test_the_focus_stays_in_a_row_where_the_row_above_goes(page: Page, url: str) -> None:
+    kept, gone = (submit(url, name=name) for name in ("kept", "gone"))
+    for sweep_id in (kept, gone):
+        httpx2.post(f"{url}/api/v1/sweeps/{sweep_id}/cancel")
+    page.goto(url)
+    link = page.get_by_role("link", name="kept")
+    link.focus()
+    httpx2.delete(f"{url}/api/v1/sweeps/{gone}")
+    expect(page.get_by_role("link", name="gone")).to_have_count(0)
+    expect(link).to_be_focused()
+
+
+def test_the_focus_stays_among_what_waits_when_nothing_runs_any_more(
+    page: Page, url: str, train: Callable[[int], None]
+) -> None:
+    submit(url, seeds=1)
+    submit(url, name="too large", resources={"num_cpus": 64})
+    train(2)
+    page.goto(f"{url}/cluster")
+    expect(page.get_by_role("region", name="Running trials")).to_be_visible()
+    link = page.get_by_role("link", name="too large")
+    link.focus()
+    train(40)
+    expect(page.get_by_text("Nothing runs.")).to_be_visible()
+    expect(link).to_be_focused()
+
+
+LINES = [f"2026-11-27T02:25:{second:02}Z epoch {second}\n" for second in range(60)]
+
+
+@pytest.mark.parametrize("first", [0, 20])
+def test_what_is_selected_of_a_log_stays_selected_while_it_grows(
+    page: Page, url: str, database: Database, first: int
+) -> None:
+    """Catches: a selection that is gone with the next epoch, also where the tail has moved on."""
+    seed(database, small_sweep(), states=("running",))
+    shown = ["".join(LINES[:40])]
+    page.route("**/logs?*", lambda route: route.fulfill(body=shown[0], content_type="text/plain"))
+    page.goto(f"{url}/trials/1")
+    log = page.locator("#log")
+    expect(log).to_be_visible()
+    log.evaluate("""(log) => {
+        const [text] = log.childNodes;
+        const from = text.data.indexOf("epoch 30");
+        getSelection().setBaseAndExtent(text, from, text, from + "epoch 30".length);
+    }""")
+    shown[0] = "".join(LINES[first:50])
+    expect(log).to_contain_text("epoch 49")
+    assert log.text_content() == shown[0]
+    assert page.evaluate("getSelection().toString()") == "epoch 30"
+
+
+def test_a_poll_without_news_draws_the_page_once(page: Page, url: str, database: Database) -> None:
+    """Catches: hundreds of arms drawn seven times a poll, two seconds in which nothing scrolls."""
+    sweep_id = seed(database, small_sweep())
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    page.evaluate("""() => {
+        globalThis.made = 0;
+        const create = document.createElement.bind(document);
+        document.createElement = (name) => {
+            made += name === "h1";
+            return create(name);
+        };
+    }""")
+    for _ in range(2):
+        with page.expect_response("**/events?*") as answer:
+            pass
+        assert answer.value.status == 304
+    assert page.evaluate("made") <= 2
