@@ -157,7 +157,8 @@ class Client:
     def verify(self, file: Path) -> list[tuple[Printed, list[str]]]:
         """Each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")` or
         `effects_text("latex")` wrote, and a sentence for each of its cells or lines that does not
-        say what the service says now, or has lost the comment that says what it is of.
+        say what the service says now, or has lost the comment that says what it is of; of a table
+        whose sweep is not here, a sentence that says so.
 
         Raises:
             LRDError: there is no such table in it, or it can no longer be read.

@@ -8,6 +8,7 @@ from typing import Any
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import Printed, PrintedListing
+from service.verifying import UNVERIFIED
 from service.wording import count
 
 FAILURES_SHOWN = 20
@@ -102,6 +103,8 @@ def verified(table: Printed, differ: Sequence[str]) -> str:
     of = f"line {table.line}: {what}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
     if not differ:
         return f"{of}: {table.counted}, all as the service has them"
+    if differ[0].startswith(UNVERIFIED):
+        return f"{of}: {differ[0]}"
     unsigned = len(table.unsigned)
     wrong, said = len(differ) - unsigned, f"{table.counted} as the service has them"
     if wrong:
