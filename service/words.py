@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import Printed, PrintedListing
@@ -18,6 +20,18 @@ SHOWN = 10
 """Of trials that run, so many are told one by one."""
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """So ends an attempt after which there is another; `user`, who paused or drained, is no loss."""
+
+
+def trouble(error: LRDError | OSError) -> str:
+    """Why a command ended: the error's own sentence; of a file which one, without a number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    if isinstance(error, FileNotFoundError):
+        folder = Path(error.filename).parent  # a file to be written lacks nothing else
+        return f"there is no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}"
+    return f"{error.filename}: {error.strerror}"
 
 
 def plan(found: dict[str, Any]) -> str:
