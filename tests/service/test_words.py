@@ -158,9 +158,11 @@ def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_pat
     there, none = tmp_path / "sweep.yaml", tmp_path / "none"
 
     def said(act: Callable[[], object]) -> str:
-        with pytest.raises(OSError, match=".") as caught:
+        try:
             act()
-        return words.trouble(caught.value)
+        except OSError as error:
+            return words.trouble(error)
+        return "nothing"
 
     assert said(there.read_text) == f"there is no file {there}"
     assert said((none / "forest.pdf").touch) == f"there is no folder {none}"
