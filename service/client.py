@@ -80,7 +80,7 @@ class Client:
 
         Raises:
             InvalidSpec: with each fault; nothing was stored.
-            LRDError: the file is not UTF-8.
+            LRDError: the file is not UTF-8; the text is the name of a file.
         """
         view = self._service.json("POST", "/sweeps", **_body(spec))
         return SubmittedSweep(view["id"], view["trials_total"], self)
@@ -364,6 +364,8 @@ def _body(spec: Written) -> dict[str, Any]:
     if isinstance(spec, Path):
         spec = read(spec)
     if isinstance(spec, str):
+        if Path(spec).suffix in {".yaml", ".yml", ".json"} and len(spec.split()) == 1:
+            raise LRDError(f"{spec!r} is text, not a file: give Path({spec!r})")
         return {"content": spec.encode(), "headers": _YAML}  # JSON is YAML, too
     if isinstance(spec, SweepSpec):
         spec = spec.model_dump(mode="json", exclude_unset=True)
