@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from lrd_core.documents import parse_yaml, read
@@ -31,10 +32,12 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m lrd_core TRIAL.yaml\n")
         return 2
+    stdout = sys.stdout
     try:
-        for report in run_file(Path(sys.argv[1])):
-            sys.stdout.write(json.dumps(report.to_json()) + "\n")
-            sys.stdout.flush()
+        with redirect_stdout(sys.stderr):  # what a plugin prints is no report
+            for report in run_file(Path(sys.argv[1])):
+                stdout.write(json.dumps(report.to_json()) + "\n")
+                stdout.flush()
     except (LRDError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

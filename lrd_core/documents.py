@@ -8,6 +8,8 @@ and tags are refused: none is needed to write a spec, and each has been used aga
 import json
 import re
 import sys
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +33,7 @@ class _Yaml12(_SafeLoader):  # type: ignore[misc]
             (self.construct_object(key, deep=True), self.construct_object(value, deep=True))
             for key, value in node.value
         ]
-        return _unique(pairs)
+        return _unique(pairs, [key.start_mark.line + 1 for key, _ in node.value])
 
 
 def _construct_yaml_map(loader: _Yaml12, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -110,6 +112,8 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            where += ": a tab; indent by spaces"
         _refuse(f"not valid YAML: {getattr(error, 'problem', None) or error}{where}")
     except ValueError as error:
         if isinstance(error, InvalidSpec):
@@ -133,13 +137,16 @@ def _refuse_yaml_tricks(text: str) -> None:
             depth -= 1
 
 
-def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+def _unique(pairs: list[tuple[Any, Any]], lines: Sequence[int] = ()) -> dict[Any, Any]:
+    """`lines`: where each key stands, as far as that is known."""
     document: dict[Any, Any] = {}
-    for key, value in pairs:
+    for (key, value), line in zip_longest(pairs, lines):
+        where = f" (line {line})" if line else ""
         if not isinstance(key, str):
-            _refuse(f"the key {key!r} is not a string; write it in quotes")
+            point = ", and decimal numbers with a point" if type(key) in (int, float) else ""
+            _refuse(f"the key {key!r} is not a string{where}; write it in quotes{point}")
         if key in document:
-            _refuse(f"the key {key!r} stands twice in one mapping")
+            _refuse(f"the key {key!r} stands twice in one mapping{where}")
         document[key] = value
     return document
 

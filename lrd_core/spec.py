@@ -92,7 +92,8 @@ class TableSpec(Spec):
     """The path whose values stand side by side; left out, the baseline's, of up to three values."""
     metric: MetricName | None = None
     """What the table shows, e.g. `test_loss`; left out, the accuracy of a classification,
-    `mean_iou`, `val_loss` of a detection, `reached_share` of a descent."""
+    `mean_iou`, `val_loss` of a detection, `reached_share` of a descent; of another package's task
+    what it evaluates first, unless that is among these."""
     at: Annotated[str, Field(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$")] = "last"
     """The epoch at which a trial's metric is read: `last`, `best` or `epoch:N`."""
 

@@ -49,6 +49,8 @@ def sweep_of(client: Client, called: str, *, exactly: bool = False) -> Submitted
     if found:
         some = ", ".join(sweep["id"] for sweep in found[:5]) + ", …" * (len(found) > 5)
         raise LRDError(f"{called!r} may be any of {len(found)} sweeps: {some}; name one by its id")
+    if exactly:
+        raise LRDError(f"there is no sweep with the whole id {called!r}; `lrd ls` lists them")
     raise LRDError(f"there is no sweep {called!r}; `lrd ls` lists them")
 
 

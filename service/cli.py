@@ -359,8 +359,7 @@ def main() -> None:
     try:
         app()
     except (LRDError, OSError) as error:
-        missing = error.filename if isinstance(error, FileNotFoundError) else None
-        typer.echo(f"there is no file {missing}" if missing else str(error), err=True)
+        typer.echo(words.trouble(error), err=True)
         sys.exit(1)
 
 

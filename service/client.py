@@ -80,7 +80,7 @@ class Client:
 
         Raises:
             InvalidSpec: with each fault; nothing was stored.
-            LRDError: the file is not UTF-8.
+            LRDError: the file is not UTF-8; the text is the name of a file.
         """
         view = self._service.json("POST", "/sweeps", **_body(spec))
         return SubmittedSweep(view["id"], view["trials_total"], self)
@@ -157,7 +157,8 @@ class Client:
     def verify(self, file: Path) -> list[tuple[Printed, list[str]]]:
         """Each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")` or
         `effects_text("latex")` wrote, and a sentence for each of its cells or lines that does not
-        say what the service says now, or has lost the comment that says what it is of.
+        say what the service says now, or has lost the comment that says what it is of; of a table
+        whose sweep is not here, a sentence that says so.
 
         Raises:
             LRDError: there is no such table in it, or it can no longer be read.
@@ -363,6 +364,8 @@ def _body(spec: Written) -> dict[str, Any]:
     if isinstance(spec, Path):
         spec = read(spec)
     if isinstance(spec, str):
+        if Path(spec).suffix in {".yaml", ".yml", ".json"} and len(spec.split()) == 1:
+            raise LRDError(f"{spec!r} is text, not a file: give Path({spec!r})")
         return {"content": spec.encode(), "headers": _YAML}  # JSON is YAML, too
     if isinstance(spec, SweepSpec):
         spec = spec.model_dump(mode="json", exclude_unset=True)

@@ -1,6 +1,8 @@
 """`lrd run`, `lrd check`: one trial here, without any service."""
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +28,10 @@ def run(
     """Run the one trial in FILE here, without a service."""
     from lrd_core.__main__ import run_file
 
-    for report in run_file(file):
-        typer.echo(json.dumps(report.to_json()) if as_json else _line(report))
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no report
+        for report in run_file(file):
+            typer.echo(json.dumps(report.to_json()) if as_json else _line(report), file=stdout)
 
 
 def check(

@@ -8,14 +8,23 @@ from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from service.analysis import printed
 from service.analysis.printed import COMPARISONS, Printed, PrintedListing, PrintedTable
+from service.connection import NoAnswer, ServiceAnswered
 
 if TYPE_CHECKING:
     from service.client import Client, SubmittedSweep
 
+UNVERIFIED = "nothing of it is verified"
+"""So begins the one sentence about a table of which the service has nothing."""
+
+_OF_THE_TABLE = {404, 422}
+"""So the service refuses what a table asks for: its sweep was deleted, say. What else it refuses it
+refuses to every table."""
+
 
 def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
     """Each table in a LaTeX file, and a sentence for each of its cells or lines that does not say
-    what the service says now.
+    what the service says now; a single one, which begins with `UNVERIFIED`, where it has no such
+    sweep, metric or baseline.
 
     Raises:
         LRDError: there is no such table in it, or it can no longer be read.
@@ -38,7 +47,20 @@ def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
 
 
 def _differences(client: "Client", table: Printed) -> list[str]:
-    sweep = client.sweep(table.question["sweep"])
+    try:
+        return _held_against(client, table)
+    except ServiceAnswered as error:
+        if error.status not in _OF_THE_TABLE:
+            raise
+        return [f"{UNVERIFIED}: {error}"]
+    except NoAnswer:
+        raise
+    except LRDError as error:
+        return [f"{UNVERIFIED}: {error}"]
+
+
+def _held_against(client: "Client", table: Printed) -> list[str]:
+    sweep = _sweep(client, table.question["sweep"])
     question = _question(sweep, table)
     if isinstance(table, PrintedTable):
         return printed.differences(table, json.loads(sweep.table_text("json", **question)))
@@ -49,14 +71,23 @@ def _differences(client: "Client", table: Printed) -> list[str]:
     )
 
 
+def _sweep(client: "Client", sweep_id: str) -> "SubmittedSweep":
+    try:
+        return client.sweep(sweep_id)
+    except ServiceAnswered as error:
+        if error.type != "not-found":
+            raise
+        raise LRDError(
+            f"there is no sweep {sweep_id!r} in this service; was it deleted, or is it in another "
+            "one (`--url`)? `lrd import` takes in a bundle of it"
+        ) from None
+
+
 def _question(sweep: "SubmittedSweep", table: Printed) -> dict[str, Any]:
     question = {name: value for name, value in table.question.items() if name != "sweep"}
     if "baseline" in question:
         ids = printed.arm_ids(json.loads(sweep.table_text("json")))
         if question["baseline"] not in ids:
-            raise LRDError(
-                f"line {table.line}: sweep {sweep.id} has no arm {question['baseline']} to be the "
-                "baseline"
-            )
+            raise LRDError(f"sweep {sweep.id} has no arm {question['baseline']} to be the baseline")
         question["baseline"] = ids[question["baseline"]]
     return question

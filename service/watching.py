@@ -13,6 +13,7 @@ from service.lifecycle import TERMINAL
 from service.wording import NO_DISPATCHER
 
 console = Console()
+_bars = Console(stderr=True)  # stdout has the table alone, for who keeps it in a file
 
 
 def watch(sweep: SubmittedSweep) -> None:
@@ -29,13 +30,11 @@ def watch(sweep: SubmittedSweep) -> None:
 
 
 def follow(sweep: SubmittedSweep) -> dict[str, Any]:
-    """Show a progress bar until the sweep has ended, and on stderr, once, why it stands still; the
-    sweep then."""
+    """Show a progress bar until the sweep has ended, and once why it stands still, both on stderr;
+    the sweep then."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-    above = sys.stderr.isatty()  # what goes to stderr's file must not be shown on stdout instead
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, redirect_stderr=above
-    ) as progress:
+    unseen = not sys.stderr.isatty()  # a bar in a log is a line of junk
+    with Progress(*columns, TimeRemainingColumn(), console=_bars, disable=unseen) as progress:
         bar, told = progress.add_task("trials", total=None, words=""), None
         for view in sweep.watch():
             why = still(sweep.client, view)

@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import Printed, PrintedListing
+from service.verifying import UNVERIFIED
 from service.wording import count
 
 FAILURES_SHOWN = 20
@@ -17,6 +20,18 @@ SHOWN = 10
 """Of trials that run, so many are told one by one."""
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """So ends an attempt after which there is another; `user`, who paused or drained, is no loss."""
+
+
+def trouble(error: LRDError | OSError) -> str:
+    """Why a command ended: the error's own sentence; of a file which one, without a number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    if isinstance(error, FileNotFoundError):
+        folder = Path(error.filename).parent  # a file to be written lacks nothing else
+        return f"there is no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}"
+    return f"{error.filename}: {error.strerror}"
 
 
 def plan(found: dict[str, Any]) -> str:
@@ -102,6 +117,8 @@ def verified(table: Printed, differ: Sequence[str]) -> str:
     of = f"line {table.line}: {what}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
     if not differ:
         return f"{of}: {table.counted}, all as the service has them"
+    if differ[0].startswith(UNVERIFIED):
+        return f"{of}: {differ[0]}"
     unsigned = len(table.unsigned)
     wrong, said = len(differ) - unsigned, f"{table.counted} as the service has them"
     if wrong:

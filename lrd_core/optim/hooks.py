@@ -5,7 +5,7 @@ mask is 0. The whole update is masked, weight decay included, and the moments ne
 """
 
 import operator
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor
@@ -50,17 +50,27 @@ def learning_rate_dropout(
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.
-        TypeError: the optimizer is LBFGS.
+        TypeError: the optimizer is LBFGS, or none at all; `seed` is no integer.
 
     A later `optimizer.step()` raises, before anything has changed, ValueError for a `keep_prob` in
     a parameter group that is no probability or a group that is `differentiable`, and RuntimeError
     for a sparse gradient, a parameter that holds its elements in other tensors, and `compile`
     where nothing can be compiled.
     """
+    if not hasattr(optimizer, "register_step_pre_hook"):
+        raise TypeError(
+            f"learning-rate dropout goes on a torch optimizer, got {type(optimizer).__name__}; "
+            "e.g. learning_rate_dropout(torch.optim.Adam(model.parameters()))"
+        )
     if isinstance(optimizer, LBFGS):
         raise TypeError("LBFGS searches along a line in each step; masking would break its search")
     if hasattr(optimizer, _HOOKS) or isinstance(optimizer, FusedOptimizer):
-        raise ValueError("this optimizer has learning-rate dropout already")
+        raise ValueError(
+            "this optimizer has learning-rate dropout already; `keep_prob` in its param_groups may "
+            "be set at any time"
+        )
+    if not isinstance(seed, SupportsIndex):
+        raise TypeError(f"seed is an integer, got {seed!r}")
     seed = operator.index(seed)  # a number of NumPy's would be refused in a checkpoint
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
     hooks = _install(optimizer, keep_prob, seed, compile)

@@ -9,6 +9,7 @@ import operator
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -50,8 +51,8 @@ class Draw(_Kept):
         Raises:
             ValueError: `keep_prob` is not within 0 to 1.
         """
-        if not 0.0 <= keep_prob <= 1.0:
-            raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob}")
+        if not isinstance(keep_prob, Real) or not 0.0 <= keep_prob <= 1.0:
+            raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob!r}")
         word = mixed(seed, step, stream)
         return cls(signed32(word), signed32(word >> 32), round(keep_prob * 2**32))
 

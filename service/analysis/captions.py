@@ -75,7 +75,7 @@ def forest(comparisons: Sequence[Comparison], at: str = "last") -> str:
     return (
         f"Mean difference of the pairs (equal seeds), {_read(at)}; "
         f"{_bars(counts, ', not adjusted for the number of comparisons')}; "
-        f"filled: p (Holm) < {ALPHA:g}; {_range(counts, 'pair')}."
+        f"filled: p (Holm) < {ALPHA:g}{_unmarked(comparisons)}; {_range(counts, 'pair')}."
     )
 
 
@@ -93,7 +93,8 @@ def effects(found: Sequence[Effect], at: str = "last") -> str:
     return (
         "Effect of each factor, its level minus the reference, averaged over the settings of the "
         f"others, {_read(at)}; {crossed}"
-        f"{bars}; filled: p (Holm{families}) < {ALPHA:g}; {_range(counts, 'seed', '')}."
+        f"{bars}; filled: p (Holm{families}) < {ALPHA:g}{_unmarked(found)}; "
+        f"{_range(counts, 'seed', '')}."
     )
 
 
@@ -104,6 +105,14 @@ def descent_paths(surfaces: Sequence[str]) -> str:
         f"The first trial of each arm{of_one}; dashed without LRD; "
         "contours: equally many grid points between two of them."
     )
+
+
+def _unmarked(found: Iterable[Comparison | Effect]) -> str:
+    """That some are hollow in spite of their p, which stands beside them."""
+    some = any(
+        each.survivors_only and each.p_holm is not None and each.p_holm < ALPHA for each in found
+    )
+    return ", but hollow where only seeds that did not diverge say so" if some else ""
 
 
 def _read(at: str) -> str:

@@ -18,10 +18,11 @@ HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_
 
 def headline(asked: str | None, reported: Sequence[str]) -> str:
     """The metric of a table: the one that it asks for, else the first of `HEADLINES` that is
-    reported, else the first that is."""
+    reported, else the first that is, if possible of no training."""
     if asked:
         return asked
-    first = (reported or HEADLINES)[0]
+    evaluated = [name for name in reported if not name.startswith("train_")]
+    first = (evaluated or reported or HEADLINES)[0]
     return next((name for name in HEADLINES if name in reported), first)
 
 

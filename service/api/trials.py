@@ -30,6 +30,7 @@ from service.store import sweeps as store
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 from service.weights import folder_of_weights
+from service.wording import count
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
@@ -129,7 +130,7 @@ def logs(
     trial = _existing(database, trial_id)
     number = attempt or trial.attempt
     if number > trial.attempt:
-        raise NotFound(f"trial {trial_id} has had {trial.attempt} attempts, not {number}")
+        raise NotFound(f"trial {trial_id} has had {count(trial.attempt, 'attempt')}, not {number}")
     lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
     return PlainTextResponse("".join(lines))
 

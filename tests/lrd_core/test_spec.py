@@ -103,6 +103,22 @@ def test_yaml_tricks_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: {lr: 1,\n 5}", r"the key 5 is not a string \(line 3\); .*with a point$"),
+        ("true: 1", r"the key True is not a string \(line 1\); write it in quotes$"),
+        ("a: 1\nb: 2\na: 3", r"the key 'a' stands twice in one mapping \(line 3\)"),
+        ("é: 1\nb:\n\tc: 2", "at line 3 column 1: a tab; indent by spaces$"),
+        ("a: [", r"not valid YAML: .* at line 2 column 1$"),
+    ],
+)
+def test_what_is_torn_in_yaml_is_found_by_its_line(text: str, said: str) -> None:
+    """Catches: a decimal comma, a tab or a key written twice, somewhere in a hundred lines."""
+    with pytest.raises(InvalidSpec, match=said):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize(
     "text", ['{"a": 1, "a": 2}', '{"a": NaN}', "[" * 100_000, "{", '{"a": ' + "9" * 5000 + "}"]
 )
 def test_json_tricks_are_refused(text: str) -> None:

@@ -207,11 +207,6 @@ def test_a_papers_tables_are_held_against_the_service(
             r"paper\.tex has no table of `lrd table`, `lrd compare` or `lrd effects` as LaTeX",
         ),
         ("% lrd verify {}", r"paper\.tex: line 1: which table this is can no longer be read"),
-        (
-            '% lrd verify {"sweep": "nope", "metric": "test_loss", "at": "last"}\n'
-            "a & $1.00$ \\\\ % arm numbers 1",
-            "there is no sweep 'nope'",
-        ),
     ],
 )
 def test_a_paper_that_cannot_be_verified_says_why(
@@ -221,6 +216,28 @@ def test_a_paper_that_cannot_be_verified_says_why(
     paper.write_text(source)
     with pytest.raises(LRDError, match=said):
         lrd("verify", str(paper))
+
+
+def test_a_table_whose_sweep_is_gone_is_named_and_the_others_are_verified(
+    url: str, database: Database, tmp_path: Path
+) -> None:
+    """Catches: one deleted sweep, after which nothing of a paper can be verified any more."""
+    sound = lrd("table", seed(database, small_sweep(seeds=3)), "--format", "latex")
+    gone = (
+        '% lrd verify {{"sweep": "{}", "metric": "{}", "at": "last"}}\n'
+        "a & $1.00$ \\\\ % arm numbers 1\n"
+    )
+    paper, here = (
+        tmp_path / "paper.tex",
+        json.loads(sound.partition("% lrd verify ")[2][:200].splitlines()[0]),
+    )
+    paper.write_text(gone.format("nope", "test_loss") + gone.format(here["sweep"], "bleu") + sound)
+    first, second, third = lrd("verify", str(paper), code=1).splitlines()
+    assert first.startswith(f"{paper}: line 1: test_loss at last of sweep nope: nothing of it is ")
+    assert "verified: there is no sweep 'nope' in this service" in first
+    assert "line 3: bleu at last of sweep" in second
+    assert "nothing of it is verified: no trial of sweep" in second
+    assert third.endswith("2 cells, all as the service has them")
 
 
 @pytest.mark.parametrize("words", [["table", "nope"], ["cancel", "nope"], ["watch", "nope"]])

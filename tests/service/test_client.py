@@ -94,6 +94,14 @@ def test_a_sweep_is_submitted_however_it_is_written(
     assert [each["id"] for each in client.sweeps()] == [sweep.id]
 
 
+def test_who_gives_the_name_of_a_file_as_text_is_told(client: Client) -> None:
+    """Catches: `should be a mapping of fields to their values, got 'sweep.yaml'`."""
+    with pytest.raises(LRDError, match=r"text, not a file: give Path\('my/sweep\.yaml'\)"):
+        client.submit("my/sweep.yaml")
+    with pytest.raises(InvalidSpec, match="/base: missing"):
+        client.plan("name: sweep.yaml")
+
+
 def test_faults_are_named_where_they_were_made(client: Client) -> None:
     with pytest.raises(InvalidSpec) as refused:
         client.submit(small_sweep(seeds=0))

@@ -76,6 +76,8 @@ def test_the_log_of_a_trial_or_of_an_earlier_attempt_at_it(
     assert "trial 2 has no log here" in lrd("logs", "2")
     with pytest.raises(LRDError, match="trial 1 has had 2 attempts, not 3"):
         lrd("logs", "1", "--attempt", "3")
+    with pytest.raises(LRDError, match="trial 2 has had 1 attempt, not 3"):
+        lrd("logs", "2", "--attempt", "3")
     with pytest.raises(LRDError, match="there is no trial 99"):
         lrd("logs", "99")
 

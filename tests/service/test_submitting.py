@@ -1,13 +1,19 @@
 """`lrd submit, clone, extend`: how a shell says what is to run."""
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from lrd_core.__main__ import main as run_alone
 from lrd_core.errors import InvalidSpec, LRDError
+from lrd_core.training import TrainState
+from service import cli
 from service.arguments import seeds_of
 from service.client import Client
 from tests.conftest import small_sweep
@@ -98,6 +104,29 @@ def test_what_a_change_breaks_is_told_at_its_place(
         lrd("submit", file, "--set", change)
     assert str(refused.value).startswith(said)
     assert lrd("ls").startswith("no sweep yet")
+
+
+def test_what_a_plugin_prints_is_not_among_the_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: `lrd run FILE --json | jq` that fails at a line which one's own model prints."""
+    create = TrainState.create
+
+    def talks(*words: Any, **named: Any) -> TrainState:
+        sys.stdout.write("the images are loaded\n")
+        return create(*words, **named)
+
+    monkeypatch.setattr(TrainState, "create", talks)
+    trial = tmp_path / "trial.yaml"
+    trial.write_text(yaml.safe_dump(small_sweep()["base"] | {"epochs": 2}))
+    done = CliRunner().invoke(cli.app, ["run", str(trial), "--json"])
+    assert [json.loads(line)["epoch"] for line in done.stdout.splitlines()] == [1, 2]
+    assert done.stderr == "the images are loaded\n"
+    monkeypatch.setattr(sys, "argv", ["lrd_core", str(trial)])
+    assert run_alone() == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["epoch"] for line in said.out.splitlines()] == [1, 2]
+    assert said.err == "the images are loaded\n"
 
 
 @pytest.mark.parametrize("changes", [[], ["--set", "base.epochs=1"], ["--seeds", "3"]])

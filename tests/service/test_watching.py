@@ -57,6 +57,14 @@ def test_a_sweep_with_failed_trials_ends_as_a_failure_and_says_why(
     assert "cancelled:" not in whole
 
 
+def test_stdout_has_the_table_alone(url: str, database: Database) -> None:
+    """Catches: `lrd watch SWEEP > table.md` with a bar above the table."""
+    sweep_id = seed(database, small_sweep())
+    out, err = watched(sweep_id)
+    assert out == lrd("table", sweep_id)
+    assert err == []
+
+
 def test_a_cancelled_sweep_ends_as_a_failure_and_says_so(url: str, database: Database) -> None:
     """Catches: exit 0 over a table of nothing."""
     sweep_id = seed(database, small_sweep(), states=("cancelled", "succeeded"))

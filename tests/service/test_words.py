@@ -1,11 +1,14 @@
 """What `lrd` says, in lines; that it is said by the commands is tested in test_cli."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service import words
+from service.client import StillRunning
 from service.wording import count
 
 PLAN: dict[str, Any] = {
@@ -147,3 +150,22 @@ def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
     assert words.extended(0).startswith("nothing is added: ")
     assert [words.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
+
+
+def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_path: Path) -> None:
+    """Catches: `there is no file FIGURE`, to one who is about to write it, where its folder is not;
+    `[Errno 21]`."""
+    there, none = tmp_path / "sweep.yaml", tmp_path / "none"
+
+    def said(act: Callable[[], object]) -> str:
+        try:
+            act()
+        except OSError as error:
+            return words.trouble(error)
+        return "nothing"
+
+    assert said(there.read_text) == f"there is no file {there}"
+    assert said((none / "forest.pdf").touch) == f"there is no folder {none}"
+    assert said(tmp_path.read_text) == f"{tmp_path}: Is a directory"
+    assert words.trouble(OSError(28, "No space left on device")) == "No space left on device"
+    assert words.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"

@@ -2,7 +2,7 @@
 
 from service.analysis import captions
 from service.analysis.arms import summarise
-from service.analysis.comparisons import compare
+from service.analysis.comparisons import ALPHA, compare
 from service.analysis.curves import mean_curves
 from service.analysis.panels import over_keep_prob
 
@@ -114,6 +114,21 @@ def test_a_forest_counts_pairs_and_says_that_its_intervals_are_not_adjusted() ->
     said = captions.forest(compare(summarise(pair(), observations), observations))
     assert "not adjusted" in said
     assert said.endswith("n = 3 pairs an arm.")
+
+
+def test_why_a_mark_is_hollow_beside_a_small_p_is_said() -> None:
+    """Catches: `filled: p (Holm) < 0.05` below a hollow mark with `p (Holm) = 0.031` beside it."""
+    better = [0.9 + seed / 100 for seed in range(7)]
+    plain = trials("plain", [0.8] * 7)
+    for values, hollow in (([*better[:6], "diverged"], True), (better, False)):
+        observations = [*plain, *trials("lrd", values)]
+        (found,) = compare(summarise(pair(), observations), observations)
+        assert found.p_holm is not None
+        assert found.p_holm < ALPHA
+        said = captions.forest([found])
+        assert (
+            "p (Holm) < 0.05, but hollow where only seeds that did not diverge" in said
+        ) is hollow
 
 
 def test_epochs_without_a_number_do_not_count() -> None:

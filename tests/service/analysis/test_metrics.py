@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.metrics import Metric, NumberFormat, headline
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,21 @@ from service.analysis.metrics import Metric, NumberFormat
 )
 def test_its_direction_and_title(name, higher, title):
     assert (Metric(name).higher_is_better, Metric(name).title) == (higher, title)
+
+
+@pytest.mark.parametrize(
+    ("reported", "shown"),
+    [
+        (["train_loss", "test_rmse", "bias"], "test_rmse"),
+        (["train_loss", "bleu", "val_loss"], "val_loss"),
+        (["train_loss", "train_rmse"], "train_loss"),
+        ([], "test_accuracy"),
+    ],
+)
+def test_a_table_shows_what_was_evaluated(reported, shown):
+    """Catches: the training loss as the result of a plugin's task, which reports it first."""
+    assert headline(None, reported) == shown
+    assert headline("bias", reported) == "bias"
 
 
 def test_a_share_is_a_word_of_the_name_not_a_part_of_one():
