@@ -99,7 +99,7 @@ def test_what_is_not_there_is_said(page: Page, url: str) -> None:
     ("address", "said", "then"),
     [
         ("/?state=foo", "state: Input should be 'queued'", "No sweep like that"),
-        ("/trials/1?attempt=99", "Trial 1 has had 1 attempts, not 99", "seed 0"),
+        ("/trials/1?attempt=99", "Trial 1 has had 1 attempt, not 99", "seed 0"),
         ("/trials/abc", "trial_id: Input should be a valid integer", None),
     ],
 )
