@@ -3,6 +3,7 @@ import { Away, Problem, token } from "./api.js";
 import { el, morph, say } from "./dom.js";
 import { poll } from "./poll.js";
 import { query } from "./query.js";
+import { root } from "./root.js";
 
 const PAGES = [
   [/^\/$/, "sweeps"],
@@ -56,9 +57,9 @@ function askForToken() {
 }
 
 function chooseTheme() {
-  const root = document.documentElement;
+  const html = document.documentElement;
   const button = document.getElementById("theme");
-  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const dark = () => (html.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const show = () => {
     button.textContent = dark() ? "Light" : "Dark";
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
@@ -68,8 +69,8 @@ function chooseTheme() {
     dispatchEvent(new Event("themechange"));
   };
   button.onclick = () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    localStorage.setItem("lrd-theme", root.dataset.theme);
+    html.dataset.theme = dark() ? "light" : "dark";
+    localStorage.setItem("lrd-theme", html.dataset.theme);
     changed();
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
@@ -81,11 +82,12 @@ async function start() {
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
-  const [address, name] = PAGES.find(([each]) => each.test(location.pathname));
+  const path = location.pathname.slice(root.length);
+  const [address, name] = PAGES.find(([each]) => each.test(path));
   const { open } = await import(`./pages/${name}.js`);
   const draw = (...nodes) => morph(main, ...nodes);
   const title = (text) => (document.title = `${text} · Learning Rate Dropout`);
-  const page = open({ id: location.pathname.match(address)[1], draw, title, refresh: () => refresh() });
+  const page = open({ id: path.match(address)[1], draw, title, refresh: () => refresh() });
   const refresh = poll(page, failed);
   query.changed(refresh);
   refresh();
