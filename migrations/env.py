@@ -7,7 +7,7 @@ from service.store.models import Base
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    version_table="lrd_alembic_version",
+    version_table=context.config.attributes["version_table"],
     render_as_batch=True,
     compare_type=True,
 )

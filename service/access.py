@@ -26,6 +26,8 @@ from service.store.session import Database
 from service.store.tokens import Role
 
 READING = {"GET", "HEAD"}
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers by which a proxy says that it asks for somebody else."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
     Raises:
         Unauthorized: a token is needed, and none that counts was sent.
         Forbidden: the token's role is too low; or there are no tokens, and the request comes from
-            a page or under a name that is not this machine's.
+            a page, through a proxy, or under a name that is not this machine's.
         TooMany: the token has used up its requests of this minute.
     """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
@@ -170,12 +172,18 @@ def _address(request: Request) -> str | None:
 
 def _from_this_machine(request: Request) -> None:
     """Other machines do not reach the service, but the pages that a browser here shows would: by
-    their own requests (Origin), or under a name that they let point here (Host)."""
+    their own requests (Origin), or under a name that they let point here (Host). And so would all
+    whom a proxy on this machine lets in."""
     host = request.headers.get("host", "")
     name = _name_in(host)
     if not is_loopback(name):
         raise Forbidden(
             f"without tokens the service answers to 127.0.0.1 and localhost, not {name!r}"
+        )
+    if any(each in request.headers for each in FORWARDED):
+        raise Forbidden(
+            "without tokens the service answers to its own machine alone, and a proxy asks for "
+            "somebody else: make a token with `lrd token create`"
         )
     origin = request.headers.get("origin")
     if origin is not None and not origin.endswith(f"://{host}"):

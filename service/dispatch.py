@@ -11,12 +11,15 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
+import migrations
 from lrd_core.errors import LRDError
 from service import logs, storage
 from service.dispatcher import Dispatcher
 from service.settings import Settings
+from service.store.away import AWAY
 from service.store.session import Database
 
 log = logging.getLogger("service.dispatch")  # it runs as __main__
@@ -30,6 +33,8 @@ def main() -> None:
         settings = Settings()
         authenticate(settings)
         database = Database(settings.database)
+        keep_to_itself()
+        await_schema(database)
         storage.own(database, settings.trials)
     except LRDError as error:
         sys.exit(str(error))
@@ -94,6 +99,29 @@ def authenticate(settings: Settings) -> None:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+
+
+def keep_to_itself() -> None:
+    """Take from the environment what lets one into the database or the service: Ray's processes
+    inherit the rest, and run other people's code, of plugins."""
+    for name in ("LRD_DATABASE_URL", "LRD_DATABASE_PASSWORD_FILE", "LRD_TOKEN"):
+        os.environ.pop(name, None)
+
+
+def await_schema(database: Database) -> None:
+    """Wait for a database that is away.
+
+    Raises:
+        LRDError: it has another schema than this version works with.
+    """
+    while True:
+        try:
+            migrations.refuse_another(database.engine)
+        except AWAY as error:
+            log.warning("the database does not answer (%s)", str(error).splitlines()[0])
+            time.sleep(storage.PAUSE_SECONDS)
+        else:
+            return
 
 
 if __name__ == "__main__":

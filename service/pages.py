@@ -48,10 +48,16 @@ router = APIRouter(include_in_schema=False)
 @router.get("/cluster")
 @router.get("/sweeps/{sweep_id}")
 @router.get("/trials/{trial_id}")
-def page() -> HTMLResponse:
-    """One document for every address: its script draws what the address names."""
-    text = (WEB / "index.html").read_text().replace("{{plotly}}", PLOTLY)
-    return HTMLResponse(text, headers=HEADERS)
+def page(request: Request) -> HTMLResponse:
+    """One document for every address: its script draws what the address names.
+
+    Its links lead from there, so that it works below any address at which a proxy shows it.
+    """
+    root = "." if request.url.path.count("/") == 1 else ".."
+    text = (WEB / "index.html").read_text()
+    return HTMLResponse(
+        text.replace("{{plotly}}", PLOTLY).replace("{{root}}", root), headers=HEADERS
+    )
 
 
 @router.get(PLOTLY)

@@ -26,12 +26,12 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Learning Rate Dropout: REST API</title>
-<link rel="icon" href="/web/icon.svg">
-<link rel="stylesheet" href="/docs/files/swagger-ui.css">
-<script src="/web/theme.js"></script>
+<link rel="icon" href="web/icon.svg">
+<link rel="stylesheet" href="docs/files/swagger-ui.css">
+<script src="web/theme.js"></script>
 <div id="swagger-ui"></div>
-<script src="/docs/files/swagger-ui-bundle.js"></script>
-<script src="/web/reference.js" type="module"></script>
+<script src="docs/files/swagger-ui-bundle.js"></script>
+<script src="web/reference.js" type="module"></script>
 </html>
 """
 

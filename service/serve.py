@@ -25,12 +25,16 @@ from service.access import is_loopback
 from service.app import create_app
 from service.settings import Settings
 from service.store import tokens
+from service.store.away import in_words
 from service.store.session import Database
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20
 """How long the dispatcher may take to drain before it is killed."""
+FINISH_SECONDS = 8
+"""How long answers that are being sent may take once it is to stop: a reader that has stopped
+reading would otherwise keep the process for ever. Docker kills after 10."""
 GIVE_UP_AFTER, SETTLED_SECONDS = 5, 30
 """A dispatcher that so many times in a row ends so soon does so for a reason that stays."""
 
@@ -39,11 +43,13 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
     """Run until Ctrl-C or SIGTERM; nothing that was started is left behind.
 
     Raises:
-        LRDError: it would listen to other machines, and no token has been made.
+        LRDError: the database does not answer, or is of a newer version; or it would listen to
+            other machines, and no token has been made.
     """
     with contextlib.closing(Database(settings.database)) as database:
-        migrations.upgrade(database.engine)
-        _refuse_to_be_open(settings, database)
+        with in_words():
+            migrations.upgrade(database.engine)
+            _refuse_to_be_open(settings, database)
         _serve(settings, database, dispatch=dispatch)
 
 
@@ -80,7 +86,13 @@ def url_of(host: str, port: int) -> str:
 
 def server_config(app: FastAPI) -> uvicorn.Config:
     """How the application is served. By h11: httptools would take a head without end."""
-    return uvicorn.Config(app, http="h11", log_config=None, access_log=False)
+    return uvicorn.Config(
+        app,
+        http="h11",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+    )
 
 
 def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:

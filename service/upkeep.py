@@ -250,9 +250,8 @@ def _missing(url: str) -> str | None:
 @contextlib.contextmanager
 def _database(*, new: bool = False) -> Iterator[Any]:
     """The service's own; a SQLite file that is not there is made where it may be `new`."""
-    from sqlalchemy.exc import OperationalError, ProgrammingError
-
     from service.settings import Settings
+    from service.store.away import in_words
     from service.store.session import Database
 
     url = Settings().database
@@ -261,13 +260,5 @@ def _database(*, new: bool = False) -> Iterator[Any]:
             f"there is no database at {file}: is LRD_DATABASE_URL (or LRD_STORAGE_DIR) right? "
             "`lrd db upgrade` makes a new one there"
         )
-    database = Database(url)
-    try:
+    with contextlib.closing(Database(url)) as database, in_words():
         yield database
-    except (OperationalError, ProgrammingError) as error:
-        said = str(error.orig).splitlines()[0]
-        raise LRDError(
-            f"the database answers: {said}. If it is new or of an older version, `lrd db upgrade`"
-        ) from None
-    finally:
-        database.close()

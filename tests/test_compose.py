@@ -92,3 +92,12 @@ def test_no_secret_stands_in_an_environment() -> None:
         for variable in each.get("environment", {}):
             secret = "PASSWORD" in variable or "TOKEN" in variable
             assert not secret or variable.endswith(("_FILE", "_PATH")), (name, variable)
+
+
+def test_ray_nodes_have_no_way_into_the_database() -> None:
+    """Catches: its password where a plugin's code runs (docs/cluster.md: "never a worker")."""
+    services = DOCUMENT["services"]
+    for name in ("ray-head", "ray-worker"):
+        assert services[name]["secrets"] == ["ray_token"]
+        assert not any("DATABASE" in each for each in services[name]["environment"])
+    assert services["dispatcher"]["secrets"] == ["postgres_password", "ray_token"]

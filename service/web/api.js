@@ -1,5 +1,6 @@
 // The REST API: JSON in and out, an ETag with every question asked again, errors as sentences.
 import { say } from "./dom.js";
+import { root } from "./root.js";
 
 const ROOT = "/api/v1";
 const TOKEN = "lrd-token";
@@ -36,7 +37,7 @@ async function ask(path, options = {}) {
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
   let answer;
   try {
-    answer = await fetch(ROOT + path, { ...options, headers, cache: "no-store" });
+    answer = await fetch(root + ROOT + path, { ...options, headers, cache: "no-store" });
   } catch {
     throw new Away();
   }

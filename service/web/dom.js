@@ -1,13 +1,16 @@
 // Elements, and how they change: a page draws itself anew from its data, and only what differs is
 // touched. So focus, selection, open details and scroll positions survive a refresh.
+import { root } from "./root.js";
 
-// Strings become text nodes, never markup: whatever a user typed stays text.
+// Strings become text nodes, never markup: whatever a user typed stays text. An address of the
+// service's own begins with a slash, wherever the service begins.
 export function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) made[key] = value;
     else if (key === "style") for (const [rule, given] of Object.entries(value)) made.style.setProperty(rule, given);
+    else if (key === "href" && value.startsWith("/")) made.setAttribute(key, root + value);
     else made.setAttribute(key, value === true ? "" : value);
   }
   made.append(...nodes(children));

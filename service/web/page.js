@@ -3,6 +3,7 @@ import { Away, Problem, token } from "./api.js";
 import { el, morph, say } from "./dom.js";
 import { poll } from "./poll.js";
 import { query } from "./query.js";
+import { root } from "./root.js";
 
 const PAGES = [
   [/^\/$/, "sweeps"],
@@ -41,7 +42,7 @@ function told({ message, faults = [] }) {
   return sentence([message, ...faults.map(({ pointer, detail }) => `${pointer.split("/").at(-1)}: ${detail}`)].join("; "));
 }
 
-const without = () => location.search && [" ", el("a", { href: location.pathname }, "Show the page without it")];
+const without = () => location.search && [" ", el("a", { href: location.pathname.slice(root.length) }, "Show the page without it")];
 
 function tellMissing(error) {
   document.title = "Not here · Learning Rate Dropout";
@@ -69,9 +70,9 @@ function askForToken() {
 }
 
 function chooseTheme() {
-  const root = document.documentElement;
+  const html = document.documentElement;
   const button = document.getElementById("theme");
-  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const dark = () => (html.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const show = () => {
     button.textContent = dark() ? "Light" : "Dark";
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
@@ -81,8 +82,8 @@ function chooseTheme() {
     dispatchEvent(new Event("themechange"));
   };
   button.onclick = () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    localStorage.setItem("lrd-theme", root.dataset.theme);
+    html.dataset.theme = dark() ? "light" : "dark";
+    localStorage.setItem("lrd-theme", html.dataset.theme);
     changed();
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
@@ -94,14 +95,15 @@ async function start() {
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
-  const [address, name] = PAGES.find(([each]) => each.test(location.pathname));
+  const path = location.pathname.slice(root.length);
+  const [address, name] = PAGES.find(([each]) => each.test(path));
   const { open } = await import(`./pages/${name}.js`);
   const draw = (...nodes) => {
     drawn = true;
     morph(main, ...nodes);
   };
   const title = (text) => (document.title = `${text} · Learning Rate Dropout`);
-  const page = open({ id: location.pathname.match(address)[1], draw, title, refresh: () => refresh() });
+  const page = open({ id: path.match(address)[1], draw, title, refresh: () => refresh() });
   const refresh = poll(page, failed);
   query.changed(refresh);
   refresh();

@@ -1,12 +1,15 @@
 // The page /docs: Swagger UI over the service's own OpenAPI document, in the colours of the page.
+import { root } from "./root.js";
 
-const root = document.documentElement;
+const page = document.documentElement;
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 function colour() {
-  root.classList.toggle("dark-mode", root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  page.classList.toggle("dark-mode", page.dataset.theme ? page.dataset.theme === "dark" : system.matches);
 }
 
 system.addEventListener("change", colour);
 colour();
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true });
+const spec = await (await fetch(`${root}/openapi.json`)).json();
+spec.servers = [{ url: root || "/" }]; // where requests are tried out
+SwaggerUIBundle({ spec, dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true });

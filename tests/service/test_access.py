@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from lrd_core.errors import LRDError
 from service import cli
-from service.access import is_loopback
+from service.access import FORWARDED, is_loopback
 from service.app import create_app
 from service.client import Client, ServiceAnswered
 from service.pages import PLOTLY
@@ -81,6 +81,11 @@ def test_every_path_that_is_not_for_all_refuses_who_has_no_token(
     for path in walked - FOR_ALL:
         answer = api.get(path.replace("{", "").replace("}", ""))
         assert answer.status_code in (401, 405), path
+
+
+def test_with_a_token_a_proxy_may_ask(api: TestClient, database: Database) -> None:
+    _, viewer = made(database, Role.viewer)
+    assert api.get(SWEEPS, headers=viewer | {"X-Forwarded-For": "203.0.113.7"}).status_code == 200
 
 
 def test_a_role_includes_those_before_it(api: TestClient, database: Database) -> None:
@@ -151,6 +156,14 @@ def test_this_machine_may_ask(api: TestClient, host: str) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "10.0.0.1", "[::1", ""])
 def test_a_name_that_is_made_to_point_here_is_refused(api: TestClient, host: str) -> None:
     assert api.get(SWEEPS, headers={"Host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("header", FORWARDED)
+def test_a_proxy_may_not_ask_for_somebody_else(api: TestClient, header: str) -> None:
+    """Catches: a proxy on this machine that lets everybody in, as if they were here."""
+    answer = api.get(SWEEPS, headers={header: "203.0.113.7"})
+    assert answer.status_code == 403
+    assert "lrd token create" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999"])

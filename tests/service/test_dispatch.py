@@ -13,7 +13,7 @@ import pytest
 import migrations
 from lrd_core.errors import LRDError
 from service import logs
-from service.dispatch import authenticate
+from service.dispatch import authenticate, keep_to_itself
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
@@ -36,6 +36,15 @@ def test_a_local_ray_has_a_token_that_only_this_user_reads(tmp_path: Path) -> No
     assert len(token) == 64
     authenticate(settings)
     assert path.read_text() == token  # a restart stays in the same cluster
+
+
+def test_ray_inherits_no_way_into_the_database() -> None:
+    """Catches: the database's password and a token in the environment of whatever a plugin runs."""
+    ours = {"LRD_DATABASE_URL": "x", "LRD_DATABASE_PASSWORD_FILE": "x", "LRD_TOKEN": "x"}
+    os.environ |= ours | {"LRD_DATA_DIR": "/data"}
+    keep_to_itself()
+    assert not ours.keys() & os.environ.keys()
+    assert os.environ["LRD_DATA_DIR"] == "/data"
 
 
 def test_of_a_cluster_it_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +71,15 @@ def test_the_log_is_not_drowned_by_fonts(
     logs.to_stderr()
     assert not logging.getLogger("fontTools.subset").isEnabledFor(logging.INFO)
     assert not logging.getLogger("fontTools.subset.timer").isEnabledFor(logging.INFO)
+
+
+def test_the_log_tells_the_time_as_everything_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a log in local time, an hour of it twice a year, beside an API in UTC."""
+    root = logging.RootLogger(logging.WARNING)
+    monkeypatch.setattr(logging, "root", root)
+    logs.to_stderr()
+    record = logging.makeLogRecord({"created": 0.25, "msecs": 250, "levelname": "INFO"})
+    assert root.handlers[0].format(record).startswith("1970-01-01T00:00:00.250Z INFO")
 
 
 def test_who_stands_by_says_once_behind_whom(

@@ -1,16 +1,22 @@
 """The schema's history leads to the models, up and down, and takes what is stored along."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
-from sqlalchemy import MetaData, inspect, select
+from sqlalchemy import Engine, MetaData, inspect, select, text
+from sqlalchemy.exc import OperationalError
 
 import migrations
-from service import app
+from lrd_core.errors import LRDError
+from service import app, storage
+from service.dispatch import await_schema
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.models import Base
@@ -93,6 +99,65 @@ def test_what_refers_to_a_row_is_found_by_an_index(database: Database) -> None:
         )}  # fmt: skip
         for foreign in found.get_foreign_keys(table):
             assert foreign["constrained_columns"][0] in first, f"{table}: {foreign['name']}"
+
+
+def test_of_several_that_upgrade_at_once_one_does_it(database: Database) -> None:
+    """Catches: replicas whose first start fails, for each of them makes the same tables."""
+    migrations.downgrade(database.engine, "base")
+    url = database.engine.url.render_as_string(hide_password=False)
+    ours = [Database(url) for _ in range(3)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda each: migrations.upgrade(each.engine), ours))
+    migrations.check(database.engine)
+    for each in ours:
+        each.close()
+
+
+def test_an_upgrade_may_take_its_time(postgres: Callable[[], str]) -> None:
+    """Catches: an index of many rows that is given up after the minute that a request may take."""
+    with closing(Database(postgres())) as database:
+        with migrations._begin(database.engine) as connection:
+            assert connection.exec_driver_sql("show statement_timeout").scalar() == "0"
+            assert connection.exec_driver_sql("show lock_timeout").scalar() == "15s"
+        with database.read() as session:
+            assert session.execute(text("show statement_timeout")).scalar() == "1min"
+
+
+@pytest.mark.parametrize("step", ["upgrade", "check", "refuse_another"])
+def test_a_schema_of_a_newer_version_is_refused_in_a_sentence(
+    database: Database, step: str
+) -> None:
+    """Catches: 200 lines of Alembic's, or the advice to upgrade what is newer already."""
+    with database.write() as session:
+        session.execute(text("update lrd_alembic_version set version_num = '9999'"))
+    with pytest.raises(LRDError, match=f"is 9999, of a newer version .* up to {REVISIONS[0]}"):
+        getattr(migrations, step)(database.engine)
+
+
+def test_the_dispatcher_says_what_schema_it_needs(database: Database) -> None:
+    """Catches: one that asks for ever, and calls the database away."""
+    await_schema(database)
+    migrations.downgrade(database.engine, "0005")
+    with pytest.raises(LRDError, match=f"is 0005, .* with {REVISIONS[0]}: `lrd db upgrade`"):
+        await_schema(database)
+    migrations.downgrade(database.engine, "base")
+    with pytest.raises(LRDError, match="is not there yet"):
+        await_schema(database)
+
+
+def test_the_dispatcher_waits_for_a_database_that_is_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [OperationalError("select", None, Exception("refused")), None]
+
+    def refuse_another(engine: Engine) -> None:
+        if (error := answers.pop(0)) is not None:
+            raise error
+
+    monkeypatch.setattr(migrations, "refuse_another", refuse_another)
+    monkeypatch.setattr(storage, "PAUSE_SECONDS", 0)
+    await_schema(database)
+    assert answers == []
 
 
 def finished_sweep(api: TestClient, database: Database, settings: Settings) -> str:

@@ -16,7 +16,8 @@ import yaml
 
 from lrd_core.errors import LRDError
 from service.client import Client
-from service.serve import listen, url_of
+from service.pages import PLOTLY
+from service.serve import FINISH_SECONDS, listen, url_of
 from tests.conftest import small_sweep
 from tests.waiting import until
 
@@ -227,6 +228,18 @@ def test_a_setting_out_of_its_range_is_named() -> None:
     """Catches: a traceback through the settings' library."""
     out = lrd("serve", "--port", "99999", code=1)
     assert out.strip() == "LRD_PORT should be less than or equal to 65535, got 99999"
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_stopped_reading_does_not_keep_it(tmp_path: Path) -> None:
+    """Catches: a service that ignores SIGTERM for as long as anybody holds an answer up."""
+    with serving(tmp_path, "api") as (process, url), socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        reader.sendall(f"GET {PLOTLY} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert reader.recv(15) == b"HTTP/1.1 200 OK"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(FINISH_SECONDS + 20) == 0
 
 
 def test_an_address_of_another_machine_cannot_be_listened_on() -> None:

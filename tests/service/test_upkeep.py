@@ -57,6 +57,25 @@ def test_a_database_without_its_tables_is_said_with_the_remedy(
     assert "`lrd db upgrade`" in str(answer.exception)
 
 
+@pytest.mark.parametrize(
+    "command", [["db", "check"], ["db", "upgrade"], ["api", "--port", "0"], ["token", "ls"]]
+)
+@pytest.mark.parametrize("kind", ["no database", "away"])
+def test_what_is_no_database_is_said_in_a_sentence(
+    command: list[str], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `lrd api` that answers a typing error, or a server not yet up, with a traceback."""
+    (tmp_path / "noise.db").write_bytes(b"noise" * 1000)
+    url = f"sqlite:///{tmp_path / 'noise.db'}"
+    if kind == "away":
+        url = "postgresql://lrd:a-password@127.0.0.1:1/lrd"
+    monkeypatch.setenv("LRD_DATABASE_URL", url)
+    answer = CliRunner().invoke(app, command)
+    assert isinstance(answer.exception, LRDError)
+    assert str(answer.exception).startswith("the database answers: ")
+    assert "a-password" not in str(answer.exception)
+
+
 @pytest.mark.parametrize("command", [["db", "check"], ["token", "ls"], ["audit"]])
 def test_a_database_that_is_not_there_is_said_and_not_made(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ import { el, say } from "../dom.js";
 import { count, duration, plural } from "../format.js";
 import { choice, facts, question } from "../parts.js";
 import { query } from "../query.js";
+import { root } from "../root.js";
 import { lineOf, toYaml } from "../yaml.js";
 
 const WAIT = 400; // ms without a key before the plan is asked for
@@ -48,7 +49,7 @@ export function open({ draw, title }) {
       if (!keys.has(state.text)) keys.set(state.text, randomKey());
       const sweep = await post("/sweeps", state.text, { "Idempotency-Key": keys.get(state.text) });
       state.taken = state.text;
-      location.assign(`/sweeps/${sweep.id}`);
+      location.assign(`${root}/sweeps/${sweep.id}`);
     } catch (error) {
       state.sending = false;
       if (error instanceof Problem && error.faults.length) state.faults = placed(state.text, error);

@@ -5,6 +5,7 @@ import { figure, seen, show } from "../figures.js";
 import { ago, badge, clock, count, duration, plural, value, words } from "../format.js";
 import { choice, facts, finished, grid, notice, pace, pager, progress, question, request, row, STATES } from "../parts.js";
 import { query } from "../query.js";
+import { root } from "../root.js";
 import { speed, threshold } from "../speed.js";
 import { armNames, inUnit, results } from "../table.js";
 
@@ -76,7 +77,7 @@ export function open({ id, draw, title, refresh }) {
   async function takeAway() {
     try {
       await remove(path);
-      location.assign("/");
+      location.assign(`${root}/`);
     } catch (error) {
       say(error.message);
       refresh();

@@ -4,6 +4,7 @@ import { el } from "../dom.js";
 import { ago, badge, count } from "../format.js";
 import { choice, finished, grid, notice, pace, pager, progress, row } from "../parts.js";
 import { query } from "../query.js";
+import { root } from "../root.js";
 
 const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 
@@ -47,6 +48,6 @@ function content({ items, next_page_token }, asked) {
 function empty() {
   return el("section", { class: "empty" },
     el("p", {}, "No sweep yet. One command submits the first, thirty small trials of some 15 seconds together:"),
-    el("pre", {}, el("code", {}, `lrd submit --preset digits --watch --url ${location.origin}`)),
+    el("pre", {}, el("code", {}, `lrd submit --preset digits --watch --url ${location.origin}${root}`)),
     el("p", {}, "or ", el("a", { href: "/new?preset=digits" }, "submit it here"), "."));
 }
