@@ -1,5 +1,7 @@
 """What the universal form refuses at a step: with a sentence, and before anything has changed."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,3 +70,26 @@ def test_a_differentiable_step_is_refused() -> None:
     param.grad = torch.ones(3)
     with pytest.raises(ValueError, match="differentiable=False"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("wrong", ["0.5", None, torch.tensor(0.5), float("nan"), 2])
+def test_what_is_no_probability_is_refused_in_a_sentence(wrong: Any) -> None:
+    """Catches: `'<=' not supported between instances of 'float' and 'str'`."""
+    said = r"^keep_prob is a probability, 0 to 1, got "
+    with pytest.raises(ValueError, match=said):
+        learning_rate_dropout(sgd([ones(1)]), wrong)
+    param = ones(1)
+    optimizer = learning_rate_dropout(sgd([param]))
+    optimizer.param_groups[0]["keep_prob"], param.grad = wrong, torch.ones(1)
+    with pytest.raises(ValueError, match=said):
+        optimizer.step()
+
+
+def test_what_is_no_optimizer_and_no_seed_is_refused_in_a_sentence() -> None:
+    """Catches: an `AttributeError` of a hook that nobody has heard of, to who gives the model."""
+    nothing: Any = torch.nn.Linear(1, 1)
+    with pytest.raises(TypeError, match=r"goes on a torch optimizer, got Linear; e\.g\. "):
+        learning_rate_dropout(nothing)
+    half: Any = 1.5
+    with pytest.raises(TypeError, match=r"^seed is an integer, got 1\.5$"):
+        learning_rate_dropout(sgd([ones(1)]), seed=half)
