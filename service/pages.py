@@ -44,6 +44,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
+@router.get("/sweeps")
 @router.get("/new")
 @router.get("/cluster")
 @router.get("/sweeps/{sweep_id}")

@@ -45,6 +45,11 @@ def escape_latex(text: str) -> str:
     return re.sub(r"([-,])(?=\1)", r"\1\\/", safe)  # two would become a dash, or a quote
 
 
+def latex_label(*of: str) -> str:
+    """What a table `of` these is cited by: `tab:SWEEP-test-accuracy-last`."""
+    return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", " ".join(of)).strip("-")
+
+
 def latex_comment(text: str) -> str:
     """`text` as one line that stays a comment."""
     return "% " + _one_line(text)

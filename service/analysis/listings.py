@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
+from service.analysis.escaping import escape_latex, escape_markdown, latex_comment, latex_label
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.printed import OF_LINE, announcement
 from service.analysis.render import csv_value, grid, latex_line
@@ -106,7 +106,8 @@ def latex(
     baseline: int | None = None,
 ) -> str:
     """A table for booktabs; the advice and `provenance` (by name) stand in comments above it,
-    others say to `printed.read` what it is.
+    others say to `printed.read` what it is. It is cited as `tab:` with the `name`, what it is of,
+    the metric and the place read.
 
     Args:
         listing: any.
@@ -124,6 +125,7 @@ def latex(
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(listing.caption)}.}}",
+        rf"\label{{{latex_label(name, listing.of, listing.metric.name, listing.at)}}}",
         rf"\begin{{tabular}}{{{listing.alignment}}}",
         r"\toprule",
         latex_line([escape_latex(head) for head in listing.heads]),

@@ -5,7 +5,6 @@ Labels come from users: each format escapes every string in its own way (`escapi
 
 import csv as csv_module
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -14,7 +13,13 @@ from lrd_core.titles import spell
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.configurations import flatten, varying
-from service.analysis.escaping import escape_csv, escape_latex, escape_markdown, latex_comment
+from service.analysis.escaping import (
+    escape_csv,
+    escape_latex,
+    escape_markdown,
+    latex_comment,
+    latex_label,
+)
 from service.analysis.expected import ExpectedRow
 from service.analysis.printed import OF_ROW, announcement
 from service.analysis.tables import Cell, Table
@@ -137,7 +142,6 @@ def latex(
         baseline: the number of the arm that was asked for instead of the sweep's own.
     """
     labels, width = len(table.heads), len(table.columns)
-    label = re.sub(r"[^A-Za-z0-9]+", "-", f"{name} {table.metric.name} {table.at}").strip("-")
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [latex_comment(text) for text in table.advice]
     lines += [
@@ -146,7 +150,7 @@ def latex(
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}.}}",
-        rf"\label{{tab:{label}}}",
+        rf"\label{{{latex_label(name, table.metric.name, table.at)}}}",
         rf"\begin{{tabular}}{{{'l' * labels}{'c' * width}}}",
         r"\toprule",
         *_latex_head(table),

@@ -6,7 +6,7 @@ import { query } from "./query.js";
 import { root } from "./root.js";
 
 const PAGES = [
-  [/^\/$/, "sweeps"],
+  [/^\/(?:sweeps)?$/, "sweeps"],
   [/^\/new$/, "submit"],
   [/^\/cluster$/, "cluster"],
   [/^\/sweeps\/([^/]+)$/, "sweep"],

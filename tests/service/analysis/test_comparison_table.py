@@ -141,8 +141,9 @@ def test_a_name_is_text_in_each_form(label: str) -> None:
 
 def test_latex_is_whole_and_reads_as_the_other_forms_do() -> None:
     found = table()
-    source = listings.latex(found, {"sweep": "a_b {"})
+    source = listings.latex(found, {"sweep": "a_b {"}, name="4m94")
     latex.check(source)
+    assert r"\label{tab:4m94-comparisons-test-accuracy-last}" in source
     assert source.startswith("% sweep: a_b {\n% By the way.\n")
     assert latex.cells(source)[1:] == [list(line.cells) for line in found.lines]
 

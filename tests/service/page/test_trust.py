@@ -93,6 +93,8 @@ def test_what_is_not_there_is_said(page: Page, url: str) -> None:
     expect(page.get_by_text("There is no sweep 'nothing'")).to_be_visible()
     page.get_by_role("link", name="All sweeps").click()
     expect(page.get_by_text("No sweep yet")).to_be_visible()
+    page.goto(f"{url}/sweeps")  # who shortens an address
+    expect(page.get_by_text("No sweep yet")).to_be_visible()
 
 
 @pytest.mark.parametrize(
