@@ -107,9 +107,11 @@ def _begin(engine: Engine) -> Iterator[Connection]:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """However long another's steps take, and then its own: an index of many rows takes minutes.
-    What waits for a lock of a table gives up as ever, for all others wait behind it."""
+    """However long another's steps take, and then its own: an index of many rows takes minutes, and
+    so may what is computed between two statements. What waits for a lock of a table gives up as
+    ever, for all others wait behind it."""
     connection.exec_driver_sql("set local statement_timeout = 0")
+    connection.exec_driver_sql("set local idle_in_transaction_session_timeout = 0")
     connection.exec_driver_sql("set local lock_timeout = 0")
     connection.execute(select(func.pg_advisory_xact_lock(_UPGRADING)))
     connection.exec_driver_sql("set local lock_timeout to default")

@@ -117,7 +117,8 @@ def test_an_upgrade_may_take_its_time(postgres: Callable[[], str]) -> None:
     """Catches: an index of many rows that is given up after the minute that a request may take."""
     with closing(Database(postgres())) as database:
         with migrations._begin(database.engine) as connection:
-            assert connection.exec_driver_sql("show statement_timeout").scalar() == "0"
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                assert connection.exec_driver_sql(f"show {limit}").scalar() == "0"
             assert connection.exec_driver_sql("show lock_timeout").scalar() == "15s"
         with database.read() as session:
             assert session.execute(text("show statement_timeout")).scalar() == "1min"
