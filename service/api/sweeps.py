@@ -304,13 +304,14 @@ def _create(
     caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
+    code = _code(arms)  # it may read files, which no transaction is to wait for
 
     def create(session: Session) -> dict[str, Any]:
         if like is not None:
             store.get(session, like.id)
             _refuse_changed(like, request)
         room(session, caller, spec.trials_total())
-        sweep = store.create(session, spec, arms, code_version=_code(arms), owner=caller.owner)
+        sweep = store.create(session, spec, arms, code_version=code, owner=caller.owner)
         return sweep_view(sweep)
 
     return once.create(create, "/api/v1/sweeps")

@@ -31,9 +31,10 @@ BUSY_TIMEOUT_MS = 20_000
 """How long a SQLite connection waits for another's transaction."""
 
 POSTGRES_OPTIONS = (
-    "-c idle_in_transaction_session_timeout=5s -c lock_timeout=15s -c statement_timeout=60s"
+    "-c idle_in_transaction_session_timeout=10s -c lock_timeout=15s -c statement_timeout=60s"
 )
-"""A process that hangs in the middle of a transaction must not hold its locks for ever."""
+"""A process that hangs in the middle of a transaction must not hold its locks for ever, nor for so
+long that who waits for them gives up. With 5 s a machine that stood still a while lost requests."""
 GONE = {"25P03", "25006"}
 """SQLSTATE of a connection that is of no more use: the server ended its transaction, which hung; or
 it only reads, since another server writes now, or its disk is full."""
