@@ -64,7 +64,7 @@ def test_every_route_of_the_api_refuses_who_has_no_token(
 
 
 FOR_ALL = {
-    "/", "/new", "/cluster", "/sweeps/{sweep_id}", "/trials/{trial_id}", PLOTLY, "/web",
+    "/", "/sweeps", "/new", "/cluster", "/sweeps/{sweep_id}", "/trials/{trial_id}", PLOTLY, "/web",
     "/healthz", "/readyz", "/errors", "/openapi.json", "/docs", "/docs/files",
 }  # fmt: skip
 """What anybody may read: it holds nothing of anybody's."""
