@@ -4,6 +4,7 @@
 out-of-memory never end. Tries are counted in the trials table.
 """
 
+import gc
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -197,6 +198,10 @@ class RayExecutor:
     def close(self) -> None:
         """Stop everything and leave the cluster."""
         self._errands.close()
+        # Every error that Ray has raised holds ObjectRefs in a cycle of its traceback. If a thread
+        # collects it in the quarter of a second for which Ray leaves, Ray ends this process on the
+        # spot ("the core worker has already been shutdown").
+        gc.collect()
         ray.shutdown()
 
 

@@ -1,5 +1,6 @@
 """A worker or a node that dies: what is said of it, and what is still placed there."""
 
+import gc
 import os
 import signal
 import socket
@@ -81,6 +82,30 @@ def test_a_worker_that_dies_is_told_with_its_node_and_where_its_logs_lie(executo
     assert host == socket.gethostname()
     assert list(Path(logs).glob("python-core-worker-*.log"))
     assert len(with_cpus(executor)) == 1  # a process died, and no node
+
+
+def test_what_ray_has_raised_is_gone_before_it_is_left(
+    executor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a process that Ray ended on the spot while it left Ray, before it had said what
+    became of its trials: a thread had collected the error of a lost one, and thus an ObjectRef."""
+    from ray import ObjectRefGenerator
+
+    held: list[Any] = []
+
+    def shutdown() -> None:
+        held.extend(each for each in gc.get_objects() if type(each) is ObjectRefGenerator)
+
+    gc.disable()  # as if none were due
+    try:
+        start(executor)
+        follow(executor, "started", lambda message: os.kill(message[1]["pid"], signal.SIGKILL))
+        with monkeypatch.context() as patch:
+            patch.setattr("workers.executor.ray.shutdown", shutdown)
+            executor.close()
+    finally:
+        gc.enable()
+    assert held == []
 
 
 def test_a_node_that_took_a_trial_along_is_not_counted_on_while_ray_lists_it(
