@@ -80,7 +80,7 @@ def gradient_noise(
     `optimizer.step()` then raises RuntimeError for a sparse gradient.
     """
 
-    def add(step: int) -> None:
+    def add(optimizer: Optimizer, step: int) -> None:
         std = (eta / (1 + step) ** gamma) ** 0.5
         scale = getattr(optimizer, "grad_scale", None)  # a fused kernel will divide by it
         generators: dict[torch.device, torch.Generator] = {}
@@ -112,7 +112,7 @@ def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0
     """
     Draw.of(seed, 1, keep_prob)  # refuses what is no probability
 
-    def drop(step: int) -> None:
+    def drop(optimizer: Optimizer, step: int) -> None:
         gradients, position = [], 0
         for parameter in _parameters(optimizer):
             if parameter.grad is not None:
@@ -136,8 +136,11 @@ def apply_gradient_regularizers(
             gradient_noise(optimizer, spec.eta, spec.gamma, seed)
 
 
-def _before_each_step(optimizer: Optimizer, count: str, change: Callable[[int], None]) -> None:
-    """Let `change`, given the number of the step, work on the gradients before each step.
+def _before_each_step(
+    optimizer: Optimizer, count: str, change: Callable[[Optimizer, int], None]
+) -> None:
+    """Let `change`, given the optimizer and the step's number, work on the gradients before each
+    step.
 
     The number is kept in the parameter groups, by the name of `count`, so that it is saved.
     """
@@ -152,7 +155,7 @@ def _before_each_step(optimizer: Optimizer, count: str, change: Callable[[int], 
 
         def act() -> None:
             with torch.no_grad():
-                change(step)
+                change(optimizer, step)
 
         return with_gradients(optimizer, args, kwargs, act)
 

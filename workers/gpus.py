@@ -96,7 +96,7 @@ def give_back() -> None:
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return
-    # An optimizer with hooks refers to itself, so that its memory is free only when garbage is
+    # What an error, or another package's code, has left in a cycle is free only when garbage is
     # collected: this takes 0.1 s.
     gc.collect()
     try:

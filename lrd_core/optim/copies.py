@@ -3,6 +3,7 @@
 Torch leaves hooks out of them: a copy would train without dropout or noise, and not say so.
 """
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +20,12 @@ def keep_in_copies(optimizer: Optimizer, install: Callable[..., Any], *args: Any
     which this was called. A copy has neither groups nor state yet when it is."""
     installed: Installed = optimizer.__dict__.setdefault(_INSTALLED, [])
     installed.append((install, args))
+    # One that refers to itself would keep its parameters and moments until garbage is collected.
+    cls, itself = type(optimizer), weakref.proxy(optimizer)
     optimizer.__reduce_ex__ = lambda protocol: (  # type: ignore[method-assign]
         _with_hooks,
-        (type(optimizer), installed),
-        optimizer.__getstate__(),
+        (cls, installed),
+        itself.__getstate__(),
     )
 
 

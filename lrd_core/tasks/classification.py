@@ -55,9 +55,10 @@ class Classification:
         """The network with its initial weights, on the device."""
         keep_probs = [r.keep_prob for r in self.spec.regularizers if isinstance(r, SD)]
         layers = iter(range(10_000))
+        trial_seed = self.spec.seed  # no reference to the task, for the reason below
 
         def dropout() -> nn.Module:
-            seed = derive(self.spec.seed, "standard dropout", next(layers))
+            seed = derive(trial_seed, "standard dropout", next(layers))
             return StandardDropout(keep_probs[0], seed)
 
         model = build_model(
@@ -92,7 +93,8 @@ class Classification:
         self, model: nn.Module, optimizer: Optimizer
     ) -> Callable[[Tensor, Tensor], None]:
         """What makes a batch's gradients, and adds its part to the epoch's sums."""
-        # No reference to the task, which has one to this: a cycle would keep a trial's memory.
+        # No reference to the task, which has one to this: a cycle would keep a trial's memory until
+        # garbage is collected.
         spec, layout, sums = self.spec, self.layout, self._sums
 
         def compute(images: Tensor, labels: Tensor) -> None:

@@ -14,6 +14,7 @@ from lrd_core.report import EpochReport, decode_number
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
 from lrd_core.trial_folder import LocalFolder
+from tests.lrd_core.freed import trained_and_freed
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -51,6 +52,12 @@ def test_a_checkpoint_between_two_epochs_changes_no_bit(tmp_path: Path) -> None:
     assert numbers([report, *train(spec(), second)]) == expected
     for ours, theirs in zip(straight.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam"], ids=["fused", "universal"])
+def test_what_a_trial_holds_is_free_when_it_is_done(name: str) -> None:
+    """Catches: hooks that know their optimizer: a kept process has the memory of several trials."""
+    assert trained_and_freed(spec(optimizer={"name": name, "keep_prob": 0.5}))
 
 
 def test_learning_happens() -> None:

@@ -14,7 +14,7 @@ from lrd_core import presets
 from lrd_core.datasets import images
 from lrd_core.datasets.images import ImageData
 from lrd_core.spec import expand
-from lrd_core.training import TrainState, train
+from tests.lrd_core.freed import trained_and_freed
 from tests.lrd_core.voc_tree import voc_tree
 
 TINY: dict[str, Any] = {"base.epochs": 1, "base.batch_size": 4}
@@ -59,7 +59,7 @@ def test_a_preset_trains(name: str, data: Path) -> None:
     sweep = presets.apply_preset(name, REDUCED[name], seeds=1)
     trials = expand(sweep)
     for trial in trials[-1:] if name in LARGE else (trials[0], trials[-1]):
-        (report,) = train(trial, TrainState.create(trial, data_dir=data))
+        (report,) = trained_and_freed(trial, data_dir=data)
         assert math.isfinite(report.metrics["train_loss"])
         # What the preset's table shows and what the paper is held against is reported.
         wanted = {sweep.table.metric or "test_accuracy"}
