@@ -170,6 +170,14 @@ def api(settings: Settings, database: Database) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture
+def idle_api(settings: Settings, database: Database) -> TestClient:
+    """The API, which asks nothing of its database by itself: for who takes that away, or nearly all
+    of its connections."""
+    app = create_app(settings, database)
+    return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The real data sets beside the project; tests of them are skipped where they are not."""

@@ -329,19 +329,19 @@ class TestHealth:
         gone.close()
 
     def test_with_every_connection_in_use_it_says_so(
-        self, api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, idle_api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Catches: 500, which a client does not try again, for what is over in a moment.
         few = create_engine(database.engine.url, pool_size=1, max_overflow=0, pool_timeout=0)
         monkeypatch.setattr(database, "engine", few)
         with few.connect():
-            answer = api.get(SWEEPS)
+            answer = idle_api.get(SWEEPS)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert answer.json()["type"] == "/errors#unavailable"
             assert "no connection" in answer.json()["detail"]
-            assert api.get("/readyz").json()["database"] == "does not answer"
+            assert idle_api.get("/readyz").json()["database"] == "does not answer"
             assert b"lrd_database_up 0.0" in Metrics(database).text()
-        assert api.get(SWEEPS).status_code == 200
+        assert idle_api.get(SWEEPS).status_code == 200
         few.dispose()
 
 

@@ -172,10 +172,10 @@ def finished_sweep(api: TestClient, database: Database, settings: Settings) -> s
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_what_is_stored_goes_down_and_up_again(
-    api: TestClient, database: Database, settings: Settings, revision: str
+    idle_api: TestClient, database: Database, settings: Settings, revision: str
 ) -> None:
-    table = f"/api/v1/sweeps/{finished_sweep(api, database, settings)}/table"
-    before, shown = stored(database), api.get(table).json()
+    table = f"/api/v1/sweeps/{finished_sweep(idle_api, database, settings)}/table"
+    before, shown = stored(database), idle_api.get(table).json()
     assert len(before["epoch_reports"]) == 8
     database.engine.dispose()
     migrations.downgrade(database.engine, revision)
@@ -186,7 +186,7 @@ def test_what_is_stored_goes_down_and_up_again(
     migrations.upgrade(database.engine)
     migrations.check(database.engine)
     assert stored(database) == before
-    assert api.get(table).json() == shown
+    assert idle_api.get(table).json() == shown
 
 
 def test_a_populated_database_can_be_emptied_and_begun_anew(
