@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from service.client import Client
-from service.watching import console, follow
+from service.watching import console, follow, undispatched
+
+PATIENCE_SECONDS = 60.0
+"""A dispatcher starts Ray first, for four seconds; what comes after these is said of the sweep."""
 
 
 def main() -> int:
@@ -37,6 +41,9 @@ def main() -> int:
 
 
 def _run(client: Client, results: Path) -> int:
+    late = time.monotonic() + PATIENCE_SECONDS
+    while undispatched(client) and time.monotonic() < late:
+        time.sleep(0.2)
     sweep = client.submit_preset("digits")
     state = follow(sweep)["state"]
     table = sweep.table_text()
