@@ -54,11 +54,7 @@ def page(request: Request) -> HTMLResponse:
 
     Its links lead from there, so that it works below any address at which a proxy shows it.
     """
-    root = "." if request.url.path.count("/") == 1 else ".."
-    text = (WEB / "index.html").read_text()
-    return HTMLResponse(
-        text.replace("{{plotly}}", PLOTLY).replace("{{root}}", root), headers=HEADERS
-    )
+    return _document(request)
 
 
 @router.get(PLOTLY)
@@ -71,6 +67,14 @@ def plotly(request: Request) -> Response:
     return Response(content, media_type="text/javascript", headers=headers)
 
 
+def missing(request: Request) -> Response | None:
+    """What a browser shows at an address that nothing has; None for who asks for no page."""
+    path, asked = request.url.path, request.headers.get("accept", "")
+    if request.method != "GET" or "text/html" not in asked or path.startswith(("/api/", "/web/")):
+        return None
+    return _document(request, status=404)
+
+
 def mount(app: FastAPI) -> None:
     """Serve the page and its files."""
     app.include_router(router)
@@ -78,6 +82,12 @@ def mount(app: FastAPI) -> None:
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _document(request: Request, status: int = 200) -> HTMLResponse:
+    up = "/".join([".."] * (request.url.path.count("/") - 1)) or "."
+    text = (WEB / "index.html").read_text().replace("{{plotly}}", PLOTLY).replace("{{root}}", up)
+    return HTMLResponse(text, status, HEADERS)
 
 
 class _Files(StaticFiles):

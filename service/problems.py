@@ -5,14 +5,14 @@ import inspect
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
-from service import errors
+from service import errors, pages
 from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
 from service.store.away import AWAY, NoConnection
 from service.wording import count
@@ -62,7 +62,9 @@ def mount(app: FastAPI) -> None:
         return _problem(Unprocessable, "a parameter is not valid", faults)
 
     @app.exception_handler(HTTPException)
-    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and (page := pages.missing(request)):
+            return page
         kind = {404: errors.NotFound, 405: errors.WrongMethod}.get(error.status_code)
         if kind is None:
             return _problem(Unprocessable, error.detail, status=error.status_code)

@@ -23,7 +23,7 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.trial_folder import stop_name
-from workers import gpus, outdated
+from workers import gpus, kept
 from workers.errands import Errands
 from workers.tasks import Message, run_trial, warm_up
 
@@ -69,7 +69,7 @@ class RayExecutor:
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
         # Told once, for the job: told with each task, as few as half as many start in a second.
-        self._code = outdated.runtime_env({})
+        self._code = kept.runtime_env({})
         ray.init(address, **options, **self._code)
         self.cut_off = False
         """Whether the Ray node beside this process is gone, as far as `nodes` has seen: without it
@@ -122,7 +122,7 @@ class RayExecutor:
         place: Mapping[str, Any],
     ) -> None:
         """Start an attempt on the node of `place`, with what it holds there."""
-        code, options = outdated.runtime_env(spec), _options(spec["resources"], place)
+        code, options = kept.runtime_env(spec), _options(spec["resources"], place)
         task = self._task.options(**options | (code if code != self._code else {}))
         stream = task.remote(
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds

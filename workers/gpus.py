@@ -3,12 +3,11 @@
 A worker process is kept for later trials, to which Ray may give other GPUs.
 """
 
-import gc
 import os
 from collections.abc import Iterator
 from typing import Any
 
-from workers.outdated import end_soon, watched
+from workers.kept import end_soon, watched
 
 CONTEXT_BYTES = 850 * 2**20
 """What CUDA itself keeps of a GPU's memory for each process on it, beside what torch reserves: on
@@ -96,9 +95,6 @@ def give_back() -> None:
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return
-    # What an error, or another package's code, has left in a cycle is free only when garbage is
-    # collected: this takes 0.1 s.
-    gc.collect()
     try:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from lrd_core.report import EpochReport
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder, weights_name
 from workers import gpus
+from workers.kept import collect, was_edited, watched
 from workers.log import Log
-from workers.outdated import was_edited, watched
 from workers.saving import Checkpoints
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def warm_up() -> None:
 
         torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
         kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
+        collect()
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -113,6 +114,7 @@ def _ended(messages: Generator[Message, None, str], log: Log) -> Iterator[Messag
         log.end(f"done; the weights' SHA-256 is {weights}")
         yield "ended", None, None, weights
     finally:
+        collect()
         gpus.give_back()
 
 

@@ -44,9 +44,9 @@ function told({ message, faults = [] }) {
 
 const without = () => location.search && [" ", el("a", { href: location.pathname.slice(root.length) }, "Show the page without it")];
 
-function tellMissing(error) {
+function tellMissing(error, otherwise = without()) {
   document.title = "Not here · Learning Rate Dropout";
-  morph(main, el("h1", {}, "Not here"), el("p", {}, told(error), without()), el("p", {}, el("a", { href: "/" }, "All sweeps")));
+  morph(main, el("h1", {}, "Not here"), el("p", {}, told(error), otherwise), el("p", {}, el("a", { href: "/" }, "All sweeps")));
 }
 
 // The token stays in this tab, and goes with it.
@@ -96,7 +96,9 @@ async function start() {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
   const path = location.pathname.slice(root.length);
-  const [address, name] = PAGES.find(([each]) => each.test(path));
+  const found = PAGES.find(([each]) => each.test(path));
+  if (!found) return tellMissing(new Error(`There is no page ${path}`), "");
+  const [address, name] = found;
   const { open } = await import(`./pages/${name}.js`);
   const draw = (...nodes) => {
     drawn = true;

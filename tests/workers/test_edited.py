@@ -18,7 +18,7 @@ from pathlib import Path
 import lrd_core
 from tests.copied import edit
 from tests.waiting import until
-from tests.workers.test_outdated import is_there
+from tests.workers.test_kept import is_there
 from workers.executor import RayExecutor
 
 folder = Path(sys.argv[1])

@@ -3,19 +3,16 @@
 import os
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from lrd_core import environment, sources
-from lrd_core.training import TrainState
 from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
-from workers import gpus, outdated, tasks
+from workers import gpus, kept, tasks
 
 
 @pytest.fixture
@@ -102,32 +99,47 @@ def test_without_any_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpus.pick() == torch.device("cpu")
 
 
-def test_a_kept_process_gives_back_what_a_trial_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Catches: an optimizer with hooks, which refers to itself, in memory until the next collection.
-    made: list[weakref.ref[Any]] = []
-    alive: list[bool] = []
-    create = TrainState.create
+LEAVES = """
+import gc, os, torch, weakref
+from lrd_core.training import TrainState
+from workers import kept, tasks
 
-    def noting(*args: Any) -> TrainState:
-        state = create(*args)
-        made.append(weakref.ref(state.optimizer))
-        return state
+left, create = [], TrainState.create
 
-    monkeypatch.setattr(TrainState, "create", noting)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(made[0]() is not None))
-    trial = small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0}
-    messages = list(tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0))
-    assert messages[-1][:3] == ("ended", None, None)
-    assert alive == [False]
+
+def with_a_cycle(*args):
+    state = create(*args)
+    state.optimizer.itself = state.optimizer  # as that of another package may have
+    left.append(weakref.ref(state.optimizer))
+    return state
+
+
+TrainState.create = with_a_cycle
+torch.cuda.is_initialized = lambda: True
+torch.cuda.synchronize = lambda: None
+torch.cuda.empty_cache = lambda: print([each() for each in left], gc.get_freeze_count() > 100_000)
+os.environ[kept._CODE] = "as Ray's processes have it"
+gc.disable()
+for trial_id in (1, 2):
+    *_, last = tasks.run_trial({trial}, {folder}, trial_id, 1, [], 0)
+"""
+
+
+def test_a_kept_process_gives_back_what_a_trial_had(tmp_path: Path) -> None:
+    """Catches: a network in memory, or on the GPU, until Python's next look at all that there is;
+    and such a look after each trial at all that was imported, for longer than some trials take."""
+    trial = small_sweep()["base"] | {"seed": 0}
+    program = LEAVES.format(trial=trial, folder=repr(str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.splitlines() == ["[None] True", "[None, None] True"], done.stderr
+    assert "leaked" not in done.stderr
 
 
 BROKEN = """
 import os, threading, torch
-from workers import outdated, tasks
+from workers import kept, tasks
 
 torch.cuda.is_initialized = lambda: True
 
@@ -137,7 +149,7 @@ def synchronize():
 
 
 torch.cuda.synchronize = synchronize
-os.environ[outdated._CODE] = "as Ray's processes have it"
+os.environ[kept._CODE] = "as Ray's processes have it"
 for trial_id in range({trials}):
     *_, last = tasks.run_trial({trial}, {folder}, trial_id, 1, [], 0)
     print(last[:3], flush=True)
@@ -165,10 +177,11 @@ def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
     """Catches: a trial of one file of the old code and one of the new, as of the old."""
     trial = small_sweep()["base"] | {"seed": 0}
     monkeypatch.setattr(sources, "on_disk", lambda: "0.1.0+cd34cd34cd34")
-    assert not outdated.was_edited()  # a test's process or a dispatcher's
-    monkeypatch.setattr(outdated, "_is_kept", lambda: True)
-    assert outdated.was_edited()
-    monkeypatch.setattr(outdated, "_watchers", ["one that ends this process"])
+    assert not kept.was_edited()  # a test's process or a dispatcher's
+    monkeypatch.setattr(kept, "_is_kept", lambda: True)
+    monkeypatch.setattr(tasks, "collect", lambda: None)  # nothing of pytest's is to stay for good
+    assert kept.was_edited()
+    monkeypatch.setattr(kept, "_watchers", ["one that ends this process"])
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
     assert only == ("ended", "lost", "lrd was edited as it began", None)
     monkeypatch.setattr(sources, "on_disk", lambda: sources.IMPORTED)

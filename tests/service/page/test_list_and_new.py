@@ -18,6 +18,24 @@ def test_an_empty_page_shows_the_command_that_fills_it(page: Page, url: str) -> 
     expect(page.get_by_text(f"lrd submit --preset digits --watch --url {url}")).to_be_visible()
 
 
+def test_an_address_that_nothing_has_is_told_with_a_way_back(page: Page, url: str) -> None:
+    """Catches: JSON in a browser's window, or `Loading…` for ever."""
+    answer = page.goto(f"{url}/no/such/page?shown=last")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_text("There is no page /no/such/page.")).to_be_visible()
+    expect(page.get_by_role("link", name="without it")).to_have_count(0)
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page.get_by_text("lrd submit --preset digits")).to_be_visible()
+    asked = {"Accept": "text/html"}
+    answers = [
+        httpx2.get(f"{url}/api/v1/nothing", headers=asked),
+        httpx2.get(f"{url}/no/such/page"),
+        httpx2.post(f"{url}/no/such/page", headers=asked),
+    ]
+    assert [each.headers["Content-Type"] for each in answers] == ["application/problem+json"] * 3
+
+
 def test_the_list_is_filtered_searched_and_shared_by_its_address(
     page: Page, url: str, database: Database
 ) -> None:
