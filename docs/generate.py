@@ -7,8 +7,9 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
+from enum import EnumType
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from spec_page import spec  # beside this file
@@ -101,10 +102,15 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
         yield f"| `{each['name']}` | {each['in']} | {words} |"
 
 
+_COMMANDS = """\
+`lrd --help`, and `--help` of every command, say the same. The exit status is 2 where a command was
+not written as it has to be, and 1 where it failed, or where its words below say so."""
+
+
 def commands() -> str:
     """Every command with its options."""
     root: Any = typer.main.get_command(cli.app)
-    parts = ["# The command line", "`lrd --help`, and `--help` of every command, say the same."]
+    parts = ["# The command line", _COMMANDS]
     for name, command in sorted(root.commands.items()):
         if hasattr(command, "commands"):
             for below, each in sorted(command.commands.items()):
@@ -184,15 +190,33 @@ def _command(name: str, command: Any) -> list[str]:
     arguments, rows = [], []
     for each in command.params:
         if each.param_type_name == "argument":
-            shown = each.make_metavar(typer.Context(command)) if each.metavar else each.name.upper()
-            arguments.append(shown if each.required else f"[{shown}]")
-        elif each.name != "help":
-            env = f" (`{each.envvar}`)" if each.envvar else ""
-            rows.append(f"| `{', '.join(each.opts)}` | {each.help or ''}{env} |")
+            called = each.metavar or each.name.upper()
+            arguments.append(called if each.required else f"[{called}]")
+        else:
+            called = ", ".join(each.opts)
+        if each.name != "help" and (words := _words(each)):
+            rows.append(f"| `{called}` | {words} |")
     parts = [f"## `{' '.join(['lrd', name, *arguments])}`", str(command.help).strip()]
     if rows:
-        parts.append("\n".join(["| option | |", "|---|---|", *rows]))
+        parts.append("\n".join(["| | |", "|---|---|", *rows]))
     return parts
+
+
+def _words(parameter: Any) -> str:
+    """What an argument or an option is, and what it may be."""
+    kind = parameter.type_descriptor.annotation
+    values = [str(each) for each in kind] if isinstance(kind, EnumType) else []
+    if get_origin(kind) is Literal:
+        values = list(get_args(kind))
+    choices = " or ".join(filter(None, [", ".join(values[:-1]), *values[-1:]]))
+    parts = [parameter.help]
+    if choices:
+        parts = [": ".join(filter(None, [(parameter.help or "").rstrip("."), choices])) + "."]
+    if choices and parameter.default:
+        parts += [f"(default {parameter.default})"]
+    if parameter.envvar:
+        parts += [f"(`{parameter.envvar}`)"]
+    return " ".join(filter(None, parts))
 
 
 PAGES = {

@@ -12,6 +12,9 @@ from service.client import Client, ServiceAnswered, SubmittedSweep
 
 LOCAL = "http://127.0.0.1:8000"
 
+_SWEEP = typer.Argument(metavar="SWEEP", help="Its id, the beginning of its id, or its name.")
+Sweep = Annotated[str, _SWEEP]
+OneSweep = Annotated[str | None, _SWEEP]
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="LRD_TOKEN", help="Where the service asks for one.")
@@ -71,31 +74,31 @@ def baseline_of(sweep: SubmittedSweep, called: str | None) -> int | None:
     return labels[called]
 
 
-def one_of(sweep_id: str | None, trial: int | None) -> str:
+def one_of(called: str | None, trial: int | None) -> str:
     """The sweep that is meant, of a command that takes a sweep or a trial.
 
     Raises:
-        LRDError: both are named, or none is.
+        typer.BadParameter: both are named, or none is.
     """
-    if sweep_id is None or trial is not None:
-        raise LRDError(
+    if called is None or trial is not None:
+        raise typer.BadParameter(
             "name a SWEEP (`lrd ls` lists them) or one trial with --trial, one of the two"
         )
-    return sweep_id
+    return called
 
 
 def assignments(texts: list[str] | None) -> dict[str, Any]:
     """`base.epochs=2` -> {"base.epochs": 2}; values are YAML.
 
     Raises:
-        LRDError: a text is no assignment.
+        typer.BadParameter: a text is no assignment.
         InvalidSpec: a value is not YAML.
     """
     found: dict[str, Any] = {}
     for text in texts or []:
         path, sign, value = text.partition("=")
         if not sign:
-            raise LRDError(f"{text!r} is not PATH=VALUE")
+            raise typer.BadParameter(f"{text!r} is not PATH=VALUE")
         found[path] = parse_yaml(value)
     return found
 
@@ -104,12 +107,12 @@ def number_of(text: str) -> float:
     """`0.9`, or `90%`.
 
     Raises:
-        LRDError: it is neither.
+        typer.BadParameter: it is neither.
     """
     try:
         number = float(text.removesuffix("%"))
     except ValueError:
-        raise LRDError(f"{text!r} is no number: write 0.9, or 90%") from None
+        raise typer.BadParameter(f"{text!r} is no number: write 0.9, or 90%") from None
     return number / 100 if text.endswith("%") else number
 
 
@@ -117,12 +120,14 @@ def seeds_of(text: str | None) -> int | list[int] | None:
     """`5` is a count; `5,6,7` is a list, as are `[5, 6, 7]` and, of a single one, `5,`.
 
     Raises:
-        LRDError: it is neither.
+        typer.BadParameter: it is neither.
     """
     if text is None:
         return None
     listed = re.fullmatch(r"\[?\s*\d{1,10}(\s*,\s*\d{1,10})*\s*,?\s*\]?", text.strip())
     if listed is None:
-        raise LRDError(f"--seeds {text!r} is neither a count such as 3 nor a list such as 5,6,7")
+        raise typer.BadParameter(
+            f"--seeds {text!r} is neither a count such as 3 nor a list such as 5,6,7"
+        )
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     return numbers[0] if text.strip().isdecimal() else numbers

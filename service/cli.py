@@ -14,7 +14,17 @@ try:
     import typer
 
     from service import logs, readout, single, upkeep, watching, words
-    from service.arguments import LOCAL, Token, Url, assignments, one_of, seeds_of, sweep_of
+    from service.arguments import (
+        LOCAL,
+        OneSweep,
+        Sweep,
+        Token,
+        Url,
+        assignments,
+        one_of,
+        seeds_of,
+        sweep_of,
+    )
     from service.client import DONE, Client, Written
     from service.wording import count
     from service.words import SHOWN
@@ -121,7 +131,7 @@ def submit(
 ) -> None:
     """Submit the sweep in FILE (- for standard input), or a preset; parts of either changed."""
     if (file is None) == (preset is None):
-        raise LRDError("name a FILE (- for standard input) or a --preset, one of the two")
+        raise typer.BadParameter("name a FILE (- for standard input) or a --preset, one of the two")
     wanted, own_seeds = assignments(changes), seeds_of(seeds)
     spec: Written = {"preset": preset, "set": wanted, "seeds": own_seeds}
     if file is not None:
@@ -134,7 +144,7 @@ def submit(
 
 @app.command()
 def clone(
-    sweep_id: str,
+    called: Sweep,
     changes: Changes = None,
     seeds: Seeds = None,
     name: Annotated[str | None, typer.Option(help="What the new one is called.")] = None,
@@ -147,7 +157,7 @@ def clone(
     wanted = assignments(changes) | ({} if name is None else {"name": name})
     own_seeds = seeds_of(seeds)
     with Client(url, token) as client:
-        spec = sweep_of(client, sweep_id).status()["spec"]
+        spec = sweep_of(client, called).status()["spec"]
         _submit(client, changed(spec, wanted, own_seeds), plan, watch)
 
 
@@ -175,10 +185,10 @@ def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
 
 
 @app.command()
-def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """One sweep, how far it is, what failed, what is tried again, and what its trials wait for."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         view = sweep.status()
         _line(view)
         if why := watching.still(client, view):
@@ -193,11 +203,11 @@ def status(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
 
 
 @app.command()
-def watch(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+def watch(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or
     were cancelled."""
     with Client(url, token) as client:
-        watching.watch(sweep_of(client, sweep_id))
+        watching.watch(sweep_of(client, called))
 
 
 for command in (*readout.COMMANDS, *single.COMMANDS):
@@ -212,20 +222,19 @@ def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
 
 
 @app.command()
-def pause(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).pause())
+        _line(sweep_of(client, called).pause())
 
 
 @app.command()
-def resume(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Go on after a pause."""
     with Client(url, token) as client:
-        _line(sweep_of(client, sweep_id).resume())
+        _line(sweep_of(client, called).resume())
 
 
-SweepId = Annotated[str | None, typer.Argument()]
 OneTrial = Annotated[
     int | None, typer.Option("--trial", min=1, help="One trial alone; `lrd trials SWEEP` has ids.")
 ]
@@ -233,25 +242,24 @@ OneTrial = Annotated[
 
 @app.command()
 def cancel(
-    sweep_id: SweepId = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+    called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
 ) -> None:
     """End a sweep, or one trial: `lrd cancel --trial 7`."""
     with Client(url, token) as client:
-        if trial is not None and sweep_id is None:
+        if trial is not None and called is None:
             typer.echo(words.trial(client.cancel_trial(trial), None))
         else:
-            _line(sweep_of(client, one_of(sweep_id, trial)).cancel())
+            _line(sweep_of(client, one_of(called, trial)).cancel())
 
 
 @app.command()
 def delete(
-    sweep_ids: list[str],
+    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Whole ids.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Take away sweeps that have ended, with their results, checkpoints and logs, for good; each is
-    named by its whole id."""
+    """Take away sweeps that have ended, with their results, checkpoints and logs, for good."""
     with Client(url, token) as client:
         found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
         for sweep in found:
@@ -271,7 +279,7 @@ def _ask(question: str) -> None:
 
 @app.command()
 def retry(
-    sweep_id: SweepId = None,
+    called: OneSweep = None,
     cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
     trial: OneTrial = None,
     url: Url = LOCAL,
@@ -279,15 +287,15 @@ def retry(
 ) -> None:
     """Run again what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
-        if trial is not None and sweep_id is None:
+        if trial is not None and called is None:
             typer.echo(words.trial(client.retry_trial(trial), None))
         else:
-            _line(sweep_of(client, one_of(sweep_id, trial)).retry(cancelled=cancelled))
+            _line(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
 
 
 @app.command()
 def extend(
-    sweep_id: str,
+    called: Sweep,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -311,7 +319,7 @@ def extend(
             "--grid PATH=[VALUES], or both"
         )
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         view = sweep.extend(**more)
         typer.echo(words.extended(view["trials_total"] - sweep.trials_total))
         _line(view)
@@ -319,7 +327,7 @@ def extend(
 
 @app.command("set")
 def set_values(
-    sweep_id: str,
+    called: Sweep,
     changes: Annotated[
         list[str],
         typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
@@ -330,7 +338,7 @@ def set_values(
     """Another priority or max_concurrent, also while the sweep runs (`lrd set SWEEP priority=5
     max_concurrent=null`); its clones have it, too."""
     with Client(url, token) as client:
-        _line(view := sweep_of(client, sweep_id).change(**assignments(changes)))
+        _line(view := sweep_of(client, called).change(**assignments(changes)))
         limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
         typer.echo(f"priority={view['priority']} max_concurrent={limit}")
 

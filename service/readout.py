@@ -2,19 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
 
-from lrd_core.errors import LRDError
-from lrd_core.spelling import did_you_mean
 from service import words
 from service.arguments import (
     LOCAL,
     At,
     Baseline,
     Metric,
+    Sweep,
     Token,
     Url,
     baseline_of,
@@ -24,12 +23,13 @@ from service.arguments import (
 from service.client import Client
 from service.lifecycle import TrialState
 
-Format = Annotated[str, typer.Option("--format", help="markdown, csv, latex or json.")]
-FIGURES = ("learning-curves", "keep-prob", "forest", "effects", "descent")
+Format = Annotated[Literal["markdown", "csv", "latex", "json"], typer.Option("--format")]
+Trial = Annotated[int, typer.Argument(metavar="TRIAL", help="Its id: `lrd trials SWEEP`.")]
+Figure = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 
 
 def table(
-    sweep_id: str,
+    called: Sweep,
     form: Format = "markdown",
     metric: Metric = None,
     at: At = None,
@@ -39,13 +39,13 @@ def table(
 ) -> None:
     """A sweep's table."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
         typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=against))
 
 
 def compare(
-    sweep_id: str,
+    called: Sweep,
     form: Format = "markdown",
     metric: Metric = None,
     at: At = None,
@@ -55,13 +55,13 @@ def compare(
 ) -> None:
     """Each arm against its baseline, paired by seed."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
         typer.echo(sweep.comparisons_text(form, metric=metric, at=at, baseline=against))
 
 
 def effects(
-    sweep_id: str,
+    called: Sweep,
     form: Format = "markdown",
     metric: Metric = None,
     at: At = None,
@@ -71,14 +71,14 @@ def effects(
 ) -> None:
     """What each factor of a grid does over the settings of the others, and each two together."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
         typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=against))
 
 
 def methods(
-    sweep_id: str,
-    form: Annotated[str, typer.Option("--format", help="markdown, latex or json.")] = "markdown",
+    called: Sweep,
+    form: Annotated[Literal["markdown", "latex", "json"], typer.Option("--format")] = "markdown",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -87,13 +87,13 @@ def methods(
 ) -> None:
     """How a sweep's numbers were made, for a paper's section on methods."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
         typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=against), nl=False)
 
 
 def speed(
-    sweep_id: str,
+    called: Sweep,
     value: Annotated[str, typer.Argument(help="In the metric's own unit: 0.9, or 90%.")],
     metric: Metric = None,
     url: Url = LOCAL,
@@ -101,13 +101,13 @@ def speed(
 ) -> None:
     """How soon each arm reaches a value of a metric, and how many times as fast as its baseline."""
     with Client(url, token) as client:
-        typer.echo(words.speed(sweep_of(client, sweep_id).speed(number_of(value), metric)))
+        typer.echo(words.speed(sweep_of(client, called).speed(number_of(value), metric)))
 
 
-def spec(sweep_id: str, url: Url = LOCAL, token: Token = None) -> None:
+def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """A sweep's spec as it is now, in YAML: to be edited, and submitted again."""
     with Client(url, token) as client:
-        document = sweep_of(client, sweep_id).status()["spec"]
+        document = sweep_of(client, called).status()["spec"]
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
@@ -131,13 +131,13 @@ def verify(
 
 
 def figure(
-    sweep_id: str,
-    name: Annotated[str, typer.Argument(help=f"{', '.join(FIGURES[:-1])} or {FIGURES[-1]}.")],
+    called: Sweep,
+    name: Figure,
     to: Annotated[Path, typer.Argument(help="A .svg, .pdf or .png.")],
     metric: Metric = None,
     at: At = None,
     by: Annotated[
-        str | None, typer.Option(help="What learning curves run over: epoch or seconds.")
+        Literal["epoch", "seconds"] | None, typer.Option(help="What learning curves run over.")
     ] = None,
     baseline: Baseline = None,
     caption: Annotated[
@@ -146,15 +146,10 @@ def figure(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Write a figure to a file: learning-curves, keep-prob, forest, effects or descent; .svg, .pdf,
-    .png."""
-    if name not in FIGURES:
-        raise LRDError(
-            f"there is no figure {name!r}{did_you_mean(name, FIGURES)}; one of {', '.join(FIGURES)}"
-        )
+    """Write a figure to a file."""
     kind = _form_of(to, {".svg": "svg", ".pdf": "pdf", ".png": "png"})
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
         asked = {"metric": metric, "at": at, "by": by, "baseline": against}
         below = {} if caption else {"caption": "false"}
@@ -165,10 +160,8 @@ def figure(
 
 
 def trials(
-    sweep_id: str,
-    state: Annotated[
-        str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")
-    ] = None,
+    called: Sweep,
+    state: Annotated[TrialState | None, typer.Option(help="Only those in this state.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="All that the service says of each, a line a trial.")
     ] = False,
@@ -176,14 +169,8 @@ def trials(
     token: Token = None,
 ) -> None:
     """A sweep's trials: id, state and why, epochs, the table's metric last reported, seed, arm."""
-    states = [*map(str, TrialState)]
-    if state is not None and state not in states:
-        raise LRDError(
-            f"{state!r} is no state of a trial{did_you_mean(state, states)}; "
-            f"one of {', '.join(states)}"
-        )
     with Client(url, token) as client:
-        sweep = sweep_of(client, sweep_id)
+        sweep = sweep_of(client, called)
         asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
         for found in sweep.list_trials(state):
             typer.echo(json.dumps(found) if as_json else words.trial(found, asked))
@@ -192,7 +179,7 @@ def trials(
 
 
 def logs(
-    trial_id: int,
+    trial_id: Trial,
     attempt: Annotated[int | None, typer.Option(min=1, help="The newest, else.")] = None,
     tail: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="So many last lines; 1000, else.")
@@ -214,7 +201,7 @@ def logs(
 
 
 def weights(
-    trial_id: int,
+    trial_id: Trial,
     to: Annotated[Path, typer.Argument(help="A .pt, for torch.load.")],
     url: Url = LOCAL,
     token: Token = None,
@@ -227,18 +214,20 @@ def weights(
 
 
 def export(
-    sweep_id: str,
+    called: Sweep,
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
-    of: Annotated[str | None, typer.Option(help="reports (the default) or trials.")] = None,
+    of: Annotated[
+        Literal["reports", "trials"] | None, typer.Option(help="Which rows; reports by default.")
+    ] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
     """Write all that a sweep recorded to a file."""
     form = _form_of(to, {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"})
     if of is not None and form == "bundle":
-        raise LRDError(f"{to} takes everything; --of goes with .csv and .parquet")
+        raise typer.BadParameter(f"{to} takes everything; --of goes with .csv and .parquet")
     with Client(url, token) as client:
-        to.write_bytes(sweep_of(client, sweep_id).export(form, of or "reports"))
+        to.write_bytes(sweep_of(client, called).export(form, of or "reports"))
     typer.echo(f"written to {to}")
 
 
@@ -261,7 +250,11 @@ COMMANDS = (
 
 
 def _form_of(file: Path, forms: dict[str, str]) -> str:
-    """What the file's ending asks for."""
+    """What the file's ending asks for.
+
+    Raises:
+        typer.BadParameter: none of `forms`.
+    """
     if file.suffix not in forms:
-        raise LRDError(f"{file} ends in none of {', '.join(forms)}")
+        raise typer.BadParameter(f"{file} ends in none of {', '.join(forms)}")
     return forms[file.suffix]

@@ -5,7 +5,7 @@ import getpass
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -95,7 +95,7 @@ _LIMIT = "By default as the service's settings say."
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
-    role: Annotated[str, typer.Option(help="viewer, submitter or admin.")] = "submitter",
+    role: Literal["viewer", "submitter", "admin"] = "submitter",
     expires_days: Annotated[float | None, typer.Option(min=0.001, help="Never, else.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
@@ -105,8 +105,6 @@ def token_create(
     the last one is revoked with `--open`."""
     from service.store import audit, tokens
 
-    if role not in [*tokens.Role]:
-        raise LRDError(f"{role!r} is no role; one of {', '.join(tokens.Role)}")
     limits = {
         "requests_per_minute": requests_per_minute,
         "max_queued_trials": max_queued_trials,

@@ -42,6 +42,11 @@ def lrd(*words: str, code: int = 0, given: str = "") -> str:
     return done.output
 
 
+def misused(*words: str) -> str:
+    """What it says of a command that is not written as it has to be, without the frame around."""
+    return " ".join(lrd(*words, code=2).replace("│", "").split())
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "sweep.yaml"
@@ -60,24 +65,24 @@ def test_the_version_is_that_of_the_package() -> None:
         (["submit", "FILE", "--preset", "digits"], "one of the two"),
         (["submit", "FILE", "--seeds", "2;3"], "'2;3' is neither a count such as 3 nor a list"),
         (["figure", "SWEEP", "forest", "a.jpg"], "a.jpg ends in none of .svg, .pdf, .png"),
-        (
-            ["figure", "SWEEP", "forrest", "a.svg"],
-            r"'forrest' \(did you mean 'forest'\?\); one of l",
-        ),
-        (["trials", "SWEEP", "--state", "failing"], r"'failing' is no state of a trial .*'failed'"),
+        (["figure", "SWEEP", "forrest", "a.svg"], r"'forrest' is not one of .*'forest'"),
+        (["trials", "SWEEP", "--state", "failing"], r"'failing' is not one of .*'failed'"),
+        (["table", "SWEEP", "--format", "xml"], "'xml' is not one of 'markdown', 'csv', 'latex'"),
+        (["methods", "SWEEP", "--format", "csv"], "'csv' is not one of 'markdown', 'latex'"),
+        (["token", "create", "ann", "--role", "owner"], "'owner' is not one of 'viewer', 'subm"),
         (["submit", "--preset", "digits", "--set", "base.epochs"], "'base.epochs' is not PATH="),
         (["export", "SWEEP", "all.tar"], "all.tar ends in none of .csv, .parquet, .zip"),
         (["export", "SWEEP", "all.zip", "--of", "trials"], "--of goes with .csv and .parquet"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], said: str, file: str) -> None:
-    with pytest.raises(LRDError, match=said):
-        lrd(*(file if word == "FILE" else word for word in words))
+    """Catches: the exit status 1 of a command that failed, where a script is written wrongly."""
+    assert re.search(said, misused(*(file if word == "FILE" else word for word in words)))
 
 
 def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
     """Catches: exit 0 after nothing, for one who left the option out."""
-    said = " ".join(lrd("extend", "SWEEP", code=2).replace("│", "").split())
+    said = misused("extend", "SWEEP")
     assert "--seeds N (0 … N − 1) or a list such as 5,6,7, --grid PATH=[VALUES], or both" in said
 
 
@@ -256,8 +261,7 @@ def test_one_trial_is_cancelled_and_retried(url: str, database: Database) -> Non
     assert lrd("trials", sweep_id, "--state", "failed").split()[0] == "4"
     for words in ([], [sweep_id, "--trial", "1"]):
         for command in ("cancel", "retry"):
-            with pytest.raises(LRDError, match=r"name a SWEEP .* or one trial with --trial"):
-                lrd(command, *words)
+            assert re.search("name a SWEEP .* or one trial with --trial", misused(command, *words))
 
 
 def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:
