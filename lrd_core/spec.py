@@ -243,9 +243,10 @@ class Extension(Spec):
 
 
 def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
-    """`sweep` with what `more` adds; what it has already stays where it is.
+    """`sweep` with what `more` adds. All of its arms stay, in their order.
 
-    A count of seeds means seeds 0 … n − 1, as in a sweep.
+    A count of seeds means seeds 0 … n − 1, as in a sweep. A sweep without explicit arms that gets
+    some keeps its own as the first of them, `base`.
 
     Raises:
         InvalidSpec: an axis is not one of the sweep's: its arms have no value there.
@@ -264,7 +265,7 @@ def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
         for path, values in sweep.grid.items()
     }
     document = sweep.model_dump(mode="json", exclude_unset=True)
-    arms = [arm.model_dump(mode="json") for arm in sweep.arms]
+    arms = [arm.model_dump(mode="json") for arm in explicit_arms(sweep, more)]
     arms += [new for arm in more.arms if (new := arm.model_dump(mode="json")) not in arms]
     return SweepSpec.parse(
         document
@@ -272,6 +273,12 @@ def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
         | ({"arms": arms} if arms else {})
         | {"seeds": sweep.seeds + [seed for seed in more.seeds if seed not in sweep.seeds]}
     )
+
+
+def explicit_arms(sweep: SweepSpec, more: Extension) -> list[ArmSpec]:
+    """Those that `sweep` has once `more` is added, without those of `more`: arms multiply the grid,
+    so next to others the plain base must be one of them, or its arms would be gone."""
+    return [ArmSpec(label="base")] if more.arms and not sweep.arms else sweep.arms
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,21 @@ def test_a_cancelled_sweep_is_cloned_not_extended(api: TestClient, database: Dat
     assert "is being cancelled" in answer.json()["detail"]
 
 
+def test_arms_that_a_grid_gets_have_the_seeds_of_the_others(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: a spec in which the first explicit arms stand in place of the grid's own."""
+    sweep = f"/api/v1/sweeps/{seed(database, small_sweep())}"
+    labelled = {"label": "SD", "set": {"regularizers": ["SD"]}}
+    assert api.post(f"{sweep}/extend", json={"arms": [labelled]}).json()["trials_total"] == 8
+    extended = api.post(f"{sweep}/extend", json={"seeds": 3}).json()
+    assert extended["trials_total"] == 12
+    arms = api.get(f"{sweep}/arms").json()["items"]
+    assert [arm["planned"] for arm in arms] == [3] * 4
+    clone = api.post("/api/v1/sweeps?validate_only=true", json=extended["spec"]).json()
+    assert [arm["label"] for arm in clone["arms"]] == [arm["label"] for arm in arms]
+
+
 def test_a_bundle_is_a_zip(api: TestClient) -> None:
     answer = api.post("/api/v1/import", json={"a": 1})
     assert answer.status_code == 415
