@@ -121,6 +121,9 @@ class ExpectedSpec(Spec):
     """Where they are published, e.g. `Table 2, arXiv:1912.00144`."""
     unit: Literal["metric", "percent"] = "metric"
     """`metric`: as the trials report it (accuracies are shares); `percent`: a share times 100."""
+    where: Overrides = {}
+    """What all of the numbers were measured with, as dotted paths to values (null: left out). An
+    arm that differs from it is shown beside them and not judged by them."""
     values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
     """The numbers, each with its arm."""
 
@@ -364,7 +367,10 @@ def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
     """What the resources, the baseline, the table and the expected numbers ask of the arms, and
     none has a use for."""
     configs = [arm.config for arm in arms]
-    where = [value.where for value in sweep.expected.values] if sweep.expected else []
+    expected = sweep.expected
+    where = {"/expected/where": expected.where} if expected else {}
+    for at, value in enumerate(expected.values if expected else []):
+        where[f"/expected/values/{at}/where"] = value.where
     nothing = about_nothing(
         configs, sweep.baseline, sweep.table.model_dump(exclude_none=True), where
     )

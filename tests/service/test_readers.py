@@ -142,6 +142,25 @@ def faults(answer: Any) -> list[str]:
     return [each["pointer"] for each in answer.json()["errors"]]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "model", "metric"),
+    [
+        ("digits", "fcnet", "test_accuracy"),
+        ("cifar10_holdout", "resnet34", "val_accuracy"),
+        ("voc_segmentation", "pspnet", "mean_iou"),
+        ("voc_detection", "ssd300", "val_loss"),
+    ],
+)
+def test_a_table_before_the_first_report_is_of_what_will_be_reported(
+    api: TestClient, dataset: str, model: str, metric: str
+) -> None:
+    """Catches: the test accuracy of a segmentation whose trials all failed before an epoch."""
+    document = small_sweep()
+    document["base"] |= {"dataset": dataset, "model": model, "batch_size": 2}
+    sweep = api.post("/api/v1/sweeps", json=document).json()
+    assert api.get(f"/api/v1/sweeps/{sweep['id']}/table").json()["metric"] == metric
+
+
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
     answer = api.get(f"{sweep}/comparisons?baseline=987654")
     assert answer.status_code == 404
