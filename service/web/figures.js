@@ -1,6 +1,7 @@
 // Figures: what the service drew as Plotly JSON, in the page's colours. plotly.js is 4.8 MB, and is
 // loaded when the first figure is.
 import { Away } from "./api.js";
+import { isDark } from "./dark.js";
 import { el } from "./dom.js";
 
 const CROWDED = 25; // points of a line, above which markers hide it
@@ -121,10 +122,7 @@ function fold(text, most) {
 
 let printing = false; // on white paper
 
-export const dark = () => !printing && darkened();
-
-const darkened = () => getComputedStyle(document.documentElement).getPropertyValue("color-scheme").trim() === "dark"
-  || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+export const dark = () => !printing && isDark();
 
 const ink = (opacity) => (dark() ? `rgba(230,233,236,${opacity})` : `rgba(28,31,35,${opacity})`);
 

@@ -1,5 +1,6 @@
 // Where it starts: the address names a page, the page asks the API, and what it draws is kept fresh.
 import { Away, Problem, token } from "./api.js";
+import { isDark, onSystemChange } from "./dark.js";
 import { el, morph, say } from "./dom.js";
 import { poll } from "./poll.js";
 import { query } from "./query.js";
@@ -72,21 +73,20 @@ function askForToken() {
 function chooseTheme() {
   const html = document.documentElement;
   const button = document.getElementById("theme");
-  const dark = () => (html.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const show = () => {
-    button.textContent = dark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
   };
   const changed = () => {
     show();
     dispatchEvent(new Event("themechange"));
   };
   button.onclick = () => {
-    html.dataset.theme = dark() ? "light" : "dark";
+    html.dataset.theme = isDark() ? "light" : "dark";
     localStorage.setItem("lrd-theme", html.dataset.theme);
     changed();
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+  onSystemChange(changed);
   show();
 }
 

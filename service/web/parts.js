@@ -1,16 +1,17 @@
 // Parts that several pages have: progress, notices, tables of rows, requests, questions.
 import { el, say } from "./dom.js";
-import { count, duration, secondsSince } from "./format.js";
+import { clock, count, duration, secondsSince } from "./format.js";
+import { query } from "./query.js";
 
-export const STATES = ["succeeded", "running", "failed", "cancelled", "queued"];
+export const TRIAL_STATES = ["succeeded", "running", "failed", "cancelled", "queued"];
 
 export const finished = ({ trials }) => trials.succeeded + trials.failed + trials.cancelled;
 
 // One bar, a part for each state.
 export function progress(sweep) {
   const done = finished(sweep);
-  const said = STATES.filter((state) => sweep.trials[state]).map((state) => `${count(sweep.trials[state])} ${state}`);
-  const parts = STATES.map((state) =>
+  const said = TRIAL_STATES.filter((state) => sweep.trials[state]).map((state) => `${count(sweep.trials[state])} ${state}`);
+  const parts = TRIAL_STATES.map((state) =>
     el("span", { class: state, style: { width: `${(100 * sweep.trials[state]) / sweep.trials_total}%` } }));
   return el("div", {
     class: "bar", role: "progressbar", "aria-label": `Trials of ${sweep.name}`, "aria-valuemin": 0, "aria-valuenow": done,
@@ -89,4 +90,17 @@ export function question({ title, text, yes, no = "Not now", danger = false, fie
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+// What happened, newest first; `parameter` of the address has the page.
+export function events({ items, next_page_token }, parameter = "events") {
+  if (!items.length) return el("p", { class: "quiet" }, "Nothing has happened yet.");
+  const rows = items.map((event) => row(String(event.id), clock(event.at),
+    event.trial_id ? el("a", { href: `/trials/${event.trial_id}` }, `trial ${event.trial_id}`) : "sweep",
+    event.to_state ? [`${event.from_state} → ${event.to_state}`, event.reason && ` (${event.reason})`] : event.kind,
+    event.message ?? ""));
+  return [
+    grid("Events, newest first", ["When", "What", "Became", "Said"], rows),
+    pager(next_page_token, !query.get(parameter), (token) => query.set({ [parameter]: token })),
+  ];
 }

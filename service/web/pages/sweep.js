@@ -2,8 +2,8 @@
 import { download, get, post, remove, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, seen, show } from "../figures.js";
-import { ago, badge, clock, count, duration, plural, value, words } from "../format.js";
-import { choice, facts, finished, grid, notice, pace, pager, progress, question, request, row, STATES } from "../parts.js";
+import { ago, badge, count, duration, plural, value, words } from "../format.js";
+import { choice, events, facts, finished, grid, notice, pace, pager, progress, question, request, row, TRIAL_STATES } from "../parts.js";
 import { query } from "../query.js";
 import { root } from "../root.js";
 import { speed, threshold } from "../speed.js";
@@ -107,7 +107,7 @@ export function open({ id, draw, title, refresh }) {
 }
 
 function overview(sweep) {
-  const counts = STATES.filter((state) => sweep.trials[state]).map((state) =>
+  const counts = TRIAL_STATES.filter((state) => sweep.trials[state]).map((state) =>
     el("a", { href: "#trials", onclick: () => query.set({ state, arm: "", page: "" }) }, `${count(sweep.trials[state])} ${state}`));
   return [
     progress(sweep),
@@ -260,7 +260,7 @@ function caption({ layout: { meta } }) {
   return el("p", { class: "quiet caption" }, meta.caption, thinned);
 }
 
-// --- trials, downloads, events -----------------------------------------------------------------
+// --- trials, downloads -----------------------------------------------------------------
 
 function trials({ sweep, table, trials: { items, next_page_token } }) {
   const arms = armNames(table);
@@ -276,7 +276,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
   return [
     el("h2", {}, "Trials"),
     el("div", { class: "filters" },
-      choice("State", [["", `any (${count(sweep.trials_total)})`], ...STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
+      choice("State", [["", `any (${count(sweep.trials_total)})`], ...TRIAL_STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
       choice("Arm", [["", "any"], ...arms], arm, (chosen) => query.set({ arm: chosen, page: "" }))),
     rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", metric, "Time", "Attempt"], rows) : notice("No trial is like that."),
     pager(next_page_token, !query.get("page"), (page) => query.set({ page })),
@@ -307,17 +307,5 @@ function downloads(found, path) {
       figuresOf(found).filter(({ name }) => !(isEmpty(found, name) && hasEnded(sweep))).map(({ name, title }) =>
         of(`${title} (SVG)`, withQuery(`${path}/figures/${name}.svg`, name === "learning-curves" ? { metric: asked.metric, by: query.get("by") } : asked), `${sweep.id}-${name}.svg`)),
       of("Everything (bundle)", `${path}/export?format=bundle`, `${sweep.id}.zip`)),
-  ];
-}
-
-export function events({ items, next_page_token }, parameter = "events") {
-  if (!items.length) return el("p", { class: "quiet" }, "Nothing has happened yet.");
-  const rows = items.map((event) => row(String(event.id), clock(event.at),
-    event.trial_id ? el("a", { href: `/trials/${event.trial_id}` }, `trial ${event.trial_id}`) : "sweep",
-    event.to_state ? [`${event.from_state} → ${event.to_state}`, event.reason && ` (${event.reason})`] : event.kind,
-    event.message ?? ""));
-  return [
-    grid("Events, newest first", ["When", "What", "Became", "Said"], rows),
-    pager(next_page_token, !query.get(parameter), (token) => query.set({ [parameter]: token })),
   ];
 }

@@ -6,7 +6,7 @@ import { choice, finished, grid, notice, pace, pager, progress, row } from "../p
 import { query } from "../query.js";
 import { root } from "../root.js";
 
-const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+const SWEEP_STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 
 export function open({ draw, title }) {
   let before = null;
@@ -37,7 +37,7 @@ function content({ items, next_page_token }, asked) {
         type: "search", value: asked.search, placeholder: "name or id",
         oninput: (event) => query.set({ search: event.target.value, page_token: "" }),
       })),
-      choice("State", [["", "any"], ...STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" }))),
+      choice("State", [["", "any"], ...SWEEP_STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" }))),
     items.length
       ? grid("Sweeps", ["Sweep", "State", "Trials", ...(owned ? ["Owner"] : []), "Submitted"], rows, { class: "sweeps" })
       : notice("No sweep is like that. ", el("a", { href: "/" }, "All sweeps")),

@@ -3,10 +3,9 @@ import { download, get, post, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, show } from "../figures.js";
 import { ago, badge, clock, count, duration, isShare, value, words } from "../format.js";
-import { choice, facts, grid, question, request, row } from "../parts.js";
+import { choice, events, facts, grid, question, request, row } from "../parts.js";
 import { query } from "../query.js";
 import { toYaml } from "../yaml.js";
-import { events } from "./sweep.js";
 
 const NO_METRIC = new Set(["epoch", "lr", "seconds", "attempt", "recorded_at"]);
 const TAIL = 400; // lines of the log
@@ -14,7 +13,7 @@ const PAGE = 10_000; // epochs
 
 const GAP = 0.08; // between two panels, as a share of the whole width
 
-const kindOf = (name) => (isShare(name) ? "share (%)" : name.includes("loss") || name === "value" ? "loss" : "value");
+const kindOf = (name) => (isShare(name) ? "share (%)" : name.includes("loss") ? "loss" : "value");
 
 const shown = (name, found) => (isShare(name) && typeof found === "number" ? `${(100 * found).toFixed(2)} %` : value(found));
 
