@@ -20,7 +20,7 @@ EXPOSE 8000
 CMD ["lrd", "api"]
 
 FROM base AS compute
-# A compiler, for the kernels of learning-rate dropout (on a GPU: Triton's).
+# A compiler for the kernels of learning-rate dropout (on a GPU, Triton needs it).
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN uv pip install --no-cache --compile-bytecode --constraint requirements.lock \
       -r pyproject.toml --extra service --extra compute hatchling editables

@@ -1,4 +1,4 @@
-# Each target is a line or two; `make demo` and `make test` need only Python 3.11, git and make.
+# `make demo` and `make test` need only Python 3.11, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,13 +12,13 @@ install: .venv/installed
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-demo: install  ## one sweep end to end: REST, Ray, table and figure in results/
+demo: install  ## one sweep from start to finish: REST, Ray, table and figure in results/
 	$(BIN)/python -m service.demo
 
 serve: install  ## the service on this machine, until Ctrl-C
 	$(BIN)/lrd serve
 
-# One at a time leaves two cores half idle (58 % busy; two at a time, 92 %); each has a PostgreSQL of its own.
+# One test at a time keeps two cores 58 % busy, two at a time 92 %. Each process has its own PostgreSQL.
 AT_ONCE ?= 2
 test: install
 	$(BIN)/python -m pytest -n $(AT_ONCE) --dist worksteal
@@ -27,7 +27,7 @@ check: install
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-coverage: install  ## which lines the tests leave out; the slow tests are not asked
+coverage: install  ## which lines the tests leave out; without the slow tests
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term-missing:skip-covered
 
 docs: install  ## the documentation, in site/; a warning is an error
@@ -36,17 +36,17 @@ docs: install  ## the documentation, in site/; a warning is an error
 wheel: install  ## dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel
 
-audit: install  ## known vulnerabilities of what requirements.lock names; what nobody answers for is an error
+audit: install  ## known vulnerabilities of the packages in requirements.lock; no answer is an error
 	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --no-deps --strict
 
-chaos: install  ## everything is killed and hung for a minute; then every promise is audited
+chaos: install  ## kill and hang everything for a minute, then audit every promise
 	$(BIN)/python -m tests.chaos
 
 OF ?= optimizers
-bench: install  ## what learning-rate dropout costs, beside none and the authors' loop; OF=training|dispatch|scale|…
+bench: install  ## the cost of learning-rate dropout, compared with none and the authors' loop; OF=training|dispatch|scale|…
 	$(BIN)/python -m benchmarks.$(OF)
 
-screenshots: install  ## the page of a real sweep, as pictures in docs/screenshots/
+screenshots: install  ## pictures of a real sweep's page, in docs/screenshots/
 	$(BIN)/python -m benchmarks.page screenshots
 
 lock: install

@@ -1,6 +1,6 @@
-"""Writes the pages that are made from the code: errors, api, cli, client, settings, spec.
+"""Write the pages that are made from the code: errors, api, cli, client, settings, spec.
 
-`--check` writes nothing, and says which pages are not as the code is.
+`--check` writes nothing, and says which pages are out of date.
 """
 
 import inspect
@@ -23,20 +23,21 @@ HERE = Path(__file__).parent
 
 
 _API = """\
-Every route of the service. `/docs` of a running one has the same with all fields of what is sent
-and answered, and examples; `/openapi.json` is for machines. A list is `{"items": […],
-"next_page_token": …}`; the next page is asked for with `page_token`. Refusals:
-[errors](errors.md). Beside these: `/healthz`, `/readyz`, `/metrics`:
+For whoever writes a client: every route of the service. `/docs` of a running service shows the same
+with every field of requests and answers, and examples; `/openapi.json` is for machines. A list is
+`{"items": […], "next_page_token": …}`; pass the token as `page_token` to get the next page.
+Refusals: [errors](errors.md). `/healthz`, `/readyz` and `/metrics` are described in
 [operations](operations.md)."""
 
 
 def errors() -> str:
-    """Every type of problem, by its status."""
+    """The page of every type of problem, by status."""
     parts = [
         "# Errors",
-        "Every refusal is `application/problem+json` (RFC 9457): `type`, `title`, `status`, "
-        "`detail`, and `errors`, a list of `{pointer, detail}` where several places are wrong. "
-        "The service shows them at `/errors`.",
+        "What the service refuses, and what to do about it. Every refusal is "
+        "`application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, and `errors`, "
+        "a list of `{pointer, detail}` if several places are wrong. The service also shows this "
+        "list at `/errors`.",
     ]
     for kind in problems.kinds():
         parts += [
@@ -50,8 +51,8 @@ def errors() -> str:
 
 
 _PYTHON_ERRORS = """\
-The package raises these on purpose, and all of them are `lrd_core.errors.LRDError`; a trial that
-ends with one has its reason."""
+The package raises these errors on purpose. All of them are `lrd_core.errors.LRDError`. If one ends
+a trial, the trial has the reason shown."""
 
 
 def _error_table() -> str:
@@ -72,7 +73,7 @@ def _below(error: type[LRDError]) -> Iterator[type[LRDError]]:
 
 
 def api() -> str:
-    """Every route, by its noun."""
+    """The page of every route, by noun."""
     document = create_app(Settings(), None).openapi()  # type: ignore[arg-type]
     nouns: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
@@ -103,12 +104,13 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
 
 
 _COMMANDS = """\
-`lrd --help`, and `--help` of every command, say the same. The exit status is 2 where a command was
-not written as it has to be, and 1 where it failed, or where its words below say so."""
+Every command with its arguments and options, as `lrd --help` and `--help` of each command show
+them. The exit status is 2 if a command was written wrongly, and 1 if it failed or its description
+says so."""
 
 
 def commands() -> str:
-    """Every command with its options."""
+    """The page of every command with its options."""
     root: Any = typer.main.get_command(cli.app)
     parts = ["# The command line", _COMMANDS]
     for name, command in sorted(root.commands.items()):
@@ -121,14 +123,14 @@ def commands() -> str:
 
 
 _CLIENT = """\
-What `service.client` has, by the docstrings of its code. Frames are pandas'. Errors are
-`LRDError`: `InvalidSpec` with each fault of a sweep, `ServiceAnswered` where the service refuses
-(`status`, `type`), `NoAnswer` where nobody answers ([errors](errors.md)). A question is `metric`,
-`at` (last, best, epoch:N) and `baseline` (id of an arm), as far as it fits."""
+The classes of `service.client`, for scripts and notebooks. Frames are pandas data frames. Errors
+are `LRDError`: `InvalidSpec` with each fault of a sweep, `ServiceAnswered` if the service refuses
+(`status`, `type`), `NoAnswer` if nobody answers ([errors](errors.md)). A question is `metric`,
+`at` (last, best, epoch:N) and `baseline` (id of an arm), as far as they apply."""
 
 
 def python() -> str:
-    """The Python client: each class, and what it can."""
+    """The page of the Python client: each class with its methods."""
     parts = ["# The Python client", _CLIENT]
     for kind in (client.Client, client.SubmittedSweep):
         parts += [f"## {kind.__name__}", *_said(kind)]
@@ -139,7 +141,7 @@ def python() -> str:
 
 
 def _taken(function: Any) -> Iterator[str]:
-    """Its arguments, with their defaults."""
+    """Its arguments with their defaults."""
     named = False
     for name, each in list(inspect.signature(function).parameters.items())[1:]:
         if each.kind is each.KEYWORD_ONLY and not named:
@@ -150,7 +152,7 @@ def _taken(function: Any) -> Iterator[str]:
 
 
 def _said(of: Any) -> Iterator[str]:
-    """Its docstring; arguments and errors as lists."""
+    """Its docstring, with arguments and errors as lists."""
     for block in str(inspect.getdoc(of)).split("\n\n"):
         head, *rest = block.split("\n    ")
         if head not in ("Args:", "Raises:") or not rest:
@@ -168,15 +170,15 @@ def _said(of: Any) -> Iterator[str]:
 
 
 _SETTINGS = """\
-Environment variables, read when `lrd serve`, `lrd api`, `lrd dispatch` or `lrd db` starts.
+Environment variables that `lrd serve`, `lrd api`, `lrd dispatch` and `lrd db` read when they start.
 
-Beside these: `LRD_DATA_DIR`, on each node the folder of its data sets (`~/.cache/lrd`); `LRD_URL`
-and `LRD_TOKEN`, read by the command line; Ray's own `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH`
+There are also `LRD_DATA_DIR`, the folder of the data sets on each node (`~/.cache/lrd`); `LRD_URL`
+and `LRD_TOKEN`, read by the command line; and Ray's own `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH`
 ([a cluster](cluster.md))."""
 
 
 def settings() -> str:
-    """Every setting with its default."""
+    """The page of every setting with its default."""
     rows = []
     for name, field in Settings.model_fields.items():
         default = "" if field.default in ("", None) else f"`{field.default}`"
@@ -203,7 +205,7 @@ def _command(name: str, command: Any) -> list[str]:
 
 
 def _words(parameter: Any) -> str:
-    """What an argument or an option is, and what it may be."""
+    """What an argument or an option means, and the values that it takes."""
     kind = parameter.type_descriptor.annotation
     values = [str(each) for each in kind] if isinstance(kind, EnumType) else []
     if get_origin(kind) is Literal:
@@ -230,14 +232,14 @@ PAGES = {
 
 
 def main() -> int:
-    """Write the pages, or say which are not as the code is."""
+    """Write the pages, or say which are out of date."""
     stale = [name for name, make in PAGES.items() if _text(name) != make()]
     if "--check" not in sys.argv:
         for name in stale:
             (HERE / name).write_text(PAGES[name]())
         return 0
     for name in stale:
-        print(f"docs/{name} is not as the code is: run `python docs/generate.py`", file=sys.stderr)
+        print(f"docs/{name} is out of date: run `python docs/generate.py`", file=sys.stderr)
     return int(bool(stale))
 
 

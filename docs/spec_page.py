@@ -1,4 +1,4 @@
-"""The page spec.md: every field of a sweep and of a trial, read from the models that check them."""
+"""The page spec.md: every field of a sweep and a trial, read from the models that check them."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -19,11 +19,11 @@ from lrd_core.configuration import Config, OptimizerSpec, PluginOptimizer, Regul
 from lrd_core.spec import Extension, SweepSpec, TrialSpec, expand
 
 _INTRO = """\
-What a sweep and a trial may ask for. A spec is YAML (1.2: `1e-3` is a number, `on` is text) or
-JSON. A field that is not listed here, text for a number, a duplicate key, an anchor or a tag is
-refused, and every fault is named by its JSON pointer. `lrd submit` takes a [sweep](#sweep),
-`lrd run` a [trial](#trial); `lrd submit --plan` checks a sweep and stores nothing. A default in
-italics says what holds where the field is left out."""
+Every field that a sweep or a trial may have, with its default and its range. A spec is YAML (1.2:
+`1e-3` is a number, `on` is text) or JSON. Fields that are not listed here, text for a number,
+duplicate keys, anchors and tags are refused, and every fault is named by its JSON pointer.
+`lrd submit` takes a [sweep](#sweep), `lrd run` a [trial](#trial). `lrd submit --plan` checks a
+sweep and stores nothing. A default in italics says what happens if you leave the field out."""
 
 EXAMPLE = """\
 name: learning-rate dropout beside the paper's regularizers
@@ -34,7 +34,7 @@ base:
   schedule: {milestones: [100, 150], gamma: 0.1}  # in epochs
   epochs: 200
   batch_size: 128
-  data: {max_examples: 5000}             # for a first look; left out, all
+  data: {max_examples: 5000}             # for a first look; leave it out for all
 grid:                                    # every combination, times the arms
   optimizer.name: [adam, sgdm]
   optimizer.keep_prob: [1.0, 0.5]        # the paper's p
@@ -62,35 +62,39 @@ expected:
 """
 
 _AFTER_EXAMPLE = """\
-{arms} arms of {seeds} seeds: {trials} trials. Every field of a sweep stands in it; most sweeps need
-the first four, `seeds` and `baseline`. The [presets](presets.md) are whole sweeps too."""
+{arms} arms of {seeds} seeds: {trials} trials. The example has every field of a sweep; most sweeps
+need only the first four, `seeds` and `baseline`. The [presets](presets.md) are complete sweeps
+too."""
 
 _PATHS = """\
 A **dotted path** (in `grid`, `arms`, `baseline`, `table` and `expected`) names a field of the
 [configuration](#configuration): `optimizer.keep_prob`, `epochs`, `data.cutout`, `schedule`. It sets
-the whole value: each of the values `regularizers: [[], [SD], [SD, NG]]` in a grid is a list. Where
-a grid varies `optimizer.name`, what `base` says of the optimizer (`lr`, say) goes for all of them,
-and what it leaves out has each one's own default. An arm's settings come first, then the grid's, in
-the order in which they stand. What one sets, a later one must not set again, in whole or in part:
-such an arm would not be what its label says. After `optimizer: {name: adam, lr: 0.01}` there may
-come `optimizer.keep_prob`, but no `optimizer.lr`."""
+the whole value: in a grid, each of the values `regularizers: [[], [SD], [SD, NG]]` is a list. If a
+grid varies `optimizer.name`, whatever `base` says about the optimizer (`lr`, say) applies to all of
+them; what it leaves out gets each one's own default.
+
+An arm's settings are applied first, then the grid's, in their order. A later one must not set
+again what an earlier one has set, in whole or in part: such an arm would not be what its label
+says. After `optimizer: {name: adam, lr: 0.01}`, for example, `optimizer.keep_prob` may follow, but
+not `optimizer.lr`."""
 
 _DATA_SETS = """\
-Which models fit which data sets; `SD` marks those that have places for it, `weights` those with
-pretrained ones. Of what a [plugin](plugins.md) adds, a data set is one of a classification, a model
-goes with all data sets but `surface`, and a task with anything; it must know itself."""
+Which models go with which data sets. `SD` marks models that have places for it, `weights` those
+with pretrained weights. Of what a [plugin](plugins.md) adds, a data set is one of classification, a
+model goes with every data set except `surface`, and a task with anything, because the task itself
+must know."""
 
 _AFTER_METRICS = """\
-Accuracies and shares are 0 to 1; tables and figures show them in percent."""
+Accuracies and shares are from 0 to 1; tables and figures show them in percent."""
 
 _OPTIMIZERS = """\
 `optimizer: {name: adam, lr: 0.001, keep_prob: 0.5}`. The default learning rates of `sgdm`,
-`rmsprop`, `adam`, `amsgrad` and `radam` are those of the paper (section 4.1). Learning-rate dropout
-(`keep_prob`) goes with every optimizer, those of plugins included."""
+`rmsprop`, `adam`, `amsgrad` and `radam` are the paper's (section 4.1). Learning-rate dropout
+(`keep_prob`) works with every optimizer, including those of plugins."""
 
 _REGULARIZERS = """\
-A list of kinds: by name alone, with the paper's options (`regularizers: [SD, NG]`), or with options
-(`regularizers: [{kind: SD, keep_prob: 0.8}, NG]`). The short names are the paper's."""
+A list: by name alone, with the paper's options (`regularizers: [SD, NG]`), or with options of your
+own (`regularizers: [{kind: SD, keep_prob: 0.8}, NG]`). The short names are the paper's."""
 
 _SECTIONS = {
     "SweepSpec": "Sweep",
@@ -106,7 +110,7 @@ _SECTIONS = {
     "TrialSpec": "Trial",
     "Extension": "Extension",
 }
-"""The headings, by the names of the models; those that are missing stand in other sections."""
+"""The headings, by model; models that are missing here are part of other sections."""
 
 _TAKES = {
     ("Config", "dataset"): "a [data set](#data-sets-models-and-metrics)",
@@ -115,10 +119,10 @@ _TAKES = {
     ("Config", "optimizer"): "an [optimizer](#optimizers)",
     ("Config", "regularizers"): "list of [regularizers](#regularizers)",
 }
-"""Where the schema has plain text, or a union of models."""
+"""For fields whose schema is plain text or a union of models."""
 
 _LEFT_OUT = {
-    ("Config", "task"): "what the data set poses",
+    ("Config", "task"): "the data set's task",
     ("Data", "surface"): "none",
     ("Data", "max_examples"): "all",
     ("Data", "crop_size"): "473",
@@ -136,7 +140,7 @@ _LEFT_OUT = {
     ("SweepSpec", "max_concurrent"): "as many as fit",
     ("SweepSpec", "expected"): "none",
 }
-"""What a field does that is left out, where its default is null."""
+"""What happens if a field whose default is null is left out."""
 
 
 def spec() -> str:
@@ -162,7 +166,7 @@ def spec() -> str:
 
 
 def _section(root: type[Spec], name: str = "", leave_out: type[Spec] | None = None) -> list[str]:
-    """Heading, sentence and table of one model that `root` holds; else of `root` itself."""
+    """Heading, sentence and table of one model within `root`; by default, of `root` itself."""
     schema = root.model_json_schema()
     name, model = name or root.__name__, schema["$defs"][name] if name else schema
     parts = [f"## {_SECTIONS[name]}", " ".join(model["description"].split())]
@@ -186,7 +190,7 @@ def _rows(name: str, model: dict[str, Any], leave_out: Any = ()) -> Iterator[lis
 
 
 def _optimizers() -> list[str]:
-    """What each has by itself, and what the fields mean, which is the same for all."""
+    """Two tables: each optimizer's own fields, and what the fields mean, the same for all."""
     members = [get_args(member)[0] for member in get_args(get_args(OptimizerSpec)[0])]
     fields: dict[str, list[str]] = {}
     kinds = []
@@ -244,7 +248,7 @@ def _metrics() -> str:
             if TASK_OF[dataset] == task:
                 held = ", ".join(f"`{name}`" for name in metrics_of(dataset, task) or ())
                 rows.append([f"{task} of `{dataset}`", held])
-    what = "metrics: what `table.metric`, `expected` and `lrd table --metric` may name"
+    what = "metrics, for `table.metric`, `expected` and `lrd table --metric`"
     return _table(["task", what], rows)
 
 
@@ -280,7 +284,7 @@ def _takes(schema: dict[str, Any]) -> str:
 
 
 def _inner(schema: dict[str, Any]) -> dict[str, Any]:
-    """What the values of a mapping are; keys of a pattern are text."""
+    """The schema of a mapping's values; keys of a pattern are text."""
     inner = schema.get("additionalProperties") or next(
         iter(schema.get("patternProperties", {}).values()), {}
     )
@@ -315,7 +319,7 @@ def _default(model: str, field: str, value: Any) -> str:
     if value is None:
         return f"*{_LEFT_OUT[model, field]}*"
     if isinstance(value, dict):
-        return "*none*" if field in ("grid", "set", "baseline") else "*as there*"
+        return "*none*" if field in ("grid", "set", "baseline") else "*see there*"
     return "*none*" if value == [] else _value(value)
 
 
