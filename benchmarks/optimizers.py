@@ -144,7 +144,7 @@ def optimizer_steps(rounds: int) -> str:
     sentences = [f"{form} {ms * 1e3:.0f} ms, {1 + ms / whole:.3f}" for form, ms in added.items()]
     return (
         f"{table(head, rows)}\n\nA whole step of ResNet-34 (SGDM, batch 128, channels last) takes "
-        f"{whole:.2f} s. To it the forms add: {'; '.join(sentences)}."
+        f"{whole:.2f} s. The forms add to it: {'; '.join(sentences)}."
     )
 
 
@@ -225,7 +225,7 @@ def report(rounds: int) -> Iterator[str]:
         yield f"## Optimizer step, 21 million parameters, {threads} thread{'s' * (threads > 1)}"
         yield fresh("step", threads, "--rounds", str(max(5, rounds // 3)))
     forms = [form for form in FORMS if form != "keep_prob 1"]
-    yield "## Memory of a step of Adam beside its moments, in copies of the parameters"
+    yield "## Memory of a step of Adam besides its moments, in copies of the parameters"
     yield table(forms, [[fresh("memory", 1, "--form", form) for form in forms]])
     yield "## The first step of a process, in seconds"
     rows = []
