@@ -144,7 +144,7 @@ def optimizer_steps(rounds: int) -> str:
     sentences = [f"{form} {ms * 1e3:.0f} ms, {1 + ms / whole:.3f}" for form, ms in added.items()]
     return (
         f"{table(head, rows)}\n\nA whole step of ResNet-34 (SGDM, batch 128, channels last) takes "
-        f"{whole:.2f} s. The forms add to it: {'; '.join(sentences)}."
+        f"{whole:.2f} s. The forms add: {'; '.join(sentences)}."
     )
 
 
