@@ -28,8 +28,8 @@ def script(name: str, constant: str) -> Any:
 
 
 def test_the_page_knows_the_states() -> None:
-    assert set(script("parts.js", "STATES")) == set(TrialState)
-    assert set(script("pages/sweeps.js", "STATES")) == set(SweepState)
+    assert set(script("parts.js", "TRIAL_STATES")) == set(TrialState)
+    assert set(script("pages/sweeps.js", "SWEEP_STATES")) == set(SweepState)
     assert script("format.js", "SIGNS").keys() == {*TrialState, *SweepState}
     styles = (WEB / "page.css").read_text()
     for state in {*TrialState, *SweepState}:
@@ -56,35 +56,39 @@ def test_the_roles_of_the_database_and_of_the_command_line() -> None:
         if getattr(each, "sqltext", None) is not None
     )
     assert re.findall(r"'(\w+)'", check) == [*Role]
-    assert words("token", "create", option="role") == [*Role]
+    assert values("token", "create", option="role") == tuple(Role)
 
 
-def words(*path: str, option: str) -> list[str]:
-    """The values that an option's help names: `markdown, csv or latex.`"""
+def values(*path: str, option: str) -> tuple[str, ...]:
+    """What an option of a command may be."""
     command: Any = typer.main.get_command(cli.app)
     for name in path:
         command = command.commands[name]
     (found,) = (each for each in command.params if f"--{option}" in each.opts)
-    return re.split(r", | or ", found.help.removesuffix("."))
+    return get_args(found.type_descriptor.annotation)
 
 
-def test_the_forms_of_the_table() -> None:
+def test_the_forms_of_tables_and_methods() -> None:
     from service.api import results
 
-    forms = get_args(results.table.__annotations__["format"])
-    assert {*words("table", option="format")} == {*forms}
+    for command in ("table", "compare", "effects", "methods"):
+        route = {"compare": "comparisons"}.get(command, command)
+        forms = get_args(getattr(results, route).__annotations__["format"])
+        assert {*values(command, option="format")} == {*forms}
 
 
 def test_the_figures_and_what_their_curves_run_over() -> None:
     from service.api import results
 
-    assert get_args(results.FigureName) == readout.FIGURES
-    over = words("figure", option="by")[-2:]
-    assert [over[0].rpartition(" ")[2], over[1]] == [*get_args(get_args(results.By)[0])]
+    assert get_args(results.FigureName) == get_args(readout.Figure)
+    assert values("figure", option="by") == get_args(get_args(results.By)[0])
 
 
-def test_the_states_that_trials_may_be_asked_for() -> None:
-    assert words("trials", option="state") == [*TrialState]
+def test_what_is_exported() -> None:
+    from service.api import exports
+
+    of, _ = get_args(exports.export.__annotations__["of"])
+    assert {*values("export", option="of")} == {*get_args(of)}
 
 
 OPTIMIZERS = [
