@@ -6,9 +6,9 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TrialState
-from service.store.claims import turns
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import clock
+from service.store.turns import in_turn
 
 
 class Running(NamedTuple):
@@ -78,5 +78,5 @@ def waiting(session: Session, limit: int = 200) -> list[Waiting]:
     alone = exists().where(
         Trial.sweep_id == Sweep.id, Trial.state == TrialState.queued, Trial.alone
     )
-    query = select(Sweep, alone).where(Sweep.queued > 0).order_by(*turns()).limit(limit)
+    query = select(Sweep, alone).where(Sweep.queued > 0).order_by(*in_turn()).limit(limit)
     return [Waiting(*row) for row in session.execute(query)]
