@@ -43,8 +43,8 @@ class Purger:
         self._database, self._trials = database, trials
         self._settled_seconds = settled_seconds
         self._closed = threading.Event()
-        self._told = False
-        """Whether a warning says that it cannot go on at present."""
+        self._warned = False
+        """Whether the log says that it cannot go on at present."""
         self._thread = threading.Thread(target=self._run, name="purge", daemon=True)
 
     def start(self) -> None:
@@ -72,12 +72,12 @@ class Purger:
                     refused = f"the folders of sweep {sweep_id} cannot be removed: {error}"
         except (SQLAlchemyError, AnothersFolder, OSError) as error:
             refused = str(error).splitlines()[0]  # away, or its schema is just being changed
-        if refused and not self._told:
+        if refused and not self._warned:
             log.warning("deleted sweeps wait to be purged: %s; trying again", refused)
-        elif self._told and not refused:
+        elif self._warned and not refused:
             log.info("deleted sweeps are purged again")
-        self._told = refused is not None
-        return not self._told
+        self._warned = refused is not None
+        return not self._warned
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -154,8 +154,8 @@ class Purger:
         deadline = time.monotonic() + HANGING_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in threads) and not self._told:
-            self._told = True
+        if any(thread.is_alive() for thread in threads) and not self._warned:
+            self._warned = True
             log.warning("deleted sweeps wait to be purged: %s does not answer", self._trials)
         for thread in threads:
             thread.join()
