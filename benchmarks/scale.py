@@ -36,7 +36,7 @@ from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis.looks import PALETTE
 from service.dispatcher import Dispatcher
 from service.placement import Node, Rooms
-from service.store import claims, recording, sweeps
+from service.store import claims, recording, sweeps, turns
 from service.store.models import Lease, Report, Sweep, Trial
 from service.store.session import Database, db_now
 from service.store.transitions import lock_sweeps
@@ -167,7 +167,7 @@ class _Reader:
         with self._database.write() as session:
             trial = session.get_one(Trial, trial_id)
             report = _report(trial.epochs_done + 1)
-            said = recording.Said(trial_id, trial.attempt, report, None)
+            said = recording.ReportedEpoch(trial_id, trial.attempt, report, None)
             recording.record(session, said)
             recording.touch(session, [self._sweep_id])
 
@@ -189,7 +189,7 @@ def claiming(url: str, folder: str, options: argparse.Namespace) -> str:
             for _ in range(200):
                 started = time.perf_counter()
                 with database.read() as session:
-                    shares = claims.plan(session, Rooms([Node(free, 0)]))
+                    shares = turns.plan(session, Rooms([Node(free, 0)]))
                 planned = time.perf_counter()
                 with database.write() as session:
                     taken = claims.claim(session, "d", shares)

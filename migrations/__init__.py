@@ -17,8 +17,8 @@ _UPGRADING = int.from_bytes(b"lrdsteps")
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to `revision`; does nothing if it is there. Of several that start
-    together one does it, and the others wait.
+    """Bring the database to `revision`, unless it is there. Of several processes that start
+    together, one does it and the others wait.
 
     Raises:
         LRDError: a newer version has brought it further.
@@ -46,7 +46,7 @@ def check(engine: Engine) -> None:
 
 
 def refuse_another(engine: Engine) -> None:
-    """Let only a database pass that is at the newest revision.
+    """Refuse a database that is not at the newest revision.
 
     Raises:
         LRDError: it is at another one.
@@ -84,8 +84,8 @@ def _scripts() -> ScriptDirectory:
 
 @contextlib.contextmanager
 def _begin(engine: Engine) -> Iterator[Connection]:
-    """A transaction that one process at a time has, and in which SQLite may rebuild a table: with
-    its foreign keys on, dropping the old one would delete all rows that refer to it
+    """A transaction for one process at a time, in which SQLite may rebuild a table: with foreign
+    keys on, dropping the old table would delete all rows that refer to it
     (sqlite.org/lang_altertable.html, section 7)."""
     with engine.connect().execution_options(lrd_write=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
@@ -107,9 +107,9 @@ def _begin(engine: Engine) -> Iterator[Connection]:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """However long another's steps take, and then its own: an index of many rows takes minutes, and
-    so may what is computed between two statements. What waits for a lock of a table gives up as
-    ever, for all others wait behind it."""
+    """Wait for another process's steps, however long they take, and lift the time limits of one's
+    own: an index of many rows takes minutes, and so may computations between two statements.
+    Waiting for a table's lock keeps its limit, because all others wait behind it."""
     connection.exec_driver_sql("set local statement_timeout = 0")
     connection.exec_driver_sql("set local idle_in_transaction_session_timeout = 0")
     connection.exec_driver_sql("set local lock_timeout = 0")

@@ -90,7 +90,7 @@ async def _reap(database: Database, seconds: float) -> None:
             lost = 0
             if not was_away:
                 lost = await asyncio.to_thread(leases.reap, database)
-                await asyncio.to_thread(leases.tell, database)
+                await asyncio.to_thread(leases.note_no_dispatcher_leads, database)
             await asyncio.to_thread(_forget, database)
             was_away = False
         except SQLAlchemyError as error:  # away, or its schema is just being changed

@@ -1,6 +1,6 @@
 """python -m service.dispatch: the dispatcher's process, where the service meets Ray.
 
-The composition root: the one file that imports `workers`.
+This is the composition root, the only file that imports `workers`.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ log = logging.getLogger("service.dispatch")  # it runs as __main__
 
 
 def main() -> None:
-    """Dispatch until SIGTERM or SIGINT, or until the parent that asked to be watched is gone, or
-    the Ray node beside this process."""
+    """Dispatch until SIGTERM or SIGINT, or until the Ray node next to this process is gone, or the
+    parent process that asked to be watched."""
     logs.to_stderr()
     try:
         settings = Settings()
@@ -38,7 +38,7 @@ def main() -> None:
         storage.own(database, settings.trials)
     except LRDError as error:
         sys.exit(str(error))
-    from workers.executor import RayExecutor  # Ray reads how it authenticates when it is imported
+    from workers.executor import RayExecutor  # after `authenticate`, which Ray reads on import
 
     stop = threading.Event()
 
@@ -49,18 +49,20 @@ def main() -> None:
     # After ray.init(), which installs handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    parent = int(os.environ.get("LRD_WITH_PARENT", 0))  # as it says: it may be gone by now
-    # What was imported stays. Python would walk all of it, for 0.2 s, now and then between a report
-    # and its record.
+    parent = int(
+        os.environ.get("LRD_WITH_PARENT", 0)
+    )  # from the environment, because it may be gone by now
+    # Imported objects stay. The collector would walk them all, for 0.2 s, now and then between a
+    # report and its record.
     gc.freeze()
     try:
         Dispatcher(database, executor, settings.lease_seconds, settings.stall_seconds).run(
             lambda: stop.is_set() or executor.cut_off or (parent != 0 and os.getppid() != parent)
         )
-        if executor.cut_off:  # said before Ray is left, which may end this process there
+        if executor.cut_off:  # logged first: leaving Ray may end this process
             log.error(
-                "the Ray node beside this dispatcher is gone, and nothing can be started without "
-                "one: what ran is given back, and goes on when both are started anew"
+                "the Ray node next to this dispatcher is gone, and nothing starts without one: "
+                "running trials are queued again, and resume when both are restarted"
             )
     finally:
         executor.close()
@@ -70,13 +72,13 @@ def main() -> None:
 
 
 def authenticate(settings: Settings) -> None:
-    """Have Ray let in only who has its token: whoever reaches Ray's ports can run code.
+    """Have Ray admit only processes with its token, because whoever reaches its ports can run code.
 
-    A Ray of this machine gets a token of its own, in a file that only this user reads. For a
-    cluster, whoever set it up says in the environment which it takes.
+    A Ray on this machine gets a token of its own, in a file that only this user can read. For a
+    cluster, the environment must name the cluster's token.
 
     Raises:
-        LRDError: the environment does not say it; or the address is that of a Ray client.
+        LRDError: the environment does not name it, or the address is that of a Ray client.
     """
     if settings.ray_address.startswith("ray://"):
         raise LRDError(
@@ -87,9 +89,9 @@ def authenticate(settings: Settings) -> None:
     if settings.ray_address != "local":
         if "RAY_AUTH_MODE" not in os.environ:
             raise LRDError(
-                "say how the Ray cluster lets processes in: RAY_AUTH_MODE=token and "
-                "RAY_AUTH_TOKEN_PATH=FILE, as on every node of it; or RAY_AUTH_MODE=disabled, "
-                "where nobody else reaches its ports"
+                "say how the Ray cluster admits processes: RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN_PATH=FILE, as on each of its nodes; or RAY_AUTH_MODE=disabled, if "
+                "nobody else can reach its ports"
             )
         return
     path = settings.storage / "ray-token"
@@ -102,14 +104,14 @@ def authenticate(settings: Settings) -> None:
 
 
 def keep_to_itself() -> None:
-    """Take from the environment what lets one into the database or the service: Ray's processes
-    inherit the rest, and run other people's code, of plugins."""
+    """Remove from the environment the credentials of the database and the service: Ray's processes
+    inherit it, and run other people's code, from plugins."""
     for name in ("LRD_DATABASE_URL", "LRD_DATABASE_PASSWORD_FILE", "LRD_TOKEN"):
         os.environ.pop(name, None)
 
 
 def await_schema(database: Database) -> None:
-    """Wait for a database that is away.
+    """Wait until the database answers.
 
     Raises:
         LRDError: it has another schema than this version works with.

@@ -1,7 +1,7 @@
 """The dispatcher: reap, claim, follow, settle, over an Executor.
 
-It is the only one that starts trials, one process at a time (the lease sees to it). Reports that
-arrive together are committed together; those that could not be committed are kept until they are.
+It alone starts trials; the lease ensures that one dispatcher works at a time. Reports that arrive
+together are committed together. Those that cannot be committed are kept until they are.
 """
 
 import logging
@@ -16,34 +16,34 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from lrd_core.execution import Resources
-from service.executor import NO_DATA, Executor, Key, Said, understood
-from service.heard import End, Words, parted
+from service.executor import NO_DATA, Envelope, Executor, Key, decode_reason
+from service.heard import Batch, End, split_by_lock
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
-from service.store import claims, leases, memory, recording, shortages
+from service.store import claims, gpu_memory, leases, recording, shortages, turns
 from service.store.away import AWAY, is_unfit
 from service.store.claims import Assignment
 from service.store.models import Lease
+from service.store.plan_history import PlanHistory
 from service.store.recording import Recorded
-from service.store.remembered import Memory
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
 
 KILL_AFTER_SECONDS = 10
-"""A cancelled trial that has not stopped by then hangs: its process is killed."""
+"""A cancelled trial that has not stopped by then is hanging, and its process is killed."""
 DRAIN_SECONDS = 8
-"""How long a drain waits for the present epochs to end; Docker kills after 10."""
+"""How long a drain waits for the present epochs to end. Docker kills after 10 s."""
 PLAN_SECONDS = 0.1
-"""How often more work is looked for while none ends; beside 10,000 running ones it takes 5 ms."""
+"""How often to look for more work while no trial ends. With 10,000 running, a look takes 5 ms."""
 WATCH_SECONDS = 1.0
-"""How often requests, stalled trials and shortages are looked for."""
+"""How often to look for requests, stalled trials and shortages."""
 
 
 class Dispatcher:
-    """Leases queued trials, has them run, and records what they report."""
+    """Claims queued trials, has them run, and records what they report."""
 
     def __init__(
         self,
@@ -57,20 +57,20 @@ class Dispatcher:
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
         self._leads = self._was_away = False
         self._behind: tuple[str, str, int] | None = None
-        """Who leads while this one stands by, as its log has it."""
+        """The leader (holder, host, pid) that this one last logged standing by for."""
         self._renew_at = self._watch_at = self._plan_at = 0.0
         self._nodes: list[Node] = []
         self._held: dict[Key, Held] = {}
-        """Ray's own count of what is free lags behind: what is held is counted here."""
-        self._heard: list[Said] = []
-        """What the trials have said and the database does not know yet."""
+        """Ray's own count of free resources lags behind, so they are counted from this."""
+        self._heard: list[Envelope] = []
+        """Messages that are not in the database yet."""
         self._heard_since: float | None = None
         self._totals = Totals()
         self._listening = Listening()
-        self._memory = Memory()
+        self._history = PlanHistory()
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until `stopped()`, then drain; a database that is away is waited for."""
+        """Work until `stopped()`, then drain; wait for a database that is away."""
         pause = 0.1
         while not stopped():
             try:
@@ -85,7 +85,7 @@ class Dispatcher:
         self.drain()
 
     def step(self, timeout: float = 0.05) -> bool:
-        """Renew, reap, claim, follow once; whether anything happened."""
+        """Renew, reap, claim and follow once; whether anything happened."""
         if not self._keep_lease():
             return False
         if time.monotonic() >= self._watch_at:
@@ -96,7 +96,7 @@ class Dispatcher:
         return bool(started or heard or self._held)
 
     def drain(self) -> None:
-        """Give everything back, saved: a planned restart costs no trial a failure."""
+        """Stop all trials, save their states and requeue them: a planned restart fails none."""
         for trial_id, attempt in self._held:
             self._executor.stop(trial_id, attempt)
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -109,7 +109,7 @@ class Dispatcher:
                     recording.settle(session, trial_id, attempt, Reason.user, "drained")
                 leases.drop(session, self.id)
         except AWAY as error:
-            log.warning("the database does not answer (%s); the lease lapses", _first_line(error))
+            log.warning("the database does not answer (%s); the lease expires", _first_line(error))
         log.info("drained; %d trials were in the middle of an epoch", len(self._held))
         self._held.clear()
 
@@ -146,13 +146,13 @@ class Dispatcher:
         return leads
 
     def _look_around(self) -> None:
-        self._nodes = [Node.seen(each) for each in self._executor.nodes()]
+        self._nodes = [Node.reported(each) for each in self._executor.nodes()]
 
     def _stand_by(self, lease: Lease | None) -> None:
-        """Say once behind whom."""
+        """Log each new leader once."""
         leader = None if lease is None else (lease.holder, lease.host, lease.pid)
         if leader is not None and leader != self._behind:
-            log.info("stands by: the dispatcher %s on %s (pid %d) leads", *leader)
+            log.info("standing by: the dispatcher %s on %s (pid %d) leads", *leader)
         self._behind = leader
 
     def _cluster(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Dispatcher:
     # --- claim ------------------------------------------------------------------------------------
 
     def _claim(self) -> int:
-        """Start what fits; how much that was."""
+        """Start the trials that fit; how many."""
         if time.monotonic() < self._plan_at:
             return 0
         if self._held:
@@ -173,7 +173,7 @@ class Dispatcher:
         if not rooms:
             return 0
         with self._database.read() as session:
-            shares = claims.plan(session, rooms, self._memory)
+            shares = turns.plan(session, rooms, self._history)
         if not shares:
             return 0
         with self._database.write() as session:
@@ -187,7 +187,7 @@ class Dispatcher:
                 "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
             )
         if assignments:
-            self._plan_at = 0.0  # there may be more
+            self._plan_at = 0.0  # more may fit
         return len(assignments)
 
     def _places(self) -> list[Place]:
@@ -196,13 +196,13 @@ class Dispatcher:
     # --- watch ------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """What nobody reports: requests, trials that hang or take too long, sweeps that wait."""
+        """Look for what no message reports: requests, hanging or overdue trials, waiting sweeps."""
         with self._database.read() as session:
             mine = recording.held_by(session, self.id)
             asked = recording.asked_to_stop(session, self.id)
             stalled = recording.stalled(session, self.id, self._stall_seconds)
             waiting = shortages.note_shortages(session, self._nodes)
-        for key in self._held.keys() - mine.keys():  # given back while this process hung
+        for key in self._held.keys() - mine.keys():  # requeued while this process hung
             log.warning("trial %d attempt %d is no longer this dispatcher's; stopping it", *key)
             self._let_go(key)
             self._executor.cancel(*key, force=True)
@@ -211,15 +211,15 @@ class Dispatcher:
             with self._database.write() as session:
                 lock_sweeps(session, set(never_started.values()))
                 for key in never_started:
-                    recording.settle(session, *key, Reason.user, "claimed and not started")
+                    recording.settle(session, *key, Reason.user, "claimed but not started")
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
         now = self._listening.seconds
         for key, held in list(self._held.items()):
             limit = held.assignment.timeout_seconds
-            if limit is not None and now - held.began > limit:
-                self._end(key, Reason.timeout, f"longer than its limit of {limit:g} s")
-            elif key in stalled and now - held.heard >= stalled[key]:
+            if limit is not None and now - held.listened_at_start > limit:
+                self._end(key, Reason.timeout, f"ran longer than its limit of {limit:g} s")
+            elif key in stalled and now - held.last_heard >= stalled[key]:
                 self._end(key, Reason.stalled, f"no report for {stalled[key]:g} s or more")
         if waiting:
             with self._database.write() as session:
@@ -240,7 +240,7 @@ class Dispatcher:
             held.asked_to_stop = True
 
     def _end(self, key: Key, reason: Reason, message: str) -> None:
-        """End an attempt that does not end by itself."""
+        """Settle an attempt that does not end by itself, then kill it."""
         with self._database.write() as session:
             self._lock(session, [key])
             state = recording.settle(session, *key, reason, message)
@@ -251,11 +251,11 @@ class Dispatcher:
     # --- follow and settle ------------------------------------------------------------------------
 
     def _follow(self, timeout: float) -> int:
-        """Record what the trials say; how much that was."""
-        said = self._executor.poll(timeout)
-        self._heard += said
-        if any(message[:2] == ("ended", "lost") for *_, message in said):
-            self._look_around()  # its node may be gone: what is placed there would be lost, too
+        """Record what the trials report; the number of messages."""
+        new = self._executor.poll(timeout)
+        self._heard += new
+        if any(message[:2] == ("ended", "lost") for *_, message in new):
+            self._look_around()  # its node may be gone, and would lose more trials placed there
         count = len(self._heard)
         if count and self._heard_since is None:
             self._heard_since = time.monotonic()
@@ -265,16 +265,16 @@ class Dispatcher:
             except Exception as error:
                 if not is_unfit(error):
                     raise
-                log.warning("what the trials say cannot be recorded together: %s", error)
+                log.warning("messages cannot be recorded together, only by trial: %s", error)
                 self._record_apart()
         self._listening.go_on()
         return count
 
     def _record_apart(self) -> None:
-        """Each trial's words alone; one whose words no database takes ends, and no other does."""
-        left: dict[Key, list[Said]] = {}
-        for said in self._heard:
-            left.setdefault(said[:2], []).append(said)
+        """Record each trial's messages alone; end only those that no database takes."""
+        left: dict[Key, list[Envelope]] = {}
+        for envelope in self._heard:
+            left.setdefault(envelope[:2], []).append(envelope)
         try:
             for key in list(left):
                 self._heard = left[key].copy()
@@ -283,42 +283,41 @@ class Dispatcher:
                 except Exception as error:
                     if not is_unfit(error):
                         raise
-                    self._end(key, Reason.error, f"what it said cannot be recorded: {error}")
+                    self._end(key, Reason.error, f"its report cannot be recorded: {error}")
                     self._heard = []
-                left[key] = self._heard  # of a sweep that a request holds: for the next time
+                left[key] = self._heard  # kept for next time if a request holds its sweep
         finally:
-            self._heard = [said for words in left.values() for said in words]
+            self._heard = [envelope for kept in left.values() for envelope in kept]
 
     def _record(self) -> None:
         with self._database.write() as session:
-            # A request that holds a sweep for seconds keeps its trials' words waiting, no others'.
-            free = self._lock(session, [said[:2] for said in self._heard], skip_locked=True)
-            heard, later = parted(self._heard, self._held, free)
-            words = Words.of(heard)
-            for key, numbers in words.gpus:
-                self._held[key].is_on(numbers)
-            recording.record_environments(session, words.environments)
-            for key, peak, total in words.memory:
-                memory.record_memory(session, *key, peak, total)
-            outcomes = recording.record_all(session, words.epochs)
-            ended = self._settle(session, words.ends)  # after all of their epochs
-            recording.touch(
-                session,
-                {self._held[said.key].assignment.sweep_id for said in words.epochs},
-            )
+            # A request that holds a sweep for seconds delays the messages of its trials alone.
+            keys = [envelope[:2] for envelope in self._heard]
+            locked = self._lock(session, keys, skip_locked=True)
+            heard, later = split_by_lock(self._heard, self._held, locked)
+            batch = Batch.of(heard)
+            for key, numbers in batch.gpus:
+                self._held[key].set_gpus(numbers)
+            recording.record_environments(session, batch.environments)
+            for key, peak, total in batch.memory:
+                gpu_memory.record_memory(session, *key, peak, total)
+            outcomes = recording.record_all(session, batch.epochs)
+            ended = self._settle(session, batch.ends)  # after their last epochs
+            sweep_ids = {self._held[epoch.key].assignment.sweep_id for epoch in batch.epochs}
+            recording.touch(session, sweep_ids)
         self._count(heard)
         self._heard = later
-        self._discard(words.epochs, outcomes)
+        self._discard(batch.epochs, outcomes)
         for key, state in ended.items():
             if state is TrialState.succeeded and (done := self._held[key].checkpoints.done()):
                 self._executor.discard(key[0], done)
             self._let_go(key)
-        self._stop_stale(words.epochs, outcomes)
+        self._stop_stale(batch.epochs, outcomes)
 
     def _settle(
         self, session: Session, ends: list[tuple[Key, End]]
     ) -> dict[Key, TrialState | None]:
-        """What the trials are now: those that are done together, the others one by one."""
+        """Settle attempts, those that are done together, the others one by one; the new states."""
         done = {key: end.weights for key, end in ends if end.reason is None}
         finished = recording.finish_all(session, done)
         ended: dict[Key, TrialState | None] = {}
@@ -326,57 +325,57 @@ class Dispatcher:
             state: TrialState | None = TrialState.succeeded
             if key not in finished:
                 assignment = self._held[key].assignment
-                why, alone = understood(end.reason, assignment.place)
-                if end.reason == NO_DATA and self._is_elsewhere(assignment):
+                why, alone = decode_reason(end.reason, assignment.place)
+                if end.reason == NO_DATA and self._try_elsewhere(assignment):
                     why = Reason.lost
-                state = recording.settle(session, *key, why, end.text, end.weights, alone=alone)
+                state = recording.settle(session, *key, why, end.text, end.weights, unshared=alone)
             ended[key] = state
             log.info("trial %d attempt %d: %s %s", *key, state, end.text or "")
         return ended
 
-    def _is_elsewhere(self, assignment: Assignment) -> bool:
-        """Whether another node may have the data that this one lacks. On this one its sweep starts
-        nothing for now: where trials end at once it is always the emptiest, and gets the next."""
-        need = claims.need(Resources.model_validate(assignment.spec["resources"]), self._nodes)
+    def _try_elsewhere(self, assignment: Assignment) -> bool:
+        """Have the sweep avoid a node that lacks its data; whether another node may have it. A node
+        where trials end at once is always the emptiest, and would get the next one, too."""
+        need = turns.need(Resources.model_validate(assignment.spec["resources"]), self._nodes)
         usable = [node.id for node in self._nodes if need.may_use(node)]
-        return self._memory.avoid(assignment.sweep_id, assignment.place.node, usable)
+        return self._history.avoid(assignment.sweep_id, assignment.place.node, usable)
 
-    def _discard(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
-        """Now that it is committed: checkpoints that nothing will go on from."""
-        for said, outcome in zip(epochs, outcomes, strict=True):
-            held = self._held.get(said.key)
-            if held is None or said.checkpoint is None:
+    def _discard(self, epochs: list[recording.ReportedEpoch], outcomes: list[Recorded]) -> None:
+        """Delete the checkpoints that nothing will resume from; call it after the commit."""
+        for epoch, outcome in zip(epochs, outcomes, strict=True):
+            held = self._held.get(epoch.key)
+            if held is None or epoch.checkpoint is None:
                 continue
             if outcome in (Recorded.stale, Recorded.gap):
-                continue  # what another dispatcher does with it is not known here
+                continue  # another dispatcher may need it
             refused = outcome is Recorded.different
-            old = held.checkpoints.replaced(said.checkpoint[0], refused=refused)
+            old = held.checkpoints.replaced(epoch.checkpoint[0], refused=refused)
             if old:
-                self._executor.discard(said.trial_id, old)
+                self._executor.discard(epoch.trial_id, old)
 
-    def _stop_stale(self, epochs: list[recording.Said], outcomes: list[Recorded]) -> None:
-        """End the attempts whose epochs are not theirs to report; tell of what was not repeated."""
-        for said, outcome in zip(epochs, outcomes, strict=True):
+    def _stop_stale(self, epochs: list[recording.ReportedEpoch], outcomes: list[Recorded]) -> None:
+        """Stop attempts whose epochs were stale; log epochs that were recomputed differently."""
+        for epoch, outcome in zip(epochs, outcomes, strict=True):
             if outcome is Recorded.different:
                 log.error(
                     "trial %d epoch %d was recomputed with other numbers; the first ones stay",
-                    said.trial_id, said.report["epoch"],
+                    epoch.trial_id, epoch.report["epoch"],
                 )  # fmt: skip
-            elif outcome in (Recorded.stale, Recorded.gap) and said.key in self._held:
-                log.warning("trial %d attempt %d is stale; stopping it", *said.key)
-                self._let_go(said.key)
-                self._executor.cancel(*said.key, force=True)
+            elif outcome in (Recorded.stale, Recorded.gap) and epoch.key in self._held:
+                log.warning("trial %d attempt %d is stale; stopping it", *epoch.key)
+                self._let_go(epoch.key)
+                self._executor.cancel(*epoch.key, force=True)
 
-    def _count(self, heard: list[Said]) -> None:
+    def _count(self, heard: list[Envelope]) -> None:
         now = time.monotonic()
         waited = now - (self._heard_since or now)
         self._heard_since = None
         for trial_id, attempt, message in heard:
             held = self._held[trial_id, attempt]
-            held.heard = self._listening.seconds
+            held.last_heard = self._listening.seconds
             if message[0] == "started":
                 self._totals.starts += 1
-                self._totals.start_seconds += now - held.started
+                self._totals.start_seconds += now - held.claimed_at
             elif message[0] == "epoch":
                 seconds = float(message[1]["seconds"])
                 self._totals.reports += 1
@@ -386,7 +385,7 @@ class Dispatcher:
 
     def _let_go(self, key: Key) -> None:
         self._held.pop(key, None)
-        self._plan_at = 0.0  # its room is for others, at once
+        self._plan_at = 0.0  # others may use its room at once
 
     def _lock(self, session: Session, keys: list[Key], *, skip_locked: bool = False) -> set[str]:
         held = [self._held[key] for key in keys if key in self._held]

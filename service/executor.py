@@ -1,4 +1,4 @@
-"""What runs trials, as the dispatcher knows it: it starts them and tells what they yield."""
+"""The dispatcher's view of what runs trials: it starts attempts and passes on what they yield."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -7,24 +7,24 @@ from service.lifecycle import Reason
 from service.placement import Place
 
 Message = tuple[Any, ...]
-"""As `workers.tasks` lists them."""
+"""What an attempt yields; `workers.tasks` lists the forms."""
 Key = tuple[int, int]
 """(trial, attempt)"""
-Said = tuple[int, int, Message]
+Envelope = tuple[int, int, Message]
 """(trial, attempt, message)"""
 NODE_OOM = "node_oom"
-"""The reason of an attempt whose node ran out of memory; `oom` is that of its own GPU."""
+"""The reason when the node ran out of memory; `oom` is for the trial's own GPU."""
 NO_DATA = "no_data"
-"""The reason of an attempt whose node lacks its data, and has no way to it; another may have it."""
+"""The reason when the node lacks the data and cannot get it; another node may have it."""
 
 
 class Executor(Protocol):
-    """Runs trials somewhere and tells what they yield."""
+    """Runs trials somewhere and passes on what they yield."""
 
     def nodes(self) -> list[Mapping[str, Any]]:
-        """What each node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
-        `accelerator_type` and `labels`; what is left out it has not. A node that took a trial along
-        is no longer among them when the loss is told."""
+        """Each node's capacity, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
+        `accelerator_type` and `labels`. A node lacks whatever is left out. A node that died with a
+        trial is no longer listed when the loss is reported."""
 
     def start(
         self,
@@ -34,32 +34,32 @@ class Executor(Protocol):
         checkpoints: list[tuple[int, str, str]],
         place: Mapping[str, Any],
     ) -> None:
-        """Start an attempt; what it yields comes from `poll`.
+        """Start an attempt; `poll` returns what it yields.
 
-        `place`: what it holds, `cpus`, `gpus` and `memory_gib`, and of which `node`.
+        `place`: what it holds (`cpus`, `gpus`, `memory_gib`), and on which `node`.
         """
 
-    def poll(self, timeout: float) -> list[Said]:
+    def poll(self, timeout: float) -> list[Envelope]:
         """(trial, attempt, message) in order, waiting up to `timeout` seconds for the first."""
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
-        """Delete these checkpoints of a trial: soon, and again for as long as that fails."""
+        """Delete these checkpoints of a trial soon, retrying for as long as that fails."""
 
     def stop(self, trial_id: int, attempt: int) -> None:
-        """Ask an attempt to save its state after the present epoch, and end: soon, and again for as
-        long as that fails."""
+        """Ask an attempt to save its state after the present epoch and end: soon, retrying for as
+        long as asking fails."""
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
-        """End an attempt now; its end comes as a message."""
+        """End an attempt now; with `force`, even one that hangs. Its end arrives as a message."""
 
     def close(self) -> None:
         """Stop everything."""
 
 
-def understood(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
-    """What an attempt's end says; and whether nothing shared the memory that it ran out of."""
+def decode_reason(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
+    """The reason for an attempt's end, and whether nothing shared the memory that it ran out of."""
     if reason == NODE_OOM:
-        return Reason.oom, place.alone
+        return Reason.oom, place.exclusive
     if reason == NO_DATA:
         return Reason.error, False
-    return Reason(reason) if reason else None, place.alone or place.gpus >= 1
+    return Reason(reason) if reason else None, place.exclusive or place.gpus >= 1

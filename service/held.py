@@ -1,4 +1,4 @@
-"""What a dispatcher holds: its running attempts, the clock that judges them, what it has done."""
+"""What a dispatcher holds: its running attempts, the clock that judges them, and its totals."""
 
 import time
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from service.retention import Retention
 from service.store.claims import Assignment
 
 LONGEST_STEP_SECONDS = 5.0
-"""What lies between two looks beyond this was no listening."""
+"""The most that counts as listening between two steps of the dispatcher."""
 
 
 class Listening:
-    """The seconds for which trials could make themselves heard.
+    """A clock that runs only while the dispatcher listens to its trials.
 
-    While the database is away nobody asks them, and neither does a process or a machine that stands
-    still: by this clock such time does not pass, and no trial was silent or late in it.
+    It stands still while the database is away, and while the process or the machine hangs: nobody
+    can hear the trials then, so none of them becomes silent or late.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Listening:
         self._at = time.monotonic()
 
     def go_on(self) -> None:
-        """All that the trials have said by now is recorded."""
+        """Advance the clock: everything that the trials reported so far is recorded."""
         now = time.monotonic()
         self.seconds += min(now - self._at, LONGEST_STEP_SECONDS)
         self._at = now
@@ -34,22 +34,22 @@ class Held:
     """A running attempt of this dispatcher."""
 
     assignment: Assignment
-    began: float
-    """By the clock of `Listening`, as the next one."""
-    heard: float = field(init=False)
-    """When its last word was recorded."""
-    started: float = field(default_factory=time.monotonic)
+    listened_at_start: float
+    """When it was claimed, by the `Listening` clock."""
+    last_heard: float = field(init=False)
+    """When its last message was recorded, by the same clock."""
+    claimed_at: float = field(default_factory=time.monotonic)
     asked_to_stop: bool = False
     cancelled_at: float | None = None
     checkpoints: Retention = field(init=False)
 
     def __post_init__(self) -> None:
-        self.heard = self.began
+        self.last_heard = self.listened_at_start
         self.checkpoints = Retention(name for _, name, _ in reversed(self.assignment.checkpoints))
 
-    def is_on(self, gpus: Sequence[int]) -> None:
-        """Ray gave it these of its node's GPUs, which are not always those that were counted on:
-        where another trial has just ended, Ray may know of that a moment later."""
+    def set_gpus(self, gpus: Sequence[int]) -> None:
+        """Note the GPUs of its node that Ray assigned, which may differ from the planned ones: Ray
+        may learn a moment later than the dispatcher that another trial there has ended."""
         place = replace(self.assignment.place, on=tuple(gpus))
         self.assignment = replace(self.assignment, place=place)
 
@@ -60,9 +60,9 @@ class Totals:
 
     starts: int = 0
     start_seconds: float = 0.0
-    """From claims to the first words of their processes."""
+    """From each claim to the first message of its process."""
     reports: int = 0
     report_seconds: float = 0.0
-    """From the arrival of epoch reports to their commits."""
+    """From the arrival of each epoch report to its commit."""
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0

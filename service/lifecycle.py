@@ -1,4 +1,4 @@
-"""States, reasons and legal transitions of a trial; a sweep's state is derived. Pure.
+"""States, reasons and legal transitions of a trial, and the derived state of a sweep. Pure.
 
     queued ──claim──▶ running ──finish──▶ succeeded
       │  ◀─lost, stalled,──┤
@@ -7,14 +7,14 @@
       └──────cancel────────┴──────────▶ cancelled
     failed, cancelled ──retry by the user──▶ queued
 
-Cancel and pause are requests, kept as fields: a running trial stays `running` until it has stopped.
+Cancel and pause are requests, stored as fields: a running trial stays `running` until it stops.
 """
 
 from enum import StrEnum
 
 
 class TrialState(StrEnum):
-    """Where a trial is."""
+    """The state of a trial."""
 
     queued = "queued"
     running = "running"
@@ -24,12 +24,12 @@ class TrialState(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a trial is where it is."""
+    """Why a trial is in its state."""
 
     diverged = "diverged"
     """The loss is not finite: a finding, counted and shown, never retried."""
     oom = "oom"
-    """Out of memory: once it is queued again, to run alone; then it fails."""
+    """Out of memory: the first time it is queued again, to run alone; the second time it fails."""
     error = "error"
     """The trial raised; the same code would raise again."""
     stalled = "stalled"
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     """Its worker, node or dispatcher vanished, or its checkpoints could not be read; retried with
     backoff."""
     timeout = "timeout"
-    """Longer than the limit of wall time."""
+    """Ran longer than its limit of wall time."""
     user = "user"
     """Somebody asked for it."""
 
@@ -67,25 +67,25 @@ TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
 TERMINAL = frozenset({TrialState.succeeded, TrialState.failed, TrialState.cancelled})
 
 MAX_LOST = 20
-"""A trial lost more often than this is failed: it may be what kills its workers."""
+"""A trial lost more often than this fails: it may be what kills its workers."""
 MAX_STALLED = 5
-"""One that stalls again after so many losses is failed: it would say nothing for ever."""
+"""A trial that stalls again after this many losses fails: it would be silent for ever."""
 
 
 def patience(losses: int) -> int:
-    """How many times as long as the limit a trial may say nothing after its n-th loss: 1, 2, 4, 8,
-    16. What its data and its first epoch take nobody knows, and killed at the same point each time
-    it would never get there."""
+    """How many times the limit a trial may be silent after its n-th loss: 1, 2, 4, 8, 16. Nobody
+    knows how long its data and its first epoch take, and if it were killed at the same point each
+    time, it would never get past that."""
     return 1 << min(losses, 4)
 
 
 def backoff_seconds(losses: int) -> float:
-    """How long a trial waits after its n-th loss: 1, 2, 4 … at most 300 s."""
+    """The pause of a trial after its n-th loss: 1, 2, 4 … at most 300 s."""
     return float(min(300, 2 ** max(0, losses - 1)))
 
 
 def sweep_state(counts: dict[TrialState, int], *, paused: bool = False) -> SweepState:
-    """The state of a sweep whose trials are in these states, each state with its count."""
+    """The state of a sweep with these counts of trials by state."""
     waiting, active = counts[TrialState.queued], counts[TrialState.running]
     if waiting == active == 0:
         if counts[TrialState.failed]:

@@ -1,7 +1,7 @@
-"""Which node a trial goes to: what each node has and what is free of it, GPU by GPU. Pure.
+"""Choose a node for each trial from what every node has and has free, GPU by GPU. Pure.
 
-The dispatcher chooses the node and Ray holds the trial to it, so that what is counted here is so.
-It counts as Ray does: in ten-thousandths, a part of a GPU from the fullest one with room for it.
+The dispatcher chooses the node and pins the trial to it, so these counts agree with Ray's. They
+follow Ray's rules: ten-thousandths, and part of a GPU comes from the fullest one with room for it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 UNIT = 10_000
-"""Of a CPU or a GPU; whole numbers add up, shares such as 0.1 do not."""
+"""Units per CPU or GPU: integers add up exactly, shares such as 0.1 do not."""
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine of the cluster has, free or not."""
+    """The capacity of one machine of the cluster, free or not."""
 
     cpus: float
     gpus: float
@@ -25,21 +25,21 @@ class Node:
     id: str = ""
 
     @classmethod
-    def seen(cls, told: Mapping[str, Any]) -> Self:
-        """As an executor tells of it."""
+    def reported(cls, entry: Mapping[str, Any]) -> Self:
+        """Make a node from an entry of `Executor.nodes`."""
         return cls(
-            told.get("CPU", 0.0),
-            told.get("GPU", 0.0),
-            told.get("memory", 0.0) / GIB,
-            told.get("accelerator_type"),
-            told.get("labels", {}),
-            told.get("id", ""),
+            entry.get("CPU", 0.0),
+            entry.get("GPU", 0.0),
+            entry.get("memory", 0.0) / GIB,
+            entry.get("accelerator_type"),
+            entry.get("labels", {}),
+            entry.get("id", ""),
         )
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one trial takes, and of which nodes."""
+    """The resources of one trial, and the nodes that may provide them."""
 
     cpus: float
     gpus: float = 0.0
@@ -47,14 +47,14 @@ class Need:
     accelerator_type: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     avoided: frozenset[str] = frozenset()
-    """Nodes that are of that kind, and lack something."""
+    """Nodes of the right kind that lack something else, such as the data."""
 
     def may_use(self, node: Node) -> bool:
-        """Whether it is one of those nodes, and large enough when nothing else is on it."""
+        """Whether the node is of the right kind, and large enough when empty."""
         return self.is_meant(node) and Room(node).fits(self)
 
     def is_meant(self, node: Node) -> bool:
-        """Whether the node is of the kind that is asked for, whatever its size."""
+        """Whether the node is of the right kind, whatever its size."""
         kind = self.accelerator_type in (None, node.accelerator_type)
         return node.id not in self.avoided and kind and self.labels.items() <= node.labels.items()
 
@@ -65,33 +65,34 @@ class Need:
 
 @dataclass(frozen=True)
 class Place:
-    """What a trial holds, and where."""
+    """The resources that a trial holds on a node."""
 
     node: str
     cpus: float
     gpus: float
     memory_gib: float
     on: tuple[int, ...] = ()
-    """Which GPUs of the node, by this count; by Ray's, once the trial has started."""
-    alone: bool = False
-    """Nothing else is on the node, nor can be."""
-    again: bool = False
-    """It was to run alone, since it ran out of memory beside others."""
+    """The GPUs' indices on the node: as counted here, and as Ray counts once the trial has started.
+    """
+    exclusive: bool = False
+    """Nothing else runs on the node, or can start there."""
+    isolated: bool = False
+    """The trial had to run alone, because it ran out of memory next to others (`Trial.alone`)."""
 
 
 class Room:
-    """What is free of one node."""
+    """The free part of one node."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.trials = 0
-        self.again = False
-        """A trial that was to run alone is on it."""
+        self.holds_isolated = False
+        """Whether a trial that had to run alone is on the node."""
         self.cpus, self._memory = _units(node.cpus), _bytes(node.memory_gib)
         self._gpus = [UNIT] * int(node.gpus)
 
     def fits(self, need: Need) -> bool:
-        """Whether there is room for one more such trial."""
+        """Whether one more such trial fits."""
         return (
             _units(need.cpus) <= self.cpus
             and _bytes(need.memory_gib) <= self._memory
@@ -99,7 +100,7 @@ class Room:
         )
 
     def spares(self, need: Need, awaited: Need) -> bool:
-        """Whether one more such trial leaves of all that it takes what an awaited one needs."""
+        """Whether one more such trial leaves, of each resource it takes, what `awaited` needs."""
         memory = _bytes(need.memory_gib) + _bytes(awaited.memory_gib)
         return (
             _units(need.cpus) + _units(awaited.cpus) <= self.cpus
@@ -108,15 +109,15 @@ class Room:
         )
 
     def held(self) -> int:
-        """How many CPUs are taken, in units."""
+        """CPUs in use, in units."""
         return _units(self.node.cpus) - self.cpus
 
     def held_gpus(self) -> int:
-        """How much of its GPUs is taken, in units."""
+        """GPUs in use, in units."""
         return UNIT * len(self._gpus) - sum(self._gpus)
 
-    def take(self, need: Need, *, again: bool = False) -> Place:
-        """Hold what a trial takes that fits."""
+    def take(self, need: Need, *, isolated: bool = False) -> Place:
+        """Place one more such trial, which must fit."""
         on = self._on(need)
         assert on is not None, "it does not fit"
         fills = not self.trials and _units(need.cpus) == self.cpus
@@ -126,28 +127,28 @@ class Room:
             _units(need.gpus) / UNIT if need.gpus else 0.0,
             need.memory_gib,
             on,
-            alone=fills and int(need.gpus) == need.gpus,
-            again=again,
+            exclusive=fills and int(need.gpus) == need.gpus,
+            isolated=isolated,
         )
         self.hold(place)
         return place
 
     def hold(self, place: Place) -> None:
-        """Count a trial that is there."""
+        """Count a trial that is already placed on this node."""
         self.trials += 1
-        self.again = self.again or place.again
+        self.holds_isolated = self.holds_isolated or place.isolated
         self.cpus -= _units(place.cpus)
         self._memory -= _bytes(place.memory_gib)
         for gpu in place.on:
-            if gpu < len(self._gpus):  # else the node came back with fewer
+            if gpu < len(self._gpus):  # otherwise the node came back with fewer
                 self._gpus[gpu] -= min(UNIT, _units(place.gpus))
 
     def is_wasted_on(self, need: Need) -> bool:
-        """Whether it has GPUs, and the trial needs none."""
+        """Whether the node has GPUs and the trial needs none."""
         return bool(self.node.gpus and not need.gpus)
 
     def tightness(self, need: Need) -> int:
-        """How much is free of the GPU of which it would get a part; the less, the better."""
+        """Free units of the GPU that the trial would share; the fewer, the better."""
         on = self._on(need)
         return self._gpus[on[0]] if on else UNIT
 
@@ -164,17 +165,17 @@ class Room:
 
 
 class Rooms:
-    """What is free of the cluster."""
+    """The free part of the cluster."""
 
     def __init__(self, nodes: Sequence[Node], held: Iterable[Place] = ()) -> None:
         self.nodes = nodes
         self._rooms = {node.id: Room(node) for node in nodes}
         self._kept: dict[str, tuple[int, str]] = {}
-        """Node -> the (priority, sweep) whose trial is to have it alone when it is empty."""
+        """Node -> the (priority, sweep) whose trial gets it to itself once it is empty."""
         self._awaited: dict[str, tuple[float, Need]] = {}
-        """Node -> the priority and the need of a trial that waits for others to end there."""
+        """Node -> the priority and need of a trial that waits for others to end there."""
         for place in held:
-            if place.node in self._rooms:  # else the node is gone, and the trial soon too
+            if place.node in self._rooms:  # otherwise node and trial are about to be lost
                 self._rooms[place.node].hold(place)
 
     def __bool__(self) -> bool:
@@ -182,7 +183,7 @@ class Rooms:
         return any(room.cpus > 0 for room in self._rooms.values())
 
     def most(self, need: Need) -> int:
-        """No more such trials than this fit now."""
+        """An upper bound on how many such trials fit now."""
         return sum(
             max(0, room.cpus) // _units(need.cpus)
             for room in self._rooms.values()
@@ -190,27 +191,30 @@ class Rooms:
         )
 
     def keep(self, need: Need, priority: int, sweep_id: str) -> bool:
-        """Let a node become empty for a trial that is to run alone: sweeps of no higher priority
-        start nothing there. One at a time of the nodes that it may use; whether it is one.
+        """Drain a node for a trial that must run alone; whether one is now drained for it.
 
-        The node with the least on it is taken, if possible without a GPU that nobody would use. As
-        nothing is started there, it stays that one, or one with as little: so it will be empty.
+        Sweeps of no higher priority start nothing there. Among the nodes that the trial may use,
+        one is drained at a time: the one with the least on it, if possible without GPUs that would
+        stand idle. Because nothing starts there, the next rounds choose it again, or another one
+        with as little on it, so in the end a node is empty.
         """
         usable = [room for room in self._rooms.values() if need.may_use(room.node)]
-        if not usable or any(room.again or room.node.id in self._kept for room in usable):
+        if not usable or any(room.holds_isolated or room.node.id in self._kept for room in usable):
             return False
         least = min(usable, key=lambda room: (room.is_wasted_on(need), room.held()))
         self._kept[least.node.id] = (priority, sweep_id)
         return True
 
     def reserve(self, need: Need, priority: float) -> None:
-        """Have no sweep of lower priority take what a blocked trial waits for, on one node at a
-        time of those that it may use: else small trials take each CPU that becomes free, and
-        a large one never starts. What it does not need, or would find there all the same, they
-        may take.
+        """Reserve one node for a blocked trial: sweeps of lower priority leave what it needs.
+
+        Otherwise small trials would take each CPU that becomes free, and a large one would never
+        start. They may take what it does not need, and what leaves it enough. Among the nodes that
+        the trial may use, one is reserved at a time.
         """
         usable = [room for room in self._rooms.values() if need.may_use(room.node)]
-        if any(room.again or room.node.id in {*self._kept, *self._awaited} for room in usable):
+        taken = {*self._kept, *self._awaited}
+        if any(room.holds_isolated or room.node.id in taken for room in usable):
             return
 
         def on_it(room: Room) -> tuple[bool, int, int]:
@@ -219,24 +223,25 @@ class Rooms:
         self._awaited[min(usable, key=on_it).node.id] = (priority, need)
 
     def is_blocked(self, need: Need, priority: float) -> bool:
-        """Whether such a trial waits for others to end: it fits on a node, and on none now."""
+        """Whether such a trial waits for others to end: some node is large enough, but none has
+        room now."""
         return any(need.may_use(room.node) for room in self._rooms.values()) and not any(
             self._fitting(need, priority)
         )
 
     def take(self, need: Need, priority: float) -> Place | None:
-        """Room for one more such trial, taken; None if there is none."""
+        """Place one more such trial; None if there is no room."""
         fitting = list(self._fitting(need, priority))
         if not fitting:
             return None
-        # Nodes with GPUs are left to those who need them; else the load is spread.
+        # Nodes with GPUs are left to trials that need GPUs. Otherwise the load is spread.
         return min(
             fitting,
             key=lambda room: (room.is_wasted_on(need), room.tightness(need), -room.cpus),
         ).take(need)
 
     def take_alone(self, need: Need, priority: int, sweep_id: str) -> Place | None:
-        """An empty node, taken as a whole; None if there is none."""
+        """Place one such trial on an empty node of its own; None if no node is empty."""
         for room in sorted(self._rooms.values(), key=lambda room: room.is_wasted_on(need)):
             mine = self._kept.get(room.node.id) == (priority, sweep_id)
             whole = need.alone_on(room.node)
@@ -246,7 +251,7 @@ class Rooms:
                 and (mine or self._open(room, priority))
                 and self._spares(room, whole, priority)
             ):
-                return room.take(whole, again=True)
+                return room.take(whole, isolated=True)
         return None
 
     def _fitting(self, need: Need, priority: float) -> Iterator[Room]:
@@ -269,7 +274,7 @@ class Rooms:
 
 
 def shortage(need: Need, nodes: Sequence[Node]) -> str | None:
-    """Why no such trial can ever start on these nodes; None if it can."""
+    """Say why no such trial can ever start on these nodes; None if it can."""
     if any(need.may_use(node) for node in nodes):
         return None
     if not nodes:
@@ -304,7 +309,7 @@ def shortage(need: Need, nodes: Sequence[Node]) -> str | None:
 
 
 def fit(need: Need, node: Node) -> int:
-    """How many such trials an empty node takes at once."""
+    """The number of such trials that an empty node runs at once."""
     if not need.may_use(node):
         return 0
     found = [_units(node.cpus) // _units(need.cpus)]
@@ -317,7 +322,7 @@ def fit(need: Need, node: Node) -> int:
 
 
 def _units(amount: float) -> int:
-    """In ten-thousandths, rounded as Ray does; what is more than nothing is at least one."""
+    """Ten-thousandths, rounded as Ray does; any positive amount is at least one."""
     return max(int(amount > 0), int(amount * UNIT + 0.5))
 
 

@@ -13,7 +13,7 @@ from service.analysis.estimates import Past, estimate
 from service.analysis.planning import plan
 from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
-from service.store.claims import need
+from service.store.turns import need
 
 
 def plan_sweep(

@@ -1,7 +1,7 @@
-"""Deleted sweeps are cleared away in the background: the folders of their trials, then their rows.
+"""Purge deleted sweeps in the background: the folders of their trials, then their rows.
 
-Every API does this; several at once do no harm. Storage or a database that is away is waited for.
-The thread is a daemon, so that storage that hangs does not hold the process.
+Every API does this; several at once do no harm. It waits for storage or a database that is away.
+The thread is a daemon, so that hanging storage does not keep the process alive.
 """
 
 import logging
@@ -20,44 +20,44 @@ from service.store.session import Database
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often deleted sweeps are looked for."""
+"""How often to look for deleted sweeps."""
 RETRY_SECONDS = 30.0
-"""Until storage, or a database, that did not answer is asked again."""
+"""The pause before storage or a database that did not answer is asked again."""
 HANGING_SECONDS = 60.0
-"""Folders that are not removed by then are told of."""
+"""After this long, a warning names folders that are still being removed."""
 CLOSE_SECONDS = 5.0
 AT_A_TIME = 8
-"""Folders: an object store takes some 20 ms for each question."""
+"""Folders removed at a time: an object store takes some 20 ms for each request."""
 
 
 class Purger:
-    """Clears away for one process."""
+    """The purging thread of one process."""
 
     def __init__(self, database: Database, trials: str, settled_seconds: float) -> None:
         """
         Args:
-            database: whose deleted sweeps.
-            trials: where the trials' folders lie, a path or an fsspec URL.
-            settled_seconds: after so long no process works on a trial that has ended.
+            database: the database with the deleted sweeps.
+            trials: the place of the trials' folders, a path or an fsspec URL.
+            settled_seconds: how long after its end a process may still work on a trial.
         """
         self._database, self._trials = database, trials
         self._settled_seconds = settled_seconds
         self._closed = threading.Event()
-        self._told = False
-        """That it cannot go on at present."""
+        self._warned = False
+        """Whether the log says that it cannot go on at present."""
         self._thread = threading.Thread(target=self._run, name="purge", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop after the present transaction; another process, or the next one, goes on."""
+        """Stop after the present transaction; another process, or the next one, continues."""
         self._closed.set()
         self._thread.join(CLOSE_SECONDS)
 
     def step(self) -> bool:
-        """Purge what waits for it; whether storage and database let it."""
+        """Purge the sweeps that wait for it; whether storage and database allowed that."""
         refused = None
         try:
             with self._database.read() as session:
@@ -68,16 +68,16 @@ class Purger:
             for sweep_id in waiting:
                 try:
                     self._purge(sweep_id)
-                except OSError as error:  # others may lie elsewhere, or nowhere
+                except OSError as error:  # other sweeps may have folders elsewhere, or none
                     refused = f"the folders of sweep {sweep_id} cannot be removed: {error}"
         except (SQLAlchemyError, AnothersFolder, OSError) as error:
             refused = str(error).splitlines()[0]  # away, or its schema is just being changed
-        if refused and not self._told:
+        if refused and not self._warned:
             log.warning("deleted sweeps wait to be purged: %s; trying again", refused)
-        elif self._told and not refused:
+        elif self._warned and not refused:
             log.info("deleted sweeps are purged again")
-        self._told = refused is not None
-        return not self._told
+        self._warned = refused is not None
+        return not self._warned
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -95,12 +95,12 @@ class Purger:
             for trial_id, takers in heirs.items():
                 self._hand_over(trial_id, takers)
             self._remove(tried)
-            # The rows go last: they are what tells of the folders.
+            # The rows go last, because only they lead to the folders.
             if not self._erase(sweep_id, [trial_id for trial_id, _ in trials]):
                 return
 
     def _hand_over(self, trial_id: int, takers: Sequence[int]) -> None:
-        """Give the weights of a trial to those that have taken over its results."""
+        """Copy the weights of a trial to those that reuse its results."""
         folder = trial_folder(self._trials, trial_id)
         for name in folder.names():
             if name.startswith(WEIGHTS):
@@ -109,8 +109,7 @@ class Purger:
                     trial_folder(self._trials, taker).write(name, content)
 
     def _erase(self, sweep_id: str, trial_ids: Sequence[int]) -> bool:
-        """Delete the rows of these trials, or without any those of the sweep; whether there is more
-        to do."""
+        """Delete the rows of these trials, or without any, of the sweep; whether more are left."""
         done = False
         while not done and not self._closed.is_set():
             began = time.monotonic()
@@ -121,9 +120,9 @@ class Purger:
                     done = purging.erase(session, trial_ids)
                 else:
                     done = purging.bury(session, sweep_id)
-            self._closed.wait(time.monotonic() - began)  # as long again, for others who write
+            self._closed.wait(time.monotonic() - began)  # as long again, for other writers
         if done and not trial_ids:
-            log.info("sweep %s, which was deleted, is purged", sweep_id)
+            log.info("deleted sweep %s is purged", sweep_id)
         return bool(trial_ids)
 
     def _remove(self, trial_ids: Sequence[int]) -> None:
@@ -155,8 +154,8 @@ class Purger:
         deadline = time.monotonic() + HANGING_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in threads) and not self._told:
-            self._told = True
+        if any(thread.is_alive() for thread in threads) and not self._warned:
+            self._warned = True
             log.warning("deleted sweeps wait to be purged: %s does not answer", self._trials)
         for thread in threads:
             thread.join()

@@ -1,8 +1,8 @@
 """Which checkpoints of a trial are still needed: the newest two that are recorded, and none once it
 has succeeded.
 
-A trial goes on from recorded checkpoints alone, and its worker does not know which are. So only who
-records them may say which can go; and that they go tells the worker that the others are recorded.
+A trial resumes from recorded checkpoints alone. Only the dispatcher knows which are recorded, so
+only it deletes; their disappearance tells the worker that newer ones are recorded.
 """
 
 from collections.abc import Iterable
@@ -11,23 +11,23 @@ from lrd_core.trial_folder import KEPT
 
 
 class Retention:
-    """Of one attempt."""
+    """The recorded checkpoints of one attempt."""
 
     def __init__(self, recorded: Iterable[str]) -> None:
-        """`recorded`: by name, those that it may go on from, the newest last."""
+        """`recorded`: the names of those that it may resume from, the newest last."""
         self._recorded = list(recorded)
 
     def replaced(self, saved: str, *, refused: bool = False) -> list[str]:
-        """What can be deleted, now that this newer one is recorded; it itself where its report was
+        """The checkpoints to delete now that `saved` is recorded; `saved` itself if its report was
         refused."""
         if refused:
             return [saved]
-        if saved not in self._recorded:  # else it is told once more
+        if saved not in self._recorded:  # otherwise it was reported again
             self._recorded.append(saved)
         old, self._recorded = self._recorded[:-KEPT], self._recorded[-KEPT:]
         return old
 
     def done(self) -> list[str]:
-        """What can be deleted, now that the trial has succeeded: nothing goes on from it."""
+        """The checkpoints to delete now that the trial has succeeded: all of them."""
         old, self._recorded = self._recorded, []
         return old

@@ -1,7 +1,7 @@
-"""Whose the folder of trials is: one database's, for each counts its trials from 1.
+"""Ensure that a folder of trials belongs to one database, because each counts its trials from 1.
 
-With two databases over one folder the trial 3 of one would go on from the checkpoints of the
-other's, stop at its requests, and lose what it has when that is deleted.
+If two databases shared a folder, trial 3 of one would resume from the other's checkpoints, stop at
+its requests, and lose its files when the other trial is deleted.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from service.store.session import Database
 log = logging.getLogger(__name__)
 
 MARK = "database"
-"""The file below the trials that says whose they are."""
+"""The file in the folder of trials that holds the id of their database."""
 PAUSE_SECONDS = 1.0
 _NAMING = int.from_bytes(b"lrdnames")
 """The number of PostgreSQL's advisory lock on giving a database its identity."""
 
 
 class AnothersFolder(LRDError):
-    """The folder of trials is that of another database."""
+    """The folder of trials belongs to another database."""
 
 
 @contextlib.contextmanager
@@ -52,14 +52,14 @@ def answering() -> Iterator[None]:
 
 
 def own(database: Database, trials: str) -> None:
-    """Make the folder of trials the database's, if it is nobody's. A database that is away is
-    waited for; storage that is away is looked at when the next dispatcher starts.
+    """Claim the folder of trials for the database, if it is nobody's. Wait for a database that is
+    away; leave storage that is away to the next dispatcher that starts.
 
     Args:
         trials: a path or an fsspec URL.
 
     Raises:
-        AnothersFolder: it is another's.
+        AnothersFolder: it belongs to another database.
     """
     while True:
         try:
@@ -75,20 +75,22 @@ def own(database: Database, trials: str) -> None:
             folder.write(MARK, here.encode())
         _compare(trials, here, folder.read(MARK).decode())
     except OSError as error:
-        log.warning("whose the folder of trials is, cannot be read: %s", error)
+        log.warning("cannot read which database the folder of trials belongs to: %s", error)
 
 
 def identity_of(session: Session) -> str | None:
-    """Which database this is; None where no dispatcher has started on it."""
+    """The id of this database; None before a dispatcher has started on it."""
     return session.scalar(select(Identity.id))
 
 
 def refuse_anothers(trials: str, here: str | None) -> None:
-    """Before anything in the folder of trials is removed for the database `here`; None is one on
-    which no dispatcher has started, so that it has no folder yet.
+    """Refuse to remove anything from another database's folder of trials.
+
+    `here`: the id of this database; None before a dispatcher has started on it, so that it has no
+    folder yet.
 
     Raises:
-        AnothersFolder: it is another database's.
+        AnothersFolder: it belongs to another database.
         OSError: it cannot be read.
     """
     folder = folder_at(trials)
@@ -112,8 +114,8 @@ def _identity(session: Session) -> str:
 def _compare(trials: str, here: str | None, there: str) -> None:
     if there != here:
         raise AnothersFolder(
-            f"the trials in {trials} are those of another database ({there}; this one is "
+            f"the trials in {trials} belong to another database ({there}; this one is "
             f"{here or 'without an id yet'}): give each database a folder of its own, by "
-            "LRD_STORAGE_DIR or LRD_TRIALS_URL. If the folder is this database's all the same (it "
-            f"was copied, or the database restored), delete the file {MARK!r} in it"
+            "LRD_STORAGE_DIR or LRD_TRIALS_URL. If the folder does belong to this database (it was "
+            f"copied, or the database restored), delete the file {MARK!r} in it"
         )

@@ -1,7 +1,7 @@
-"""Sends what the outbox holds: signed, again after growing pauses, and to public addresses only.
+"""Send the outbox's messages: signed, retried after growing pauses, and to public addresses only.
 
-A name is resolved once, every address that it has is looked at, and the connection goes to one of
-these very addresses: an answer that changes between the look and the connection changes nothing.
+A name is resolved once, all of its addresses are checked, and the connection goes to one of those
+very addresses. So a name that resolves differently after the check changes nothing.
 """
 
 import asyncio
@@ -29,39 +29,38 @@ log = logging.getLogger(__name__)
 
 TRIES = 8
 FIRST_PAUSE = 10.0
-"""Seconds; each pause is four times the last: the eighth try comes 15 hours after the first."""
+"""Seconds. Each pause is four times the last, so the eighth try comes 15 hours after the first."""
 AT_ONCE = 10
-"""Then whoever runs the sender may end it."""
+"""Messages per step; between steps the sender can be stopped."""
 TIMEOUT = 10.0
-"""Seconds for the whole of a message, from its connection to the head of the answer."""
+"""Seconds for one message, from the connection to the head of the answer."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-"""IPv4 addresses as a network of IPv6 alone writes them (RFC 6052)."""
+"""IPv4 addresses as written in an IPv6-only network (RFC 6052)."""
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class NotAllowed(Exception):
-    """Where the message is to go, nothing is sent to; the message says why."""
+    """Nothing may be sent to this address; the text says why."""
 
 
 class Sender:
     """Sends messages for one process; several may work on one database."""
 
     def __init__(self, database: Database, *, private: bool) -> None:
-        """`private`: addresses of this machine and its network are allowed."""
+        """`private`: whether addresses of this machine and its network are allowed."""
         self._database, self._private = database, private
         self._closed = threading.Event()
 
     def close(self) -> None:
-        """Stop after the present message; another process, or the next one, goes on."""
+        """Stop after the present message; another process, or the next one, continues."""
         self._closed.set()
 
     def step(self) -> int:
-        """Send what is due, `AT_ONCE` of it; how much that was.
+        """Send the messages that are due, up to `AT_ONCE`; the number of tries.
 
-        One after the other is claimed, so that a receiver that takes its time holds up no message
-        that another sender could send meanwhile. Where one has not arrived, the others of its
-        webhook wait for the next step: each might take all of its time again, and the messages of
-        all other webhooks come behind them.
+        Each is claimed only when its turn comes, so that a slow receiver delays no message that
+        another sender could send. If one does not arrive, the others of its webhook wait for the
+        next step: each might take its whole time limit, and delay all other webhooks.
         """
         sent, failing = 0, set[int]()
         while sent < AT_ONCE and not self._closed.is_set():
@@ -85,7 +84,7 @@ class Sender:
             return webhooks.claim(session, passed_over)
 
     def _send(self, due: Due) -> str | None:
-        """None, or why it did not arrive."""
+        """Send a message; None, or why it did not arrive."""
         body = message(due)
         headers = {
             "Content-Type": "application/json",
@@ -104,7 +103,7 @@ class Sender:
 
 
 def message(due: Due) -> bytes:
-    """The body: what happened, and the sweep as it is now."""
+    """The body: the event, and the sweep as it is now."""
     content = {
         "id": due.id,
         "event": due.event,
@@ -121,26 +120,27 @@ def signature(secret: str, body: bytes) -> str:
 
 
 def pause_after(tries: int) -> float | None:
-    """Seconds until the next try; None: it is given up."""
+    """Seconds until the next try; None to give up."""
     return None if tries >= TRIES else FIRST_PAUSE * 4.0 ** (tries - 1)
 
 
 def post(url: str, body: bytes, headers: dict[str, str], *, private: bool) -> None:
-    """POST to `url`; redirects are not followed, and the answer's body is not read.
+    """POST to `url`, without following redirects or reading the body of the answer.
 
     Raises:
-        NotAllowed: the address may not be asked.
-        httpx2.HTTPError: it cannot be reached, or answers with another status than 2xx.
+        NotAllowed: the address is not allowed, does not answer in time, or answers with a status
+            other than 2xx.
+        httpx2.HTTPError: it cannot be reached.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     address = _allowed(host, parts.port or (443 if parts.scheme == "https" else 80), private)
     pinned = httpx2.URL(url).copy_with(host=address)
     headers = headers | {"Host": parts.netloc}
-    extensions = {"sni_hostname": host}  # the certificate is that of the name, not of the address
+    extensions = {"sni_hostname": host}  # the certificate is for the name, not the address
 
     async def status() -> int:
-        # Asynchronous for its one deadline: httpx's own are for each byte that trickles in.
+        # Asynchronous for the sake of one deadline: httpx's own restart with each byte received.
         async with (
             asyncio.timeout(TIMEOUT),
             httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
@@ -159,24 +159,24 @@ def post(url: str, body: bytes, headers: dict[str, str], *, private: bool) -> No
 
 
 def refuse_private(url: str, *, private: bool) -> None:
-    """Of a webhook that is to be made; with `private` all are allowed.
+    """Refuse a new webhook to a private address, unless `private` allows all.
 
     Raises:
-        NotAllowed: it names an address, not a name, and that is a private one.
+        NotAllowed: the URL has an address instead of a name, and it is private.
     """
     if private:
         return
     host = urlsplit(url).hostname or ""
     try:
         public = _is_public(host)
-    except ValueError:  # a name: what it means is seen at each sending
+    except ValueError:  # a name, which is resolved at each sending
         return
     if not public:
         raise NotAllowed(_sentence(host, host))
 
 
 def _allowed(host: str, port: int, private: bool) -> str:
-    """One of the addresses of `host`, all of which are allowed."""
+    """One of the addresses of `host`, after checking that all are allowed."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     if not private:
@@ -193,7 +193,7 @@ def _is_public(address: str) -> bool:
         if parsed in NAT64:
             inner = ipaddress.IPv4Address(parsed.packed[-4:])
         if inner is None:
-            tunnel = parsed.sixtofour or parsed.teredo  # to an IPv4 address, which may be any
+            tunnel = parsed.sixtofour or parsed.teredo  # to an IPv4 address, which may be private
             return parsed in GLOBAL_UNICAST and parsed.is_global and not tunnel
         parsed = inner
     return parsed.is_global and not parsed.is_multicast

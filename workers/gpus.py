@@ -70,7 +70,7 @@ def given() -> list[int]:
     return sorted(at for at, _ in process.core_worker.resource_ids().get("GPU", []))
 
 
-class Memory:
+class PeakMemory:
     """The most of its GPU's memory that a trial has used, told when that has grown."""
 
     def __init__(self, device: Any) -> None:

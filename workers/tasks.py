@@ -131,7 +131,7 @@ def _attempt(
     spec = TrialSpec.parse(document)
     pin(spec)
     device = yield from _device(spec)
-    memory = gpus.Memory(device)
+    memory = gpus.PeakMemory(device)
     try:
         state = yield from _begun(spec, device, log)
         with _lost_without("its folder cannot be read"):

@@ -18,11 +18,11 @@ Time = Annotated[float, Field(ge=0, le=253_000_000_000)]
 """Seconds since 1970, before the year 9988: what a calendar can show."""
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Said = Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")]
+Message = Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")]
 """By a trial that failed: it may be anything but NUL, which PostgreSQL does not take."""
 Word = Annotated[Text, Field(max_length=200)]
 Holder = Annotated[Text, Field(min_length=1, max_length=36)]
-Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | Said | None
+Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | Message | None
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """As `lrd_core.report.encode_number` writes it."""
 
@@ -42,7 +42,7 @@ class SweepRow(Spec):
     cancelled: Count
     priority: Annotated[int, Field(ge=-1000, le=1000)]
     max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None
-    waiting_for: Said | None
+    waiting_for: Message | None
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -74,7 +74,7 @@ class TrialRow(Spec):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)]
     state: TrialState
     reason: Reason | None
-    message: Said | None
+    message: Message | None
     attempt: Count
     losses: Count
     not_before: Time | None
@@ -104,7 +104,7 @@ class AttemptRow(Spec):
     started_at: Time
     ended_at: Time | None
     outcome: TrialState | Reason | None
-    message: Said | None
+    message: Message | None
     environment: (
         Annotated[dict[Word, Scalar | list[Scalar] | dict[Word, Scalar]], Field(max_length=100)]
         | None
@@ -147,7 +147,7 @@ class EventRow(Spec):
     from_state: TrialState | None
     to_state: TrialState | None
     reason: Reason | None
-    message: Said | None
+    message: Message | None
 
 
 ROWS: dict[str, type[Spec]] = {

@@ -1,1 +1,1 @@
-"""What is remembered: tables, one session module, and the statements on them."""
+"""The service's memory: tables, one session module, and the statements on them."""

@@ -1,4 +1,4 @@
-"""Where a database is: a SQLAlchemy URL of SQLite or PostgreSQL, by the driver used here."""
+"""A database's address: a SQLAlchemy URL of SQLite or PostgreSQL, with this service's driver."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -9,10 +9,10 @@ _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
 
 def address(url: str) -> URL:
-    """The parts of `url`.
+    """Parse `url`.
 
     Raises:
-        LRDError: it is none, of another kind of database, or of SQLite without a file.
+        LRDError: it is no URL, one of another kind of database, or one of SQLite without a file.
     """
     scheme, colon, _ = url.partition(":")  # what follows may hold a password
     try:

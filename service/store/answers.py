@@ -1,7 +1,7 @@
 """Answers kept by their Idempotency-Key: a request that is sent again is answered, not repeated.
 
-The answer is stored in the transaction of the change that it tells of: neither is ever there
-without the other, wherever the process is killed.
+An answer is stored in the transaction of the change that it reports, so neither ever exists without
+the other, wherever the process is killed.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from service.store.models import Answer
 from service.store.session import clock, db_now
 
 KEPT_SECONDS = 30 * 86_400
-"""For so long a key is known."""
+"""How long a key is remembered."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """An Idempotency-Key, of whose token, and of what request."""
+    """An Idempotency-Key, the token that sent it, and the request."""
 
     token_id: int
     """0 where there are no tokens."""
@@ -34,7 +34,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Made:
-    """What a change answers."""
+    """The answer to a change."""
 
     body: dict[str, Any]
     status: int = 200
@@ -42,12 +42,12 @@ class Made:
 
 
 def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple[Made, bool]:
-    """Do `change`, unless a request with this key was answered; its answer, and whether it is new.
+    """Do `change` unless a request with this key was answered; the answer, and whether it is new.
 
     Raises:
         Conflict: a request with this key is being answered at this moment.
-        NotFound: it was answered with a sweep that has been deleted since, or a trial of it. It is
-            not done again either: who asks twice wanted one.
+        NotFound: the answer shows a sweep that was deleted since, or a trial of one. The change is
+            not repeated either, because a client that sends it twice wants it once.
         Unprocessable: the key was used for another request.
     """
     _lock(session, key)
@@ -77,14 +77,14 @@ def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple
 
 
 def in_flight() -> Conflict:
-    """The refusal of a key whose first request has not been answered yet."""
+    """The refusal of a request whose key came earlier and has no answer yet."""
     return Conflict(
         "a request with this Idempotency-Key is being answered; send it again later", retry_after=1
     )
 
 
 def any_old(session: Session) -> bool:
-    """Whether there is a key that is older than `KEPT_SECONDS`."""
+    """Whether any key is older than `KEPT_SECONDS`."""
     return session.execute(select(Answer.key).where(_old()).limit(1)).first() is not None
 
 
@@ -94,7 +94,7 @@ def forget(session: Session) -> None:
 
 
 def _shown(body: dict[str, Any]) -> str | None:
-    """The sweep that an answer shows, or whose trial; other ids are numbers."""
+    """The id of the sweep that an answer shows, or of its trial's sweep; other ids are numbers."""
     found = body.get("sweep_id", body.get("id"))
     return found if isinstance(found, str) else None
 
@@ -104,7 +104,7 @@ def _old() -> ColumnElement[bool]:
 
 
 def _lock(session: Session, key: Key) -> None:
-    """On PostgreSQL, against another process with the same key; SQLite has one writer anyway."""
+    """Keep other processes off the key on PostgreSQL; SQLite has one writer anyway."""
     if session.get_bind().dialect.name == "postgresql":
         digest = hashlib.sha256(f"{key.token_id}:{key.text}".encode()).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)

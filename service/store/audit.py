@@ -16,7 +16,7 @@ def note(
     token_id: int | None = None,
     address: str | None = None,
 ) -> None:
-    """Append who (`name`) did what to `target`."""
+    """Append that `name` did `action` to `target`."""
     now = clock(session)
     session.add(
         AuditEntry(
@@ -26,7 +26,7 @@ def note(
 
 
 def page(session: Session, before: int | None, size: int) -> list[AuditEntry]:
-    """Entries, the newest first, below the id `before`."""
+    """Entries below the id `before`, the newest first."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(size)
     if before is not None:
         query = query.where(AuditEntry.id < before)

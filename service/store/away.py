@@ -1,5 +1,5 @@
-"""What is raised where the database does not answer, or does not take what it is given; nothing of
-the transaction has happened."""
+"""The errors of a database that does not answer, or refuses what it is given; after either, nothing
+of the transaction has happened."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ AWAY = (OperationalError, InterfaceError, NoConnection)
 
 @contextlib.contextmanager
 def in_words() -> Iterator[None]:
-    """Within, what a database refuses is a sentence, for who starts a process or a command.
+    """Turn the database's errors into one sentence, for the user who starts a process or command.
 
     Raises:
-        LRDError: it does not answer, is none, or is of another version.
+        LRDError: it does not answer, is no database, or is of another version.
     """
     try:
         yield
@@ -38,8 +38,7 @@ def in_words() -> Iterator[None]:
 
 
 def is_unfit(error: Exception) -> bool:
-    """Whether it is about what was to be written: it is not what it should be, or no database takes
-    it."""
+    """Whether the error is in the data to be written: malformed, or such as no database takes."""
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError)
     return isinstance(error, StatementError | ValueError | TypeError | KeyError)

@@ -1,4 +1,4 @@
-"""A whole database copied into an empty one: a laptop's SQLite file moves up to PostgreSQL."""
+"""Copy a whole database into an empty one, for instance a laptop's SQLite file to PostgreSQL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,18 +12,18 @@ from service.store.models import Base, Lease
 from service.store.session import Database
 
 ROWS = 2000
-"""So many are in memory at a time."""
+"""Rows in memory at a time."""
 
 
 def copy(source: Database, target: Database) -> dict[str, int]:
-    """Copy every row, and give each table's number of them. Both are at the newest schema.
+    """Copy every row; the number of rows by table. Both databases must have the newest schema.
 
-    All of it is one transaction of the target: an interrupted copy leaves it empty. Who leads is
-    not copied; ids stay, and with them addresses, cursors and the folders of the trials.
+    It is one transaction of the target, so an interrupted copy leaves it empty. The lease is not
+    copied. Ids stay, and with them addresses, cursors and the trials' folders.
 
     Raises:
-        LRDError: the target has rows; or a dispatcher works on the source, which would go on
-            changing it.
+        LRDError: the target has rows, or a dispatcher works on the source and would go on changing
+            it.
     """
     tables = [table for table in Base.metadata.sorted_tables if table.name != Lease.__tablename__]
     with source.read() as reading, target.write() as writing:
@@ -59,8 +59,8 @@ def _chunks(reading: Session, table: Table) -> Iterator[list[dict[str, Any]]]:
 
 
 def _continue_numbers(reading: Session, writing: Session, table: Table) -> None:
-    """Ids that came with their rows do not move the sequence that gives the next one. Nor is one
-    given again whose row was deleted, where the source kept to that."""
+    """Advance the sequence of new ids past the copied ones, which do not move it by themselves, and
+    past ids of deleted rows, if the source never gives those again."""
     own = table.autoincrement_column
     if own is None or not isinstance(own.type, Integer):
         return

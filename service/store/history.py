@@ -1,4 +1,4 @@
-"""What happened: attempts and events, appended and never changed; and how long trials took."""
+"""The past: attempts and events, appended and never changed, and how long trials took."""
 
 from typing import Any, NamedTuple
 
@@ -7,6 +7,11 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Event, Sweep, Trial
+
+REQUEST = "request"
+"""The kind of the event that a person's request writes (`store.requests`)."""
+EXTENDED = "extended"
+"""Begins the message of the request that extends a sweep; `extensions` finds it by this word."""
 
 
 def attempts(session: Session, trial_id: int) -> list[Attempt]:
@@ -36,30 +41,30 @@ def events(
 
 
 def extensions(session: Session, sweep_id: str) -> list[str]:
-    """By what the sweep was extended, in order: `extended by 3 trials`."""
+    """How the sweep was extended, in order: `extended by 3 trials`."""
     query = select(Event.message).where(
-        Event.sweep_id == sweep_id, Event.kind == "request", Event.message.startswith("extended")
+        Event.sweep_id == sweep_id, Event.kind == REQUEST, Event.message.startswith(EXTENDED)
     )
     return [str(message) for message in session.scalars(query.order_by(Event.id))]
 
 
 class Failure(NamedTuple):
-    """What befell failed trials of a sweep."""
+    """A reason for which trials of a sweep failed."""
 
     reason: str | None
     message: str | None
     trials: int
-    """How many it befell."""
+    """How many trials it befell."""
     trial_id: int
     """One of them."""
 
 
 FAILED_READ = 10_000
-"""Of more failed trials so many are read: their messages are there to be understood."""
+"""Failed trials read, at most: their messages explain what went wrong and need no full count."""
 
 
 def failures(session: Session, sweep_id: str, size: int = 20) -> list[Failure]:
-    """What befell the sweep's failed trials, the most frequent first."""
+    """The reasons for which trials of the sweep failed, the most frequent first."""
     read = (
         select(Trial.id, Trial.reason, Trial.message)
         .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.failed)
@@ -77,7 +82,7 @@ def failures(session: Session, sweep_id: str, size: int = 20) -> list[Failure]:
 
 
 class Timed(NamedTuple):
-    """How long a trial of the past took."""
+    """How long an earlier trial took."""
 
     config: dict[str, Any]
     epochs_done: int
@@ -85,7 +90,7 @@ class Timed(NamedTuple):
 
 
 def timed(session: Session, limit: int = 2000) -> list[Timed]:
-    """The newest trials that were run here for at least one epoch."""
+    """The newest trials that ran in this service for at least one epoch."""
     query = (
         select(Arm.config, Trial.epochs_done, Trial.seconds)
         .join(Arm, Arm.id == Trial.arm_id)

@@ -1,6 +1,6 @@
-"""The right to dispatch: one dispatcher holds it, until it lets it lapse; then its trials go back.
+"""The right to dispatch: one dispatcher holds it until it expires, and then loses its trials.
 
-Judged by the database's clock alone.
+Only the database's clock decides.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from service.store.transitions import lock_sweeps
 
 DISPATCH = "dispatch"
 DROPPED = 0
-"""When a lease expires that its holder has let go."""
+"""The expiry of a lease that its holder has dropped."""
 
 
 def take(
@@ -36,13 +36,13 @@ def take(
 
     Args:
         session: a writing transaction.
-        holder: who asks.
-        host: where it runs.
-        pid: as which process.
+        holder: the dispatcher that asks.
+        host: the machine it runs on.
+        pid: its process.
         seconds: for how long.
-        cluster: what the holder sees of it, for the readers.
-        patient: leave a lease that has lapsed to its holder, unless that has dropped it: the
-            database was away for both, and the holder's trials run.
+        cluster: what it sees of the cluster, for the readers.
+        patient: leave an expired lease to its holder, unless it was dropped: the database was away
+            for both dispatchers, and the holder's trials still run.
     """
     now = clock(session)
     lease = session.get(Lease, DISPATCH, with_for_update=True)
@@ -64,7 +64,7 @@ def take(
 
 
 def _first(session: Session, lease: Lease) -> None:
-    """Write the only row there ever is, unless another dispatcher has begun at the same moment."""
+    """Insert the table's only row, unless another dispatcher does so at the same moment."""
     with contextlib.suppress(IntegrityError), session.begin_nested():
         session.add(lease)
 
@@ -84,10 +84,10 @@ def current(session: Session) -> Lease | None:
 
 
 def reap(database: Database) -> int:
-    """Requeue the running trials whose dispatcher has let its lease lapse; how many.
+    """Requeue the running trials whose dispatcher has let its lease expire; how many.
 
-    The dispatcher that takes over does this, and every API as well: with all dispatchers gone the
-    reader still sees the truth.
+    The dispatcher that takes over does this, and so does every API: readers see the truth even when
+    all dispatchers are gone.
     """
     held = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
     orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
@@ -106,10 +106,10 @@ def reap(database: Database) -> int:
         return sum(end is not None for end in ends)
 
 
-def tell(database: Database) -> int:
-    """Have the sweeps that wait say so while no dispatcher leads; how many say it newly.
+def note_no_dispatcher_leads(database: Database) -> int:
+    """Note on waiting sweeps that no dispatcher leads, if so; on how many it is new.
 
-    Every API does this: `lrd dispatch` may never have been started.
+    Every API does this, because `lrd dispatch` may never have been started.
     """
     with database.read() as session:
         if current(session) is not None:

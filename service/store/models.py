@@ -25,7 +25,7 @@ BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an
 
 
 class Base(DeclarativeBase):
-    """Names its constraints, so that migrations can name them too."""
+    """Names its constraints, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -40,10 +40,10 @@ class Base(DeclarativeBase):
 
 
 class Sweep(Base):
-    """A sweep as it was submitted, with the requests made of it and a count for each trial state.
+    """A sweep as it was submitted, with the requests made on it and a count for each trial state.
 
-    The counts are kept by `store.transitions`, in the transaction that moves a trial: status costs
-    one row at any size.
+    `store.transitions` updates the counts in the transaction that moves a trial, so the status of a
+    sweep of any size is in one row.
     """
 
     __tablename__ = "sweeps"
@@ -61,21 +61,21 @@ class Sweep(Base):
     priority: Mapped[int] = mapped_column(default=0)
     max_concurrent: Mapped[int | None]
     waiting_for: Mapped[str | None] = mapped_column(Text)
-    """Why no trial of this sweep can start, as `placement.shortage` says it."""
+    """Why no trial of this sweep can start, in the words of `placement.shortage`."""
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
     deleted_at: Mapped[float | None]
-    """From then on no reader sees it, and `store.purging` takes its rows away."""
+    """From then on no reader sees it, and `store.purging` deletes its rows."""
     version: Mapped[int] = mapped_column(default=1)
-    """Rises with every change that a reader can see; the ETag."""
+    """Rises with every change that a reader can see; becomes the ETag."""
     owner: Mapped[str | None] = mapped_column(String(100))
-    """Name of the token that submitted it; None where there was none."""
+    """Name of the token that submitted it; None without a token."""
     gpu_share: Mapped[float | None]
-    """The part of a GPU whose memory a trial of it needs, by the largest that was measured; None
-    before. With `num_gpus: shared` a trial takes this part."""
+    """The part of a GPU that a trial takes with `num_gpus: shared`, by the largest memory peak
+    measured in the sweep; None before the first measurement."""
 
     __table_args__ = (
         CheckConstraint(
@@ -130,38 +130,38 @@ class Trial(Base):
     arm_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("arms.id", ondelete="CASCADE"), index=True
     )
-    """With an index: an arm that is deleted asks for its trials."""
+    """Indexed, because deleting an arm looks for its trials."""
     seed: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[TrialState] = mapped_column(String(16), default=TrialState.queued)
     reason: Mapped[str | None] = mapped_column(String(16))
     message: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[int] = mapped_column(default=0)
-    """Raised by every claim; each write of an attempt checks it: the fencing number."""
+    """The fencing number: raised by every claim, checked by each write of an attempt."""
     losses: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[float | None]
-    """A lost trial waits until then."""
+    """When a lost trial may start again."""
     alone: Mapped[bool] = mapped_column(default=False)
-    """It ran out of memory beside others: its next attempt has a node to itself."""
+    """It ran out of memory next to others: its next attempt has a node to itself."""
     dispatcher_id: Mapped[str | None] = mapped_column(String(36))
     epochs: Mapped[int]
     epochs_done: Mapped[int] = mapped_column(default=0)
     last_report: Mapped[dict[str, Any] | None]
     """The newest epoch report: lists and tables read it without touching `epoch_reports`."""
     seconds: Mapped[float] = mapped_column(default=0.0)
-    """Summed over the recorded epochs."""
+    """Sum over the recorded epochs."""
     cpus: Mapped[float] = mapped_column(default=0.0)
-    """What the newest attempt occupies, or occupied; 0 before the first."""
+    """Occupied by the newest attempt, also after its end; 0 before the first. So is `gpus`."""
     gpus: Mapped[float] = mapped_column(default=0.0)
     weights_sha256: Mapped[str | None] = mapped_column(String(64))
-    """Of the final weights: equal trials on equal environments end with equal ones."""
+    """Of the final weights; equal trials in equal environments have equal ones."""
     reused_from: Mapped[int | None] = mapped_column(BigId)
-    """The trial whose results these are: same configuration, seed and code."""
+    """The trial that made these results, with the same configuration, seed and code."""
     cancel_requested_at: Mapped[float | None]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     reported_at: Mapped[float | None]
-    """When this attempt was last heard of."""
+    """When this attempt last reported."""
 
     __table_args__ = (
         UniqueConstraint("sweep_id", "arm_id", "seed"),
@@ -179,7 +179,7 @@ class Trial(Base):
             sqlite_where=text("state = 'queued'"),
         ),
         Index(
-            "ix_trials_ready",  # the next of either kind, however many of the other there are
+            "ix_trials_ready",  # finds the next of either kind, however many there are of the other
             "sweep_id",
             "alone",
             "id",
@@ -187,7 +187,7 @@ class Trial(Base):
             sqlite_where=text("state = 'queued'"),
         ),
         Index(
-            "ix_trials_failed",  # of trials that do not fail it costs nothing
+            "ix_trials_failed",  # costs nothing for trials that do not fail
             "sweep_id",
             "id",
             postgresql_where=text("state = 'failed'"),
@@ -199,8 +199,8 @@ class Trial(Base):
             postgresql_where=text("state = 'running'"),
             sqlite_where=text("state = 'running'"),
         ),
-        # An id is not given again once its trial is deleted: an attempt that nobody has stopped
-        # would write to another trial. PostgreSQL's sequences keep to that by themselves.
+        # The id of a deleted trial is never reused: an attempt that nobody has stopped would write
+        # to another trial. PostgreSQL's sequences never reuse one anyway.
         {"sqlite_autoincrement": True},
     )
 
@@ -221,11 +221,11 @@ class Attempt(Base):
     """The trial's state or reason when the attempt ended, e.g. `succeeded`, `lost`."""
     message: Mapped[str | None] = mapped_column(Text)
     environment: Mapped[dict[str, Any] | None]
-    """Node, process and the fingerprint of what its numbers depend on."""
+    """Node, process, and the fingerprint of everything that its numbers depend on."""
 
 
 class Report(Base):
-    """One epoch of a trial, recorded once: the primary key sees to it."""
+    """One epoch of a trial; the primary key ensures that it is recorded once."""
 
     __tablename__ = "epoch_reports"
 
@@ -236,7 +236,7 @@ class Report(Base):
     attempt: Mapped[int]
     report: Mapped[dict[str, Any]]
     sha256: Mapped[str] = mapped_column(String(64))
-    """Of the report without its seconds: a recomputed epoch must give the same."""
+    """Of the report without its seconds; a recomputed epoch must have the same."""
     checkpoint: Mapped[str | None] = mapped_column(String(80))
     checkpoint_sha256: Mapped[str | None] = mapped_column(String(64))
     recorded_at: Mapped[float]
@@ -249,7 +249,7 @@ class Report(Base):
 
 
 class Event(Base):
-    """What happened to a sweep or a trial, appended and never changed."""
+    """A change of a sweep or a trial; appended, never changed."""
 
     __tablename__ = "events"
 
@@ -271,7 +271,7 @@ class Event(Base):
 
 
 class Token(Base):
-    """Somebody's right to use the service; the token itself is kept nowhere."""
+    """A right to use the service; the secret itself is stored nowhere."""
 
     __tablename__ = "tokens"
 
@@ -285,7 +285,7 @@ class Token(Base):
     last_used_at: Mapped[float | None]
     """To the minute."""
     requests_per_minute: Mapped[int | None]
-    """None: as the settings say; so with the two below."""
+    """None: the settings decide; so with the two below."""
     max_queued_trials: Mapped[int | None]
     max_sweep_trials: Mapped[int | None]
 
@@ -293,15 +293,15 @@ class Token(Base):
 
 
 class Answer(Base):
-    """What a POST with an Idempotency-Key was answered, in case that it is sent again."""
+    """The answer to a POST with an Idempotency-Key, in case that is sent again."""
 
     __tablename__ = "answers"
 
     token_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
-    """Whose key it is: two tokens may choose the same one. 0 where there are no tokens."""
+    """Its sender, because two tokens may choose the same key. 0 where there are no tokens."""
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
-    """Of method, address and body: what a key must not be used for twice."""
+    """Of method, address and body; a key must not be used for two different ones."""
     status: Mapped[int]
     location: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
@@ -309,7 +309,7 @@ class Answer(Base):
 
 
 class AuditEntry(Base):
-    """Who asked for a change, appended in the transaction that made it."""
+    """A change and who asked for it, appended in the transaction that made it."""
 
     __tablename__ = "audit"
 
@@ -317,24 +317,24 @@ class AuditEntry(Base):
     at: Mapped[float]
     token_id: Mapped[int | None] = mapped_column(BigId)
     name: Mapped[str] = mapped_column(String(200))
-    """Of the token; `this machine` where none was needed; `lrd token`, `lrd webhook` by whom."""
+    """Of the token; `this machine` without one; of the user, with `lrd token` and `lrd webhook`."""
     address: Mapped[str | None] = mapped_column(String(64))
     """Where the request came from."""
     action: Mapped[str] = mapped_column(String(40))
     """e.g. `POST`, `PATCH`, `token revoke`."""
     target: Mapped[str] = mapped_column(Text)
-    """e.g. `/api/v1/sweeps/8w2k…/cancel`, or what was made."""
+    """e.g. `/api/v1/sweeps/8w2k…/cancel`, or the thing that was made."""
 
 
 class Webhook(Base):
-    """An address that is told when a sweep has ended."""
+    """An address that gets a message when a sweep has ended."""
 
     __tablename__ = "webhooks"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     url: Mapped[str] = mapped_column(Text)
     secret: Mapped[str] = mapped_column(String(64))
-    """Signs what is sent; so it is kept as it is."""
+    """Signs the messages, so it is stored in clear."""
     created_at: Mapped[float]
 
 
@@ -351,12 +351,12 @@ class Delivery(Base):
     created_at: Mapped[float]
     tries: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[float | None] = mapped_column(index=True)
-    """When it is to be tried; None once it has arrived or was given up."""
+    """When to try next; None once it has arrived or was given up."""
     delivered_at: Mapped[float | None]
     error: Mapped[str | None] = mapped_column(Text)
-    """What the last try met."""
+    """Why the last try failed."""
 
-    # Receivers go by the id: one that comes again would be a message that they have had.
+    # Receivers recognise messages by id: a reused one would look like a message they have had.
     __table_args__ = (
         Index("ix_deliveries_webhook", "webhook_id", "id"),
         {"sqlite_autoincrement": True},
@@ -364,8 +364,8 @@ class Delivery(Base):
 
 
 class Purged(Base):
-    """What is left of a deleted sweep: its last version. A bundle may bring its id back; that
-    sweep's versions go on from here, so that no reader takes it for the one that they knew."""
+    """The last version of a deleted sweep. If a bundle brings its id back, that sweep's versions go
+    on from there, so that no reader takes it for the old one."""
 
     __tablename__ = "purged"
 
@@ -374,7 +374,7 @@ class Purged(Base):
 
 
 class Identity(Base):
-    """Which database this is, a copy of it included: the folder of its trials is told by it."""
+    """The identity of this database and its copies, by which it knows its folder of trials."""
 
     __tablename__ = "identity"
 
@@ -382,7 +382,7 @@ class Identity(Base):
 
 
 class Lease(Base):
-    """The right to dispatch: held by one dispatcher at a time, until it lets it lapse."""
+    """The right to dispatch, held by one dispatcher at a time until it expires."""
 
     __tablename__ = "leases"
 
@@ -395,5 +395,5 @@ class Lease(Base):
     acquired_at: Mapped[float]
     expires_at: Mapped[float]
     cluster: Mapped[dict[str, Any] | None]
-    """What the holder last saw of the cluster, its nodes with what each has, and what it has done
-    since it started."""
+    """The cluster as the holder last saw it, with each node's resources, and what the holder has
+    done since it started."""

@@ -1,4 +1,4 @@
-"""What made a sweep's numbers: the environments of its attempts, their code, data and devices."""
+"""What made a sweep's numbers: its attempts' environments, with code, data and devices."""
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
@@ -9,8 +9,8 @@ from service.store.models import Attempt, Report, Trial
 
 
 def made_by(session: Session, sweep_id: str) -> list[Made]:
-    """What made the trials of the sweep that have succeeded, equal ones once; one that went on in
-    other code from where an attempt had stopped was made by both."""
+    """What made the sweep's succeeded trials, without duplicates. A trial that was resumed in other
+    code was made by both."""
     names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
     query = (
         select(
@@ -26,8 +26,8 @@ def made_by(session: Session, sweep_id: str) -> list[Made]:
 
 
 def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:
-    """Each device on which trials of the sweep ran, the most used first: how many did, those that
-    failed included, and whether it is a GPU. A CPU is named by its model too, where that is known.
+    """The devices on which trials of the sweep ran, the most used first: its name, the number of
+    trials including failed ones, and whether it is a GPU. A CPU's name has its model, if known.
     """
     names = ("device", "processor", "cuda")
     each = (
@@ -37,7 +37,7 @@ def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:
         .subquery()
     )
     trials = func.count(each.c.id.distinct())
-    # The processor beside a GPU tells little, and would tell GPUs of two nodes apart.
+    # The processor next to a GPU says little, and would distinguish equal GPUs of two nodes.
     model = case((each.c.cuda.is_(None), each.c.processor))
     query = (
         select(each.c.device, model, trials, func.max(each.c.cuda))
@@ -56,14 +56,14 @@ def has_made() -> ColumnElement[bool]:
     epochs = select(Report.epoch).where(
         Report.trial_id == Attempt.trial_id, Report.attempt == Attempt.attempt
     )
-    # Most trials have one attempt, so that no epoch is looked at.
+    # Most trials have one attempt, so no epoch is read for them.
     return (Attempt.trial_id == Trial.id) & or_(
         Attempt.attempt == Trial.attempt, epochs.correlate(Attempt).exists()
     )
 
 
 def environments(session: Session, sweep_id: str) -> list[str]:
-    """Each environment that an attempt of the sweep ran in, as one line; distinct, in order."""
+    """The distinct environments of the sweep's attempts, one line each, in order."""
     query = (
         select(Attempt.environment)
         .join(Trial, Trial.id == Attempt.trial_id)

@@ -1,8 +1,8 @@
-"""What is left of deleted sweeps is taken away, in transactions that nobody has to wait for long.
+"""Remove the rows of deleted sweeps, in transactions too short to delay anybody.
 
-A mark in its row has taken the sweep from every reader (`requests.delete_sweep`). Its trials go
-some at a time, with all that hangs on them, then the rest, and last the row with the mark: whoever
-is interrupted finds by it what there is still to do.
+A mark in its row hides a sweep from every reader (`requests.delete_sweep`). Its trials are removed
+some at a time, with everything that belongs to them, then the rest, and last the row with the mark,
+by which an interrupted purge is found and continued.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from service.store.models import Arm, Attempt, Event, Purged, Report, Sweep, Tri
 from service.store.session import db_now
 
 TRIALS = 200
-"""So many are looked at in one go."""
+"""Trials looked at in one go."""
 ROWS = 2_000
-"""No transaction deletes more: it takes some ten milliseconds."""
+"""Rows deleted per transaction, at most: it takes some ten milliseconds."""
 
 
 def deleted(session: Session, settled_seconds: float) -> list[str]:
-    """The sweeps that wait to be purged, those deleted first in front.
+    """The sweeps that wait to be purged, in the order of their deletion.
 
-    Each ended, or was deleted, at least `settled_seconds` ago: until then a process may be about to
-    end that one of its trials has run in.
+    Each ended, or was deleted, at least `settled_seconds` ago: before that, the process of one of
+    its trials may still be ending.
     """
     settled = db_now() - settled_seconds
     query = select(Sweep.id).where(
@@ -35,8 +35,8 @@ def deleted(session: Session, settled_seconds: float) -> list[str]:
 
 
 def hold(session: Session, sweep_id: str) -> bool:
-    """Keep other processes off the sweep until the transaction ends; False where one is at it, or
-    has been."""
+    """Lock the deleted sweep until the transaction ends; False if another process has locked it, or
+    has purged it."""
     query = select(Sweep.id).where(Sweep.id == sweep_id, Sweep.deleted_at.is_not(None))
     return session.scalar(query.with_for_update(skip_locked=True)) is not None
 
@@ -49,8 +49,8 @@ def next_trials(session: Session, sweep_id: str) -> list[tuple[int, bool]]:
 
 
 def heirs(session: Session, sweep_id: str, trial_ids: Sequence[int]) -> dict[int, list[int]]:
-    """Trial of a sweep that kept weights -> the trials that have taken over its results, of sweeps
-    that asked for the weights, too."""
+    """Trial of a sweep that kept its weights -> the trials that reuse its results, in sweeps that
+    keep weights, too."""
     keeps = Sweep.spec["execution"]["keep_weights"].as_boolean()
     found: dict[int, list[int]] = {}
     if session.scalar(select(keeps).where(Sweep.id == sweep_id)):
@@ -65,7 +65,7 @@ def heirs(session: Session, sweep_id: str, trial_ids: Sequence[int]) -> dict[int
 
 
 def erase(session: Session, trial_ids: Sequence[int]) -> bool:
-    """Delete up to `ROWS` rows of these trials of a sweep that is held; whether none is left."""
+    """Delete up to `ROWS` rows of these trials of a locked sweep; whether none is left."""
     left = ROWS
     for table in (Report, Attempt):
         query = select(*table.__mapper__.primary_key).where(table.trial_id.in_(trial_ids))
@@ -77,8 +77,7 @@ def erase(session: Session, trial_ids: Sequence[int]) -> bool:
 
 
 def bury(session: Session, sweep_id: str) -> bool:
-    """Delete up to `ROWS` more rows of a sweep that is held and has no trials any more; whether it
-    is gone."""
+    """Delete up to `ROWS` rows of a locked sweep without trials; whether it is gone."""
     left = ROWS
     for table in (Event, Arm):
         left -= _delete(
@@ -96,6 +95,6 @@ def bury(session: Session, sweep_id: str) -> bool:
 
 
 def _delete(session: Session, table: Any, keys: Select[Any]) -> int:
-    """Delete the rows with these primary keys; how many."""
+    """Delete the rows with these primary keys; the number deleted."""
     rows = tuple_(*table.__mapper__.primary_key).in_(keys)
     return session.connection().execute(delete(table.__table__).where(rows)).rowcount

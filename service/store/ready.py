@@ -1,4 +1,4 @@
-"""Which trials of which sweeps could start now; many sweeps are asked in one statement."""
+"""Which trials of which sweeps are ready to start, for many sweeps in one statement."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -25,21 +25,21 @@ from service.store.models import Trial
 from service.store.session import db_now
 
 TOGETHER = 20
-"""So many sweeps are asked in one statement: always as many, because SQLAlchemy compiles one of
-another size anew, which takes 3 ms a sweep; what is compiled already takes 0.1 ms."""
+"""Sweeps per statement. The number is fixed because SQLAlchemy compiles a statement of another size
+anew, at 3 ms a sweep; a compiled one takes 0.1 ms."""
 
 
 class Wanted(NamedTuple):
-    """So many ready trials of a sweep at most."""
+    """Up to `most` ready trials of a sweep."""
 
     sweep_id: str
     most: int
     alone: bool = False
-    """Those that are to run alone, or the others."""
+    """Whether to take those that must run alone, or the others."""
 
 
 def is_ready() -> ColumnElement[bool]:
-    """Of a trial: it is queued, and no pause after a loss is in force."""
+    """Condition on a trial: it is queued, and not waiting after a loss."""
     due = or_(Trial.not_before.is_(None), Trial.not_before <= db_now())
     return (Trial.state == TrialState.queued) & due
 
@@ -50,7 +50,7 @@ def next_of_each(session: Session, wanted: Sequence[Wanted]) -> list[list[int]]:
 
 
 def count_of_each(session: Session, wanted: Sequence[Wanted]) -> list[int]:
-    """How many of the wanted trials of each are ready."""
+    """The number of ready trials of each, up to what is wanted."""
     return [sum(counts) for counts in _of_each(session, _count, wanted)]
 
 
@@ -84,7 +84,7 @@ def _together(part: Callable[[int], Select[Any]], size: int) -> CompoundSelect[A
 def _of_each(
     session: Session, part: Callable[[int], Select[Any]], wanted: Sequence[Wanted]
 ) -> list[list[int]]:
-    """What `part` finds for each."""
+    """Run the query `part` for each of `wanted`; what it finds."""
     found: list[list[int]] = [[] for _ in wanted]
     asked = [at for at, each in enumerate(wanted) if each.most > 0]
     size = 1 if len(asked) == 1 else TOGETHER

@@ -1,7 +1,7 @@
-"""What an attempt says, written down: where it runs, each epoch once, its end.
+"""Record what an attempt reports: its environment, each epoch once, and its end.
 
-Every write of an attempt carries the trial's attempt number and checks it in the same statement;
-a statement that touches no row comes from a stale attempt, which must stop.
+Every write of an attempt carries the trial's attempt number and checks it in the same statement.
+A statement that touches no row comes from a stale attempt, which must stop.
 """
 
 import enum
@@ -26,6 +26,9 @@ from service.store.session import clock, db_now
 from service.store.transitions import switch
 
 MESSAGE_LENGTH = 2000
+RETRIES = {Reason.lost: MAX_LOST, Reason.stalled: MAX_STALLED}
+"""How many losses in a row a trial may have and still be queued again, by the reason of the last.
+"""
 
 
 class Recorded(enum.Enum):
@@ -34,21 +37,21 @@ class Recorded(enum.Enum):
     new = "new"
     duplicate = "duplicate"
     stale = "stale"
-    """Of an attempt that no longer holds the trial; stop it."""
+    """Its attempt no longer holds the trial and must stop."""
     gap = "gap"
     """The epoch before it was never reported."""
     different = "different"
     """Recorded before with other numbers; the first ones stay."""
 
 
-class Said(NamedTuple):
-    """An epoch report, and who says it."""
+class ReportedEpoch(NamedTuple):
+    """An epoch report and the attempt that sent it."""
 
     trial_id: int
     attempt: int
     report: dict[str, Any]
     checkpoint: tuple[str, str] | None
-    """Name and hash of the state after this epoch, where it was saved."""
+    """Name and hash of the state after this epoch, if it was saved."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -59,7 +62,7 @@ class Said(NamedTuple):
 def record_environments(
     session: Session, environments: Mapping[tuple[int, int], dict[str, Any]]
 ) -> None:
-    """What attempts run on, by (trial, attempt)."""
+    """Record the environments of attempts, by (trial, attempt)."""
     if not environments:
         return
     connection = session.connection()
@@ -97,63 +100,63 @@ _ADVANCE = (
         last_report=bindparam("report"),
         seconds=Trial.seconds + bindparam("lasted"),
         reported_at=db_now(),
-        losses=0,  # a trial that gets on is not what kills its workers
+        losses=0,  # a trial that makes progress is not what kills its workers
     )
 )
-"""Moves a trial on by one epoch, if the attempt still holds it."""
+"""Advances a trial by one epoch, if the attempt still holds it."""
 _REPORTED = insert(Report.__table__).values(recorded_at=db_now())  # type: ignore[arg-type]
 
 
-def _advance(said: Said) -> dict[str, Any]:
-    report = said.report
+def _advance(epoch: ReportedEpoch) -> dict[str, Any]:
+    report = epoch.report
     return {
-        "of": said.trial_id, "by": said.attempt, "before": report["epoch"] - 1,
+        "of": epoch.trial_id, "by": epoch.attempt, "before": report["epoch"] - 1,
         "epoch": report["epoch"], "report": report, "lasted": report["seconds"],
     }  # fmt: skip
 
 
-def _reported(said: Said) -> dict[str, Any]:
-    name, sha256 = said.checkpoint or (None, None)
+def _reported(epoch: ReportedEpoch) -> dict[str, Any]:
+    name, sha256 = epoch.checkpoint or (None, None)
     return {
-        "trial_id": said.trial_id, "epoch": said.report["epoch"], "attempt": said.attempt,
-        "report": said.report, "sha256": _sum(said.report), "checkpoint": name,
+        "trial_id": epoch.trial_id, "epoch": epoch.report["epoch"], "attempt": epoch.attempt,
+        "report": epoch.report, "sha256": _sum(epoch.report), "checkpoint": name,
         "checkpoint_sha256": sha256,
     }  # fmt: skip
 
 
-def record(session: Session, said: Said) -> Recorded:
+def record(session: Session, epoch: ReportedEpoch) -> Recorded:
     """Record one epoch, once, if the attempt still holds the trial.
 
     The caller then tells the sweep's readers (`touch`), once for all that it records.
     """
     connection = session.connection()
-    if connection.execute(_ADVANCE, _advance(said)).rowcount != 1:
-        return _refused(session, said)
-    connection.execute(_REPORTED, _reported(said))
+    if connection.execute(_ADVANCE, _advance(epoch)).rowcount != 1:
+        return _refused(session, epoch)
+    connection.execute(_REPORTED, _reported(epoch))
     return Recorded.new
 
 
-def record_all(session: Session, said: Sequence[Said]) -> list[Recorded]:
-    """As `record` of each in turn, in two round trips where nothing is in the way of any.
+def record_all(session: Session, epochs: Sequence[ReportedEpoch]) -> list[Recorded]:
+    """Do as `record` for each epoch in turn, in two round trips if none of them is refused.
 
-    Each report moves its trial on by a statement of its own, fence included; they are sent
-    together, and the database tells how many trials have moved. Fewer than were to: that is taken
-    back, and each is recorded alone.
+    Each report advances its trial by a statement of its own, fence included. They are sent
+    together, and the database counts the trials that advanced. If some did not, that is undone,
+    and each report is recorded alone.
     """
-    if len(said) > 1:
+    if len(epochs) > 1:
         point = session.begin_nested()
-        connection = session.connection()  # now: with this the savepoint is set
-        moved = connection.execute(_ADVANCE, [_advance(each) for each in said]).rowcount
-        if moved == len(said):
-            connection.execute(_REPORTED, [_reported(each) for each in said])
+        connection = session.connection()  # this call sets the savepoint
+        moved = connection.execute(_ADVANCE, [_advance(each) for each in epochs]).rowcount
+        if moved == len(epochs):
+            connection.execute(_REPORTED, [_reported(each) for each in epochs])
             point.commit()
-            return [Recorded.new] * len(said)
+            return [Recorded.new] * len(epochs)
         point.rollback()
-    return [record(session, each) for each in said]
+    return [record(session, each) for each in epochs]
 
 
 def touch(session: Session, sweep_ids: Iterable[str]) -> None:
-    """The sweeps' readers have something new to read."""
+    """Tell the sweeps' readers that there is something new to read."""
     session.execute(
         update(Sweep).where(Sweep.id.in_(sorted(sweep_ids))).values(version=Sweep.version + 1)
     )
@@ -164,19 +167,71 @@ def _sum(report: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
 
-def _refused(session: Session, said: Said) -> Recorded:
-    trial = session.get(Trial, said.trial_id, populate_existing=True)
-    if trial is None or trial.attempt != said.attempt or trial.state != TrialState.running:
+def _refused(session: Session, epoch: ReportedEpoch) -> Recorded:
+    trial = session.get(Trial, epoch.trial_id, populate_existing=True)
+    if trial is None or trial.attempt != epoch.attempt or trial.state != TrialState.running:
         return Recorded.stale
-    earlier = session.get(Report, (said.trial_id, said.report["epoch"]))
+    earlier = session.get(Report, (epoch.trial_id, epoch.report["epoch"]))
     if earlier is None:
         return Recorded.gap
     trial.reported_at = clock(session)
-    if earlier.sha256 != _sum(said.report):
+    if earlier.sha256 != _sum(epoch.report):
         return Recorded.different
-    if said.checkpoint is not None:
-        earlier.checkpoint, earlier.checkpoint_sha256 = said.checkpoint
+    if epoch.checkpoint is not None:
+        earlier.checkpoint, earlier.checkpoint_sha256 = epoch.checkpoint
     return Recorded.duplicate
+
+
+class Verdict(NamedTuple):
+    """What becomes of a trial whose attempt has ended."""
+
+    state: TrialState
+    reason: Reason | None
+    message: str | None
+    changes: dict[str, Any] = {}
+    """New values of other columns of the trial."""
+    pause_seconds: float | None = None
+    """How long it waits before its next attempt."""
+
+
+def verdict(
+    trial: Trial,
+    reason: Reason | None,
+    message: str | None = None,
+    *,
+    recorded: int | None = None,
+    unshared: bool = False,
+) -> Verdict:
+    """Decide what becomes of a running trial whose attempt has ended. Pure.
+
+    Args:
+        trial: the trial as it was before.
+        reason: why the attempt ended; None if it reports that the trial is done.
+        message: what the attempt says about it.
+        recorded: the number of recorded epochs, if the trial is done.
+        unshared: nothing shared the memory that the attempt ran out of.
+    """
+    if trial.cancel_requested_at is not None:
+        return Verdict(TrialState.cancelled, Reason.user, message)
+    if reason is None:
+        if trial.epochs_done == trial.epochs == recorded:
+            return Verdict(TrialState.succeeded, None, message)
+        short = f"ended after {trial.epochs_done} of {trial.epochs} epochs"
+        return Verdict(TrialState.failed, Reason.error, short)
+    if trial.losses < RETRIES.get(reason, 0):
+        losses = trial.losses + 1
+        pause = backoff_seconds(losses)
+        return Verdict(TrialState.queued, reason, message, {"losses": losses}, pause)
+    if reason is Reason.oom:
+        said = (message or "out of memory").rstrip(".")
+        if not (unshared or trial.alone):
+            once_more = f"{said}; it runs once more, alone on a node"
+            return Verdict(TrialState.queued, reason, once_more, {"alone": True})
+        final = f"{said}, though nothing ran beside it: it needs more memory"
+        return Verdict(TrialState.failed, reason, final)
+    if reason is Reason.user:  # drained or paused, which is not the trial's fault
+        return Verdict(TrialState.queued, None, message)
+    return Verdict(TrialState.failed, reason, message)
 
 
 def settle(
@@ -187,76 +242,62 @@ def settle(
     message: str | None = None,
     weights_sha256: str | None = None,
     *,
-    alone: bool = False,
+    unshared: bool = False,
 ) -> TrialState | None:
-    """End an attempt; the trial's state then, or None if the attempt was stale.
+    """End an attempt as `verdict` decides; the trial's new state, or None if the attempt was stale.
 
     Args:
         session: a writing transaction.
         trial_id: the trial.
         attempt: the attempt that ended.
-        reason: None if the trial says that it is done; it succeeded only if all epochs are there.
-        message: for the reader; at most `MESSAGE_LENGTH` of it, and nothing that no database takes.
-        weights_sha256: of the final weights, from a trial that is done.
-        alone: nothing shared the memory that the attempt ran out of.
+        reason: None if the attempt reports that the trial is done.
+        message: for the reader. At most `MESSAGE_LENGTH` characters of it are kept.
+        weights_sha256: of the final weights, if the trial is done.
+        unshared: nothing shared the memory that the attempt ran out of.
     """
     trial = session.get(Trial, trial_id, populate_existing=True)
     if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
         return None
-    values: dict[str, Any] = {}
-    message = _printable(message)
-    if trial.cancel_requested_at is not None:
-        to, reason = TrialState.cancelled, Reason.user
-    elif reason is None:
+    recorded, values = None, dict[str, Any]()
+    if reason is None and trial.cancel_requested_at is None:
         recorded = session.scalar(
             select(func.count()).select_from(Report).where(Report.trial_id == trial_id)
         )
-        to, values = TrialState.succeeded, {"weights_sha256": weights_sha256}
-        if not trial.epochs_done == trial.epochs == recorded:
-            to, reason = TrialState.failed, Reason.error
-            message = f"ended after {trial.epochs_done} of {trial.epochs} epochs"
-    elif trial.losses < {Reason.lost: MAX_LOST, Reason.stalled: MAX_STALLED}.get(reason, 0):
-        to = TrialState.queued
-        values = {
-            "losses": trial.losses + 1,
-            "not_before": db_now() + backoff_seconds(trial.losses + 1),
-        }
-    elif reason is Reason.oom:
-        to, values, message = _out_of_memory(trial, message, alone=alone)
-    elif reason is Reason.user:
-        to, reason = TrialState.queued, None  # drained or paused: not the trial's fault
-    else:
-        to = TrialState.failed
+        values["weights_sha256"] = weights_sha256
+    found = verdict(trial, reason, _printable(message), recorded=recorded, unshared=unshared)
+    values |= found.changes
+    if found.pause_seconds is not None:
+        values["not_before"] = db_now() + found.pause_seconds
     switch(
         session,
         TrialState.running,
-        to,
+        found.state,
         Trial.id == trial_id,
         Trial.attempt == attempt,
-        reason=reason,
-        message=message,
+        reason=found.reason,
+        message=found.message,
         **values,
     )
     session.execute(
         update(Attempt)
         .where(Attempt.trial_id == trial_id, Attempt.attempt == attempt)
-        .values(ended_at=db_now(), outcome=reason or to, message=message)
+        .values(ended_at=db_now(), outcome=found.reason or found.state, message=found.message)
     )
-    return to
+    return found.state
 
 
 def finish_all(
     session: Session, done: Mapping[tuple[int, int], str | None]
 ) -> set[tuple[int, int]]:
-    """Settle attempts that say they are done, in a few statements for all.
+    """Settle attempts that report that they are done, in a few statements for all.
 
     Args:
         session: a writing transaction.
-        done: (trial, attempt) -> the sum of the final weights.
+        done: (trial, attempt) -> the SHA-256 of the final weights.
 
     Returns:
-        Those whose trials have succeeded. The others are stale, cancelled or short of epochs: they
-        are untouched, and `settle` says what becomes of each.
+        Those whose trials have succeeded. The others are stale, cancelled or short of epochs. They
+        are untouched, and left to `settle`.
     """
     if not done:
         return set()
@@ -291,25 +332,16 @@ def finish_all(
 
 
 def _printable(message: str | None) -> str | None:
-    """An error's text may hold anything: a NUL, or the half of a pair that stands for a byte of a
-    file's name."""
+    """Shorten an error's text, and replace what no database takes: NULs and lone surrogates (bytes
+    of a file's name)."""
     if message is None:
         return None
     return message[:MESSAGE_LENGTH].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-def _out_of_memory(
-    trial: Trial, message: str | None, *, alone: bool
-) -> tuple[TrialState, dict[str, Any], str]:
-    said = (message or "out of memory").rstrip(".")
-    if not (alone or trial.alone):
-        return TrialState.queued, {"alone": True}, f"{said}; it runs once more, alone on a node"
-    return TrialState.failed, {}, f"{said}, though nothing ran beside it: it needs more memory"
-
-
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:
-    """(trial, attempt, for good) of this dispatcher's running trials that somebody cancelled, or
-    whose sweep was paused."""
+    """This dispatcher's running trials that were cancelled, or whose sweep was paused, as (trial,
+    attempt, whether it was cancelled)."""
     cancelled = Trial.cancel_requested_at.is_not(None)
     query = (
         select(Trial.id, Trial.attempt, case((cancelled, 1), else_=0))
@@ -324,7 +356,7 @@ def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:
 
 
 def held_by(session: Session, holder: str) -> dict[tuple[int, int], str]:
-    """(trial, attempt) -> sweep of what this dispatcher runs, by the database's word."""
+    """(trial, attempt) -> sweep of what this dispatcher runs according to the database."""
     query = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
         Trial.dispatcher_id == holder, Trial.state == TrialState.running
     )
@@ -332,8 +364,11 @@ def held_by(session: Session, holder: str) -> dict[tuple[int, int], str]:
 
 
 def stalled(session: Session, holder: str, seconds: float) -> dict[tuple[int, int], float]:
-    """(trial, attempt) -> the limit in seconds of this dispatcher's running trials without a word
-    for that long, which is `seconds` at first, and for ten of their own epochs."""
+    """This dispatcher's running trials that have been silent too long: (trial, attempt) -> limit.
+
+    The limit is in seconds: `seconds`, and more after each loss (`patience`). A trial with longer
+    epochs may also be silent for ten of its own.
+    """
     epochs = case((Trial.epochs_done > 0, Trial.epochs_done), else_=1)
     limits = {losses: seconds * patience(losses) for losses in range(MAX_STALLED)}
     limit = case(limits, value=Trial.losses, else_=seconds * patience(MAX_STALLED))

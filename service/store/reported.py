@@ -1,4 +1,4 @@
-"""Which metrics a sweep's trials report, without reading all of them."""
+"""The metrics that a sweep's trials report, found without reading every report."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,17 +14,19 @@ from service.store.models import Arm, Report, Sweep, Trial
 
 
 def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
-    """See to it that `metric` is one of the sweep's; before its first report any may be, and
-    always what not every epoch has: it may be missing from the last reports, and come yet.
+    """Refuse a metric that the sweep's trials do not report.
+
+    Any metric passes before the first report. Metrics that not every epoch has always pass: they
+    may be missing from the last reports and still come.
 
     Raises:
-        Unprocessable: trials have reported, and this is none of what they report.
+        Unprocessable: trials have reported, and none reports this metric.
     """
     if metric in (None, *SELDOM, sweep.spec.get("table", {}).get("metric")):
         return
     first = select(Trial.last_report).where(*_has_reported(sweep.id)).order_by(Trial.id).limit(1)
     report = session.scalar(first)
-    if report is None or metric in report:  # mostly that is all that is read
+    if report is None or metric in report:  # mostly, nothing more is read
         return
     known: dict[str, None] = {}
     for report in _one_of_each_arm(session, sweep.id):
@@ -38,8 +40,8 @@ def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
 
 
 def every_name(session: Session, sweep_id: str) -> set[str]:
-    """All that any of the sweep's reports has, also what the last ones lack; the database looks at
-    each of them."""
+    """Every name in any of the sweep's reports, also those that the last reports lack. The database
+    reads all of them."""
     if session.get_bind().dialect.name == "postgresql":
         query = select(func.json_object_keys(Report.report)).select_from(Report)
     else:
@@ -50,7 +52,7 @@ def every_name(session: Session, sweep_id: str) -> set[str]:
 
 
 def _one_of_each_arm(session: Session, sweep_id: str) -> Iterator[dict[str, Any]]:
-    """The last report of a trial of each arm: a configuration decides what its trials report."""
+    """The last report of one trial per arm: the configuration decides what trials report."""
     one = (
         select(Trial.last_report)
         .where(*_has_reported(sweep_id), Trial.arm_id == Arm.id)

@@ -1,7 +1,8 @@
-"""What people ask of sweeps and trials: cancel, pause, resume, retry, extend, change, delete.
+"""Requests of people on sweeps and trials: cancel, pause, resume, retry, extend, change, delete.
 
-Each is legal in the present state or a Conflict that says why; asked twice, it changes nothing the
-second time. Cancel and pause are requests: a running trial stays `running` until it has stopped.
+A request that is illegal in the present state raises a Conflict that says why. Repeated, a request
+changes nothing the second time. A running trial that is cancelled or paused stays `running` until
+it has stopped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.lifecycle import Reason, TrialState
-from service.store import reuse, sweeps, webhooks
+from service.store import history, reuse, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
@@ -23,13 +24,13 @@ from service.wording import count
 
 
 def locked(session: Session, sweep_id: str) -> Sweep:
-    """The sweep as it is now, and as it stays until the transaction ends.
+    """Lock the sweep until the transaction ends, and read it.
 
     Raises:
-        NotFound: there is none of this id, or no more.
+        NotFound: there is none with this id, or it was deleted.
     """
     lock_sweeps(session, [sweep_id])
-    # It may have been read before, when others could still change it.
+    # An earlier read of this session may be out of date.
     return sweeps.get(session, sweep_id, anew=True)
 
 
@@ -84,12 +85,12 @@ def resume(session: Session, sweep_id: str) -> Sweep:
 
 
 def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> Sweep:
-    """Queue again what failed, and what was cancelled if `cancelled`; from the last checkpoint.
+    """Queue failed trials again, and with `cancelled` cancelled ones, from the last checkpoint.
 
-    Diverged trials are findings and stay: the same seed would diverge again.
+    Diverged trials are findings and stay, because the same seed would diverge again.
 
     Raises:
-        Conflict: it has ended and no such trial is there; or it is still being cancelled.
+        Conflict: it has ended without any such trial, or it is still being cancelled.
     """
     sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None and sweep.running:
@@ -116,9 +117,9 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
 
 
 def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
-    """Make the sweep what `spec` says, which has all of its arms and seeds and more of them.
+    """Extend the sweep to `spec`, which has all of its arms and seeds, and more.
 
-    Only the missing trials are added and run. The spec is made of that of the `locked` sweep.
+    Only the missing trials are added and run. `spec` must derive from that of the `locked` sweep.
 
     Raises:
         Conflict: it was cancelled.
@@ -136,7 +137,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     return _changed(
         session,
         sweep,
-        f"extended by {count(added, 'trial')}",
+        f"{history.EXTENDED} by {count(added, 'trial')}",
         spec=spec.model_dump(mode="json", exclude_unset=True),
         trials_total=Sweep.trials_total + added,
         queued=Sweep.queued + added - reused,
@@ -145,8 +146,8 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
 
 
 def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:
-    """Another `priority` or `max_concurrent`; in force from the next claim on, and in the spec: who
-    clones the sweep means it as it is."""
+    """Change `priority` or `max_concurrent`, from the next claim on. The spec changes too, so that
+    a clone has the same values."""
     sweep = locked(session, sweep_id)
     wanted = {name: value for name, value in changes.items() if getattr(sweep, name) != value}
     if not wanted:
@@ -156,9 +157,9 @@ def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep
 
 
 def delete_sweep(session: Session, sweep_id: str) -> None:
-    """Take a sweep that has ended from every reader, for good; `store.purging` clears away.
+    """Hide a sweep that has ended from every reader, for good; `store.purging` deletes its rows.
 
-    What it was to tell webhooks is dropped, and its trials give their results to no other sweep.
+    Its pending webhook messages are dropped, and no other sweep reuses its results any more.
 
     Raises:
         Conflict: it has not ended.
@@ -179,7 +180,7 @@ def delete_sweep(session: Session, sweep_id: str) -> None:
 
 
 def cancel_trial(session: Session, trial_id: int) -> Trial:
-    """End a trial: at once if it is queued, else as soon as it has stopped.
+    """End a trial: at once if it is queued, otherwise as soon as it has stopped.
 
     Raises:
         Conflict: it has succeeded or failed.
@@ -269,6 +270,6 @@ def _changed(session: Session, sweep: Sweep, event: str, **values: Any) -> Sweep
         update(Sweep).where(Sweep.id == sweep.id).values(version=Sweep.version + 1, **values)
     )
     now = clock(session)
-    session.add(Event(sweep_id=sweep.id, at=now, kind="request", message=event))
+    session.add(Event(sweep_id=sweep.id, at=now, kind=history.REQUEST, message=event))
     session.flush()
     return session.get_one(Sweep, sweep.id, populate_existing=True)

@@ -1,4 +1,4 @@
-"""Results that are there already: the same configuration, seed, execution and code elsewhere."""
+"""Reuse results of earlier trials with the same configuration, seed, execution and code."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from service.store.provenance import has_made
 T = TypeVar("T")
 
 IMPORTED = "imported"
-"""The kind of an event that no sweep has but one that came in as a bundle."""
+"""The kind of an event that only a sweep imported from a bundle has."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
 _GIVING = int.from_bytes(b"lrdgives")
@@ -29,14 +29,14 @@ def present(
     execution: dict[str, Any],
     owner: str | None,
 ) -> dict[Key, int]:
-    """(hash, seed) -> the id of the newest trial whose results may stand for it in a sweep of
-    `owner`.
+    """(hash, seed) -> the id of the newest trial whose results may stand for that pair in a sweep
+    of `owner`.
 
-    `codes`: the code that would run each configuration now, by its hash. A trial's own is what its
-    attempts have recorded; where they say nothing, or not the sum, it is not known to be this.
-    What was imported did not run here: it may have been written by hand, so it stands for nobody's
-    trials but its owner's, also where it was reused meanwhile. So does what comes from a sweep that
-    was deleted since: nobody can tell any more where that had come from.
+    `codes`: the code that would run each configuration now, by its hash. A trial's own code is what
+    its attempts have recorded; if they lack it, or its sum, the trial does not count as equal.
+    Imported results did not run here and may have been written by hand, so they stand only for
+    trials of their owner, even if they were reused meanwhile. The same holds for results from a
+    sweep that was deleted since, because nobody can tell any more where they came from.
     """
     newest: dict[Key, int] = {}
     fitting: dict[str, bool] = {}
@@ -66,8 +66,8 @@ def present(
 
 
 def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key, Trial]:
-    """The trials that `present` finds; until the transaction ends none of their sweeps is deleted,
-    so that there is time to copy what they have."""
+    """The trials that `present` finds. None of their sweeps is deleted until the transaction ends,
+    so that their results can be copied."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock_shared(_GIVING)))
     newest = present(session, codes, **like)
@@ -80,13 +80,13 @@ def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key
 
 
 def wait_for_takers(session: Session) -> None:
-    """Before a sweep is deleted: whoever takes results now has them then; who comes later waits."""
+    """Before a sweep is deleted, wait for transactions that copy results, and block later ones."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_GIVING)))
 
 
 def origins(session: Session, donors: Iterable[Trial]) -> dict[int, int]:
-    """Donor -> the trial in which its results were made; the donor itself where that is gone."""
+    """Donor -> the trial that made its results, or the donor itself if that trial is gone."""
     made_in = {donor.id: donor.reused_from or donor.id for donor in donors}
     there: set[int] = set()
     for ids in _parts(list(set(made_in.values()))):
@@ -96,7 +96,7 @@ def origins(session: Session, donors: Iterable[Trial]) -> dict[int, int]:
 
 
 def results_of(donor: Trial, origin: int, now: float) -> dict[str, Any]:
-    """What a trial takes over from its donor; it has cost nothing here."""
+    """The columns that a trial takes over from its donor; `cpus` and `gpus` stay 0."""
     return {
         "state": TrialState.succeeded,
         "attempt": 1,
@@ -111,7 +111,7 @@ def results_of(donor: Trial, origin: int, now: float) -> dict[str, Any]:
 
 
 def copy_reports(session: Session, sweep_id: str) -> None:
-    """Give the sweep's reused trials their donors' epochs and the attempt that made them."""
+    """Copy to the sweep's reused trials their donors' epochs and the attempt that made them."""
     mine = (Trial.sweep_id == sweep_id) & Trial.reused_from.is_not(None)
     own_attempt, own_report = aliased(Attempt), aliased(Report)
     done = select(own_attempt.trial_id).where(own_attempt.trial_id == Trial.id).exists()
@@ -145,17 +145,17 @@ def copy_reports(session: Session, sweep_id: str) -> None:
 
 
 def _succeeded(hashes: Sequence[str], *columns: Any) -> Select[Any]:
-    """`columns` of the trials that have succeeded with these configurations."""
+    """Select `columns` of the succeeded trials with these configurations."""
     return select(*columns).where(
         Arm.config_sha256.in_(hashes),
         Trial.arm_id == Arm.id,
-        Trial.sweep_id == Arm.sweep_id,  # says nothing new: the index over trials begins with it
+        Trial.sweep_id == Arm.sweep_id,  # redundant, but the index over trials begins with it
         Trial.state == TrialState.succeeded,
     )
 
 
 def _ran(session: Session, hashes: Sequence[str]) -> Mapping[int, set[Code]]:
-    """The code of each trial that has succeeded with these configurations."""
+    """The code of each succeeded trial with these configurations, by its attempts."""
     parts = [Attempt.environment[name].as_string() for name in ("lrd", "plugins")]
     ran: defaultdict[int, set[Code]] = defaultdict(set)
     for trial_id, *code in session.execute(_succeeded(hashes, Trial.id, *parts).where(has_made())):
@@ -169,9 +169,9 @@ def _fitting(
     known: Collection[str],
     execution: dict[str, Any],
 ) -> dict[str, bool]:
-    """Whether a sweep with these configurations was executed so; without those known.
+    """Sweep with one of these configurations -> whether its execution serves; without `known` ones.
 
-    Of each sweep once, and of its spec this part: a spec may have a megabyte, and a sweep a
+    Reads each sweep once, and only this part of its spec: a spec may have a megabyte, and a sweep a
     hundred thousand trials.
     """
     there = select(Arm.sweep_id).where(Arm.config_sha256.in_(hashes)).distinct()
@@ -186,7 +186,7 @@ def _fitting(
 
 
 def _serves(given: dict[str, Any], asked: dict[str, Any]) -> bool:
-    """Whether what was executed so has all that is asked for; weights kept besides do no harm."""
+    """Whether the execution `given` has all that is `asked`; additional weights do no harm."""
     if not asked.get("keep_weights"):
         given, asked = (
             {name: value for name, value in each.items() if name != "keep_weights"}
@@ -198,8 +198,8 @@ def _serves(given: dict[str, Any], asked: dict[str, Any]) -> bool:
 def _stands_for(
     session: Session, holder: str, maker: str | None, owner: str | None, *, weights: bool
 ) -> bool:
-    """Whether results that the sweep `holder` has, and that were made in `maker`, stand for trials
-    of `owner`; with `weights` if these are sure to be here, too: no bundle brings any."""
+    """Whether results that the sweep `holder` has, and that `maker` made, stand for trials of
+    `owner`; with `weights`, only if these are sure to be here, which no bundle brings."""
     query = select(Sweep.id, Sweep.owner).where(
         Sweep.id.in_([holder, maker]), Sweep.deleted_at.is_(None)
     )
@@ -212,6 +212,6 @@ def _stands_for(
 
 
 def _parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
-    """In parts: a database takes some thousand parameters at most."""
+    """Split into parts, because a database takes some thousand parameters at most."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

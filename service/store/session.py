@@ -28,16 +28,17 @@ from service.store.address import address
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 20_000
-"""How long a SQLite connection waits for another's transaction."""
+"""How long a SQLite connection waits for another connection's transaction."""
 
 POSTGRES_OPTIONS = (
     "-c idle_in_transaction_session_timeout=10s -c lock_timeout=15s -c statement_timeout=60s"
 )
 """A process that hangs in the middle of a transaction must not hold its locks for ever, nor for so
-long that who waits for them gives up. With 5 s a machine that stood still a while lost requests."""
+long that those who wait for them give up. With 5 s, a machine that froze for a while lost requests.
+"""
 GONE = {"25P03", "25006"}
-"""SQLSTATE of a connection that is of no more use: the server ended its transaction, which hung; or
-it only reads, since another server writes now, or its disk is full."""
+"""SQLSTATEs of a connection that is of no more use: the server ended its transaction because it
+hung, or the server is read-only, because another one writes now or its disk is full."""
 SILENCE = {
     "connect_timeout": 10,  # s
     "keepalives_idle": 10,  # s
@@ -45,13 +46,13 @@ SILENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # ms
 }
-"""A server that vanishes without a word (its power, its network) is given up after half a minute;
-by the kernel's own settings, who waits for its answer would wait for two hours."""
+"""A server that vanishes silently (power, network) is given up after half a minute. With the
+kernel's own settings, a client would wait two hours for its answer."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as a SQL function
-    """Seconds since 1970 by the database's clock; on PostgreSQL the clock, not the start of the
-    transaction."""
+    """Seconds since 1970 by the database's clock: on PostgreSQL the present time, not the start of
+    the transaction."""
 
     type = Double()
     inherit_cache = True
@@ -68,7 +69,7 @@ def _sqlite_now(*_: Any, **__: Any) -> str:
 
 
 def clock(session: Session) -> float:
-    """What `db_now` is now."""
+    """The present value of `db_now`."""
     return session.execute(select(db_now())).scalar_one()
 
 
@@ -78,11 +79,11 @@ class Database:
     def __init__(self, url: str, *, lasting: bool = True) -> None:
         """Open the database at a SQLAlchemy URL, e.g. `sqlite:////var/lrd.db`.
 
-        `lasting`: whether a SQLite file is to outlive this process and the machine's power; else
-        no commit waits for the disk.
+        `lasting`: whether a SQLite file must survive this process and a power cut; if not, no
+        commit waits for the disk.
 
         Raises:
-            LRDError: it is none, or not of SQLite or PostgreSQL.
+            LRDError: it is no URL of SQLite or PostgreSQL.
         """
         parsed = address(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -95,7 +96,7 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads: one consistent picture."""
+        """A read-only transaction: one consistent snapshot."""
         with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
             if not self.is_sqlite:
                 session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -103,7 +104,7 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that writes; committed at the end, rolled back on an error."""
+        """A writing transaction: committed at the end, rolled back on an error."""
         with self._turn(), Session(self.engine, expire_on_commit=False) as session:
             session.connection(execution_options={"lrd_write": True})
             yield session
@@ -111,8 +112,8 @@ class Database:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """SQLite's writers ask again after growing pauses, and who has waited longest asks least
-        often. Those of one process take turns here before they ask."""
+        """Have SQLite's writers of this process take turns. SQLite itself retries after growing
+        pauses, so the writer that has waited longest asks least often."""
         mine = self.is_sqlite and self._writing.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
         try:
             yield
@@ -139,8 +140,8 @@ def _postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "handle_error", retval=True)
     def ended(context: ExceptionContext) -> BaseException | None:
-        # For psycopg an internal error; it is a connection that is gone, after which everybody here
-        # tries again, with new ones: perhaps to another server.
+        # psycopg calls it an internal error. As a lost connection, it makes every caller here try
+        # again with a new one, perhaps to another server.
         error = context.original_exception
         if getattr(error, "sqlstate", None) not in GONE:
             return None
@@ -162,15 +163,15 @@ def _sqlite_engine(url: str, *, lasting: bool) -> Engine:
 
     @event.listens_for(engine, "checkin")
     def leave_nothing_open(connection: sqlite3.Connection | None, _: Any) -> None:
-        # A commit that was refused (readers in the way for too long) leaves its transaction open,
-        # and with it a lock that keeps everybody out, in every process.
+        # A refused commit (blocked by readers for too long) leaves its transaction open, with a
+        # lock that keeps out everybody, in every process.
         if connection is not None and connection.in_transaction:
             connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later would fail with SQLITE_BUSY under load
-        # without waiting; one that says at once that it will write waits for its turn.
+        # A transaction that reads first and writes later would fail under load with SQLITE_BUSY,
+        # without waiting. One that begins as a writer waits for its turn.
         writes = connection.get_execution_options().get("lrd_write")
         connection.exec_driver_sql("begin immediate" if writes else "begin")
 

@@ -1,6 +1,7 @@
-"""Sweeps, their arms and trials: submitting and reading."""
+"""Submit and read sweeps, their arms and their trials."""
 
 import hashlib
+import itertools
 import json
 import secrets
 from collections.abc import Iterable, Sequence
@@ -32,7 +33,7 @@ from service.store import reuse, webhooks
 from service.store.models import Arm, Event, Report, Sweep, Trial
 from service.store.session import clock
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are read as others
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are mistaken for others
 
 
 def create(
@@ -67,70 +68,41 @@ def create(
     sweep.finished_at = now if reused == total else None
     session.flush()
     session.refresh(sweep)
-    webhooks.announce(session, [sweep.id])  # where all of it is reused
+    webhooks.announce(session, [sweep.id])  # in case all results are reused
     return sweep
 
 
 def add_trials(
     session: Session, sweep: Sweep, arms: Sequence[SpecArm], spec: SweepSpec, now: float
 ) -> tuple[int, int]:
-    """Insert what the sweep lacks of these arms and the spec's seeds.
+    """Insert the trials that the sweep lacks of these arms and the spec's seeds.
 
-    The sweep's counts are the caller's to move.
+    The caller updates the sweep's counts.
 
     Returns:
         How many trials were added, and how many of these have reused results.
     """
-    configs = [(arm, config := arm.config_json(), config_hash(config)) for arm in arms]
-    known = {arm.config_sha256 for arm in arms_of(session, sweep.id)}
-    rows = [
-        {
-            "sweep_id": sweep.id,
-            "label": arm.label,
-            "config": config,
-            "config_sha256": sha256,
-            "is_baseline": arm.is_baseline,
-        }
-        for arm, config, sha256 in configs
-        if sha256 not in known
-    ]
-    if rows:
-        rows = [row | {"position": len(known) + at} for at, row in enumerate(rows)]
-        session.execute(insert(Arm), rows)
-    ids = {arm.config_sha256: arm.id for arm in arms_of(session, sweep.id)}
-    present = {
-        (arm_id, seed)
-        for arm_id, seed in session.execute(
-            select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep.id)
-        )
-    }
-    donors: dict[reuse.Key, Trial] = {}
-    origins: dict[int, int] = {}
-    if spec.reuse:
-        execution = sweep.spec.get("execution", {})
-        hashes, given = [sha256 for *_, sha256 in configs], [config for _, config, _ in configs]
-        codes = dict(zip(hashes, codes_of(given), strict=True))
-        donors = reuse.donors(session, codes, execution=execution, owner=sweep.owner)
-        origins = reuse.origins(session, donors.values())
+    hashed = [_Hashed(arm, config := arm.config_json(), config_hash(config)) for arm in arms]
+    arm_ids = _add_arms(session, sweep.id, hashed)
+    existing = _existing_pairs(session, sweep.id)
+    donors = _donors(session, sweep, hashed) if spec.reuse else {}
     fresh, reused = [], []
-    # Seed by seed: a sweep that runs has pairs to compare from its first seed on, and what is held
-    # against each other ran at about the same time.
-    for seed in spec.seeds:
-        for arm, _, sha256 in configs:
-            if (ids[sha256], seed) in present:
-                continue
-            row = {
-                "sweep_id": sweep.id,
-                "arm_id": ids[sha256],
-                "seed": seed,
-                "epochs": arm.config.epochs,
-                "created_at": now,
-            }
-            donor = donors.get((sha256, seed))
-            if donor is None:
-                fresh.append(row)
-            else:
-                reused.append(row | reuse.results_of(donor, origins[donor.id], now))
+    # Seed by seed, so that a running sweep has pairs to compare from its first seed on, and trials
+    # that are compared run at about the same time.
+    for seed, (arm, _, sha256) in itertools.product(spec.seeds, hashed):
+        if (arm_ids[sha256], seed) in existing:
+            continue
+        row = {
+            "sweep_id": sweep.id,
+            "arm_id": arm_ids[sha256],
+            "seed": seed,
+            "epochs": arm.config.epochs,
+            "created_at": now,
+        }
+        if donor := donors.get((sha256, seed)):
+            reused.append(row | reuse.results_of(*donor, now))
+        else:
+            fresh.append(row)
     if fresh:
         _insert_fresh(session, fresh)
     if reused:
@@ -139,9 +111,55 @@ def add_trials(
     return len(fresh) + len(reused), len(reused)
 
 
+class _Hashed(NamedTuple):
+    """An arm of a spec, with its configuration and the hash of that."""
+
+    arm: SpecArm
+    config: dict[str, Any]
+    sha256: str
+
+
+def _add_arms(session: Session, sweep_id: str, hashed: Sequence[_Hashed]) -> dict[str, int]:
+    """Insert the arms that the sweep lacks; the ids of all its arms by their hashes."""
+    known = {arm.config_sha256 for arm in arms_of(session, sweep_id)}
+    missing = [each for each in hashed if each.sha256 not in known]
+    if missing:
+        rows = [
+            {
+                "sweep_id": sweep_id,
+                "position": len(known) + at,
+                "label": arm.label,
+                "config": config,
+                "config_sha256": sha256,
+                "is_baseline": arm.is_baseline,
+            }
+            for at, (arm, config, sha256) in enumerate(missing)
+        ]
+        session.execute(insert(Arm), rows)
+    return {arm.config_sha256: arm.id for arm in arms_of(session, sweep_id)}
+
+
+def _existing_pairs(session: Session, sweep_id: str) -> set[tuple[int, int]]:
+    """The (arm, seed) of each trial that the sweep has."""
+    pairs = select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep_id)
+    return {(arm_id, seed) for arm_id, seed in session.execute(pairs)}
+
+
+def _donors(
+    session: Session, sweep: Sweep, hashed: Sequence[_Hashed]
+) -> dict[reuse.Key, tuple[Trial, int]]:
+    """The trials whose results may stand for the sweep's, each with the trial that made them."""
+    hashes, configs = [each.sha256 for each in hashed], [each.config for each in hashed]
+    codes = dict(zip(hashes, codes_of(configs), strict=True))
+    execution = sweep.spec.get("execution", {})
+    found = reuse.donors(session, codes, execution=execution, owner=sweep.owner)
+    origins = reuse.origins(session, found.values())
+    return {key: (donor, origins[donor.id]) for key, donor in found.items()}
+
+
 def rename(session: Session, sweep_id: str, arms: Sequence[SpecArm]) -> None:
-    """Call the sweep's arms as they are called together: what tells two values apart depends on
-    the others, and an earlier version may have called them otherwise."""
+    """Give the sweep's arms the labels that they have among `arms`: what tells two values apart
+    depends on all of them, and an earlier version may have labelled them differently."""
     names = {config_hash(arm.config_json()): arm.label for arm in arms}
     for arm in arms_of(session, sweep_id):
         arm.label = names.get(arm.config_sha256, arm.label)
@@ -149,8 +167,8 @@ def rename(session: Session, sweep_id: str, arms: Sequence[SpecArm]) -> None:
 
 
 def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Queued trials, by one statement over arrays: 100,000 rows one by one take three times as
-    long."""
+    """Insert queued trials with one statement over arrays, three times as fast as 100,000 rows one
+    by one."""
     names = ("arm_id", "seed", "epochs")
     values: list[Any]
     if session.get_bind().dialect.name == "postgresql":
@@ -169,7 +187,7 @@ def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def get(session: Session, sweep_id: str, *, anew: bool = False) -> Sweep:
-    """The sweep; `anew`: as it is now, whatever was read of it before.
+    """The sweep; with `anew`, read again even if the session has it.
 
     Raises:
         NotFound: there is none with this id, or it was deleted.
@@ -181,7 +199,7 @@ def get(session: Session, sweep_id: str, *, anew: bool = False) -> Sweep:
 
 
 def get_trial(session: Session, trial_id: int, *, anew: bool = False) -> Trial:
-    """The trial; `anew`: as it is now, whatever was read of it before.
+    """The trial; with `anew`, read again even if the session has it.
 
     Raises:
         NotFound: there is none with this id, or its sweep was deleted.
@@ -199,7 +217,7 @@ def get_trial(session: Session, trial_id: int, *, anew: bool = False) -> Trial:
 def queued_of(session: Session, owner: str) -> int:
     """How many trials of this owner's sweeps are queued.
 
-    Who asks in a transaction that writes holds the number until its end: of two requests at once,
+    A writing transaction keeps this number from changing until it ends: of two requests at once,
     the second counts what the first has added.
     """
     if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyway
@@ -218,8 +236,8 @@ def page(
     state: SweepState | None = None,
     search: str = "",
 ) -> list[Sweep]:
-    """Sweeps, newest first, below the key `after`; those in `state`, or with `search` in the name
-    or at the beginning of the id."""
+    """Sweeps, newest first, below the key `after`; if given, only those in `state`, and those with
+    `search` in the name or at the beginning of the id."""
     query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
     query = query.where(Sweep.deleted_at.is_(None))
     if after is not None:
@@ -236,7 +254,7 @@ def page(
 
 
 def _in_state() -> dict[SweepState, ColumnElement[bool]]:
-    """`lifecycle.sweep_state`, as conditions on a sweep's row; each row meets exactly one."""
+    """`lifecycle.sweep_state` as conditions on a sweep's row; each row meets exactly one."""
     ended = and_(Sweep.queued == 0, Sweep.running == 0)
     paused = and_(not_(ended), Sweep.paused_at.is_not(None), Sweep.running == 0)
     untouched = Sweep.queued == Sweep.trials_total
@@ -260,11 +278,12 @@ def trials(
     state: TrialState | None = None,
     arm_id: int | None = None,
 ) -> list[tuple[Trial, Arm]]:
-    """The sweep's trials above id `after`, each with its arm; those in `state` or of `arm_id`."""
+    """The sweep's trials above id `after`, each with its arm; if given, only those in `state`, and
+    those of `arm_id`."""
     here = and_(Trial.sweep_id == sweep_id, Trial.id > after)
     if session.get_bind().dialect.name == "postgresql":
-        # With an equation PostgreSQL may walk through the trials of all older sweeps by their ids,
-        # hoping to meet one of this sweep soon; in this form only the right index gives the order.
+        # With an equality PostgreSQL may scan the trials of all older sweeps by id, hoping to meet
+        # one of this sweep soon. In this form only the right index gives the order.
         place = tuple_(Trial.sweep_id, Trial.id)
         here = and_(place > tuple_(sweep_id, after), Trial.sweep_id <= sweep_id)
     query = (
@@ -287,7 +306,7 @@ def arms_of(session: Session, sweep_id: str) -> list[Arm]:
 
 
 class ArmRow(NamedTuple):
-    """What the statistics need of an arm."""
+    """The columns of an arm that the statistics need."""
 
     id: int
     label: str
@@ -314,7 +333,7 @@ def reports(
 
 
 class TrialRow(NamedTuple):
-    """What the statistics need of a trial: a plain row, so that 100,000 of them are cheap."""
+    """The columns of a trial that the statistics need: plain rows, so that 100,000 are cheap."""
 
     id: int
     arm_id: int
@@ -359,5 +378,5 @@ def reports_by_trial(session: Session, sweep_id: str) -> dict[int, list[dict[str
 
 
 def _decoded(texts: Iterable[str | None]) -> list[Any]:
-    """Many columns of JSON at once: row by row it takes several times as long."""
+    """Decode a column of JSON at once; row by row takes several times as long."""
     return json.loads(f"[{','.join(text or 'null' for text in texts)}]")  # type: ignore[no-any-return]

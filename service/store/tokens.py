@@ -1,4 +1,4 @@
-"""Tokens: made, found, listed, revoked. Only a hash is kept; a token is shown once."""
+"""Make, find, list and revoke tokens. Only a hash is kept; a token is shown once."""
 
 import enum
 import hashlib
@@ -19,9 +19,9 @@ class Role(enum.StrEnum):
     """What a token allows; each includes those before it."""
 
     viewer = "viewer"
-    """To read everything."""
+    """Reads everything."""
     submitter = "submitter"
-    """To submit sweeps, and to ask anything of sweeps and trials."""
+    """Submits sweeps, and makes any request on sweeps and trials."""
     admin = "admin"
 
     def includes(self, other: "Role") -> bool:
@@ -37,10 +37,10 @@ def create(
     expires_days: float | None = None,
     **limits: int | None,
 ) -> tuple[Token, str]:
-    """A new token of 256 random bits, and what its holder sends: it cannot be had again.
+    """Make a token of 256 random bits; its row, and the secret, which cannot be shown again.
 
-    `limits`: `requests_per_minute`, `max_queued_trials`, `max_sweep_trials`, where they are not to
-    be those of the settings.
+    `limits`: `requests_per_minute`, `max_queued_trials` and `max_sweep_trials`, if they differ from
+    the settings.
     """
     secret = f"lrd_{secrets.token_urlsafe(32)}"
     now = clock(session)
@@ -59,7 +59,7 @@ def create(
 
 
 def find(session: Session, secret: str) -> Token | None:
-    """The token that `secret` is, unless it has expired or was revoked."""
+    """The token with this `secret`, unless it has expired or was revoked."""
     sha256 = _hash(secret)
     live = or_(Token.expires_at.is_(None), Token.expires_at > db_now())
     query = select(Token).where(Token.sha256 == sha256, Token.revoked_at.is_(None), live)
@@ -76,13 +76,13 @@ def used(session: Session, token_id: int) -> None:
 
 
 def any_made(session: Session) -> bool:
-    """Whether there is a token that was not revoked; an expired one counts: what was closed does
-    not open by itself."""
+    """Whether any token was not revoked. An expired one counts, so that a closed service does not
+    open by itself."""
     return session.scalar(select(Token.id).where(Token.revoked_at.is_(None)).limit(1)) is not None
 
 
 def keeps_closed(session: Session, token_id: int) -> bool:
-    """Whether it is the only one that was not revoked: without it the service is open to its own
+    """Whether it is the only token that was not revoked; without it the service is open to its own
     machine."""
     return list(session.scalars(select(Token.id).where(Token.revoked_at.is_(None)))) == [token_id]
 

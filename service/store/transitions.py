@@ -1,8 +1,8 @@
 """The one door through which a trial changes its state.
 
-It checks the transition, moves the sweep's counts and writes the event, in one transaction.
-Whoever writes several trials locks their sweeps first, in order of their ids: then no two
-transactions wait for each other.
+It checks the transition, updates the sweep's counts and writes the event, in one transaction. A
+transaction that writes several trials locks their sweeps first, in the order of their ids, so that
+no two transactions wait for each other.
 """
 
 from collections import Counter
@@ -27,9 +27,9 @@ def switch(
     message: str | None = None,
     **values: Any,
 ) -> list[Trial]:
-    """Move every trial in `from_state` that meets the conditions, and return them as they are now.
+    """Move every trial in `from_state` that meets the conditions to state `to`, and return them.
 
-    The check and the write are one statement: a trial that another has moved is not touched.
+    Check and write are one statement, so a trial that another transaction has moved is not touched.
     """
     assert to in TRANSITIONS[from_state], f"{from_state} -> {to} is no legal transition"
     changes: dict[str, Any] = {"state": to, "reason": reason, "message": message, **values}
@@ -76,7 +76,7 @@ def switch(
 def _move_counts(
     session: Session, from_state: TrialState, to: TrialState, counts: Mapping[str, int]
 ) -> None:
-    """So many trials of each sweep have moved; one round trip for all."""
+    """Move these numbers of trials in the counts of their sweeps, in one round trip."""
     moved = bindparam("moved", type_=Integer)
     values: dict[str, Any] = {
         from_state: getattr(Sweep, from_state) - moved,
@@ -92,7 +92,7 @@ def _move_counts(
         update(table).where(table.c.id == bindparam("of")).values(values),  # type: ignore[arg-type]
         [{"of": sweep_id, "moved": count} for sweep_id, count in sorted(counts.items())],
     )
-    for sweep in session.identity_map.values():  # the session does not know of that
+    for sweep in session.identity_map.values():  # the session does not know of the update
         if isinstance(sweep, Sweep) and sweep.id in counts:
             session.expire(sweep)
 
@@ -100,8 +100,8 @@ def _move_counts(
 def lock_sweeps(
     session: Session, sweep_ids: Iterable[str], *, skip_locked: bool = False
 ) -> set[str]:
-    """Hold these sweeps until the transaction ends; those that others hold are waited for, or left
-    out. Which are held now."""
+    """Lock these sweeps until the transaction ends; the ids of those locked. Wait for sweeps that
+    others have locked, or with `skip_locked` leave them out."""
     ids = sorted(sweep_ids)
     if not ids:
         return set()

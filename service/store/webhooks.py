@@ -1,6 +1,6 @@
-"""Webhooks and what is to be told to them: an outbox, written by the transaction that ends a sweep.
+"""Webhooks and their outbox of messages, written by the transaction that ends a sweep.
 
-So a message is there exactly if its sweep has ended. Sending is `service.webhooks`.
+So a message exists exactly if its sweep has ended. `service.webhooks` sends it.
 """
 
 import secrets
@@ -16,11 +16,11 @@ from service.store.models import Delivery, Sweep, Webhook
 from service.store.session import clock, db_now
 
 CLAIM_SECONDS = 60
-"""A sender that has not said by then what came of a message is gone; another one sends it."""
+"""A sender that has not recorded the result of a message by then is gone, and another sends it."""
 
 
 class Due(NamedTuple):
-    """A message that its claimer is to send."""
+    """A message that its claimer must send."""
 
     id: int
     webhook_id: int
@@ -34,7 +34,7 @@ class Due(NamedTuple):
 
 
 def add(session: Session, url: str) -> Webhook:
-    """Tell `url` of every sweep that ends from now on."""
+    """Add a webhook that tells `url` of every sweep that ends from now on."""
     now = clock(session)
     webhook = Webhook(url=url, secret=secrets.token_hex(32), created_at=now)
     session.add(webhook)
@@ -43,7 +43,7 @@ def add(session: Session, url: str) -> Webhook:
 
 
 def listing(session: Session) -> list[Webhook]:
-    """All, the oldest first."""
+    """All webhooks, the oldest first."""
     return list(session.scalars(select(Webhook).order_by(Webhook.id)))
 
 
@@ -60,7 +60,7 @@ def get(session: Session, webhook_id: int) -> Webhook:
 
 
 def remove(session: Session, webhook_id: int) -> Webhook:
-    """Forget a webhook and what it has not been told yet; the webhook as it was.
+    """Delete a webhook with its unsent messages; the webhook as it was.
 
     Raises:
         NotFound: there is none with this id.
@@ -74,7 +74,7 @@ def remove(session: Session, webhook_id: int) -> Webhook:
 def deliveries(
     session: Session, webhook_id: int, before: int | None, size: int
 ) -> Sequence[Delivery]:
-    """A webhook's messages below the id `before`, the newest first."""
+    """The webhook's messages below the id `before`, the newest first."""
     query = select(Delivery).where(Delivery.webhook_id == webhook_id)
     if before is not None:
         query = query.where(Delivery.id < before)
@@ -82,7 +82,7 @@ def deliveries(
 
 
 def announce(session: Session, sweep_ids: Iterable[str]) -> None:
-    """Write a message for every webhook about each of these sweeps that has just ended."""
+    """Write a message to every webhook about each of these sweeps that has ended."""
     ended = session.scalars(
         select(Sweep)
         .where(Sweep.id.in_(list(sweep_ids)), Sweep.queued == 0, Sweep.running == 0)
@@ -90,8 +90,8 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
     ).all()
     if not ended:
         return
-    # Held, so that none is removed before this ends: its message would refer to nothing. One that
-    # is just being removed is waited for, and is not told.
+    # Locked, so that none is removed before this transaction ends: its message would refer to
+    # nothing. One that is being removed is waited for, and gets no message.
     held = select(Webhook.id).order_by(Webhook.id).with_for_update(read=True, key_share=True)
     webhooks = session.scalars(held).all()
     if not webhooks:
@@ -115,19 +115,19 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
 
 
 def drop(session: Session, sweep_id: str) -> None:
-    """Forget what was told of a sweep that is deleted, and what is still to be."""
+    """Delete all messages, sent or not, about a deleted sweep."""
     session.execute(delete(Delivery).where(Delivery.sweep_id == sweep_id))
 
 
 def any_due(session: Session, passed_over: Collection[int] = ()) -> bool:
-    """Whether a message waits to be sent, to another webhook than those that are passed over."""
+    """Whether a message is due to any webhook that is not passed over."""
     due = select(Delivery.id).where(_is_due(passed_over)).limit(1)
     return session.scalar(due) is not None
 
 
 def claim(session: Session, passed_over: Collection[int] = ()) -> Due | None:
-    """The message that is due for longest, now the claimer's for `CLAIM_SECONDS`; of the webhooks
-    that are passed over none."""
+    """Claim for `CLAIM_SECONDS` the message that has been due for longest, except to webhooks that
+    are passed over."""
     found = session.execute(
         select(Delivery, Webhook, Sweep)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
@@ -159,12 +159,12 @@ def claim(session: Session, passed_over: Collection[int] = ()) -> Due | None:
 
 
 def delivered(session: Session, due: Due) -> None:
-    """It has arrived."""
+    """Record that the message has arrived."""
     _settle(session, due, delivered_at=db_now(), next_at=None, error=None)
 
 
 def failed(session: Session, due: Due, error: str, again_in: float | None) -> None:
-    """It has not; it is tried again in so many seconds, or not at all."""
+    """Record that it has not; try again in `again_in` seconds, or never if that is None."""
     _settle(session, due, error=error, next_at=None if again_in is None else db_now() + again_in)
 
 
@@ -173,7 +173,7 @@ def _is_due(passed_over: Collection[int]) -> ColumnElement[bool]:
 
 
 def _settle(session: Session, due: Due, **values: object) -> None:
-    # Of a claim that was too slow, and taken over, nothing is written.
+    # A claim that was too slow, and taken over, writes nothing.
     mine = (Delivery.id == due.id) & (Delivery.tries == due.tries)
     session.execute(update(Delivery).where(mine).values(**values))
 

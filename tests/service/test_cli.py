@@ -108,7 +108,7 @@ def test_status_and_plan_say_that_nobody_starts_anything(
     sweep_id = lrd("submit", file).split()[1].rstrip(":")
     assert lrd("submit", file).splitlines()[1] == nobody
     assert lrd("status", sweep_id).splitlines()[1:] == [f"  {nobody}"]
-    leases.tell(database)  # then the sweep itself says it, too
+    leases.note_no_dispatcher_leads(database)  # then the sweep itself says it, too
     assert lrd("status", sweep_id).count("no dispatcher") == 1
     assert nobody not in lrd("status", seed(database, small_sweep()))
     with database.write() as session:

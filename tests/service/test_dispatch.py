@@ -93,9 +93,9 @@ def test_who_stands_by_says_once_behind_whom(
     for dispatcher in (first, second, second):
         dispatcher._renew_at = 0.0
         dispatcher.step(0)
-    said = [each.getMessage() for each in caplog.records if "stands by" in each.getMessage()]
+    said = [each.getMessage() for each in caplog.records if "standing by" in each.getMessage()]
     host = socket.gethostname()
-    assert said == [f"stands by: the dispatcher {first.id} on {host} (pid {os.getpid()}) leads"]
+    assert said == [f"standing by: the dispatcher {first.id} on {host} (pid {os.getpid()}) leads"]
     first.drain()
     second._renew_at = 0.0
     second.step(0)

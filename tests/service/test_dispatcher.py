@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from lrd_core import training
 from lrd_core.trial_folder import trial_folder
 from service.dispatcher import Dispatcher
-from service.executor import understood
+from service.executor import decode_reason
 from service.lifecycle import Reason
 from service.placement import Place
 from service.settings import Settings
@@ -364,7 +364,7 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
         ("oom", Place("n", 1, 0.25, 0), (Reason.oom, False)),
         ("oom", Place("n", 1, 1, 0), (Reason.oom, True)),  # the whole GPU was its own
         ("node_oom", Place("n", 1, 1, 0), (Reason.oom, False)),  # but not the node
-        ("node_oom", Place("n", 4, 1, 0, alone=True), (Reason.oom, True)),
+        ("node_oom", Place("n", 4, 1, 0, exclusive=True), (Reason.oom, True)),
         ("lost", Place("n", 1, 0, 0), (Reason.lost, False)),
         (None, Place("n", 1, 0, 0), (None, False)),
     ],
@@ -372,4 +372,4 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
 def test_out_of_memory_is_final_where_nothing_shared_that_memory(
     said: str | None, place: Place, meant: tuple[Reason | None, bool]
 ) -> None:
-    assert understood(said, place) == meant
+    assert decode_reason(said, place) == meant

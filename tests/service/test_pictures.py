@@ -14,7 +14,7 @@ from service.errors import Conflict, NotFound
 from service.lifecycle import Reason
 from service.pictures import Asked, Picture, Pictures
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, sweeps
+from service.store import claims, leases, recording, requests, sweeps, turns
 from service.store.claims import Assignment
 from service.store.models import Sweep
 from service.store.session import Database
@@ -53,7 +53,7 @@ class History:
         with self._database.write() as session:
             if event == "claim" or not self._running:
                 leases.take(session, "d", host="", pid=1, seconds=1000)
-                shares = claims.plan(session, Rooms([Node(3, 0)]))
+                shares = turns.plan(session, Rooms([Node(3, 0)]))
                 self._running += claims.claim(session, "d", shares)
             elif event == "ask":
                 verb = self._draws.choice(["extend", "retry", "pause", "resume"])
@@ -63,7 +63,7 @@ class History:
                 done = sweeps.get_trial(session, trial.trial_id).epochs_done
                 if event == "epoch" and done < 2:
                     report = self._report(done + 1)
-                    said = recording.Said(trial.trial_id, trial.attempt, report, None)
+                    said = recording.ReportedEpoch(trial.trial_id, trial.attempt, report, None)
                     recording.record(session, said)
                     recording.touch(session, [self._sweep_id])
                 else:

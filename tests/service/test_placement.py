@@ -78,10 +78,10 @@ def test_nothing_is_given_twice_and_alone_is_alone(
                 assert need.labels.items() <= node.labels.items()
                 assert len(place.on) == (0 if not need.gpus else max(1, int(place.gpus)))
                 assert all(gpu < node.gpus for gpu in place.on)
-                if place.alone:
+                if place.exclusive:
                     assert len(here) == 1
-                if place.again:
-                    assert place.alone
+                if place.isolated:
+                    assert place.exclusive
                     assert place.cpus == node.cpus
                     assert place.gpus == int(place.gpus)
 
@@ -177,20 +177,20 @@ def test_one_node_at_a_time_is_kept_and_only_where_it_can_help() -> None:
     assert not rooms.keep(Need(1), 0, "second")
     assert rooms.keep(Need(1, labels={"zone": "b"}), 0, "third")  # of other nodes
     assert not rooms.keep(Need(1, labels={"zone": "c"}), 0, "fourth")  # it fits nowhere
-    runs = [Place("a", 4, 0, 0, alone=True, again=True)]
+    runs = [Place("a", 4, 0, 0, exclusive=True, isolated=True)]
     assert not Rooms(nodes, runs).keep(Need(1), 0, "first")
-    by_itself = [Place("a", 4, 0, 0, alone=True)]  # which nobody asked for
+    by_itself = [Place("a", 4, 0, 0, exclusive=True)]  # which nobody asked for
     assert Rooms(nodes, by_itself).keep(Need(1), 0, "first")
 
 
 def test_a_trial_that_fills_an_empty_node_is_alone_there() -> None:
     place = Rooms([Node(2, 0)]).take(Need(2), 0)
     assert place is not None
-    assert place.alone
-    assert not place.again
+    assert place.exclusive
+    assert not place.isolated
     second = Rooms([Node(2, 0)], beside("", 1)).take(Need(1), 0)
     assert second is not None
-    assert not second.alone
+    assert not second.exclusive
 
 
 def test_who_needs_no_gpu_has_a_node_without_one_to_itself() -> None:

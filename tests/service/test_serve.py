@@ -185,7 +185,7 @@ def test_a_ray_that_dies_is_replaced_and_the_sweep_ends(tmp_path: Path) -> None:
         os.kill(raylet, signal.SIGKILL)
         assert "(2)" in lrd("watch", sweep_id, url=url)
         said = (tmp_path / "serve.log").read_text()
-        assert "the Ray node beside this dispatcher is gone" in said
+        assert "the Ray node next to this dispatcher is gone" in said
         assert "the dispatcher ended with code 1; starting it again" in said
 
 

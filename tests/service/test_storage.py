@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_read_keeps_no_dispatcher_from_starting(
 ) -> None:
     (tmp_path / "file").write_text("")
     own(database, str(tmp_path / "file" / "trials"))
-    assert "whose the folder of trials is, cannot be read" in caplog.text
+    assert "cannot read which database the folder of trials belongs to" in caplog.text
 
 
 def test_a_folder_of_an_earlier_version_becomes_the_databases(

@@ -133,7 +133,7 @@ def told(database: Database, sweep_id: str) -> dict[int, dict[str, Any]]:
 
 
 def test_trials_land_on_the_node_that_they_ask_for(database: Database, executor: Any) -> None:
-    nodes = [Node.seen(each) for each in executor.nodes()]
+    nodes = [Node.reported(each) for each in executor.nodes()]
     number = {float(int(node.id[:10], 16)): node for node in nodes}
     assert sorted((node.cpus, node.memory_gib, node.labels.get("zone", "")) for node in nodes) == [
         (0, 2, ""), (2, 2, "a"), (2, 2, "a"), (2, 8, "b"),

@@ -27,7 +27,17 @@ from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict, NotFound
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import answers, claims, leases, purging, queue, recording, requests, sweeps
+from service.store import (
+    answers,
+    claims,
+    leases,
+    purging,
+    queue,
+    recording,
+    requests,
+    sweeps,
+    turns,
+)
 from service.store.models import Answer, Event, Lease, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -185,7 +195,7 @@ class Store(RuleBasedStateMachine):
         self.no_pause_ends()
         before = self.states()
         with self.database.read() as session:
-            shares = claims.plan(session, Rooms([Node(cpus, 0)]))
+            shares = turns.plan(session, Rooms([Node(cpus, 0)]))
         try:
             with self.db.write() as session:
                 taken = claims.claim(session, holder, shares)
@@ -218,7 +228,7 @@ class Store(RuleBasedStateMachine):
         said = {"epoch": epoch, "loss": float(loss), "seconds": 1.0}
         self.again(
             lambda session: recording.record(
-                session, recording.Said(trial.trial_id, trial.attempt, said, None)
+                session, recording.ReportedEpoch(trial.trial_id, trial.attempt, said, None)
             )
         )
         if self.owns(trial) and ahead == 0:
@@ -231,7 +241,7 @@ class Store(RuleBasedStateMachine):
         """The epochs that two attempts lack, or all of them, in one group."""
         tries = [self.pick(one, which), self.pick(other, other_which)]
         said = [
-            recording.Said(
+            recording.ReportedEpoch(
                 each.trial_id, each.attempt, {"epoch": epoch, "loss": 1.0, "seconds": 1.0}, None
             )
             for each in tries

@@ -12,11 +12,11 @@ from sqlalchemy import select, update
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, sweeps
+from service.store import claims, leases, recording, requests, sweeps, turns
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
-from service.store.recording import Recorded, Said
-from service.store.remembered import Memory
+from service.store.plan_history import PlanHistory
+from service.store.recording import Recorded, ReportedEpoch
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -39,11 +39,11 @@ def claim(
     *,
     nodes: Sequence[Node] = (),
     held: Iterable[Assignment] = (),
-    memory: Memory | None = None,
+    history: PlanHistory | None = None,
 ) -> list[Assignment]:
     with database.write() as session:
         rooms = Rooms(nodes or [Node(cpus, gpus)], [each.place for each in held])
-        return claims.claim(session, "d1", claims.plan(session, rooms, memory))
+        return claims.claim(session, "d1", turns.plan(session, rooms, history))
 
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
 
 def record(database: Database, trial: Assignment, epoch: int, **changes: Any) -> Recorded:
     with database.write() as session:
-        said = Said(trial.trial_id, trial.attempt, report(epoch, **changes), None)
+        said = ReportedEpoch(trial.trial_id, trial.attempt, report(epoch, **changes), None)
         return recording.record(session, said)
 
 
@@ -157,7 +157,7 @@ def said_and_stored(database: Database, draw: int, *, one_by_one: bool) -> Any:
             epoch = max(1, done + 1 + draws.choice([-1, 0, 0, 0, 0, 1]))
             loss = draws.choice([1.0, 1.0, 1.0, 2.0])
             saved = draws.choice([None, (f"epoch-{epoch}", "0" * 64)])
-            said.append(Said(trial.trial_id, trial.attempt, report(epoch, loss), saved))
+            said.append(ReportedEpoch(trial.trial_id, trial.attempt, report(epoch, loss), saved))
         with database.write() as session:
             if one_by_one:
                 outcomes += [recording.record(session, each) for each in said]

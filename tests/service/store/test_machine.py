@@ -22,14 +22,15 @@ from service.store import (
     reuse,
     sweeps,
     transitions,
+    turns,
     webhooks,
 )
 from service.store.session import Database
 from tests.service.store.machine import Store
 
 ORDER = [
-    placement, webhooks, transitions, recording, claims, queue, leases, reuse, sweeps, requests,
-    answers, purging,
+    placement, webhooks, transitions, recording, turns, claims, queue, leases, reuse, sweeps,
+    requests, answers, purging,
 ]  # fmt: skip
 """Each imports only from those before it."""
 
@@ -75,7 +76,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
             )
         ],
     ),
-    "nobody counts what moved": (recording, [("if moved == len(said):", "if True:")]),
+    "nobody counts what moved": (recording, [("if moved == len(epochs):", "if True:")]),
     "what was tried together is not taken back": (
         recording,
         [("        point.rollback()\n", "        point.commit()\n")],
@@ -87,7 +88,10 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
                 "attempt != attempt or trial.state != TrialState.running:\n        return None",
                 "state != TrialState.running:\n        return None",
             ),
-            ("        Trial.attempt == attempt,\n        reason=reason,", "        reason=reason,"),
+            (
+                "        Trial.attempt == attempt,\n        reason=found.reason,",
+                "        reason=found.reason,",
+            ),
         ],
     ),
     "epochs may be skipped": (
@@ -103,14 +107,14 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         recording,
         [
             (
-                "    if earlier.sha256 != _sum(said.report):\n        return Recorded.different",
+                "    if earlier.sha256 != _sum(epoch.report):\n        return Recorded.different",
                 "    earlier.report = earlier.report | {'loss': -1.0}",
             )
         ],
     ),
     "success before the last epoch": (
         recording,
-        [("if not trial.epochs_done == trial.epochs == recorded:", "if False:")],
+        [("if trial.epochs_done == trial.epochs == recorded:", "if True:")],
     ),
     "finish beats cancel": (
         recording,
@@ -118,7 +122,8 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
             (
                 "if trial.cancel_requested_at is not None:",
                 "if trial.cancel_requested_at is not None and reason is not None:",
-            )
+            ),
+            ("if reason is None and trial.cancel_requested_at is None:", "if reason is None:"),
         ],
     ),
     "idempotency keys are ignored": (
@@ -157,7 +162,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     ),
     "out of memory is tried for ever": (
         recording,
-        [("if not (alone or trial.alone):", "if True:")],
+        [("if not (unshared or trial.alone):", "if True:")],
     ),
     "out of memory counts as a loss": (
         recording,

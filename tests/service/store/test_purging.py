@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from service.placement import Node, Rooms
-from service.store import claims, copying, leases, purging, recording, requests, webhooks
+from service.store import claims, copying, leases, purging, recording, requests, turns, webhooks
 from service.store.models import Base, Purged, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -194,7 +194,7 @@ def test_an_attempt_that_lives_on_writes_nothing(database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
     with database.write() as session:
         leases.take(session, "d", host="", pid=1, seconds=1000)
-        taken = claims.claim(session, "d", claims.plan(session, Rooms([Node(4, 0)])))
+        taken = claims.claim(session, "d", turns.plan(session, Rooms([Node(4, 0)])))
         leases.drop(session, "d")
     leases.reap(database)
     with database.write() as session:
@@ -203,14 +203,14 @@ def test_an_attempt_that_lives_on_writes_nothing(database: Database) -> None:
     others = seed(database, small_sweep(), states=("queued",))
     with database.write() as session:
         leases.take(session, "d", host="", pid=1, seconds=1000)
-        alive = claims.claim(session, "d", claims.plan(session, Rooms([Node(1, 0)])))
+        alive = claims.claim(session, "d", turns.plan(session, Rooms([Node(1, 0)])))
     late = [(each.trial_id, each.attempt) for each in taken]
     report = {"epoch": 1, "loss": 1.0, "seconds": 1.0}
     for _ in range(2):  # deleted; and purged
         with database.write() as session:
             recording.record_environments(session, {key: {"node": "n"} for key in late})
             said = [
-                recording.Said(*key, report, ("a.pt", "0" * 64))
+                recording.ReportedEpoch(*key, report, ("a.pt", "0" * 64))
                 for key in [*late, (alive[0].trial_id, 1)]
             ]
             outcomes = recording.record_all(session, said)

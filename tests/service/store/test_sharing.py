@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, memory, ready, recording, requests, shortages
+from service.store import claims, gpu_memory, ready, recording, requests, shortages, turns
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.ready import Wanted
@@ -22,7 +22,7 @@ SHARED = {"num_gpus": "shared"}
 
 def measure(database: Database, trial: Assignment, peak: float, total: float = 80) -> float | None:
     with database.write() as session:
-        memory.record_memory(
+        gpu_memory.record_memory(
             session, trial.trial_id, trial.attempt, int(peak * GIB), int(total * GIB)
         )
     with database.read() as session:
@@ -33,7 +33,7 @@ def oom(database: Database, trial: Assignment) -> TrialState | None:
     with database.write() as session:
         return recording.settle(
             session, trial.trial_id, trial.attempt, Reason.oom, "CUDA out of memory.",
-            alone=trial.place.alone,
+            unshared=trial.place.exclusive,
         )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def oom(database: Database, trial: Assignment) -> TrialState | None:
     [(0.001, 1 / 16), (4.3, 1 / 16), (4.4, 2 / 16), (34, 8 / 16), (70, 1), (80, 1), (90, 1)],
 )
 def test_a_share_has_15_percent_of_room_and_is_in_sixteenths(peak: float, share: float) -> None:
-    assert memory.share_of(int(peak * GIB), 80 * GIB) == share
+    assert gpu_memory.share_of(int(peak * GIB), 80 * GIB) == share
 
 
 def test_the_first_take_a_whole_gpu_and_the_others_the_largest_share_seen(
@@ -132,7 +132,7 @@ def test_out_of_memory_it_runs_once_more_alone_and_then_fails(database: Database
         settle(database, each, Reason.error)
     (again,) = claim(database, cpus=4, gpus=1)
     assert (again.trial_id, again.attempt) == (first.trial_id, 2)
-    assert (again.place.cpus, again.place.gpus, again.place.alone) == (4, 1, True)
+    assert (again.place.cpus, again.place.gpus, again.place.exclusive) == (4, 1, True)
     assert (row(database, again).cpus, row(database, again).gpus) == (4, 1)
     # The numbers of a trial depend on its threads.
     assert again.spec["resources"]["num_cpus"] == first.spec["resources"]["num_cpus"] == 1
@@ -253,7 +253,7 @@ def test_a_round_asks_no_trial_by_trial_question(database: Database) -> None:
     submit(database, seeds=500)
     with database.write() as session:
         asked = watched(session)
-        claims.plan(session, Rooms([Node(64, 0)]))
+        turns.plan(session, Rooms([Node(64, 0)]))
     assert len(asked) == 2, asked
 
 
@@ -263,7 +263,7 @@ def test_a_round_asks_no_sweep_by_sweep_question(database: Database) -> None:
     for _ in range(2):
         with database.write() as session:
             asked = watched(session)
-            shares = claims.plan(session, Rooms([Node(len(sweeps), 0)]))
+            shares = turns.plan(session, Rooms([Node(len(sweeps), 0)]))
             taken = claims.claim(session, "d1", shares)
         assert sorted(each.sweep_id for each in taken) == sorted(sweeps)
         statements.append(len(asked))
@@ -297,7 +297,7 @@ def test_a_round_reads_no_spec_as_a_whole(database: Database) -> None:
     with database.write() as session:
         asked = watched(session)
         shortages.note_shortages(session, [Node(2, 0)])
-        assert claims.claim(session, "d1", claims.plan(session, Rooms([Node(2, 0)])))
+        assert claims.claim(session, "d1", turns.plan(session, Rooms([Node(2, 0)])))
     statements = " ".join(statement for statement, _ in asked)
     parts = re.sub(r"JSON_EXTRACT\(sweeps\.spec|sweeps\.spec ->", "a part", statements)
     assert parts.count("a part") >= 4

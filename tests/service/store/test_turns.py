@@ -7,9 +7,9 @@ from sqlalchemy import update
 
 from service.lifecycle import Reason
 from service.placement import Need, Node, Rooms
-from service.store import claims, leases, queue, shortages
+from service.store import leases, queue, shortages, turns
 from service.store.models import Sweep, Trial
-from service.store.remembered import Memory
+from service.store.plan_history import PlanHistory
 from service.store.session import Database
 from service.wording import NO_DISPATCHER
 from tests.service.store.test_dispatching import claim, settle, submit
@@ -18,7 +18,7 @@ from tests.service.store.test_dispatching import claim, settle, submit
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three sweeps are looked at in a round, not a hundred."""
-    monkeypatch.setattr(claims, "MAX_SWEEPS", 3)
+    monkeypatch.setattr(turns, "MAX_SWEEPS", 3)
 
 
 def note(database: Database, *nodes: Node) -> None:
@@ -69,15 +69,15 @@ def test_with_no_dispatcher_each_sweep_says_so_and_the_next_one_takes_it_back(
             return {session.get_one(Sweep, each).waiting_for for each in sweeps}
 
     for _ in range(2):  # three at a time
-        leases.tell(database)
+        leases.note_no_dispatcher_leads(database)
     assert said() == {NO_DISPATCHER}
-    assert leases.tell(database) == 0
+    assert leases.note_no_dispatcher_leads(database) == 0
     with database.write() as session:
         leases.take(session, "d1", host="here", pid=1, seconds=60)
     for _ in range(50):
         note(database, Node(4, 0))
     assert said() == {None}
-    leases.tell(database)
+    leases.note_no_dispatcher_leads(database)
     assert said() == {None}
 
 
@@ -87,13 +87,13 @@ def test_what_the_first_leave_free_is_for_the_others(database: Database) -> None
         submit(database, resources={"num_gpus": 1}, priority=9)
     able = submit(database, resources={"num_gpus": 0})
     gone = submit(database, resources={"num_gpus": 0})
-    memory = Memory()
+    history = PlanHistory()
     found = []
     for _ in range(3):
         rooms = Rooms([Node(9, 1)])
         rooms.take(Need(1, 1), 0)
         with database.read() as session:
-            found.append({share.sweep_id for share in claims.plan(session, rooms, memory)})
+            found.append({share.sweep_id for share in turns.plan(session, rooms, history)})
     assert found == [set(), {able, gone}, set()]
 
 
@@ -116,19 +116,19 @@ def test_a_large_trial_of_equal_priority_has_its_turn_and_no_more(database: Data
     """Catches: a sweep of four CPUs a trial that waits until a thousand trials of one CPU are done;
     and one that, having waited once, has all the others wait."""
     small = submit(database, seeds=300, grid={})
-    memory, running, order = Memory(), [], []
-    running += claim(database, cpus=4, memory=memory)
+    history, running, order = PlanHistory(), [], []
+    running += claim(database, cpus=4, history=history)
     large = submit(database, grid={}, seeds=3, resources={"num_cpus": 4})
     for _ in range(150):
         settle(database, running.pop(0), Reason.error)
-        started = claim(database, cpus=4, held=running, memory=memory)
+        started = claim(database, cpus=4, held=running, history=history)
         order += [each.sweep_id for each in started]
         running += started
-    turns = [at for at, sweep_id in enumerate(order) if sweep_id == large]
-    assert len(turns) == 3
-    between = [order[a + 1 : b] for a, b in pairwise([-1, *turns])]
+    at_large = [at for at, sweep_id in enumerate(order) if sweep_id == large]
+    assert len(at_large) == 3
+    between = [order[a + 1 : b] for a, b in pairwise([-1, *at_large])]
     assert all(set(others) == {small} for others in between)
-    assert all(claims.PATIENCE <= len(others) <= claims.PATIENCE + 4 for others in between)
+    assert all(turns.PATIENCE <= len(others) <= turns.PATIENCE + 4 for others in between)
     assert len(order) > 120  # while room was made for it three times, few CPUs stood empty
 
 
@@ -148,4 +148,4 @@ def test_what_waits_is_listed_in_the_order_in_which_it_is_served(database: Datab
     note(database, Node(4, 0))
     with database.read() as session:
         assert [each.sweep.id for each in queue.waiting(session)] == [small, large]
-        assert [each.id for each in claims.open_sweeps(session)] == [small, large]
+        assert [each.id for each in turns.open_sweeps(session)] == [small, large]

@@ -1,4 +1,4 @@
-"""What trials use of a GPU's memory, and so which part of one each of a sweep takes."""
+"""How much GPU memory trials use, and so which part of a GPU each trial of a sweep takes."""
 
 import math
 
@@ -10,19 +10,19 @@ from service.store.models import Event, Sweep, Trial
 from service.store.session import db_now
 
 ROOM = 1.15
-"""Between a trial's measured peak of memory and what it is given."""
+"""A trial gets this multiple of its measured peak of memory."""
 
 
 def share_of(peak_bytes: int, total_bytes: int) -> float:
-    """The part of a GPU that a trial with this peak takes: with 15 % of room, in sixteenths."""
+    """The part of a GPU for a trial with this peak: with 15 % of headroom, in sixteenths."""
     return min(16, max(1, math.ceil(16 * ROOM * peak_bytes / total_bytes))) / 16
 
 
 def record_memory(
     session: Session, trial_id: int, attempt: int, peak_bytes: int, total_bytes: int
 ) -> None:
-    """What an attempt that still holds its trial has used of its GPU's memory, at its peak: the
-    largest of a sweep is what each of its trials needs."""
+    """Record an attempt's peak of GPU memory, if it still holds its trial. The largest peak of a
+    sweep decides what each of its trials needs."""
     share = share_of(peak_bytes, total_bytes)
     sweep_id = select(Trial.sweep_id).where(
         Trial.id == trial_id, Trial.attempt == attempt, Trial.state == TrialState.running
