@@ -146,7 +146,7 @@ def _unique(pairs: list[tuple[Any, Any]], lines: Sequence[int] = ()) -> dict[Any
             point = ", and decimal numbers with a point" if type(key) in (int, float) else ""
             _refuse(f"the key {key!r} is not a string{where}; write it in quotes{point}")
         if key in document:
-            _refuse(f"the key {key!r} stands twice in one mapping{where}")
+            _refuse(f"the key {key!r} occurs twice in one mapping{where}")
         document[key] = value
     return document
 
