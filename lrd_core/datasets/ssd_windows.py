@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.voc import Boxes
-from lrd_core.datasets.windows import Window, there
+from lrd_core.datasets.windows import Window
 
 MAX_ZOOM = 4.0
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
@@ -73,8 +74,8 @@ def distorted(images: Tensor, draws: random.Random) -> Tensor:
     """`(n, 3, h, w)` of values 0 to 1 with random brightness, contrast, saturation and hue, each
     with probability ½. Hue is turned in YIQ, where that is a linear map, instead of HSV."""
     maps, shifts = zip(*(_colour_map(draws) for _ in images), strict=True)
-    colours = there(torch.stack(maps), images.device)  # (n, 3, 3)
-    shift = there(shifts, images.device).view(-1, 1, 1, 1)
+    colours = to_device(torch.stack(maps), images.device)  # (n, 3, 3)
+    shift = to_device(shifts, images.device).view(-1, 1, 1, 1)
     mixed = (colours @ images.flatten(2)).view_as(images)
     return (mixed + shift).clamp(0, 1)
 

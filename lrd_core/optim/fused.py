@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from lrd_core.optim import kernels
 from lrd_core.optim.kernels import Move, Scalars
 from lrd_core.optim.mask import Draw
-from lrd_core.optim.steps import refuse_sparse, wrapper
+from lrd_core.optim.steps import fault_if_wrapper, refuse_sparse
 
 _ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
 """A number would be wrapped anew for each tensor that it is added to."""
@@ -289,7 +289,7 @@ def _alike(moment: Tensor, parameter: Tensor) -> bool:
 
 def _unfit(parameter: Tensor) -> str:
     """What is said of a parameter that the kernels do not take."""
-    return wrapper(parameter) or (
+    return fault_if_wrapper(parameter) or (
         f"takes contiguous or channels-last parameters of float32 or float64; one is of "
         f"{parameter.dtype}, shape {tuple(parameter.shape)}, strides {parameter.stride()}"
     )

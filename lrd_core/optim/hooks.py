@@ -18,11 +18,11 @@ from lrd_core.optim.mask import Draw
 from lrd_core.optim.restore import Placed, restore
 from lrd_core.optim.steps import (
     Arguments,
+    fault_if_wrapper,
     is_inner_step,
     is_skipped,
     refuse_sparse,
     with_gradients,
-    wrapper,
 )
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
@@ -163,7 +163,7 @@ class _Hooks:
 
     def _refuse_unfit(self, parameter: Tensor) -> None:
         """After the step it would be too late: it would stay, unmasked."""
-        if (fault := wrapper(parameter)) is not None:
+        if (fault := fault_if_wrapper(parameter)) is not None:
             raise RuntimeError(f"learning-rate dropout {fault}; keep_prob=1 leaves it alone")
         if self.compile and (why := kernels.cannot_run(parameter.device)) is not None:
             raise RuntimeError(

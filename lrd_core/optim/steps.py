@@ -81,7 +81,7 @@ def refuse_sparse(optimizer: Optimizer) -> None:
                 )
 
 
-def wrapper(parameter: Tensor) -> str | None:
+def fault_if_wrapper(parameter: Tensor) -> str | None:
     """Of a tensor that holds its elements in others, what is said of it; else None."""
     if not is_traceable_wrapper_subclass(parameter):
         return None

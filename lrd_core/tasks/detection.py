@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.datasets import ssd_windows, voc, windows
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.voc import Boxes
 from lrd_core.models import build_model
 from lrd_core.models.ssd import SIDE
@@ -98,8 +99,8 @@ class Detection:
     def _loss(self, model: nn.Module, images: Tensor, truths: Sequence[Boxes]) -> Tensor:
         targets = [
             {
-                "boxes": windows.there(boxes.corners, self.device),
-                "labels": windows.there(boxes.labels, self.device),
+                "boxes": to_device(boxes.corners, self.device),
+                "labels": to_device(boxes.labels, self.device),
             }
             for boxes in truths
         ]

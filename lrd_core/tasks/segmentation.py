@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from lrd_core.datasets import voc, windows
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.windows import Window
 from lrd_core.models import build_model
 from lrd_core.models.pspnet import STRIDE
@@ -102,7 +103,7 @@ class Segmentation:
             for image, _ in examples
         ]
         images, masks = self._cut(examples, places, self.crop)
-        blurred = windows.there([draws.random() < 0.5 for _ in examples], self.device)
+        blurred = to_device([draws.random() < 0.5 for _ in examples], self.device)
         images = torch.where(
             blurred.view(-1, 1, 1, 1), gaussian_blur(images, [5, 5], [BLUR_SIGMA] * 2), images
         )

@@ -136,10 +136,10 @@ def images(**changes: Any) -> ImageData:
         ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, "test_images are torch.uint8"),
         ({"train_labels": torch.zeros(6)}, "train_labels are torch.float32"),
         ({"train_labels": torch.zeros(5, dtype=torch.int64)}, r"of shape \(5,\)"),
-        ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they are to be below"),
+        ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they must be below"),
         ({"mean": (0.5, 0.5, 0.5)}, "number for each channel, 1 in all"),
-        ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "of two shapes"),
-        (None, "gives a NoneType, no ImageData"),
+        ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "differ in shape"),
+        (None, "it returned a NoneType, not an ImageData"),
     ],
 )
 def test_images_that_cannot_be_trained_on_are_said_to_be_wrong(
@@ -166,7 +166,7 @@ def raising(*_: Any) -> Any:
     [
         (raising, r"raised IndexError: list index out of range \(.*test_plugin_code\.py:\d+\)"),
         (lambda shape: None, r"raised TypeError: .*positional argument.* \(as lrd calls it\)"),
-        (lambda *_: "net", "gives a str, no nn.Module"),
+        (lambda *_: "net", "returned a str, not an nn.Module"),
     ],
 )
 def test_what_a_plugin_does_wrong_is_said_with_its_line(

@@ -149,7 +149,7 @@ def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
     with pytest.raises(LRDError, match="one epoch is too few"):
         next(findings(trial(epochs=1)))
     with pytest.raises(
-        LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each is to be"
+        LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each must be"
     ):
         lab(tested="'much'")
     with pytest.raises(LRDError, match=r"cannot be run: ZeroDivisionError: .* \(lab_repeats.py:"):
