@@ -38,8 +38,8 @@ def config(**changes: Any) -> dict[str, Any]:
 
 def test_a_configuration_of_this_package_alone_has_no_other_code(install: Install) -> None:
     install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
-    assert plugins.sources([config()]) == []
-    assert sources.code([config()]) == sources.IMPORTED
+    assert plugins.versions_of([config()]) == []
+    assert sources.code_version([config()]) == sources.IMPORTED
     assert sources.codes_of([config()]) == [(sources.IMPORTED, None)]
 
 
@@ -47,22 +47,22 @@ def test_the_sum_is_of_what_stands_in_the_files(install: Install) -> None:
     """Catches: `reuse: true` that takes the results of another network."""
     folder = install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
     mine = [config(model="net_one")]
-    (before,) = plugins.sources(mine)
+    (before,) = plugins.versions_of(mine)
     assert before.startswith("lab-one 1.0 ")
-    assert plugins.sources([*mine, config(), *mine]) == [before]
-    code = sources.code(mine)
+    assert plugins.versions_of([*mine, config(), *mine]) == [before]
+    code = sources.code_version(mine)
     assert code.startswith(f"{sources.IMPORTED}.")
     assert sources.codes_of([*mine, config()]) == [
         (sources.IMPORTED, before), (sources.IMPORTED, None),
     ]  # fmt: skip
     file = folder / "lab_one.py"
     file.write_text(NET + "# longer\n")
-    (after,) = plugins.sources(mine)
+    (after,) = plugins.versions_of(mine)
     assert after != before
-    assert sources.code(mine) != code
+    assert sources.code_version(mine) != code
     file.write_text(NET)
     os.utime(file, ns=(1, 1))  # as another checkout of the same
-    assert plugins.sources(mine) == [before]
+    assert plugins.versions_of(mine) == [before]
 
 
 def test_a_package_is_all_of_its_files(install: Install) -> None:
@@ -72,14 +72,14 @@ def test_a_package_is_all_of_its_files(install: Install) -> None:
     (folder / "lab_two" / "__init__.py").write_text("raise RuntimeError('never imported')\n")
     (folder / "lab_two" / "parts" / "lion.py").write_text("a = 1\n")
     mine = [config(optimizer={"name": "mine"})]
-    before = plugins.sources(mine)
+    before = plugins.versions_of(mine)
     (folder / "lab_two" / "parts" / "lion.py").write_text("a = 2\n")
-    assert plugins.sources(mine) != before
+    assert plugins.versions_of(mine) != before
 
 
 def test_one_that_is_not_here_says_so(install: Install) -> None:
     (install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n") / "lab_one.py").unlink()
-    assert plugins.sources([config(model="net_one")]) == ["lab-one 1.0 not here"]
+    assert plugins.versions_of([config(model="net_one")]) == ["lab-one 1.0 not here"]
 
 
 def test_a_name_that_two_packages_offer_is_nobodys(install: Install) -> None:

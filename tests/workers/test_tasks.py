@@ -191,7 +191,7 @@ def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
 
 @pytest.mark.parametrize(
     ("built_for", "why"),
-    [("13.2", "Found no NVIDIA driver"), (None, "is built for CPUs alone")],
+    [("13.2", "Found no NVIDIA driver"), (None, "is built for CPUs only")],
 )
 def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     tmp_path: Path,

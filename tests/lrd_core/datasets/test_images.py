@@ -107,7 +107,9 @@ def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: A
 
 @pytest.mark.parametrize("write", [write_npz, write_training_pickles])
 def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any, write: Any) -> None:
-    with pytest.raises(DataNotFound, match=r"but not its test images: .* cifar10_holdout trains on"):
+    with pytest.raises(
+        DataNotFound, match=r"but not its test images: .* cifar10_holdout trains on"
+    ):
         load_images("cifar10", write(tmp_path, pixels))
 
 
