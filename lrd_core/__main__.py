@@ -20,7 +20,7 @@ def run_file(file: Path) -> Iterator[EpochReport]:
     Raises:
         InvalidSpec: with each fault.
         LRDError: the file is not UTF-8.
-        TrialError: the trial cannot go on.
+        TrialError: the trial cannot continue.
     """
     spec = TrialSpec.parse(parse_yaml(read(file)))
     pin(spec)
@@ -28,13 +28,13 @@ def run_file(file: Path) -> Iterator[EpochReport]:
 
 
 def main() -> int:
-    """0 if the trial succeeded, else 1."""
+    """Exit status: 0 if the trial succeeded, 1 if it failed, 2 for wrong usage."""
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m lrd_core TRIAL.yaml\n")
         return 2
     stdout = sys.stdout
     try:
-        with redirect_stdout(sys.stderr):  # what a plugin prints is no report
+        with redirect_stdout(sys.stderr):  # whatever a plugin prints must not mix with reports
             for report in run_file(Path(sys.argv[1])):
                 stdout.write(json.dumps(report.to_json()) + "\n")
                 stdout.flush()

@@ -1,5 +1,5 @@
-"""Whether the parts of a sweep agree: nothing that one part asks for is undone by another, and what
-the baseline and the table are about is there."""
+"""Whether the parts of a sweep agree: no part overwrites what another sets, and whatever the
+baseline and the table refer to exists."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,12 +18,14 @@ from lrd_core.spelling import did_you_mean, meant_path
 from lrd_core.titles import ABSENT, ARM, value_at
 
 
-def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]]) -> Iterator[Fault]:
-    """Each setting that a later one sets again: an arm would not be what its label says.
+def overwritten_settings(
+    arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]]
+) -> Iterator[Fault]:
+    """A fault for each setting that a later one overwrites: the arm would belie its label.
 
     Args:
-        arms: the overrides of each explicit arm, which are set first.
-        grid: dotted path to its values, which are set on top, axis by axis.
+        arms: the overrides of each explicit arm; they are applied first.
+        grid: dotted path -> its values; they are applied on top, axis by axis.
     """
     axes = [
         _Setting(
@@ -38,43 +40,45 @@ def undone(arms: Sequence[Mapping[str, Any]], grid: Mapping[str, Sequence[Any]])
         ]
         for index, setting in enumerate(settings):
             for later in (*settings[index + 1 :], *axes):
-                yield from setting.undone_by(later)
+                yield from setting.overwritten_by(later)
     for index, axis in enumerate(axes):
         for later in axes[index + 1 :]:
-            yield from axis.undone_by(later)
+            yield from axis.overwritten_by(later)
 
 
-def twice(labels: Sequence[str]) -> Iterator[Fault]:
-    """Each label of an explicit arm that stands twice: nobody could tell the two apart in a table
-    or a comparison."""
+def duplicate_labels(labels: Sequence[str]) -> Iterator[Fault]:
+    """A fault for each explicit arm whose label an earlier one has: nobody could tell the two apart
+    in a table or a comparison."""
     first: dict[str, int] = {}
     for number, label in enumerate(labels):
         if label and first.setdefault(label, number) != number:
             place = pointer(["arms", first[label], "label"])
             yield Fault(
                 pointer(["arms", number, "label"]),
-                f"{label!r} stands twice, at {place} too: give each arm a label of its own",
+                f"{label!r} is also the label at {place}: give each arm a label of its own",
             )
 
 
 def idle_gpus(configs: Iterable[Config], gpus: float | str) -> Iterator[Fault]:
-    """GPUs that would be reserved for each trial, and stand still."""
+    """A fault where each trial would reserve GPUs that it leaves idle."""
     tasks = sorted({config.task_name for config in configs} & TASKS)
     if tasks and not isinstance(gpus, str) and gpus > 1:
         yield Fault(
             "/resources/num_gpus",
-            f"a trial of {' or '.join(tasks)} trains on one GPU, and {gpus:g} would be kept for "
-            "it; ask for 1, and several trials at once use the others",
+            f"a trial of {' or '.join(tasks)} trains on one GPU, but would reserve {gpus:g}; "
+            "ask for 1, and several trials run at once on the others",
         )
 
 
-def same(names: Sequence[str], configs: Sequence[Mapping[str, Any]], place: str) -> Iterator[Fault]:
-    """Each arm that an earlier one is already.
+def duplicate_arms(
+    names: Sequence[str], configs: Sequence[Mapping[str, Any]], place: str
+) -> Iterator[Fault]:
+    """A fault for each arm that repeats an earlier one.
 
     Args:
-        names: of the arms.
-        configs: theirs, as plain data.
-        place: of the sweep, where the arms are made.
+        names: the arms' names.
+        configs: their configurations, as plain data.
+        place: pointer to the part of the sweep that makes the arms.
     """
     first: dict[str, int] = {}
     for at, config in enumerate(configs):
@@ -84,11 +88,13 @@ def same(names: Sequence[str], configs: Sequence[Mapping[str, Any]], place: str)
 
 
 def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[Fault]:
-    """Each metric that no configuration can report. What tasks and data sets of other packages
-    report, nobody knows here: where there is one, any metric may be asked for.
+    """A fault for each metric that no configuration can report.
+
+    What a plugin's task or data set reports is unknown here: with one of these in the sweep, any
+    metric may be asked for.
 
     Args:
-        asked: place in the sweep to the metric that it names.
+        asked: pointer into the sweep -> the metric named there.
     """
     known: dict[str, None] = {}
     for dataset, task in {(config.dataset, config.task_name): None for config in configs}:
@@ -107,18 +113,20 @@ def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[
             yield Fault(place, said)
 
 
-def about_nothing(
+def dangling_paths(
     configs: Sequence[Config],
     baseline: Iterable[str],
     table: Mapping[str, str],
     expected: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> Iterator[Fault]:
-    """Each path of the baseline, the table or a published number that no configuration has, nor
-    could have by a further setting; and an epoch that none reaches.
+    """A fault for each path of the baseline, the table or a published number that no configuration
+    has or could be given, and one for an epoch that no configuration reaches.
 
     Args:
-        table: as `TableSpec` has it, without what is left out.
-        expected: place in the sweep to the paths there that published numbers are about.
+        configs: the arms' configurations.
+        baseline: its paths.
+        table: the fields of `TableSpec` that are set.
+        expected: pointer into the sweep -> the paths there that identify an arm.
     """
     asked = {pointer(["baseline", path]): path for path in baseline}
     asked |= {
@@ -134,7 +142,7 @@ def about_nothing(
     epochs = max(config.epochs for config in configs)
     _, _, epoch = table["at"].partition("epoch:")
     if epoch and int(epoch) > epochs:
-        yield Fault("/table/at", f"no arm has so many epochs: {epochs} at most")
+        yield Fault("/table/at", f"no arm has that many epochs: the most is {epochs}")
 
 
 def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
@@ -152,15 +160,15 @@ def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
 
 
 class _Setting(NamedTuple):
-    """A path that is set, by an arm or by an axis of the grid."""
+    """A path that an arm or an axis of the grid sets."""
 
     path: str
     place: str
     values: Mapping[str, Any]
-    """What is set there, by where it stands below `place`."""
+    """The values it sets, by their pointers below `place`."""
 
-    def undone_by(self, later: "_Setting") -> Iterator[Fault]:
-        """What of it `later` sets again: all, or a part of it that it sets itself."""
+    def overwritten_by(self, later: "_Setting") -> Iterator[Fault]:
+        """A fault where `later` overwrites all of this setting, or a part that it sets itself."""
         again = f"{later.place} sets it again: say it in one of the two places"
         if f"{self.path}.".startswith(f"{later.path}."):
             yield Fault(self.place, again)
@@ -172,7 +180,7 @@ class _Setting(NamedTuple):
 
 
 def _fault_at(config: Config, path: str) -> str | None:
-    """What is wrong with a path that has no value: None where it is a field left out."""
+    """What is wrong with a path that has no value; None if it is an optional field, left out."""
     meant = meant_path(path, config)
     try:
         changed = overridden(config.model_dump(mode="json"), [(path, None)])
@@ -185,5 +193,5 @@ def _fault_at(config: Config, path: str) -> str | None:
                 said = (
                     f"unknown field{meant}" if meant else fault_of(detail, changed, Config).detail
                 )
-                return f"{path!r} is no path here: {said}"
+                return f"{path!r} is not a path of the configuration: {said}"
     return None

@@ -3,12 +3,13 @@
 A checkpoint is written whole (`trial_folder.py`). Its SHA-256 travels with the epoch report; only a
 file with the expected sum is loaded, and only as tensors and plain data, never as code.
 
-Who writes checkpoints does not know which are recorded, and a trial goes on from recorded ones
-alone: so it deletes none, but those of earlier attempts that never were. Who records them deletes.
+The writer does not know which checkpoints are recorded, and a trial resumes only from recorded
+ones. So it deletes only what earlier attempts left unrecorded; the dispatcher deletes the rest.
 """
 
 import hashlib
 import io
+import logging
 import pickle
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -20,10 +21,12 @@ import torch
 from lrd_core.errors import CheckpointError, PluginError
 from lrd_core.trial_folder import KEPT, UNRECORDED, TrialFolder
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved state: its epoch, its file's name in the trial's folder, and its sum."""
+    """A saved state: its epoch, its file's name in the trial's folder, and its SHA-256."""
 
     epoch: int
     name: str
@@ -38,17 +41,17 @@ def save(
     *,
     prove: bool = True,
 ) -> Checkpoint:
-    """Write `state` durably into `folder`, in the name of an attempt.
+    """Write `state` durably into `folder`, as a checkpoint of one attempt.
 
     Args:
         folder: the trial's.
         epoch: how many are done.
         state: tensors and plain data.
         attempt: which try at the trial this is.
-        prove: load it back before it is written: what pickles need not be what is loaded again.
+        prove: load it back before it is written, because not all that pickles can be loaded again.
 
     Raises:
-        PluginError: `state` holds something else, which it is told to prove.
+        PluginError: with `prove`, `state` holds something other than tensors and plain data.
         OSError: the disk is full or broken; older checkpoints are untouched.
     """
     buffer = io.BytesIO()
@@ -70,29 +73,30 @@ def _prove(saved: io.BytesIO) -> None:
         raise PluginError(
             "its state holds something other than tensors and plain data, so no checkpoint of it "
             f"could be loaded ({said}). Let `state_dict()` of the model and of the optimizer hold "
-            "tensors, numbers, texts, lists and dicts alone: `float(…)` of a number of NumPy's"
+            "only tensors, numbers, strings, lists and dicts: `float(…)` converts a NumPy number"
         ) from None
 
 
 def _loaded(content: io.BytesIO, device: torch.device | str = "cpu") -> Any:
-    """Never as code."""
+    """Load tensors and plain data only; no pickled code runs."""
     content.seek(0)
     return torch.load(content, map_location=device, weights_only=True)
 
 
-def is_recorded(folder: TrialFolder, written: Collection[str]) -> bool:
-    """Whether the newest of the `written` are recorded, but for a few: else the older ones would
-    not be gone."""
+def has_room_for_another(folder: TrialFolder, written: Collection[str]) -> bool:
+    """Whether few enough of the `written` checkpoints are still in the folder for one more.
+
+    The dispatcher deletes the older ones as it records newer ones: many left means that it lags.
+    """
     return len(written) < KEPT + UNRECORDED or (
         len(set(written).intersection(folder.names())) < KEPT + UNRECORDED
     )
 
 
 def drop_unrecorded(folder: TrialFolder, recorded: Collection[str], attempt: int) -> None:
-    """Delete what attempts before this one wrote and nobody recorded in time; nobody ever will. So
-    too what they were killed over.
+    """Delete unrecorded checkpoints and half-written files of earlier attempts.
 
-    Not what later ones wrote: this one may have hung, and been given up, before it came to this.
+    Files of later attempts stay: this attempt may itself have been given up while it hung.
     """
     for name in (*folder.names(), *folder.unfinished()):
         of = re.fullmatch(r"\.?epoch-\d+-(?:attempt-(\d+)-)?\w+\.pt(?:\.\w+)?", name)
@@ -106,21 +110,21 @@ def load(
     """The saved state.
 
     Raises:
-        CheckpointError: the file is absent, or is not the one that was written.
-        OSError: the storage does not answer, or refuses; the file may be there.
+        CheckpointError: the file is absent, or not the one that was written.
+        OSError: the storage does not answer, or refuses; the file may well exist.
     """
     place = f"{folder}/{checkpoint.name}"
     try:
         content = folder.read(checkpoint.name)
     except FileNotFoundError:
-        raise CheckpointError(f"checkpoint {place} is not there") from None
+        raise CheckpointError(f"checkpoint {place} does not exist") from None
     if hashlib.sha256(content).hexdigest() != checkpoint.sha256:
-        raise CheckpointError(f"checkpoint {place} is torn or was changed: its SHA-256 is wrong")
+        raise CheckpointError(f"checkpoint {place} is torn or was changed: its SHA-256 differs")
     try:
         state = _loaded(io.BytesIO(content), device)
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"checkpoint {place} does not hold tensors and plain data alone; it is not loaded"
+            f"checkpoint {place} holds something other than tensors and plain data: not loaded"
         ) from None
     assert isinstance(state, dict)
     return state
@@ -130,20 +134,19 @@ def load_newest(
     folder: TrialFolder,
     checkpoints: Iterable[Checkpoint],
     device: torch.device | str = "cpu",
-    tell: Callable[[str], object] = str,
+    warn: Callable[[str], None] = log.warning,
 ) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """The newest checkpoint that is whole, or None if there is none; `tell` is called with what is
-    wrong with each that is newer.
+    """The newest checkpoint that is whole, or None; `warn` gets a sentence about each newer one.
 
     Raises:
-        OSError: one cannot be read now, and none of the others is whole: it may be.
+        OSError: one cannot be read now, and may be whole; none of the others is.
     """
     unread: OSError | None = None
     for checkpoint in sorted(checkpoints, key=lambda each: each.epoch, reverse=True):
         try:
             return checkpoint, load(folder, checkpoint, device)
         except CheckpointError as error:
-            tell(str(error))
+            warn(str(error))
         except OSError as error:
             unread = unread or error
     if unread is not None:

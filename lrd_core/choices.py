@@ -1,5 +1,5 @@
-"""The data sets, models, tasks and optimizers that a spec may name, which go together, and what
-they report. No torch."""
+"""The data sets, models, tasks and optimizers that a spec may name, which of them fit together, and
+what they report. No torch."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,7 +17,7 @@ TASK_OF: dict[str, str] = {
     "voc_detection": "detection",
     "surface": "descent",
 }
-"""The data sets of this package, and the task that each poses."""
+"""This package's data sets, each with its task."""
 
 MODELS_FOR: dict[str, tuple[str, ...]] = {
     "digits": ("fcnet",),
@@ -29,13 +29,15 @@ MODELS_FOR: dict[str, tuple[str, ...]] = {
     "voc_detection": ("ssd300",),
     "surface": ("point",),
 }
-"""The models of this package, by the data sets that they fit."""
+"""This package's models, by the data sets that they fit."""
 
 MODELS = frozenset(model for fitting in MODELS_FOR.values() for model in fitting)
 
-CLASSIFIERS = ("fcnet", "resnet34", "densenet121")
-"""The models of image classification. They have places for standard dropout (SD); the paper drops
-units of no other."""
+CONVOLUTIONAL = ("resnet34", "densenet121")
+"""The classification models with convolutions; channels-last layouts make these faster."""
+CLASSIFIERS = ("fcnet", *CONVOLUTIONAL)
+"""The models of image classification. Only these have places for standard dropout (SD), because the
+paper drops units of no other."""
 
 PRETRAINED = ("pspnet", "ssd300")
 """The models whose backbones can begin with ImageNet weights."""
@@ -44,7 +46,7 @@ OPTIMIZERS = frozenset(("sgdm", "rmsprop", "adam", "amsgrad", "radam", "adamw", 
 """The optimizers of this package: the paper's five and two more."""
 
 TASKS = frozenset(TASK_OF.values())
-"""The tasks of this package. What goes with another's, that knows best itself."""
+"""This package's tasks. A plugin's task decides itself what fits it."""
 
 METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("train_loss", "train_accuracy", "test_loss", "test_accuracy"),
@@ -52,7 +54,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "detection": ("train_loss", "val_loss", "map_50"),
     "descent": ("train_loss", "final_loss", "optimum_distance", "reached_share"),
 }
-"""What trials report, by their task."""
+"""The metrics of a trial, by its task."""
 
 PARTS: dict[str, tuple[int, int]] = {
     "digits": (1_437, 360),
@@ -61,7 +63,7 @@ PARTS: dict[str, tuple[int, int]] = {
     "cifar10_holdout": (45_000, 5_000),
     "cifar100": (50_000, 10_000),
 }
-"""The images of a data set that are learned from, and those that are evaluated on."""
+"""How many images of a data set are trained on, and how many evaluated on."""
 
 _CROPS_AND_FLIPS = "padded by 4 pixels, cropped at random and flipped"
 AUGMENTED: dict[str, str] = {
@@ -71,33 +73,33 @@ AUGMENTED: dict[str, str] = {
     "voc_segmentation": "scaled, turned, cropped, flipped and blurred at random",
     "voc_detection": "zoomed, cropped and flipped at random, their colours distorted, as for SSD",
 }
-"""What becomes of the training images of a data set in each epoch; of the others nothing does."""
+"""How a data set's training images are augmented in each epoch; the others are not."""
 
 HELD_OUT = ("cifar10_holdout",)
-"""The data sets whose evaluation part is held out of the training images: what is elsewhere called
-`test_…` is `val_…` there."""
+"""The data sets whose evaluation part is held out of the training images: their metrics are named
+`val_…` instead of `test_…`."""
 
 SELDOM = ("map_50",)
-"""The metrics that not every epoch has."""
+"""The metrics that only some epochs have."""
 
 
 def known_dataset(name: str) -> str:
-    """`name`, which may be none, or ValueError with the data sets that there are."""
+    """`name`, which may be empty; ValueError with the known data sets if it is none of them."""
     return name and _known("dataset", name, sorted(TASK_OF), "lrd.datasets")
 
 
 def known_model(name: str) -> str:
-    """`name`, which may be none, or ValueError with the models that there are."""
+    """`name`, which may be empty; ValueError with the known models if it is none of them."""
     return name and _known("model", name, sorted(MODELS))
 
 
 def known_task(name: str) -> str:
-    """`name`, or ValueError with the tasks that there are."""
+    """`name`; ValueError with the known tasks if it is none of them."""
     return _known("task", name, sorted(TASKS), "lrd.tasks")
 
 
 def unambiguous(optimizer: Any) -> Any:
-    """`optimizer`, or ValueError where several packages offer one of its name."""
+    """`optimizer`; ValueError if several packages offer one of its name."""
     taken = optimizer.name in OPTIMIZERS
     if fault := plugins.clash("lrd.optimizers", optimizer.name, is_taken=taken):
         raise ValueError(fault)
@@ -105,8 +107,12 @@ def unambiguous(optimizer: Any) -> Any:
 
 
 def wrong_data(dataset: str, asked: Collection[str], task: str = "") -> str | None:
-    """Why what is `asked` of the data set, by the fields' names, is nothing for it, or None. Of
-    another package's data set the task decides; what goes with another's task, that knows itself.
+    """Why the data set does not take one of the `asked` options, or None.
+
+    A plugin's data set takes what its task does. For a plugin's task, the plugin decides what fits.
+
+    Args:
+        asked: names of the options that are set.
     """
     if dataset == "surface" and "surface" not in asked:
         return "dataset surface needs data.surface: toy or saddle"
@@ -123,46 +129,46 @@ def wrong_data(dataset: str, asked: Collection[str], task: str = "") -> str | No
 
 
 def wrong_task(dataset: str, task: str) -> str | None:
-    """Why the data set is none for this task, or None."""
+    """Why the data set does not fit this task, or None."""
     if task not in TASKS:
         return None
     if dataset in TASK_OF:
         poses = TASK_OF[dataset]
-        return None if task == poses else f"dataset {dataset} poses a {poses}, no {task}"
+        return None if task == poses else f"dataset {dataset} is for {poses}, not {task}"
     if task == "classification":
         return None
     own = next(name for name, poses in TASK_OF.items() if poses == task)
-    return f"a {task} is of dataset {own} alone; {dataset} poses a classification"
+    return f"{task} works only with dataset {own}; {dataset} is a classification data set"
 
 
 def wrong_model(dataset: str, task: str, model: str) -> str | None:
-    """Why the model is none for this data set and task, or None."""
+    """Why the model does not fit this data set and task, or None."""
     if task not in TASKS:
         return None
-    fitting = MODELS_FOR.get(dataset, CLASSIFIERS)  # another's data set holds images and labels
-    # A descent has points and no other; elsewhere another package's model knows best itself.
+    fitting = MODELS_FOR.get(dataset, CLASSIFIERS)  # a plugin's data set holds images and labels
+    # A descent takes points only; elsewhere a plugin's model decides itself what it fits.
     if model in fitting or (model not in MODELS and task != "descent"):
         return None
     return f"model {model} does not go with dataset {dataset}; one of {', '.join(fitting)} does"
 
 
 def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
-    """Why these kinds of regularizers are none for this task and model, or None."""
+    """Why one of these kinds of regularizers does not fit this task and model, or None."""
     if "SD" in kinds and model in MODELS and model not in CLASSIFIERS:
         return (
-            f"SD does not go with model {model}, which has no hidden units to drop by a rule of "
-            f"the paper's; it goes with {', '.join(CLASSIFIERS)}"
+            f"SD does not go with model {model}, for which the paper has no rule of which units to "
+            f"drop; it goes with {', '.join(CLASSIFIERS)}"
         )
     if task in TASKS and task != "classification":
         if "SD" in kinds:
-            return f"SD drops units of a classification's model; this is a {task}"
+            return f"SD drops hidden units of classification models; this task is {task}"
         if "NL" in kinds:
-            return f"NL replaces the labels of a classification; this is a {task}"
+            return f"NL replaces the labels of classification data; this task is {task}"
     return None
 
 
 def metrics_of(dataset: str, task: str) -> tuple[str, ...] | None:
-    """What a trial of this data set and task reports; None where another package decides it."""
+    """The metrics of a trial of this data set and task; None if a plugin decides them."""
     if task not in TASKS or (task == "classification" and dataset not in TASK_OF):
         return None
     if dataset in HELD_OUT:

@@ -1,4 +1,4 @@
-"""Config: one configuration of an experiment, seed left out, with all of its parts. No torch."""
+"""Config: one configuration of an experiment without its seed, and all of its parts. No torch."""
 
 from operator import not_
 from typing import Annotated, Any, Literal, Self
@@ -51,17 +51,17 @@ class Spec(BaseModel):
 Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1e6, description="Learning rate.")]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Momentum = Annotated[Decay, Field(description="Decay of the momentum buffer, a step; 0 for none.")]
+Momentum = Annotated[Decay, Field(description="Decay of the momentum buffer per step; 0 for none.")]
 Epsilon = Annotated[float, Field(gt=0, description="Added to the denominator.")]
 
 
 class _Optimizer(Spec):
     keep_prob: Share = 1.0
-    """The paper's p: the probability that an element's learning rate is kept (eq. 2). 1 is the
+    """The paper's p: the probability that an element keeps its learning rate (eq. 2). 1 is the
     plain optimizer; with 0 no weight moves."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    """Times the weight, added to the gradient; in `adamw` taken off the weight instead. It is
-    masked with the step."""
+    """Multiplied by the weight and added to the gradient; in `adamw` subtracted from the weight
+    instead. The mask covers it like the rest of the step."""
 
 
 class SGDM(_Optimizer):
@@ -86,7 +86,7 @@ class RMSprop(_Optimizer):
     name: Literal["rmsprop"]
     lr: LearningRate = 0.001
     alpha: Decay = 0.99
-    """Decay of the mean of squared gradients, a step."""
+    """Decay of the mean of squared gradients per step."""
     eps: Epsilon = 1e-8
     momentum: Momentum = 0.0
 
@@ -94,9 +94,9 @@ class RMSprop(_Optimizer):
 class _AdamLike(_Optimizer):
     lr: LearningRate = 0.001
     beta1: Decay = 0.9
-    """Decay of the first moment, a step."""
+    """Decay of the first moment per step."""
     beta2: Decay = 0.999
-    """Decay of the second moment, a step."""
+    """Decay of the second moment per step."""
     eps: Epsilon = 1e-8
 
 
@@ -132,10 +132,10 @@ class NAdam(_AdamLike):
 
 
 class PluginOptimizer(_Optimizer):
-    """An optimizer of another package, by its name among the entry points `lrd.optimizers`."""
+    """A plugin's optimizer, named by its entry point of `lrd.optimizers`."""
 
     name: Text
-    """That of its entry point."""
+    """The name of its entry point."""
     lr: LearningRate
     options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
     """Its further arguments, e.g. `{rho: 0.9}`."""
@@ -143,8 +143,8 @@ class PluginOptimizer(_Optimizer):
     @field_validator("options")
     @classmethod
     def _no_field_twice(cls, options: dict[str, Any]) -> dict[str, Any]:
-        if twice := {"params", "lr", "weight_decay", "keep_prob"} & set(options):
-            raise ValueError(f"{', '.join(sorted(twice))} may not stand among the options")
+        if fields := {"params", "lr", "weight_decay", "keep_prob"} & set(options):
+            raise ValueError(f"{', '.join(sorted(fields))} must not be among the options")
         return options
 
 
@@ -152,7 +152,7 @@ _PLUGIN = "an entry point of lrd.optimizers"
 
 
 def _name(value: Any) -> str | None:
-    """Which member of the union `value` is to be."""
+    """The tag of the union's member that `value` names."""
     name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
     if name is None or name in OPTIMIZERS:
         return name
@@ -185,8 +185,8 @@ class SD(Spec):
 
 
 class NL(Spec):
-    """Noisy label: with `prob` a training label is replaced by another one drawn uniformly, once
-    for the whole trial (section 4.5). Of a classification only."""
+    """Noisy label: with probability `prob`, a training label is replaced by a different one drawn
+    uniformly, once for the whole trial (section 4.5). Classification only."""
 
     kind: Literal["NL"]
     prob: Share = 0.05
@@ -201,7 +201,7 @@ class NG(Spec):
     eta: Annotated[float, Field(ge=0, le=1e6)] = 0.1
     """Variance of the noise before it decays."""
     gamma: Annotated[float, Field(ge=0, le=100)] = 0.55
-    """How fast the variance decays with the steps; 0 for not at all."""
+    """How fast the variance decays with the steps; 0 keeps it constant."""
 
 
 class DG(Spec):
@@ -209,7 +209,7 @@ class DG(Spec):
 
     kind: Literal["DG"]
     keep_prob: Share = 0.5
-    """Probability that an element of the gradient is kept; else it is 0 for this step."""
+    """Probability that an element of the gradient is kept; otherwise it is 0 for this step."""
 
 
 def _spell_out_kind(value: Any) -> Any:
@@ -227,7 +227,7 @@ RegularizerSpec = Annotated[
 def _each_kind_once(regularizers: list[Any]) -> list[Any]:
     kinds = [regularizer.kind for regularizer in regularizers]
     if len(set(kinds)) < len(kinds):
-        raise ValueError(f"a kind may stand only once, got {', '.join(kinds)}")
+        raise ValueError(f"each kind is allowed only once, got {', '.join(kinds)}")
     return sorted(regularizers, key=lambda regularizer: str(regularizer.kind))
 
 
@@ -239,40 +239,40 @@ def _absent(value: Any) -> bool:
 
 
 class Data(Spec):
-    """What is asked of a data set beside its name."""
+    """Options of a data set."""
 
-    # What is left out does not show in a configuration, nor in its hash.
+    # An option that is left out appears neither in the configuration nor in its hash.
     surface: Annotated[Literal["toy", "saddle"] | None, Field(exclude_if=_absent)] = None
-    """Of the data set `surface`, which needs it: the toy function of eq. 3 (Figure 4), or the
-    saddle of Figure 1."""
+    """Required by the data set `surface`: the toy function of eq. 3 (Figure 4), or the saddle of
+    Figure 1."""
     max_examples: Annotated[
         Annotated[int, Field(ge=1, le=100_000_000)] | None, Field(exclude_if=_absent)
     ] = None
-    """Only the first so many examples of each part are used: for trying out, on a CPU. Not of
-    `surface`."""
+    """Use only this many examples of each part, the first ones, e.g. to try something out on a CPU.
+    Not for `surface`."""
     crop_size: Annotated[
         Annotated[int, Field(ge=33, le=1025)] | None, Field(exclude_if=_absent)
     ] = None
-    """Of `voc_segmentation`: the side in pixels of the square that is learned from; 473 if left
-    out, as in PSPNet's paper. Eight times a number, and 1, fits the network's stride best."""
+    """For `voc_segmentation`: side in pixels of the square training crops; by default 473, as in
+    PSPNet's paper. A multiple of eight plus one fits the network's stride best."""
     cutout: Annotated[Annotated[int, Field(ge=1, le=1024)] | None, Field(exclude_if=_absent)] = None
-    """Of a classification: the side in pixels of a square that is blotted out of each training
-    image, at a place drawn anew in each epoch; 16 is usual for CIFAR-10. The paper has none."""
+    """For classification: side in pixels of a square that is cut out of each training image, at a
+    place drawn anew in each epoch; 16 is usual for CIFAR-10. The paper has none."""
 
 
 # --- the configuration ----------------------------------------------------------------------------
 
 
 class Schedule(Spec):
-    """The learning rate is multiplied by `gamma` after each epoch in `milestones`, or falls to
-    nothing over the trial as (1 − epochs done / epochs)^power."""
+    """The learning rate is multiplied by `gamma` after each epoch in `milestones`, or falls to zero
+    over the trial as (1 − epochs done / epochs)^power."""
 
     milestones: Annotated[list[Annotated[int, Field(ge=1)]], Field(max_length=100)] = []
-    """Numbers of epochs, rising; without any, and without `power`, the learning rate stays."""
+    """Epoch numbers, rising; without any, and without `power`, the learning rate is constant."""
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The factor at each milestone."""
     power: Annotated[Annotated[float, Field(gt=0, le=10)] | None, Field(exclude_if=_absent)] = None
-    """The exponent of the fall to nothing; not together with milestones."""
+    """The exponent of the fall to zero; not together with milestones."""
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Self:
@@ -284,50 +284,51 @@ class Schedule(Spec):
 
 
 class Config(Spec):
-    """One configuration: all that decides a result, but the seed."""
+    """One configuration: all that decides a result, except the seed."""
 
     dataset: Annotated[
         Text, AfterValidator(known_dataset), Field(examples=sorted(TASK_OF), exclude_if=not_)
     ]
-    """One of this package's, or an entry point of `lrd.datasets`. A task of another package may do
+    """One of this package's data sets, or an entry point of `lrd.datasets`. A plugin's task may do
     without."""
     data: Annotated[Data, Field(validate_default=True, exclude_if=lambda data: data == Data())] = (
         Data()
     )
-    """What is asked of the data set beside its name."""
+    """Options of the data set."""
     task: Annotated[
         Annotated[Text, AfterValidator(known_task)] | None, Field(exclude_if=_absent)
     ] = None
-    """What is learned. May be an entry point of `lrd.tasks`."""
+    """What is learned; by default the data set's own task. May be an entry point of `lrd.tasks`."""
     model: Annotated[
         Text, AfterValidator(known_model), Field(examples=["fcnet", "resnet34"], exclude_if=not_)
     ]
-    """One that fits the data set, or an entry point of `lrd.models`. A task of another package may
-    do without."""
+    """A model that fits the data set, or an entry point of `lrd.models`. A plugin's task may do
+    without."""
     pretrained: Annotated[bool, Field(exclude_if=not_)] = False
-    """Begin with ImageNet weights of the backbone, which torchvision fetches. Off unless asked."""
+    """Begin with ImageNet weights of the backbone, which torchvision downloads."""
     optimizer: OptimizerSpec
-    """By its `name`; with `keep_prob` below 1 it has learning-rate dropout."""
+    """Chosen by its `name`; with `keep_prob` below 1 it has learning-rate dropout."""
     regularizers: Annotated[list[RegularizerSpec], AfterValidator(_each_kind_once)] = []
-    """What the paper compares with: each kind at most once, also beside learning-rate dropout."""
+    """The regularizers that the paper compares with: each kind at most once, also together with
+    learning-rate dropout."""
     schedule: Schedule = Schedule()
-    """How the learning rate changes; left out, it stays."""
+    """How the learning rate changes; by default it is constant."""
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    """Passes over the training data; of a descent, 100 steps each."""
+    """Passes over the training data; 100 steps each in a descent."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
-    """Examples a step, at least 2 for `pspnet`; a descent takes all of its starting points in
-    each."""
+    """Examples per step, at least 2 for `pspnet`; a descent uses all of its starting points in each
+    step."""
 
     @property
     def task_name(self) -> str:
-        """The task, spelt out: a data set of another package poses a classification."""
+        """The task, spelt out: by default a plugin's data set is for classification."""
         return self.task or TASK_OF.get(self.dataset, "classification")
 
     @model_validator(mode="before")
     @classmethod
     def _foreign_task_may_do_without(cls, document: Any) -> Any:
-        """A data set and a model are spelt out as none where none is needed; else they are missing
-        if nothing is there."""
+        """For a plugin's task, which needs no data set or model, spell out an absent one as empty;
+        for other tasks it stays absent, which is a fault."""
         if not isinstance(document, dict):
             return document
         free = ("dataset", "model")
@@ -357,8 +358,8 @@ class Config(Spec):
     def _weights_exist(cls, pretrained: bool, info: ValidationInfo) -> bool:
         if pretrained and (model := info.data.get("model", "pspnet")) not in PRETRAINED:
             raise ValueError(
-                f"there are no pretrained weights for {f'model {model}' if model else 'no model'}; "
-                f"there are for {', '.join(PRETRAINED)}"
+                f"there are no pretrained weights for {f'model {model}' if model else 'no model'}, "
+                f"only for {', '.join(PRETRAINED)}"
             )
         return pretrained
 
@@ -377,7 +378,7 @@ class Config(Spec):
         wrong = wrong_data(self.dataset, asked, self.task_name)
         if wrong := wrong or wrong_model(self.dataset, self.task_name, self.model):
             raise ValueError(wrong)
-        # Its pyramid pools to one value a channel, and normalises that over the batch.
+        # Its pyramid pools to one value per channel and normalises it over the batch.
         if self.model == "pspnet" and 1 in (self.batch_size, self.data.max_examples):
             raise ValueError("pspnet needs a batch_size and max_examples of at least 2")
         return self

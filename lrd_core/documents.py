@@ -1,8 +1,8 @@
 """Text to plain data, strictly: JSON (RFC 8259) and the JSON-compatible core of YAML 1.2.
 
-PyYAML speaks YAML 1.1, where `1e-3` is a string and `on` is true; a spec must mean the same in
-both notations, so the scalars are resolved by the YAML 1.2 core schema. Duplicate keys, anchors
-and tags are refused: none is needed to write a spec, and each has been used against a parser.
+PyYAML reads YAML 1.1, where `1e-3` is a string and `on` is true. A spec must mean the same in both
+notations, so scalars are resolved by the YAML 1.2 core schema. Duplicate keys, anchors and tags are
+refused: no spec needs them, and each has been used to attack parsers.
 """
 
 import json
@@ -138,7 +138,7 @@ def _refuse_yaml_tricks(text: str) -> None:
 
 
 def _unique(pairs: list[tuple[Any, Any]], lines: Sequence[int] = ()) -> dict[Any, Any]:
-    """`lines`: where each key stands, as far as that is known."""
+    """The pairs as a mapping; `lines`: each key's line, if known."""
     document: dict[Any, Any] = {}
     for (key, value), line in zip_longest(pairs, lines):
         where = f" (line {line})" if line else ""
@@ -146,7 +146,7 @@ def _unique(pairs: list[tuple[Any, Any]], lines: Sequence[int] = ()) -> dict[Any
             point = ", and decimal numbers with a point" if type(key) in (int, float) else ""
             _refuse(f"the key {key!r} is not a string{where}; write it in quotes{point}")
         if key in document:
-            _refuse(f"the key {key!r} stands twice in one mapping{where}")
+            _refuse(f"the key {key!r} occurs twice in one mapping{where}")
         document[key] = value
     return document
 

@@ -1,7 +1,7 @@
-"""Where a trial runs: its device, pinned threads and precision, and the fingerprint of all that.
+"""Where a trial runs: its device, pinned threads and precision, and the fingerprint of all these.
 
-Equal fingerprints give equal numbers, bit for bit: the same small network gave other weights with
-one thread than with two.
+Equal fingerprints give equal numbers, bit for bit; even the number of threads matters, because the
+same small network got other weights with one thread than with two.
 """
 
 import functools
@@ -24,29 +24,29 @@ def pick_device() -> torch.device:
 
 
 def device_of(spec: TrialSpec) -> torch.device:
-    """The same, for a trial outside of a cluster: the CPU where it asks for no GPU."""
+    """The device of a trial outside of a cluster: the CPU if it asks for no GPU."""
     return pick_device() if spec.resources.num_gpus else torch.device("cpu")
 
 
 PRETENDED = "LRD_PRETENDED_GPUS"
-"""Where this is set, a cluster may count GPUs that nobody has, to try things out on CPUs."""
+"""While this variable is set, a cluster may count GPUs that do not exist, to try things on CPUs."""
 
 
 def why_no_gpu() -> str | None:
-    """Why torch can use no GPU here; None where it can, or where GPUs are pretended."""
+    """Why torch can use no GPU here; None if it can, or if GPUs are pretended."""
     if torch.cuda.is_available() or os.environ.get(PRETENDED):
         return None
     if not (torch.version.cuda or torch.version.hip):
-        return f"torch {torch.__version__} is built for CPUs alone"
+        return f"torch {torch.__version__} is built for CPUs only"
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         return str(error).splitlines()[0]
-    return "torch finds none"
+    return "torch finds no GPU"
 
 
 def pin(spec: TrialSpec) -> None:
-    """Fix what torch would otherwise choose by itself: threads, TF32, cudnn's algorithms."""
+    """Fix what torch would otherwise choose itself: threads, TF32, cuDNN's algorithms."""
     torch.set_num_threads(max(1, int(spec.resources.num_cpus)))
     tf32 = spec.execution.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -56,14 +56,14 @@ def pin(spec: TrialSpec) -> None:
 
 
 def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
-    """What the numbers of a trial depend on beside its spec and its data.
+    """Everything besides spec and data that a trial's numbers depend on.
 
-    Of lrd itself the code that this process has imported: what lies on disk may be another by now.
+    lrd's code is that which this process imported: the files on disk may have changed since.
     """
     code = sources.made_by(spec.model_dump(mode="json"), sources.IMPORTED)
     return {
         "lrd": code.lrd,
-        **source(),
+        **git_commit(),
         "plugins": code.plugins,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -76,9 +76,9 @@ def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:
 
 
 @functools.cache
-def source() -> dict[str, Any]:
-    """`commit` and `dirty` of the code: of the git checkout that it runs from, or as `LRD_COMMIT`
-    says (`git describe --always --dirty`, set when an image is built); None where neither is."""
+def git_commit() -> dict[str, Any]:
+    """`commit` and `dirty` of the code, from `LRD_COMMIT` (`git describe --always --dirty`, set in
+    an image) or from its git checkout; None without either."""
     said = os.environ.get("LRD_COMMIT") or _described(Path(__file__).parents[1])
     if not said:
         return {"commit": None, "dirty": None}
@@ -100,7 +100,7 @@ def _described(checkout: Path) -> str:
 
 @functools.cache
 def _processor() -> str | None:
-    """The processor's model, as Linux names it: `Intel Xeon Processor`; None where it does not."""
+    """The processor's model by Linux's name, e.g. `Intel Xeon Processor`; None if it has none."""
     try:
         words = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -3,8 +3,8 @@
 LRDError
 ├── InvalidSpec           a spec is wrong; carries every fault with its JSON pointer
 ├── TrialError            a trial cannot go on; `reason` says why in one word
-│   ├── DataNotFound      a data set is neither on disk nor to be downloaded
-│   ├── PluginError       what an entry point names is not installed, or not what it is to be
+│   ├── DataNotFound      a data set is neither on disk nor downloadable
+│   ├── PluginError       a plugin is not installed, or not what it should be
 │   └── Diverged          the loss is not finite: a result, not an accident
 └── CheckpointError       a checkpoint is torn, foreign or from another trial
 """
@@ -53,7 +53,7 @@ class DataNotFound(TrialError):
 
 
 class PluginError(TrialError):
-    """A model, data set, task or optimizer of another package cannot be had, or is wrong."""
+    """A plugin's model, data set, task or optimizer is missing or wrong."""
 
 
 class Diverged(TrialError):

@@ -1,4 +1,4 @@
-"""Where in an extension a fault was made that was found in the sweep which it extends."""
+"""Maps a fault in the extended sweep back to its place in the extension."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,8 +9,8 @@ from lrd_core.spec import Extension, SweepSpec, explicit_arms
 
 
 def in_extension(fault: Fault, sweep: SweepSpec, more: Extension) -> Fault:
-    """`fault`, of the extended sweep, with its place in `more`: there the values of an axis and the
-    arms are counted anew. What the sweep has had before keeps its place in the sweep."""
+    """A fault of the extended sweep at its place in `more`, which numbers an axis's values and the
+    arms from 0 again. A fault of something that the sweep already had keeps its place."""
     parts = fault.pointer.split("/")
     had: Sequence[Any] = ()
     given: Sequence[Any] = ()
@@ -23,7 +23,7 @@ def in_extension(fault: Fault, sweep: SweepSpec, more: Extension) -> Fault:
             had = [arm.model_dump(mode="json") for arm in explicit_arms(sweep, more)]
             given, at = [arm.model_dump(mode="json") for arm in more.arms], 2
     new = [place for place, value in enumerate(given) if value not in had]
-    with suppress(IndexError, ValueError):  # it is about all of them, or none of these
+    with suppress(IndexError, ValueError):  # it is about all of them, or about another part
         number = int(parts[at]) - len(had)
         if at and number >= 0:
             parts[at] = str(new[number])

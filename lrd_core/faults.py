@@ -1,4 +1,4 @@
-"""Faults of a document: what pydantic found, said as sentences at JSON pointers (RFC 6901)."""
+"""Faults of a document: pydantic's errors as sentences at JSON pointers (RFC 6901)."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from lrd_core.spelling import Model, did_you_mean, fields_at
 
 MISSING = "missing; this field is required"
 MAX_FAULTS = 100
-"""No more faults than these are listed; the first few say enough."""
+"""Faults listed at most; the first few say enough."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,7 +23,7 @@ def parsed(model: type[M], document: Any) -> M:
         InvalidSpec: with each fault and its JSON pointer.
     """
     if document is None:
-        raise InvalidSpec([Fault("", "there is no spec here: it is empty, or comments alone")])
+        raise InvalidSpec([Fault("", "there is no spec here: it is empty or has only comments")])
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -32,7 +32,7 @@ def parsed(model: type[M], document: Any) -> M:
 
 
 def fault_of(error: ErrorDetails, document: Any, model: Model) -> Fault:
-    """The fault that `error` reports about `document`, which was to be a `model`."""
+    """The fault that `error` reports about `document`, which should be a `model`."""
     path = path_in(error["loc"], document)
     if error["type"].startswith("union_tag") and isinstance(error["input"], dict):
         path.append(_discriminator(error))
@@ -42,7 +42,7 @@ def fault_of(error: ErrorDetails, document: Any, model: Model) -> Fault:
 def path_in(loc: Sequence[str | int], document: Any) -> list[str | int]:
     """The part of pydantic's `loc` that exists in the document.
 
-    pydantic adds the tag of a union (`optimizer`, `adam`, `lr`); a user has not written that.
+    pydantic adds a union's tag (`optimizer`, `adam`, `lr`), which is not in the document.
     """
     path: list[str | int] = []
     for depth, part in enumerate(loc):
@@ -61,6 +61,12 @@ def pointer(path: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
+def short_repr(value: object) -> str:
+    """`repr(value)`, cut to 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _sentence(error: ErrorDetails, model: Model) -> str:
     match error["type"]:
         case "extra_forbidden":
@@ -72,7 +78,7 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
         case "union_tag_not_found" if isinstance(error["input"], dict):
             return MISSING
         case "union_tag_not_found":
-            written = _short(error["input"])
+            written = short_repr(error["input"])
             return f"should be a mapping, {{{_discriminator(error)}: …}}, got {written}"
         case "union_tag_invalid":
             known = error["ctx"]["expected_tags"].replace("'", "")
@@ -80,7 +86,9 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
             meant = did_you_mean(tag, known.split(", "))
             return f"unknown {_discriminator(error)} {tag!r}{meant}; one of {known}"
         case "model_type":
-            return f"should be a mapping of fields to their values, got {_short(error['input'])}"
+            return (
+                f"should be a mapping of fields to their values, got {short_repr(error['input'])}"
+            )
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
             return _about_length(error)
         case "finite_number":
@@ -88,11 +96,11 @@ def _sentence(error: ErrorDetails, model: Model) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
     message = error["msg"].replace("Input should", "should", 1)
-    return f"{message}, got {_short(error['input'])}"
+    return f"{message}, got {short_repr(error['input'])}"
 
 
 def _about_length(error: ErrorDetails) -> str:
-    """pydantic counts items `after validation`, those of a text too."""
+    """Pydantic's own sentences speak of items "after validation", even for the length of a text."""
     bound = error["ctx"].get("min_length", error["ctx"].get("max_length"))
     side = "least" if error["type"].endswith("short") else "most"
     noun = "character" if isinstance(error["input"], str) else "entry"
@@ -104,10 +112,5 @@ def _about_length(error: ErrorDetails) -> str:
 
 
 def _discriminator(error: ErrorDetails) -> str:
-    """The field that tells the members of a union apart: `'kind'`, or by a function `_name()`."""
+    """The field that tells a union's members apart, from `'kind'` or a function's `_name()`."""
     return str(error["ctx"]["discriminator"]).strip("'_()")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

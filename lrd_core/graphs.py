@@ -1,6 +1,6 @@
-"""CUDA graphs: what every step launches in the same way, kernel by kernel, is launched as one.
+"""CUDA graphs: the kernels that every step launches in the same way, launched as one.
 
-A host takes longer to launch the hundreds of kernels of a step than a fast GPU to run them. The
+A host takes longer to launch a step's hundreds of kernels than a fast GPU takes to run them. The
 kernels stay the same, and so do the numbers, bit for bit (docs/decisions/training.md).
 """
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 EAGER = 3
-"""Calls before the one that is captured: libraries are loaded and choose their algorithms then."""
+"""Calls before the captured one, in which libraries are loaded and choose their algorithms."""
 
 Replay = Callable[[], None]
 
 
 def captured(function: Callable[[], None], device: torch.device) -> Replay:
-    """`function` as a CUDA graph. It is not run, but launched by each call of what is returned."""
+    """Capture `function` as a CUDA graph, without running it; calling the result launches it."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.device(device), torch.cuda.graph(graph, stream=_stream(device)):
         function()
@@ -26,18 +26,19 @@ def captured(function: Callable[[], None], device: torch.device) -> Replay:
 
 @functools.cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Torch's own for captures is one a process, of its first device: if it is kept, it has others
-    later."""
+    """Torch shares one capture stream per process, bound to its first device; a kept process may
+    get another device later."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class Graphed:
-    """`function`, which makes the gradients of a batch, as one graph from its fourth call on.
+    """`function`, which computes a batch's gradients, as one graph from its fourth call on.
 
-    All that it does may depend on the values of tensors alone: what the host counts, draws or
-    decides in it would be done once and never again. It begins by setting gradients to None. A
-    batch of another shape than the first one, such as an epoch's last, is computed as before; so is
-    all, where the GPU's memory does not hold the graph, which keeps what a step needs for itself.
+    `function` may depend only on the values of tensors: whatever the host counts, draws or decides
+    in it would happen once and never again. It must begin by setting gradients to None. A batch
+    whose shape differs from the first one's, such as an epoch's last, is computed without the
+    graph. So is every batch if the GPU's memory cannot hold the graph, which keeps a step's memory
+    for itself.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Graphed:
         self._fits = True
 
     def __call__(self, *inputs: Tensor) -> None:
-        """Compute the gradients, and whatever else `function` writes to tensors."""
+        """Compute the gradients and everything else that `function` writes to tensors."""
         shapes = [each.shape for each in inputs]
         self._shapes = self._shapes or shapes
         if shapes == self._shapes and self._eager > 0:
@@ -67,7 +68,7 @@ class Graphed:
                 for ours, theirs in zip(self._inputs, inputs, strict=True):
                     ours.copy_(theirs)
                 self._replay()
-                # A batch that was not replayed has left gradients of its own.
+                # A batch computed without the graph has left other gradient tensors.
                 for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
                     parameter.grad = gradient
                 return
@@ -77,7 +78,7 @@ class Graphed:
         own = [each.clone() for each in inputs]
         try:
             self._replay = self._capture(lambda: self._function(*own), own[0].device)
-        except RuntimeError as error:  # torch's allocator has a class of its own, CUDA another
+        except RuntimeError as error:  # torch's allocator and CUDA raise different classes
             if "out of memory" not in str(error):
                 raise
             self._fits = False

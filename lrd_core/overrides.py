@@ -1,7 +1,7 @@
-"""Overrides: dotted paths set in a configuration, and the place of the sweep that asks for each.
+"""Overrides: values set at dotted paths of a configuration or a sweep, and where each came from.
 
 An arm is the base with the overrides of its label and of its point of the grid. A fault of the
-result is reported where the value at fault came from.
+result is reported at the place of the sweep that the faulty value came from.
 """
 
 import itertools
@@ -11,10 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lrd_core.configuration import Config
-from lrd_core.errors import Fault
-from lrd_core.faults import MAX_FAULTS, fault_of, pointer
+from lrd_core.configuration import Config, Spec
+from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.faults import MAX_FAULTS, fault_of, parsed, pointer
+from lrd_core.mistaken import fault_if_trial
 from lrd_core.spelling import meant_path
+
+_KEYED_BY_PATH = ("grid", "baseline")
+"""Parts of a sweep whose keys are dotted paths themselves."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Combination:
     """The overrides of one arm, in the order in which they are applied."""
 
     label: str
-    """As the sweep gives it; empty where it gives none."""
+    """As the sweep gives it; empty if it gives none."""
     choices: tuple[Choice, ...]
 
     def source_of(self, path: Sequence[str | int], *, key: bool = False) -> str:
@@ -58,7 +62,7 @@ class Combination:
 
     @property
     def overrides(self) -> list[tuple[str, Any]]:
-        """Path and value of each."""
+        """The path and value of each choice."""
         return [(choice.path, choice.value) for choice in self.choices]
 
 
@@ -73,12 +77,12 @@ class NoSuchPath(Exception):
 def faults_of(
     error: NoSuchPath | ValidationError, asked: Combination, base: Config
 ) -> Iterator[Fault]:
-    """What is wrong with an arm, each fault at the place of the sweep that asks for it.
+    """The faults of an arm, each at the place of the sweep that caused it.
 
     Args:
-        error: what its configuration was refused with.
-        asked: the overrides that were to make it.
-        base: what they were set in.
+        error: why its configuration was refused.
+        asked: the overrides that made it.
+        base: the configuration in which they were set.
     """
     if isinstance(error, NoSuchPath):
         place = asked.source_of(error.path.split("."), key=True)
@@ -101,8 +105,8 @@ def combinations(
     """Every combination of a sweep: its arms (outer) times the product of its grid (inner).
 
     Args:
-        arms: label and overrides of each explicit arm; none for one without.
-        grid: dotted path to its values.
+        arms: label and overrides of each explicit arm, if there are any.
+        grid: dotted path -> its values.
     """
     explicit: list[tuple[str, tuple[Choice, ...]]] = [("", ())]
     if arms:
@@ -129,19 +133,76 @@ def combinations(
 
 
 def overridden(base: dict[str, Any], overrides: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A copy of `base` with each dotted path set; what the paths do not touch is shared.
+    """A copy of a configuration with each dotted path set; whatever no path touches is shared.
 
     Raises:
-        NoSuchPath: a path leads through a value that is no mapping.
+        NoSuchPath: a path leads through a value that is not a mapping.
     """
     document = dict(base)
     for path, value in overrides:
-        *parents, last = path.split(".")
-        node = document
-        for name in parents:
-            child = node.get(name, {})
-            if not isinstance(child, dict):
-                raise NoSuchPath(path)
-            node[name] = node = dict(child)
-        node[last] = value
+        try:
+            document = _with(document, path.split("."), value)
+        except _NoFields:
+            raise NoSuchPath(path) from None
     return document
+
+
+def changed_sweep(document: Any, changes: Mapping[str, Any], seeds: Any = None) -> dict[str, Any]:
+    """A copy of a sweep's document with some of it changed, not yet validated as a `SweepSpec`.
+
+    Args:
+        document: plain data; it stays as it is.
+        changes: dotted path in the sweep -> its new value, e.g. `{"base.epochs": 2}`,
+            `{"grid.optimizer.name": ["adam"]}` or `{"resources": {"num_gpus": 0.25}}`.
+        seeds: a count or a list; None for the document's own.
+
+    Raises:
+        InvalidSpec: a path leads nowhere, at its place below `/set`; or the document was no sweep
+            to begin with: not a mapping, or one trial.
+    """
+    if fault := fault_if_trial(document):
+        raise InvalidSpec([fault])
+    if not isinstance(document, dict):
+        parsed(Spec, document)  # refuses it with the usual sentence
+    made: dict[str, Any] = document
+    faults = []
+    for path, value in changes.items():
+        try:
+            if path.partition(".")[0] in Config.model_fields:
+                raise _NoFields(f" (did you mean 'base.{path}'?)")
+            made = _with(made, parts_in_sweep(path), value)
+        except _NoFields as error:
+            faults.append(Fault(pointer(["set", path]), f"there is no {path!r} in a sweep{error}"))
+    if faults:
+        raise InvalidSpec(faults)
+    return made if seeds is None else made | {"seeds": seeds}
+
+
+def parts_in_sweep(path: str) -> list[str]:
+    """`base.optimizer.lr` in three parts, `grid.optimizer.lr` in two: a grid's keys hold dots."""
+    top, _, rest = path.partition(".")
+    return [top, rest] if rest and top in _KEYED_BY_PATH else path.split(".")
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+class _NoFields(Exception):
+    """A path leads through a value that has no fields; the text goes on from naming the path."""
+
+
+def _with(document: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of `document` with `value` at `path`; whatever is not on the way is shared.
+
+    Raises:
+        _NoFields: a value on the way is not a mapping.
+    """
+    made = node = dict(document)
+    *parents, last = path
+    for name in parents:
+        child = node.get(name, {})
+        if not isinstance(child, dict):
+            raise _NoFields(f": {name!r} has no fields")
+        node[name] = node = dict(child)
+    node[last] = value
+    return made

@@ -1,12 +1,12 @@
-"""What other packages add: models, data sets, tasks and optimizers, by Python entry point.
+"""Plugins: models, data sets, tasks and optimizers that other packages add by Python entry point.
 
 A package that declares, say,
 
     [project.entry-points."lrd.models"]
     my_net = "my_package.networks:my_net"
 
-can be named in a spec, `model: my_net`, wherever it is installed. A spec carries the name only:
-never code, never an import path. Names are listed without importing what they stand for, so the
+makes `model: my_net` valid in a spec wherever it is installed. A spec carries only the name, never
+code and never an import path. Names are listed without importing what they stand for, so that the
 service, which has no torch, can check them. Free of torch.
 """
 
@@ -29,14 +29,13 @@ _NAMED_BY: dict[Group, tuple[str, ...]] = {
     "lrd.tasks": ("task",),
     "lrd.optimizers": ("optimizer", "name"),
 }
-"""Where a configuration says which entry point of a group it takes."""
+"""The place in a configuration that names an entry point of each group."""
 
 
 def names(group: Group) -> tuple[str, ...]:
     """The names that installed packages offer, sorted.
 
-    Installed packages are looked through once for each `sys.path`; one that is installed later is
-    seen after a restart.
+    Packages are searched once per `sys.path`; one that is installed later is found after a restart.
     """
     return tuple(sorted(_offered(group, tuple(sys.path))))
 
@@ -66,19 +65,21 @@ def load(group: Group, name: str) -> Any:
 
 
 def call(group: Group, name: str, *arguments: Any, **named: Any) -> Any:
-    """What the entry point `name` makes of these arguments.
+    """Call what the entry point `name` stands for, and return its result.
 
     Raises:
-        PluginError: no installed package offers it, it cannot be imported, or it raised; then with
-            the file and the line.
+        PluginError: no installed package offers it, it cannot be imported, or it raised an error,
+            whose file and line are then named.
     """
-    made_by = load(group, name)
+    function = load(group, name)
     try:
-        return made_by(*arguments, **named)
+        return function(*arguments, **named)
     except LRDError:
         raise
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's: it may be tried again, alone
+        if (
+            type(error).__name__ == "OutOfMemoryError"
+        ):  # torch's: the trial may be retried, alone on its GPU
             raise
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = (
@@ -90,9 +91,9 @@ def call(group: Group, name: str, *arguments: Any, **named: Any) -> Any:
 
 
 def clash(group: Group, name: str, *, is_taken: bool = False) -> str | None:
-    """Why it is not clear what the name stands for, or None; `is_taken`: this package has it too.
+    """Why the name is ambiguous, or None; `is_taken`: this package has it too.
 
-    Which of two packages came first in `sys.path` would decide, node by node.
+    Otherwise the order of `sys.path` would decide between two packages, node by node.
     """
     found = _offered(group, tuple(sys.path)).get(name, ())
     owners = ["lrd itself"] * is_taken + [_owner(entry) for entry in found]
@@ -101,22 +102,22 @@ def clash(group: Group, name: str, *, is_taken: bool = False) -> str | None:
     return f"{name!r} of {group} is offered by {' and by '.join(owners)}: rename or uninstall one"
 
 
-def sources(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What the configurations take of other packages, sorted: `my-lab 1.0 3fa9c1d2e4b5` for each
-    package, the last word a sum over its Python files. Nothing is imported.
+def versions_of(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The plugins that the configurations use, sorted: `my-lab 1.0 3fa9c1d2e4b5` for each package,
+    where the last word is a hash of its Python files.
 
-    What it imports from elsewhere is not in the sum.
+    Nothing is imported; what a package itself imports from elsewhere is not in the hash.
     """
     path = tuple(sys.path)
     if not any(_offered(group, path) for group in _NAMED_BY):
-        return []  # as mostly: of a sweep with thousands of arms none is looked at
+        return []  # the usual case, without a look at any of a sweep's thousands of arms
     wanted = {each for config in configs for each in named(config)}
     entries = [entry for group, name in wanted for entry in _offered(group, path).get(name, ())]
     return sorted({f"{_owner(entry)} {_sum_of(entry)}" for entry in entries})
 
 
 def named(config: Mapping[str, Any]) -> tuple[tuple[Group, str], ...]:
-    """What a configuration names where an entry point may stand, this package's own included."""
+    """The names in a configuration that may be entry points, this package's own included."""
     places = ((group, _at(config, place)) for group, place in _NAMED_BY.items())
     return tuple((group, name) for group, name in places if name)
 
@@ -126,7 +127,7 @@ def named(config: Mapping[str, Any]) -> tuple[tuple[Group, str], ...]:
 
 @functools.lru_cache(maxsize=16)
 def _offered(group: Group, path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    """Name -> who offers it; a package that lies in two places of the path is one."""
+    """Name -> its entry points; a package found twice on the path counts once."""
     found: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=group):
         found.setdefault(entry.name, {})[f"{_owner(entry)} {entry.value}"] = entry
@@ -153,7 +154,9 @@ def _sum_of(entry: EntryPoint) -> str:
         return "not here"
     files: dict[str, str] = {}
     for place in module.submodule_search_locations or ():
-        files = sums.below(place, ".py") | files  # of two of one name the first is imported
+        files = (
+            sums.below(place, ".py") | files
+        )  # of two files of one name, Python imports the first
     if not files and module.origin:
         files = {Path(module.origin).name: module.origin}
     return sums.of(files)

@@ -1,9 +1,9 @@
 """The regularizers that the paper compares with: SD, NL, NG and DG (sections 4.5 and 4.6).
 
-Each draws from a stream of its own, seeded by the trial: switching one on changes no other.
+Each draws from its own stream, seeded by the trial: switching one on changes no other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.configuration import DG, NG
+from lrd_core.optim import build_optimizer
 from lrd_core.optim.copies import keep_in_copies
 from lrd_core.optim.mask import Draw, keep_mask, mixed
 from lrd_core.optim.restore import erase
@@ -21,8 +22,10 @@ from lrd_core.optim.steps import (
     refuse_sparse,
     with_gradients,
 )
+from lrd_core.seeds import derive
+from lrd_core.spec import TrialSpec
 
-# Of `mixed`; learning-rate dropout has stream 0.
+# Streams of `mixed`; learning-rate dropout has stream 0.
 _DG_STREAM, _SD_STREAM, _NG_STREAM = 1, 2, 3
 _U63 = (1 << 63) - 1
 
@@ -30,8 +33,8 @@ _U63 = (1 << 63) - 1
 class StandardDropout(nn.Module):
     """SD: keeps each hidden unit with `keep_prob` while training and scales it by 1/keep_prob.
 
-    The mask is a function of (seed, count of training passes, position); the count travels in
-    `state_dict`.
+    The mask is a function of (seed, count of training passes, position); `state_dict` holds the
+    count.
     """
 
     passes: Tensor
@@ -48,17 +51,17 @@ class StandardDropout(nn.Module):
         if not self.training or self.keep_prob == 1:
             return x
         self.passes += 1
-        # On a GPU the count is never read: that would wait for it, and no graph could be made.
+        # On a GPU the count is never read: reading waits for the GPU, and rules out a CUDA graph.
         passes = int(self.passes) if x.device.type == "cpu" else self.passes
         kept = keep_mask(
             self.seed, passes, x.numel(), self.keep_prob, stream=_SD_STREAM, device=x.device
         )
-        # As numbers: to multiply by booleans takes ten times as long on a CPU.
+        # As numbers: multiplying by booleans takes ten times as long on a CPU.
         return x * kept.to(x.dtype).div_(self.keep_prob).view(x.shape)
 
 
 def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Tensor:
-    """NL: each of the `(n,)` labels is replaced, with `prob`, by another one drawn uniformly.
+    """NL: replace each of the `(n,)` labels, with probability `prob`, by another drawn uniformly.
 
     Raises:
         ValueError: there is no other label.
@@ -74,7 +77,7 @@ def noisy_labels(labels: Tensor, num_classes: int, prob: float, seed: int) -> Te
 def gradient_noise(
     optimizer: Optimizer, eta: float = 0.1, gamma: float = 0.55, seed: int = 0
 ) -> None:
-    """NG: before step t = 1, 2, …, adds N(0, eta / (1 + t)^gamma) to every gradient (the paper's
+    """NG: before step t = 1, 2, …, add N(0, eta / (1 + t)^gamma) to every gradient (the paper's
     [24]). Copies and pickles of the optimizer do so too.
 
     `optimizer.step()` then raises RuntimeError for a sparse gradient.
@@ -91,7 +94,7 @@ def gradient_noise(
             if device not in generators:
                 word = mixed(seed, step, _NG_STREAM) & _U63
                 generators[device] = torch.Generator(device).manual_seed(word)
-            # Of the shape alone: the layout in memory does not show.
+            # Drawn for the shape alone, so that the layout in memory does not matter.
             noise = torch.randn(
                 parameter.shape, generator=generators[device], device=device, dtype=parameter.dtype
             )
@@ -102,7 +105,7 @@ def gradient_noise(
 
 
 def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0) -> None:
-    """DG: before each step, keeps each element of the gradient with `keep_prob`; no rescaling.
+    """DG: before each step, keep each element of the gradient with `keep_prob`; no rescaling.
     Copies and pickles of the optimizer do so too.
 
     `optimizer.step()` then raises RuntimeError for a sparse gradient.
@@ -110,7 +113,7 @@ def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0
     Raises:
         ValueError: `keep_prob` is not within 0 to 1.
     """
-    Draw.of(seed, 1, keep_prob)  # refuses what is no probability
+    Draw.of(seed, 1, keep_prob)  # raises if keep_prob is not a probability
 
     def drop(optimizer: Optimizer, step: int) -> None:
         gradients, position = [], 0
@@ -124,10 +127,25 @@ def gradient_dropout(optimizer: Optimizer, keep_prob: float = 0.5, seed: int = 0
     keep_in_copies(optimizer, gradient_dropout, keep_prob, seed)
 
 
+def optimizer_of(
+    spec: TrialSpec, parameters: Iterable[nn.Parameter], *, compile: bool = False
+) -> Optimizer:
+    """The trial's optimizer with learning-rate dropout, DG and NG, all seeded by the trial.
+
+    `compile`: as for `build_optimizer`.
+    """
+    seed = derive(spec.seed, "learning rate dropout")
+    optimizer = build_optimizer(spec.optimizer, parameters, seed=seed, compile=compile)
+    apply_gradient_regularizers(
+        optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
+    )
+    return optimizer
+
+
 def apply_gradient_regularizers(
     optimizer: Optimizer, regularizers: Sequence[Any], seed: int
 ) -> None:
-    """Install DG, then NG, where the specs ask for them: noise falls on the dropped gradient."""
+    """Install DG, then NG, if the specs ask for them: noise is added to the dropped gradient."""
     for spec in regularizers:
         if isinstance(spec, DG):
             gradient_dropout(optimizer, spec.keep_prob, seed)
@@ -139,10 +157,9 @@ def apply_gradient_regularizers(
 def _before_each_step(
     optimizer: Optimizer, count: str, change: Callable[[Optimizer, int], None]
 ) -> None:
-    """Let `change`, given the optimizer and the step's number, work on the gradients before each
-    step.
+    """Call `change` with the optimizer and the step's number before each step.
 
-    The number is kept in the parameter groups, by the name of `count`, so that it is saved.
+    The number is kept in the parameter groups under the name `count`, so that it is saved.
     """
 
     def before(optimizer: Optimizer, args: Any, kwargs: Any) -> Arguments | None:

@@ -1,8 +1,8 @@
-"""Whether a trial repeats itself: from the start, from a checkpoint, and beside its plain twin.
+"""Checks that a trial repeats itself: from the start, from a checkpoint, next to its plain twin.
 
-What lrd brings along is tested for it. A model, a task or an optimizer of another package may draw
-at random where no seed reaches, or remember what no checkpoint holds: then trials that are lost end
-otherwise than they would have, pairs are none, and nobody is told. This tells.
+lrd's own parts are tested for it. A plugin's model, task or optimizer may draw random numbers that
+no seed reaches, or remember what no checkpoint holds: then a resumed trial ends differently, its
+pairing is void, and nothing says so. This check does.
 """
 
 import contextlib
@@ -25,44 +25,44 @@ from lrd_core.training import TrainState, train
 from lrd_core.trial_folder import folder_at
 
 EPOCHS = 3
-"""So many are enough to see what an epoch leaves behind for the next one and for the one after."""
+"""Enough to see what an epoch leaves behind for the next one and for the one after."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, and whether it holds."""
+    """A property of the trial, and whether it holds."""
 
     what: str
     holds: bool
     detail: str
-    """Of what holds, the evidence; else the first difference."""
+    """The evidence if it holds; otherwise the first difference."""
 
 
 def findings(spec: TrialSpec, epochs: int = EPOCHS) -> Iterator[Finding]:
-    """Run the first `epochs` of a trial three times, each in a process of its own.
+    """Run the first `epochs` of a trial three times, each in a new process.
 
     Raises:
-        LRDError: it has, or is to run for, less than two epochs: nothing could go on; or it cannot
-            be run at all.
+        LRDError: there are fewer than two epochs, so that nothing could be resumed; or the trial
+            cannot be run at all.
     """
     epochs = min(epochs, spec.epochs)
     if epochs < 2:
         raise LRDError(
-            "one epoch is too few: a trial goes on after its first. Give it two or more "
+            "one epoch is too few: the check resumes after the first. Give it two or more "
             "(`epochs` of the trial, or --epochs)"
         )
     saved_after = epochs // 2
     document = spec.model_dump(mode="json")
     with tempfile.TemporaryDirectory(prefix="lrd-check-") as folder:
-        first = _first(_apart(_run, document, epochs, folder, saved_after, None))
+        first = _completed(_apart(_run, document, epochs, folder, saved_after, None))
         again = _apart(_run, document, epochs, folder, None, None)
         yield _same("again from the start", first, again)
-        if first.saved is not None:  # else it diverged before
+        if first.saved is not None:  # it has not diverged by then
             resumed = _apart(_run, document, epochs, folder, None, first.saved)
             yield _same(f"on from its checkpoint after epoch {saved_after}", first, resumed)
     twin = _apart(_begin, document)
     plain = "without LRD" if spec.optimizer.keep_prob != 1.0 else "with LRD"
-    what = f"begins with the weights that it has {plain}"
+    what = f"begins with the same weights {plain}"
     if isinstance(twin, _Failed):
         yield Finding(what, holds=False, detail=twin.why)
     else:
@@ -75,25 +75,26 @@ def findings(spec: TrialSpec, epochs: int = EPOCHS) -> Iterator[Finding]:
 
 
 class _Run(NamedTuple):
-    """What came out of a process."""
+    """The outcome of a run in its own process."""
 
     begun: str
-    """Sum of the initial weights."""
+    """SHA-256 of the initial weights."""
     reports: dict[int, dict[str, float]]
     """Epoch -> its numbers."""
     ended: str
-    """Sum of the weights at the end."""
+    """SHA-256 of the final weights."""
     saved: Checkpoint | None
+    """The checkpoint that it wrote, if any."""
 
 
 class _Failed(NamedTuple):
-    """What came out where nothing else did."""
+    """The outcome of a process that failed."""
 
     why: str
 
 
 def _apart(function: Any, *arguments: Any) -> Any:
-    """What the function returns in a fresh process: as after a kill, nothing is left of others."""
+    """The function's result in a fresh process, which has nothing of others, as after a kill."""
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh) as pool:
         try:
@@ -103,7 +104,7 @@ def _apart(function: Any, *arguments: Any) -> Any:
 
 
 def _tried(function: Any, *arguments: Any) -> Any:
-    """An error of another package need not be one that crosses processes: its words do."""
+    """The function's result, or its error in words: a plugin's error may not be picklable."""
     try:
         return function(*arguments)
     except LRDError as error:
@@ -114,7 +115,7 @@ def _tried(function: Any, *arguments: Any) -> Any:
         return _Failed(f"{type(error).__name__}: {error} ({where})")
 
 
-def _first(run: "_Run | _Failed") -> _Run:
+def _completed(run: "_Run | _Failed") -> _Run:
     if isinstance(run, _Failed):
         raise LRDError(f"the trial cannot be run: {run.why}")
     return run
@@ -125,15 +126,16 @@ def _run(
     epochs: int,
     folder: str,
     save_after: int | None,
-    saved: Checkpoint | None,
+    resume_from: Checkpoint | None,
 ) -> _Run:
+    """Train to the end of epoch `epochs`, writing a checkpoint after epoch `save_after`."""
     spec = TrialSpec.parse(document)
     state = _created(spec)
     begun = checkpoint.weights_sha256(state.model)
-    if saved is not None:
-        state.load_state_dict(checkpoint.load(folder_at(folder), saved))
-    reports = {}
-    with contextlib.suppress(Diverged):  # a finding, which may repeat itself as any other
+    if resume_from is not None:
+        state.load_state_dict(checkpoint.load(folder_at(folder), resume_from))
+    reports, saved = {}, None
+    with contextlib.suppress(Diverged):  # a result, which must repeat like any other
         for report in train(spec, state):
             reports[report.epoch] = {"lr": report.lr, **report.metrics}
             if report.epoch == save_after and math.isfinite(report.metrics["train_loss"]):
@@ -144,7 +146,7 @@ def _run(
 
 
 def _begin(document: dict[str, Any]) -> str:
-    """Sum of the initial weights with learning-rate dropout turned on, or off if it is on."""
+    """SHA-256 of the initial weights with learning-rate dropout switched: on if off, off if on."""
     spec = TrialSpec.parse(document)
     other = 0.5 if spec.optimizer.keep_prob == 1.0 else 1.0
     optimizer = spec.optimizer.model_copy(update={"keep_prob": other})
@@ -158,8 +160,8 @@ def _created(spec: TrialSpec) -> TrainState:
 
 
 def _same(what: str, first: _Run, other: "_Run | _Failed") -> Finding:
-    """Whether the other run has the numbers of the first one's last epochs, and its weights at the
-    end, to the bit."""
+    """Whether the other run's reports and final weights equal the first run's, to the bit; after a
+    resume it has only the last epochs."""
     if isinstance(other, _Failed):
         return Finding(what, holds=False, detail=other.why)
     epochs = sorted(other.reports)
@@ -174,7 +176,7 @@ def _same(what: str, first: _Run, other: "_Run | _Failed") -> Finding:
                 text = f"{name} of epoch {epoch} was {was!r}, and is {is_now!r}"
                 return Finding(what, holds=False, detail=text)
     if first.ended != other.ended:
-        text = "the metrics are the same, and the weights are not"
+        text = "the metrics are the same, but the weights are not"
         return Finding(what, holds=False, detail=text)
     text = f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} to the bit, weights {other.ended[:12]}"
     return Finding(what, holds=True, detail=text)

@@ -1,4 +1,4 @@
-"""EpochReport: what one epoch tells the world. Free of torch, so that everyone may import it."""
+"""EpochReport: the published result of one epoch. Free of torch, so that everyone may import it."""
 
 import math
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 BESIDE_METRICS = ("epoch", "lr", "seconds")
-"""What a report holds beside its metrics."""
+"""A report's fields besides its metrics."""
 RESERVED = (*BESIDE_METRICS, "trial_id", "arm_id", "arm", "seed", "attempt", "recorded_at")
-"""The names that no metric may have: what stands beside a report in lists and files."""
+"""Names that no metric may have: lists and files have columns of these names next to a report."""
 
 # JSON has no word for these; the strings are those of the protobuf JSON mapping.
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -1,4 +1,4 @@
-"""Every random stream of a trial, derived from (seed, purpose, indices) and from nothing else.
+"""Every random stream of a trial, derived only from (seed, purpose, indices).
 
 Streams of different purposes are independent: switching one on or off moves no other, so an arm
 and its baseline with the same seed share initial weights, batch order, augmentation and labels.
@@ -26,9 +26,9 @@ def generator(
 
 @contextmanager
 def seeded(word: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Within, torch's global generators start from `word`; afterwards they are as before.
+    """Within, torch's global generators are seeded by `word`; afterwards they are as before.
 
-    For what draws from them and takes no generator: initial weights, a model's own dropout.
+    For code that takes no generator of its own: initial weights, a model's own dropout.
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []

@@ -1,8 +1,8 @@
-"""Which code makes a trial's numbers: a sum over lrd's own sources, and what plugins add.
+"""Versions of the code that makes a trial's numbers: a hash of lrd's own sources, and its plugins.
 
-The sum is over the Python and C++ of `lrd_core` and over the files of `workers` that restore and
-train, byte by byte: a checkout, an sdist and a wheel of the same sources have the same. What
-of lrd cannot change a number (the service, tests, pages) is not in it. Free of torch.
+The hash covers, byte by byte, the Python and C++ of `lrd_core` and the files of `workers` that
+restore and train; a checkout, an sdist and a wheel of the same sources have the same hash. Parts of
+lrd that cannot change a number (the service, tests, pages) are not in it. Free of torch.
 """
 
 import functools
@@ -16,44 +16,48 @@ from lrd_core import plugins, sums
 
 _HERE = Path(__file__).parent
 _TRAIN = ("workers/tasks.py", "workers/saving.py", "workers/gpus.py")
-"""Beside this package wherever it lies; never imported from here."""
+"""Installed next to this package, but never imported from here."""
 
 
 class Code(NamedTuple):
     """The code of one configuration, as each attempt records it."""
 
     lrd: str
-    """The version and the sum: `0.1.0+3fa9c1d2e4b5`."""
+    """lrd's version and hash: `0.1.0+3fa9c1d2e4b5`."""
     plugins: str | None
-    """As `plugins.sources` has them, with commas between; None without any."""
+    """Versions of its plugins (`plugins.versions_of`), separated by commas; None without any."""
 
 
 def on_disk() -> str:
-    """The version of lrd and the sum over its sources, as they lie there now."""
+    """lrd's version and the hash of its sources as they are on disk now."""
     files = sums.below(_HERE, ".py", ".cpp") | {each: str(_HERE.parent / each) for each in _TRAIN}
     return f"{_version()}+{sums.of(files)}"
 
 
 def made_by(config: Mapping[str, Any], lrd: str | None = None) -> Code:
-    """The code of a configuration: plugins and, unless told, lrd as they lie on disk."""
-    return Code(lrd or on_disk(), ", ".join(plugins.sources([config])) or None)
+    """The code of one configuration. Plugins are hashed as they are on disk now; so is lrd, unless
+    its version is given."""
+    return Code(lrd or on_disk(), ", ".join(plugins.versions_of([config])) or None)
 
 
 def codes_of(configs: Iterable[Mapping[str, Any]]) -> list[Code]:
-    """The code that would run each of these now; the files are looked at once for all arms that
-    name the same."""
-    lrd, found = on_disk(), dict[Any, Code]()
-    return [
-        found.get(named) or found.setdefault(named, made_by(config, lrd))
-        for config in configs
-        for named in [plugins.named(config)]
-    ]
+    """The code that would run each configuration now; arms that name the same parts share one look
+    at the files."""
+    lrd = on_disk()
+    known: dict[tuple[tuple[plugins.Group, str], ...], Code] = {}
+    codes = []
+    for config in configs:
+        parts = plugins.named(config)
+        if parts not in known:
+            known[parts] = made_by(config, lrd)
+        codes.append(known[parts])
+    return codes
 
 
-def code(configs: Iterable[Mapping[str, Any]]) -> str:
-    """That of several in one word, a sum over their plugins behind lrd's where they have any:
-    `0.1.0+3fa9c1d2e4b5.77e1a0b2c9d4`."""
-    found = plugins.sources(configs)
+def code_version(configs: Iterable[Mapping[str, Any]]) -> str:
+    """The code version of several configurations: lrd's, followed by a hash of their plugins, if
+    any: `0.1.0+3fa9c1d2e4b5.77e1a0b2c9d4`."""
+    found = plugins.versions_of(configs)
     return ".".join([on_disk(), *([sums.short(" ".join(found).encode())] if found else [])])
 
 
@@ -69,4 +73,4 @@ def _version() -> str:
 
 
 IMPORTED = on_disk()
-"""The same, as it was when this process began to import: it keeps that code."""
+"""lrd's version and hash when this process imported it."""

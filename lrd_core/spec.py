@@ -1,4 +1,4 @@
-"""What is run: TrialSpec, SweepSpec and `expand()`. Free of torch.
+"""The experiment: TrialSpec, SweepSpec and `expand()`. Free of torch.
 
 A **sweep** is a base configuration, a grid and/or a list of arms, and seeds. An **arm** is one
 configuration with the seed left out; a **trial** is an arm with one seed. Everything that can be
@@ -16,19 +16,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lrd_core.agreement import (
-    about_nothing,
+    dangling_paths,
+    duplicate_arms,
+    duplicate_labels,
     idle_gpus,
     is_baseline,
-    same,
-    twice,
-    undone,
+    overwritten_settings,
     unreported,
 )
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
 from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
-from lrd_core.kinds import no_sweep, no_trial
+from lrd_core.mistaken import fault_if_sweep, fault_if_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.texts import Label, Text
 from lrd_core.titles import arm_names
@@ -40,7 +40,7 @@ class TrialSpec(Config):
     """A configuration with its seed: the same spec and code give the same numbers."""
 
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    """Of initial weights, batches, augmentation, label noise and masks, each in a stream of its
+    """Seeds initial weights, batches, augmentation, label noise and masks, each as a stream of its
     own."""
     execution: Execution = Execution()
     """How it is computed."""
@@ -54,69 +54,75 @@ class TrialSpec(Config):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        if wrong := no_trial(document):
-            raise InvalidSpec([wrong])
+        if fault := fault_if_sweep(document):
+            raise InvalidSpec([fault])
         return parsed(cls, document)
 
     def config(self) -> dict[str, Any]:
-        """The arm's part, defaults written out, as plain data."""
+        """The arm's configuration as plain data, defaults written out."""
         return self.model_dump(mode="json", include=set(Config.model_fields))
 
 
 Overrides = Annotated[dict[Text, Any], Field(max_length=50)]
-"""Dotted paths in a configuration, and what is set there."""
+"""Dotted paths in a configuration, each with the value to set."""
 
 
 class ArmSpec(Spec):
-    """An explicit override of the base, with a label."""
+    """A labelled set of overrides of the base."""
 
     label: Label
     """What the arm is called in tables and figures."""
     set: Overrides = {}
-    """Dotted paths in the base, and what is set there."""
+    """Dotted paths in the base, each with the value to set."""
 
 
-Path = Annotated[Text, Field(min_length=1, max_length=200)]
+Grid = Annotated[
+    dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]], Field(max_length=20)
+]
+Arms = Annotated[list[ArmSpec], Field(max_length=10_000)]
+
+DottedPath = Annotated[Text, Field(min_length=1, max_length=200)]
 """A dotted path in a configuration, as in the grid."""
 MetricName = Annotated[Text, Field(min_length=1, max_length=100)]
 
 
 class TableSpec(Spec):
-    """How the sweep's table is laid out; what is left out is chosen by what varies."""
+    """How the sweep's table is laid out; what is left out follows from what varies."""
 
-    rows: Path | None = None
+    rows: DottedPath | None = None
     """A dotted path, or `arm` for the labels."""
-    columns: Path | None = None
+    columns: DottedPath | None = None
     """Likewise."""
-    pair: Path | None = None
-    """The path whose values stand side by side; left out, the baseline's, of up to three values."""
+    pair: DottedPath | None = None
+    """The path whose values appear side by side; by default the baseline's path, if it has up to
+    three values."""
     metric: MetricName | None = None
-    """What the table shows, e.g. `test_loss`; left out, the accuracy of a classification,
-    `mean_iou`, `val_loss` of a detection, `reached_share` of a descent; of another package's task
-    what it evaluates first, unless that is among these."""
+    """What the table shows, e.g. `test_loss`; by default accuracy for classification, `mean_iou`
+    for segmentation, `val_loss` for detection, `reached_share` for a descent. For a plugin's task:
+    one of these if it reports one, otherwise the first metric of its evaluation."""
     at: Annotated[str, Field(pattern=r"^(last|best|epoch:[1-9][0-9]{0,5})$")] = "last"
     """The epoch at which a trial's metric is read: `last`, `best` or `epoch:N`."""
 
 
 class ExpectedValue(Spec):
-    """A published number and the arm that it is about."""
+    """A published number and its arm."""
 
     where: Annotated[Overrides, Field(min_length=1)]
-    """Dotted paths to values; the one arm with all of these values is meant."""
+    """Dotted paths and values that single out one arm."""
     value: float
-    """What is published, in the `unit` of the section."""
+    """The published number, in the section's `unit`."""
     metric: MetricName | None = None
-    """Which metric it is; left out, the section's."""
+    """Its metric; by default the section's."""
     tolerance: Annotated[float, Field(ge=0)] = 0.0
-    """A difference up to this is within noise whatever the seeds say, e.g. half of the last digit
-    that was published. In the unit of `value`."""
+    """A difference up to this counts as noise, whatever the seeds say, e.g. half of the last
+    published digit. In the unit of `value`."""
 
 
 class ExpectedSpec(Spec):
-    """Numbers to hold the sweep's own against."""
+    """Published numbers, to compare the sweep's own with."""
 
     metric: MetricName = "test_accuracy"
-    """Which of the trials' metrics the numbers are about."""
+    """The metric that the numbers measure, as the trials report it."""
     source: Annotated[Text, Field(min_length=1, max_length=500)]
     """Where they are published, e.g. `Table 2, arXiv:1912.00144`."""
     unit: Literal["metric", "percent"] = "metric"
@@ -128,7 +134,7 @@ class ExpectedSpec(Spec):
     """The numbers, each with its arm."""
 
     def of(self, metric: str) -> Self | None:
-        """The numbers of one metric; None if there is none."""
+        """The numbers of one metric; None if there are none."""
         values = [value for value in self.values if (value.metric or self.metric) == metric]
         return self.model_copy(update={"metric": metric, "values": values}) if values else None
 
@@ -145,7 +151,7 @@ def _spell_out_seeds(value: Any) -> Any:
 
 def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed stands twice")
+        raise ValueError("a seed is listed twice")
     return seeds
 
 
@@ -165,20 +171,17 @@ class SweepSpec(Spec):
     """A base configuration, a grid and/or arms, and seeds."""
 
     name: Label
-    """What the sweep is called; two may have one name."""
+    """What the sweep is called; need not be unique."""
     base: Config
     """The configuration that every arm starts from."""
-    grid: Annotated[
-        dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
-        Field(max_length=20),
-    ] = {}
-    """Dotted paths, each to a list of values; the product of all paths is run."""
-    arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
-    """Explicit overrides; multiplied with the grid."""
+    grid: Grid = {}
+    """Dotted paths, each with a list of values; every combination is run."""
+    arms: Arms = []
+    """Explicit overrides; each is combined with every point of the grid."""
     seeds: Seeds = [0]
     """A count n (seeds 0 … n − 1) or a list."""
     baseline: Overrides = {}
-    """The overrides that mark an arm as the one that comparisons subtract."""
+    """The overrides that identify the arm that comparisons subtract."""
     resources: Resources = Resources()
     """What each trial occupies."""
     execution: Execution = Execution()
@@ -186,14 +189,14 @@ class SweepSpec(Spec):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Sweeps of higher priority are served first; those of equal priority share."""
     max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """So many trials run at once at most; left out, as many as fit."""
+    """The most trials that run at once; by default as many as fit."""
     reuse: bool = False
-    """Take the results of trials that have succeeded elsewhere with the same configuration, seed,
-    execution and code, instead of running them again; each is marked so."""
+    """Take over the results of trials that succeeded elsewhere with the same configuration, seed,
+    execution and code, instead of running them again; each is marked as reused."""
     table: TableSpec = TableSpec()
     """How the table is laid out."""
     expected: ExpectedSpec | None = None
-    """What a paper says; the table shows it beside the sweep's own numbers."""
+    """A paper's numbers; the table shows them next to the sweep's own."""
 
     @classmethod
     def parse(cls, document: Any) -> Self:
@@ -202,8 +205,8 @@ class SweepSpec(Spec):
         Raises:
             InvalidSpec: with each fault and its JSON pointer.
         """
-        if wrong := no_sweep(document):
-            raise InvalidSpec([wrong])
+        if fault := fault_if_trial(document):
+            raise InvalidSpec([fault])
         try:
             return parsed(cls, document)
         except InvalidSpec as error:
@@ -223,16 +226,13 @@ class SweepSpec(Spec):
 
 
 class Extension(Spec):
-    """What a sweep gets more of: seeds, values of its grid's axes, explicit arms."""
+    """Additions to a sweep: seeds, values of its grid's axes, explicit arms."""
 
     seeds: Seeds = []
     """A count n (seeds 0 … n − 1) or a list."""
-    grid: Annotated[
-        dict[Text, Annotated[list[Any], Field(min_length=1, max_length=10_000)]],
-        Field(max_length=20),
-    ] = {}
-    """Paths of the sweep's own grid, each to a list of further values."""
-    arms: Annotated[list[ArmSpec], Field(max_length=10_000)] = []
+    grid: Grid = {}
+    """Paths of the sweep's own grid, each with a list of further values."""
+    arms: Arms = []
     """Further explicit arms."""
 
     @classmethod
@@ -246,13 +246,13 @@ class Extension(Spec):
 
 
 def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
-    """`sweep` with what `more` adds. All of its arms stay, in their order.
+    """`sweep` with the additions of `more`. All of its arms stay, in their order.
 
     A count of seeds means seeds 0 … n − 1, as in a sweep. A sweep without explicit arms that gets
     some keeps its own as the first of them, `base`.
 
     Raises:
-        InvalidSpec: an axis is not one of the sweep's: its arms have no value there.
+        InvalidSpec: an axis is not one of the sweep's, whose arms have no value for it.
     """
     foreign = [path for path in more.grid if path not in sweep.grid]
     if foreign:
@@ -289,7 +289,7 @@ class Arm:
     """One configuration of a sweep, seed left out."""
 
     label: str
-    """As `titles.arm_names` has it."""
+    """As made by `titles.arm_names`."""
     config: Config
     is_baseline: bool
 
@@ -317,14 +317,15 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
     """The arms of a sweep: its explicit arms (outer) times the product of its grid (inner).
 
     Raises:
-        InvalidSpec: an override names no field or is undone by another, a combination is not a
-            valid configuration, two arms are the same, no arm is the baseline, or the table is
-            about what no arm has.
+        InvalidSpec: an override names no field or is overwritten by another, a combination is not
+            a valid configuration, two arms are the same, no arm is the baseline, or the table
+            refers to something that no arm has.
     """
     base = sweep.base.model_dump(mode="json", exclude_unset=True)
-    twice_set = [*itertools.islice(undone([arm.set for arm in sweep.arms], sweep.grid), MAX_FAULTS)]
-    labelled = itertools.islice(twice([arm.label for arm in sweep.arms]), MAX_FAULTS)
-    faults = dict.fromkeys([*twice_set, *labelled])  # many combinations may have one and the same
+    overwritten = overwritten_settings([arm.set for arm in sweep.arms], sweep.grid)
+    setting_faults = [*itertools.islice(overwritten, MAX_FAULTS)]
+    label_faults = itertools.islice(duplicate_labels([arm.label for arm in sweep.arms]), MAX_FAULTS)
+    faults = dict.fromkeys([*setting_faults, *label_faults])  # many combinations may share a fault
     made: list[tuple[str, Config]] = []
     for combination in combinations([(arm.label, arm.set) for arm in sweep.arms], sweep.grid):
         try:
@@ -337,13 +338,14 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
             break
     documents = [config.model_dump(mode="json") for _, config in made]
     names = arm_names([label for label, _ in made], [*sweep.grid], documents)
-    if not twice_set:  # which makes arms the same
-        faults |= dict.fromkeys(same(names, documents, "/grid" if sweep.grid else "/arms"))
+    if not setting_faults:  # an overwritten setting makes arms the same
+        place = "/grid" if sweep.grid else "/arms"
+        faults |= dict.fromkeys(duplicate_arms(names, documents, place))
     arms = [
         Arm(name, config, is_baseline(config, sweep.baseline))
         for name, (_, config) in zip(names, made, strict=True)
     ]
-    if faults := faults or dict.fromkeys(_about(sweep, arms)):
+    if faults := faults or dict.fromkeys(_unusable_requests(sweep, arms)):
         raise InvalidSpec(list(faults))
     return arms
 
@@ -352,7 +354,7 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
 
 
 def _beside_grid(fault: Fault, document: Any) -> Fault:
-    """The same, with a word to one who left out of the base what the grid sets."""
+    """`fault`, explained further if a field of the base is missing because the grid sets it."""
     grid = document.get("grid") if isinstance(document, dict) else None
     of_base = fault.detail == MISSING and fault.pointer.startswith("/base/")
     if not of_base or not isinstance(grid, dict):
@@ -363,27 +365,28 @@ def _beside_grid(fault: Fault, document: Any) -> Fault:
     return fault if axis is None else Fault(fault.pointer, MISSING + also)
 
 
-def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
-    """What the resources, the baseline, the table and the expected numbers ask of the arms, and
-    none has a use for."""
+def _unusable_requests(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
+    """A fault for each request of the resources, the baseline, the table and the expected numbers
+    that no arm can meet."""
     configs = [arm.config for arm in arms]
     expected = sweep.expected
     where = {"/expected/where": expected.where} if expected else {}
     for at, value in enumerate(expected.values if expected else []):
         where[f"/expected/values/{at}/where"] = value.where
-    nothing = about_nothing(
-        configs, sweep.baseline, sweep.table.model_dump(exclude_none=True), where
+    table = sweep.table.model_dump(exclude_none=True)
+    every = itertools.chain(
+        idle_gpus(configs, sweep.resources.num_gpus),
+        dangling_paths(configs, sweep.baseline, table, where),
+        unreported(configs, _asked(sweep)),
     )
-    unknown = unreported(configs, _asked(sweep))
-    idle = idle_gpus(configs, sweep.resources.num_gpus)
-    wrong = [*itertools.islice(itertools.chain(idle, nothing, unknown), MAX_FAULTS)]
-    yield from wrong
-    if not wrong and sweep.baseline and not any(arm.is_baseline for arm in arms):
+    faults = [*itertools.islice(every, MAX_FAULTS)]
+    yield from faults
+    if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")
 
 
 def _asked(sweep: SweepSpec) -> dict[str, str]:
-    """Each metric that the sweep names, by its place."""
+    """Pointer -> the metric that the sweep names there."""
     asked = {"/table/metric": sweep.table.metric}
     if expected := sweep.expected:
         if "metric" in expected.model_fields_set or any(not v.metric for v in expected.values):

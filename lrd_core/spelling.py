@@ -1,4 +1,4 @@
-"""What a mistyped name was meant to be: the nearest of those that there are."""
+"""Suggests the nearest known name for a mistyped one."""
 
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,18 +9,18 @@ from pydantic import BaseModel
 
 Model = type[BaseModel]
 _LONG = 100
-"""No name has more characters, and comparing takes the square of them."""
+"""No name is longer; comparing takes time quadratic in the length."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'epochs'?)`, to follow the name; nothing where none is near."""
+    """` (did you mean 'epochs'?)`, to put after the name; empty if no known name is near."""
     return _nearest(name, {each.lower(): each for each in known})
 
 
 def meant_path(path: str, config: BaseModel) -> str:
-    """` (did you mean 'optimizer.keep_prob'?)`, to follow a dotted path that `config` does not have
-    (`keep_prob`, `optimiser.keep_prob`, `base.optimizer.keep_prob`); nothing where none is near, or
-    where the last part alone is mistyped: for that there are the fields beside it."""
+    """` (did you mean 'optimizer.keep_prob'?)`, to put after a dotted path that `config` lacks
+    (`keep_prob`, `optimiser.keep_prob`, `base.optimizer.keep_prob`). Empty if no path is near,
+    or if only the last part is mistyped: then the caller lists the neighbouring fields."""
     paths = [*_paths_of(config)]
     ends = {each.rpartition(".")[2]: each for each in reversed(paths)}
     head, _, end = path.rpartition(".")
@@ -30,7 +30,7 @@ def meant_path(path: str, config: BaseModel) -> str:
 
 
 def fields_at(model: Model, loc: Sequence[str | int]) -> list[str]:
-    """The fields that may stand where pydantic's `loc` found an unknown one: those beside it."""
+    """The fields allowed where pydantic's `loc` found an unknown one."""
     models = [model]
     for part in loc[:-1]:
         inside = [
@@ -39,19 +39,19 @@ def fields_at(model: Model, loc: Sequence[str | int]) -> list[str]:
             if part in each.model_fields
             for found in _models_in(each.model_fields[str(part)].annotation)
         ]
-        # Else it is a place in a list, or the tag of a union, which says which member is meant.
+        # Otherwise it is an index of a list, or a union's tag, which says which member is meant.
         models = inside or [each for each in models if _is_tagged(each, part)] or models
     return list(dict.fromkeys(name for each in models for name in each.model_fields))
 
 
 def _nearest(name: str, spelt: Mapping[str, str]) -> str:
-    """The name that is meant, by one of its spellings in small letters."""
+    """The nearest name; `spelt` maps lower-case spellings to names."""
     near = get_close_matches(name.lower(), spelt, 1) if len(name) <= _LONG else []
     return f" (did you mean {spelt[near[0]]!r}?)" if near else ""
 
 
 def _paths_of(config: BaseModel) -> Iterator[str]:
-    """The dotted paths of its fields, those that are left out included; none leads into a list."""
+    """The dotted paths of all its fields, absent ones included; none leads into a list."""
     for name in type(config).model_fields:
         yield name
         value = getattr(config, name)

@@ -1,5 +1,5 @@
-"""A short sum over files, by their names and what stands in them; read again only where one was
-written since. Free of torch."""
+"""Short hashes of files, by name and content; files are read again only after one was written. Free
+of torch."""
 
 import functools
 import hashlib
@@ -10,15 +10,15 @@ from stat import S_ISREG
 
 
 def short(content: bytes) -> str:
-    """Twelve digits of its SHA-256: enough to tell what one laboratory has written apart."""
+    """Twelve digits of the SHA-256: enough to tell the versions of one laboratory apart."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def below(place: str | Path, *endings: str) -> dict[str, str]:
-    """The files below a folder with one of these endings, by their names from there with `/`
-    between: the same for the same files, wherever the folder lies."""
+    """The files below a folder with one of these endings: name relative to it, with `/` on every
+    system -> path. The names do not depend on where the folder is."""
     start = len(str(place)) + 1
-    return {  # strings: with a Path for each it takes three times as long, for each trial
+    return {  # strings: a Path for each would take three times as long, for each trial
         f"{folder[start:]}/{name}".replace(os.sep, "/").lstrip("/"): f"{folder}{os.sep}{name}"
         for folder, _, names in os.walk(str(place))
         for name in names
@@ -27,11 +27,11 @@ def below(place: str | Path, *endings: str) -> dict[str, str]:
 
 
 def of(files: Mapping[str, str]) -> str:
-    """The sum over these files, by the names given, in the order of the names."""
+    """The hash of these files (name -> path), in the order of their names."""
     while True:
         try:
             return _of(tuple(_known_by(files)))
-        except FileNotFoundError:  # an editor puts another in its place just now
+        except FileNotFoundError:  # an editor is replacing it right now
             continue
 
 
@@ -39,14 +39,14 @@ def of(files: Mapping[str, str]) -> str:
 
 
 def _known_by(files: Mapping[str, str]) -> Iterator[tuple[str, str, int, int]]:
-    """With what changes when a file is written."""
+    """Name and path of each file, with its time and size, which change when it is written."""
     for name, path in sorted(files.items()):
         try:
-            told = os.stat(path)  # noqa: PTH116
+            status = os.stat(path)  # noqa: PTH116
         except FileNotFoundError:
             continue
-        if S_ISREG(told.st_mode):
-            yield name, path, told.st_mtime_ns, told.st_size
+        if S_ISREG(status.st_mode):
+            yield name, path, status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,20 +12,21 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Surface:
-    """A function of (x, y) to be minimised, and from where."""
+    """A function of (x, y) to be minimised, and the points to start from."""
 
     height: Callable[[Any, Any], Any]
     low: Point
     high: Point
-    """Corners of the region that is drawn."""
+    """Corners of the region that figures show."""
     starts: tuple[Point, ...]
     """Where the descents of a trial begin."""
     optima: tuple[Point, ...]
-    """The points that are to be reached; one of them is enough."""
+    """The points to reach; one of them is enough."""
     drawn: tuple[Point, ...]
-    """Where the descents of a figure begin: few, and none chosen for what comes of it."""
+    """Where the descents of a figure begin: few, and none chosen for its outcome."""
     radius: float = 0.1
-    """So near to an optimum counts as having reached it: the paper gives it to two decimals."""
+    """The distance within which an optimum counts as reached; the paper gives optima to two
+    decimals."""
 
 
 def _toy(x: Any, y: Any) -> Any:
@@ -38,8 +39,8 @@ def _toy(x: Any, y: Any) -> Any:
 def _saddle(x: Any, y: Any) -> Any:
     """A saddle at (0, 0) between minima at (1, −1) and (−1, 1).
 
-    The paper draws Figure 1 without a formula. Here the way into the saddle is the diagonal
-    x = y: on it both parts of the gradient are equal, so plain descent never leaves it.
+    The paper draws Figure 1 without a formula. Here the way into the saddle is the diagonal x = y,
+    where both parts of the gradient are equal, so that plain descent never leaves it.
     """
     return x * y + (x**4 + y**4) / 4
 

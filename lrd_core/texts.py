@@ -1,4 +1,4 @@
-"""What people write: names and labels, in any script, without what nobody would see of them."""
+"""Names and labels that people write: any script, no invisible characters."""
 
 from typing import Annotated
 from unicodedata import category
@@ -6,25 +6,23 @@ from unicodedata import category
 from pydantic import AfterValidator, Field
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of Unicode: control, format, surrogate, separators of lines and paragraphs."""
+"""Unicode categories: control, format, surrogate, line and paragraph separators."""
 _JOINERS = "\u200c\u200d"
-"""A part of some scripts, and of emoji."""
+"""Invisible too, but some scripts and emoji need them."""
 
 
 def _printable(text: str) -> str:
     if any(category(char) in _UNSEEN and char not in f"\n{_JOINERS}" for char in text):
-        raise ValueError(
-            "contains a control character, another that nobody sees, or a lone surrogate"
-        )
+        raise ValueError("contains a control character, an invisible character or a lone surrogate")
     return text
 
 
 def _seen(text: str) -> str:
     if text and all(char.isspace() or char in _JOINERS for char in text):
-        raise ValueError("is blank: nothing would be seen of it")
+        raise ValueError("is blank: it has no visible character")
     return text
 
 
 Text = Annotated[str, AfterValidator(_printable)]
 Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=200)]
-"""What a person reads, and a page makes a link of."""
+"""A name that people read and that the page shows as a link."""

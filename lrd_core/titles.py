@@ -1,7 +1,8 @@
-"""What an arm is called, and how the paths and values of a configuration read.
+"""Names of arms, and readable titles for the paths and values of a configuration.
 
-The one rule for tables, figures, pages and files: the label that the spec gives an arm, then each
-value of the grid as it reads: `plain, LRD (keep_prob = 0.7)`, `Adam, without LRD`, `lr = 0.001`.
+The one rule for tables, figures, pages and files: an arm's name is the label that the spec gives
+it, then the title of each grid value: `plain, LRD (keep_prob = 0.7)`, `Adam, without LRD`,
+`lr = 0.001`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -37,8 +38,8 @@ def arm_names(
     """The names of a sweep's arms.
 
     Args:
-        given: the label that the spec gives each; empty for one without.
-        paths: those of the grid, in its order.
+        given: the label that the spec gives each arm; empty for one without.
+        paths: the grid's paths, in its order.
         configs: the arms' configurations, defaults written out.
     """
     parts = [[label] if label else [] for label in given]
@@ -50,7 +51,7 @@ def arm_names(
 
 
 def path_title(path: str) -> str:
-    """`optimizer` for `optimizer.name`, else the last part: `keep_prob`, `batch size`."""
+    """`optimizer` for `optimizer.name`, otherwise the last part: `keep_prob`, `batch size`."""
     if path == KEEP_PROB:
         return "keep_prob"  # not p, which is the p of a test
     *parents, last = path.split(".")
@@ -58,10 +59,11 @@ def path_title(path: str) -> str:
 
 
 def value_titles(path: str, values: Sequence[Any]) -> list[str]:
-    """How the values of one path read below its title, distinct values distinctly.
+    """Titles of the values of one path, to be read below the path's title; distinct values have
+    distinct titles.
 
-    Regularizers are named by their kind alone where that tells them apart, and no kind is here in
-    two strengths.
+    Regularizers are titled by their kind only if that tells them apart and no kind occurs in two
+    strengths.
     """
     varied = _kinds_in_several_strengths(values)
     brief = [_brief(path, value, varied) for value in values]
@@ -71,7 +73,7 @@ def value_titles(path: str, values: Sequence[Any]) -> list[str]:
 
 
 def speaking_titles(path: str, values: Sequence[Any]) -> list[str]:
-    """The same where nothing else says what they are: `Adam`, `lr = 0.001`."""
+    """Titles of the values that make sense without the path's title: `Adam`, `lr = 0.001`."""
     name = path_title(path)
     return [
         title if _speaks(path, value) else f"{name} = {title}"
@@ -98,7 +100,7 @@ def spell(value: Any) -> str:
 
 
 def value_at(config: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of a configuration; `ABSENT` where there is none."""
+    """The value at a dotted path of a configuration; `ABSENT` if there is none."""
     found: Any = config
     for part in path.split("."):
         if not isinstance(found, Mapping) or part not in found:
@@ -111,7 +113,7 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
 
 
 def _speaks(path: str, value: Any) -> bool:
-    """Whether a value's title says by itself what it is."""
+    """Whether a value's title makes clear what it is."""
     if isinstance(value, list):
         return all(isinstance(item, dict) for item in value)
     if isinstance(value, dict):
@@ -124,7 +126,7 @@ def _is_name(path: str) -> bool:
 
 
 def _kinds_in_several_strengths(values: Sequence[Any]) -> set[str]:
-    """Of regularizers: SD with 0.9 in one arm and with 0.8 in another are not one thing."""
+    """The kinds of regularizers that occur with different options, e.g. SD with 0.9 and 0.8."""
     strengths: dict[str, set[str]] = {}
     for value in values:
         for item in value if isinstance(value, list) else ():
@@ -147,14 +149,14 @@ def _brief(path: str, value: Any, varied: Collection[str] = ()) -> str:
     if path.rpartition(".")[2] == "schedule" and isinstance(value, dict):
         return _schedule(value)
     if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
-        return "/".join(map(spell, value))  # commas part the parts of a name
+        return "/".join(map(spell, value))  # commas separate the parts of a name
     if isinstance(value, dict) and "name" in value:
         return _PROPER.get(str(value["name"]), str(value["name"]))
     return spell(value)
 
 
 def _schedule(schedule: Mapping[str, Any]) -> str:
-    """What becomes of the learning rate; t is the share of the epochs that are done."""
+    """How the learning rate changes; t is the share of epochs done."""
     if schedule.get("power") is not None:
         return f"(1 − t)^{spell(schedule['power'])}"
     if not schedule.get("milestones"):

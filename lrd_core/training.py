@@ -1,7 +1,7 @@
-"""Training as a generator: state in, one report an epoch out.
+"""Training as a generator: state in, one report per epoch out.
 
-It knows nothing of Ray, HTTP, files or progress bars: whoever asks for the next report decides
-about those, and stops by not asking.
+It knows nothing of Ray, HTTP, files or progress bars: these are up to the caller, who stops the
+training by not asking for the next report.
 """
 
 import math
@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrd_core.errors import CheckpointError, Diverged, PluginError
-from lrd_core.optim import Form, build_optimizer, form_of
-from lrd_core.regularizers import apply_gradient_regularizers
+from lrd_core.faults import short_repr
+from lrd_core.optim import Form, form_of
+from lrd_core.regularizers import optimizer_of
 from lrd_core.report import RESERVED, EpochReport
 from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive, seeded
@@ -28,7 +29,7 @@ from lrd_core.tasks import Metrics, Task, build_task
 
 @dataclass
 class TrainState:
-    """All that a trial is between two epochs. It knows no paths."""
+    """The whole state of a trial between two epochs. It knows no paths."""
 
     spec: TrialSpec
     device: torch.device
@@ -50,24 +51,17 @@ class TrainState:
 
         Raises:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
-            PluginError: a part of the spec is another package's, and is not what it is to be.
+            PluginError: a plugin that the spec names is not what it should be.
         """
         device = torch.device(device)
-        # For what draws from torch's global generators: dropout of a model, tasks of others.
+        # For code that draws from torch's global generators: a model's dropout, a plugin's task.
         with seeded(derive(spec.seed, "task"), device):
             task = build_task(spec, device, data_dir)
         with seeded(derive(spec.seed, "weights"), device):
             model = task.model()
         _refuse_but_tensors(model)
-        optimizer = build_optimizer(
-            spec.optimizer,
-            model.parameters(),
-            seed=derive(spec.seed, "learning rate dropout"),
-            compile=spec.execution.compile != "off",
-        )
-        apply_gradient_regularizers(
-            optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
-        )
+        compile = spec.execution.compile != "off"
+        optimizer = optimizer_of(spec, model.parameters(), compile=compile)
         scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
         return cls(spec, device, task, model, optimizer, scheduler)
 
@@ -77,7 +71,7 @@ class TrainState:
         return form_of(self.optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to go on as if nothing had happened."""
+        """Everything that `load_state_dict` needs to continue as if nothing had happened."""
         return {
             "config": config_hash(self.spec.config()),
             "seed": self.spec.seed,
@@ -88,7 +82,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises:
             CheckpointError: it was saved by another trial.
@@ -110,16 +104,16 @@ class TrainState:
 
 
 def _refuse_but_tensors(model: nn.Module) -> None:
-    """Before an epoch is trained: there would be no sum over the weights at the end.
+    """Check before training that the final weights can be hashed.
 
     Raises:
-        PluginError: the model's `state_dict` holds something else.
+        PluginError: the model's `state_dict` holds something other than tensors.
     """
     for name, part in model.state_dict().items():
         if not isinstance(part, Tensor):
             raise PluginError(
-                f"the model's state_dict() has {name!r}, which is a {type(part).__name__}; it is "
-                "to hold tensors alone: make a buffer of it (`register_buffer`) in place of "
+                f"the model's state_dict() has {name!r}, which is a {type(part).__name__}; it must "
+                "hold only tensors: make it a buffer (`register_buffer`) instead of using "
                 "`get_extra_state`"
             )
 
@@ -131,7 +125,7 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
 
     Raises:
         Diverged: the training loss of the epoch just reported is not finite.
-        PluginError: another package's task returns what makes no report.
+        PluginError: a plugin's task returns something that is not a report's metrics.
     """
     while state.epoch < spec.epochs:
         started = time.perf_counter()
@@ -142,10 +136,11 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
         state.scheduler.step()
         with seeded(derive(spec.seed, "evaluation", epoch), state.device):
             evaluated = state.task.evaluate(state.model)
-        metrics = _numbers(
-            dict(_given(state.task, "train_epoch", trained))
-            | dict(_given(state.task, "evaluate", evaluated))
-        )
+        _refuse_wrong_metrics(state.task, "train_epoch", trained)
+        _refuse_wrong_metrics(state.task, "evaluate", evaluated)
+        measured = {**trained, **evaluated}
+        _refuse_wrong_report(measured)
+        metrics = _to_floats(measured)
         state.epoch = epoch
         seconds = time.perf_counter() - started
         yield EpochReport(epoch=epoch, lr=float(lr), seconds=seconds, metrics=metrics)
@@ -153,17 +148,17 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             raise Diverged(f"the training loss of epoch {epoch} is {metrics['train_loss']}")
 
 
-def _given(task: Task, function: str, metrics: Any) -> Metrics:
-    """What a function of a task has returned.
+def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
+    """Check what a task's `function` has returned.
 
     Raises:
-        PluginError: another package's task returns what are no metrics, or one that is no number.
+        PluginError: it is not a mapping of names to numbers.
     """
     of = f"{type(task).__module__}.{type(task).__qualname__}.{function}"
     if not isinstance(metrics, Mapping):
         raise PluginError(
-            f"{of} returned {_short(metrics)}; it is to return a mapping of metrics, "
-            "{} where there are none"
+            f"{of} returned {short_repr(metrics)}; it must return a mapping of metrics, "
+            "{} if there are none"
         )
     for name, value in metrics.items():
         if isinstance(value, Tensor):
@@ -174,37 +169,36 @@ def _given(task: Task, function: str, metrics: Any) -> Metrics:
             number = None
         if number is None:
             raise PluginError(
-                f"{of} returned {_short(value)} as the metric {name!r}; each is to be one number"
+                f"{of} returned {short_repr(value)} as the metric {name!r}; each must be one number"
             )
-    return metrics
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _numbers(metrics: Metrics) -> dict[str, float]:
-    """Plain numbers; those on a device come over together: the epoch's one synchronisation with it.
+def _refuse_wrong_report(metrics: Metrics) -> None:
+    """Check that an epoch's metrics make a report.
 
     Raises:
-        PluginError: another package's task reports what makes no report.
+        PluginError: `train_loss` is missing, a name is taken, or a tensor is not one number.
     """
-    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
     if "train_loss" not in metrics:
         raise PluginError(
-            "the task's train_epoch gives no train_loss; it is to be among its metrics"
+            "the task's train_epoch returns no train_loss; it must be among its metrics"
         )
     if taken := [name for name in RESERVED if name in metrics]:
         raise PluginError(
-            f"the task calls a metric {taken[0]!r}; a report has that name for something else"
+            f"the task calls a metric {taken[0]!r}; a report uses that name for something else"
         )
-    for name, value in tensors.items():
-        if value.dim() > 0:
+    for name, value in metrics.items():
+        if isinstance(value, Tensor) and value.dim() > 0:
             shape = tuple(value.shape)
             raise PluginError(
-                f"the task's metric {name!r} has shape {shape}; it is to be one number"
+                f"the task's metric {name!r} has shape {shape}; it must be one number"
             )
+
+
+def _to_floats(metrics: Metrics) -> dict[str, float]:
+    """The metrics as plain numbers. Those of one device are fetched together: that is the epoch's
+    only synchronisation with it."""
+    tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
     brought: dict[str, float] = {}
     for device in {value.device for value in tensors.values()}:
         here = {name: value for name, value in tensors.items() if value.device == device}
@@ -214,8 +208,8 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
 
 
 def _lay_out_state(optimizer: Optimizer) -> None:
-    """Lay each moment out as its parameter is. A checkpoint may be of another device, where images
-    and weights lie otherwise, and torch's fused kernels take equal layouts for granted."""
+    """Give each moment the memory layout of its parameter. A checkpoint may come from a device with
+    another layout, and torch's fused kernels take equal layouts for granted."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})

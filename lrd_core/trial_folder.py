@@ -2,11 +2,12 @@
 
     <trials>/<id>/epoch-000003-attempt-1-<sha256>.pt    checkpoints, the newest (`Retention`)
                   attempt-1.log                         what each attempt did, line by line
-                  paths.json                            of a descent: its ways, for a figure
-                  weights-<sha256>.pt                   the final ones, where the sweep keeps them
-                  stop-1                                asks the attempt to save, and stop
+                  paths.json                            of a descent: its paths, for a figure
+                  weights-<sha256>.pt                   the final weights, if the sweep keeps them
+                  stop-1                                asks the attempt to save and stop
 
-Free of torch: the service reads logs. A file is there whole or not at all, a log but for its end.
+Free of torch, because the service reads logs. A file is present whole or not at all; only a log may
+lack its end.
 """
 
 import contextlib
@@ -16,33 +17,35 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from typing_extensions import override
+
 from lrd_core.whole import write_whole
 
 KEPT = 2
-"""Newest recorded checkpoints of a trial that stay: the last one, and one to fall back on."""
+"""Recorded checkpoints that a trial keeps: the newest, and one to fall back on."""
 UNRECORDED = 2
-"""So many more may lie there: while nobody records them, a trial does not fill the storage."""
+"""Further checkpoints allowed, so that a trial does not fill the storage while none is recorded."""
 PATHS = "paths.json"
-"""`[[[x, y], …], …]`: the ways that a descent took from the surface's `drawn` points."""
+"""`[[[x, y], …], …]`: the paths of a descent from the surface's `drawn` points."""
 WEIGHTS = "weights-"
-"""So begins the name of the final weights."""
+"""Prefix of the name of the final weights."""
 UPLOAD_SECONDS = 2.0
-"""Where nothing can be appended to a file, a log is written anew, at most so often."""
+"""Storage that cannot append gets the whole log again, at most this often."""
 
 
 def log_name(attempt: int) -> str:
-    """What the attempt did, line by line."""
+    """The name of an attempt's log."""
     return f"attempt-{attempt}.log"
 
 
 def stop_name(attempt: int) -> str:
-    """Its presence asks the attempt to save its state after the present epoch, and stop."""
+    """The name of the file that asks the attempt to save after the present epoch and stop."""
     return f"stop-{attempt}"
 
 
 def weights_name(sha256: str) -> str:
-    """The model's `state_dict` at the end, for `torch.load(..., weights_only=True)`; by the sum of
-    the weights, so that no other attempt writes there than one that ended with the same."""
+    """The name of the final `state_dict`, for `torch.load(..., weights_only=True)`. It contains the
+    weights' hash, so that attempts write to one file only if they ended with the same weights."""
     return f"{WEIGHTS}{sha256[:16]}.pt"
 
 
@@ -50,35 +53,35 @@ class TrialFolder(Protocol):
     """What workers, dispatcher and service do with a trial's folder; all may raise OSError."""
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """Put a file there whole, durably, in place of what was there."""
+        """Write a file whole and durably, replacing any old one."""
 
     def read(self, name: str) -> bytes:
-        """A whole file; FileNotFoundError if it is not there."""
+        """A file's content; FileNotFoundError if there is none."""
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to be read part by part, and closed; FileNotFoundError if it is not there."""
+        """A file to read part by part and close; FileNotFoundError if there is none."""
 
     def exists(self, name: str) -> bool:
-        """Whether the file is there now."""
+        """Whether the file exists now."""
 
     def names(self) -> list[str]:
-        """Its files, sorted; none where the folder does not exist yet."""
+        """Its files, sorted; none if the folder does not exist yet."""
 
     def unfinished(self) -> list[str]:
-        """What is being written, or was when its writer was killed: the name that it was to get,
-        after a dot, and a word of its own behind. None where a file is written at once."""
+        """Files being written, or left by a killed writer: a dot, the final name, a unique suffix.
+        None on storage that writes a file in one operation."""
 
     def delete(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Delete a file, if it exists."""
 
     def remove(self) -> None:
-        """Take all of it away, if it is there."""
+        """Delete the folder and all in it, if it exists."""
 
     def append(self, name: str, line: str) -> None:
-        """Add a line to a log that this process alone writes; readers may see it later."""
+        """Append a line to a log that only this process writes; readers may see it later."""
 
     def flush(self) -> None:
-        """Let readers see all that was appended."""
+        """Make all appended lines visible to readers."""
 
 
 def trial_folder(trials: str, trial_id: int) -> TrialFolder:
@@ -91,8 +94,8 @@ def folder_at(address: str) -> TrialFolder:
     return RemoteFolder(address) if "://" in address else LocalFolder(Path(address))
 
 
-class LocalFolder:
-    """A directory of a file system that all nodes have."""
+class LocalFolder(TrialFolder):
+    """A directory of a file system that all nodes share."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,53 +103,54 @@ class LocalFolder:
     def __str__(self) -> str:
         return str(self.path)
 
+    @override
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """As TrialFolder says."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.path / name, content)
 
+    @override
     def read(self, name: str) -> bytes:
-        """As TrialFolder says."""
         return (self.path / name).read_bytes()
 
+    @override
     def open(self, name: str) -> IO[bytes]:
-        """As TrialFolder says."""
         return (self.path / name).open("rb")
 
+    @override
     def exists(self, name: str) -> bool:
-        """As TrialFolder says."""
         return (self.path / name).exists()
 
+    @override
     def names(self) -> list[str]:
-        """As TrialFolder says."""
         return sorted(each.name for each in self.path.glob("[!.]*"))
 
+    @override
     def unfinished(self) -> list[str]:
-        """As TrialFolder says."""
         return sorted(each.name for each in self.path.glob(".*"))
 
+    @override
     def delete(self, name: str) -> None:
-        """As TrialFolder says."""
         (self.path / name).unlink(missing_ok=True)
 
+    @override
     def remove(self) -> None:
-        """As TrialFolder says."""
         while self.path.exists():
-            with contextlib.suppress(FileNotFoundError):  # another process is at it, too
+            with contextlib.suppress(FileNotFoundError):  # another process is deleting it, too
                 shutil.rmtree(self.path)
 
+    @override
     def append(self, name: str, line: str) -> None:
-        """As TrialFolder says."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / name).open("a") as file:
             file.write(line + "\n")
 
+    @override
     def flush(self) -> None:
-        """As TrialFolder says."""
+        pass  # `append` writes at once
 
 
-class RemoteFolder:
-    """A prefix of an object store, by fsspec; its errors come as OSError, whatever they were."""
+class RemoteFolder(TrialFolder):
+    """A prefix of an object store, through fsspec, whose errors are all raised as OSError."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -164,64 +168,64 @@ class RemoteFolder:
         with _as_os_error(self._address):
             return fsspec.core.url_to_fs(self._address)  # type: ignore[no-any-return]
 
+    @override
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """As TrialFolder says; one PUT is whole or not at all."""
         system, path = self._place
         with _as_os_error(self._address):
             system.makedirs(path, exist_ok=True)
-            system.pipe_file(f"{path}/{name}", bytes(content))
+            system.pipe_file(f"{path}/{name}", bytes(content))  # one PUT: whole or not at all
 
+    @override
     def read(self, name: str) -> bytes:
-        """As TrialFolder says."""
         system, path = self._place
         with _as_os_error(self._address):
             return bytes(system.cat_file(f"{path}/{name}"))
 
+    @override
     def open(self, name: str) -> IO[bytes]:
-        """As TrialFolder says."""
         system, path = self._place
         with _as_os_error(self._address):
             return system.open(f"{path}/{name}", "rb")  # type: ignore[no-any-return]
 
+    @override
     def exists(self, name: str) -> bool:
-        """As TrialFolder says."""
         return name in self.names()
 
+    @override
     def names(self) -> list[str]:
-        """As TrialFolder says."""
         system, path = self._place
         with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
             system.invalidate_cache()  # others write here
             return sorted(found.rsplit("/", 1)[-1] for found in system.ls(path, detail=False))
         return []
 
+    @override
     def unfinished(self) -> list[str]:
-        """As TrialFolder says."""
         return []
 
+    @override
     def delete(self, name: str) -> None:
-        """As TrialFolder says."""
         system, path = self._place
         with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
             system.rm_file(f"{path}/{name}")
 
+    @override
     def remove(self) -> None:
-        """As TrialFolder says."""
         system, path = self._place
         while self.names():
-            # Another process may be at it, too.
+            # Another process may be deleting it, too.
             with _as_os_error(self._address), contextlib.suppress(FileNotFoundError):
                 system.rm(path, recursive=True)
 
+    @override
     def append(self, name: str, line: str) -> None:
-        """As TrialFolder says."""
         self._logs.setdefault(name, []).append(line + "\n")
         self._unseen.add(name)
         if time.monotonic() - self._uploaded_at >= UPLOAD_SECONDS:
             self.flush()
 
+    @override
     def flush(self) -> None:
-        """As TrialFolder says."""
         for name in sorted(self._unseen):
             self.write(name, "".join(self._logs[name]).encode())
         self._unseen.clear()
@@ -230,7 +234,7 @@ class RemoteFolder:
 
 @contextlib.contextmanager
 def _as_os_error(address: str) -> Any:
-    """A store's own kinds of error (no network, no permission) as OSError that names the place."""
+    """Turn a store's own errors (no network, no permission) into OSErrors that name the place."""
     try:
         yield
     except OSError:

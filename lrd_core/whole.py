@@ -1,7 +1,7 @@
-"""A file that is there whole or not at all, whatever is killed or broken while it is written.
+"""Writes a file whole or not at all, whatever is killed or broken meanwhile.
 
-It is written beside its place, synced, renamed, and its directory synced: a kill at any system call
-leaves what was there before or the new file.
+It is written next to its place, synced and renamed, and its directory is synced: a kill at any
+system call leaves either the old file or the new one.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ def write_whole(path: Path, content: bytes | memoryview, *, beside: Path | None 
     """Write `content` durably to `path`.
 
     Args:
-        path: where it shall stand; its directory exists.
-        content: all of it.
-        beside: where it grows, in the same directory; by default a name that nobody else has.
+        path: its final place, in a directory that exists.
+        content: the whole content.
+        beside: where to write it first, in the same directory; by default under a unique name.
 
     Raises:
-        OSError: the disk is full or broken; whatever stood at `path` still does.
+        OSError: the disk is full or broken; an old file at `path` is untouched.
     """
     unfinished = beside or path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes | memoryview, *, beside: Path | None 
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
-    except BaseException:  # also who is told to stop leaves nothing half behind
+    except BaseException:  # an interrupt must not leave half a file, either
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
-from lrd_core.presets import changed
+from lrd_core.overrides import changed_sweep
 
 try:
     import typer
@@ -137,7 +137,7 @@ def submit(
     if file is not None:
         spec = read(file)  # sent as it is written, so that faults are named where they were made
         if wanted or own_seeds is not None:
-            spec = changed(parse_yaml(spec), wanted, own_seeds)
+            spec = changed_sweep(parse_yaml(spec), wanted, own_seeds)
     with Client(url, token) as client:
         _submit(client, spec, plan, watch)
 
@@ -158,7 +158,7 @@ def clone(
     own_seeds = seeds_of(seeds)
     with Client(url, token) as client:
         spec = sweep_of(client, called).status()["spec"]
-        _submit(client, changed(spec, wanted, own_seeds), plan, watch)
+        _submit(client, changed_sweep(spec, wanted, own_seeds), plan, watch)
 
 
 @app.command()

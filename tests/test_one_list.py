@@ -9,7 +9,17 @@ import pytest
 import typer
 
 from lrd_core import choices, configuration, titles
-from lrd_core.choices import CLASSIFIERS, HELD_OUT, METRICS, MODELS, PRETRAINED, TASK_OF, TASKS
+from lrd_core.choices import (
+    CLASSIFIERS,
+    CONVOLUTIONAL,
+    HELD_OUT,
+    METRICS,
+    MODELS,
+    MODELS_FOR,
+    PRETRAINED,
+    TASK_OF,
+    TASKS,
+)
 from service import cli, readout
 from service.analysis import metrics
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
@@ -117,8 +127,20 @@ def test_the_models_and_data_sets() -> None:
 
     assert build._BUILDERS.keys() == MODELS - {"point"}  # a descent makes its own
     assert build._PRETRAINED.keys() == {*PRETRAINED}
-    assert {*CLASSIFIERS} < MODELS
+    fitting = [MODELS_FOR[name] for name, task in TASK_OF.items() if task == "classification"]
+    assert {*CLASSIFIERS} == {model for models in fitting for model in models}
     assert {*HELD_OUT} < TASK_OF.keys()
     assert METRICS.keys() == TASKS
     classified = {name for name, task in TASK_OF.items() if task == "classification"}
     assert images._LOADERS.keys() == classified
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_models_with_convolutions(name: str) -> None:
+    """Catches: a new model that is slow because its images are never channels-last."""
+    from torch import nn
+
+    from lrd_core.models import build_model
+
+    model = build_model(name, (3, 32, 32), 10, seed=0)
+    assert any(isinstance(part, nn.Conv2d) for part in model.modules()) == (name in CONVOLUTIONAL)

@@ -1,1 +1,1 @@
-"""Where it runs: Ray, and only here."""
+"""Runs trials on Ray; no other package of this project imports Ray."""

@@ -1,5 +1,5 @@
-"""What is written or deleted in trials' folders in the background, each until it is done: storage
-may be slow, or away, and the dispatcher waits for neither."""
+"""Writes and deletions in trials' folders, done in the background and retried until they succeed:
+storage may be slow or away, and the dispatcher must not wait for it."""
 
 import logging
 import threading
@@ -14,15 +14,15 @@ from lrd_core.trial_folder import TrialFolder, trial_folder
 log = logging.getLogger(__name__)
 
 AT_A_TIME = 8
-"""An object store takes some 20 ms for each; a file system less than five."""
+"""Threads. An object store takes some 20 ms per errand, a file system less than five."""
 RETRY_SECONDS, LONGEST_SECONDS = 5.0, 300.0
-"""Before what failed is tried again, doubled each time: where nothing may be deleted, that is so
-for each checkpoint of each trial."""
+"""The pause before a failed errand is retried, doubled each time up to the second: without the
+right to delete, every checkpoint of every trial is such an errand."""
 CLOSE_SECONDS = 5.0
 
 
 class Errand(NamedTuple):
-    """What is to be done in a trial's folder."""
+    """One thing to do in a trial's folder."""
 
     trial_id: int
     act: Callable[[TrialFolder], None]
@@ -30,15 +30,15 @@ class Errand(NamedTuple):
     not_before: float = 0.0
 
     def again(self) -> "Errand":
-        """The same, after a pause."""
+        """The same errand, to be retried after a pause."""
         pause = min(LONGEST_SECONDS, RETRY_SECONDS * 2**self.failures)
         return Errand(self.trial_id, self.act, self.failures + 1, time.monotonic() + pause)
 
 
 class Errands:
-    """In the trials' folders below `trials`, a path or an fsspec URL.
+    """Does errands in the trials' folders below `trials`, a path or an fsspec URL.
 
-    The threads are daemons: one that hangs in storage that is away does not hold its process.
+    Its threads are daemons, so that one that hangs in failing storage does not keep the process.
     """
 
     def __init__(self, trials: str) -> None:
@@ -50,11 +50,11 @@ class Errands:
         self._start(self._try_again)
 
     def add(self, trial_id: int, errand: Callable[[TrialFolder], None]) -> None:
-        """Do this in the folder of a trial; it may be done twice."""
+        """Call `errand` with a trial's folder, soon; it may be called twice."""
         self._waiting.put(Errand(trial_id, errand))
 
     def close(self) -> None:
-        """Try what is left once, for a few seconds, and return."""
+        """Try each remaining errand once, for a few seconds at most."""
         self._closed.set()
         for _ in self._threads:
             self._waiting.put(None)

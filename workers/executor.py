@@ -1,7 +1,7 @@
 """RayExecutor: starts trials as plain Ray tasks, follows their streams, stops them.
 
 `max_retries=0`: with Ray's own retries a resumed generator loses epochs silently, and retries after
-out-of-memory never end. Tries are counted in the trials table.
+out-of-memory never end. The trials table counts the attempts instead.
 """
 
 import gc
@@ -30,14 +30,15 @@ from workers.tasks import Message, run_trial, warm_up
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 0.005
-"""How long a message waits for others; a commit takes about as long."""
+"""How long a message waits for others, so that they share a commit; a commit takes as long."""
 IDLE_WORKERS = 64
-"""Ray ends idle workers beyond this number after a second; by default, beyond that of the CPUs.
-Where trials share a CPU, each would wait 3 s for a new worker to import torch."""
+"""Ray ends idle workers beyond this number after a second; its default is the number of CPUs, with
+which trials that share a CPU would each wait 3 s for a new worker to import torch."""
 
 DOUBT_SECONDS = 30.0
-"""How long a node that has taken a trial along is not counted on. Ray lists it as alive for another
-14 s, in which all that is placed there waits and is lost; what Ray still lists then is back."""
+"""How long a node is left out after a trial was lost with it. Ray lists a dead node as alive for
+another 14 s, and whatever is placed there meanwhile waits and is lost. A node that Ray still lists
+after this time is back."""
 
 Key = tuple[int, int]
 """(trial, attempt)"""
@@ -55,24 +56,24 @@ class RayExecutor:
         self._errands = Errands(trials)
         self._streams: dict[Any, Key] = {}
         self._nodes: dict[Key, str] = {}
-        """Where each runs, by Ray's id of the node."""
+        """Ray's id of the node on which each attempt runs."""
         self._cancelled: set[Key] = set()
-        """Asked to end; under load Ray may tell of that as of a loss."""
+        """Attempts asked to end; under load Ray may report one of these as lost."""
         self._doubted: dict[str, float] = {}
-        """Node -> until when it is not counted on."""
+        """Node -> until when it is left out."""
         self._looks: dict[str, Any] = {}
-        """Node -> what a look at its GPUs will say."""
+        """Node -> reference to the result of testing its GPUs; None once it was read."""
         self._unusable: set[str] = set()
         """The nodes whose GPUs torch cannot use."""
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
             options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
-        # Told once, for the job: told with each task, as few as half as many start in a second.
+        # Set once for the job: set per task, half as many tasks start per second.
         self._code = kept.runtime_env({})
         ray.init(address, **options, **self._code)
         self.cut_off = False
-        """Whether the Ray node beside this process is gone, as far as `nodes` has seen: without it
+        """Whether the Ray node of this process was gone when `nodes` last looked: without it,
         nothing can be started."""
         self._beside = ray.get_runtime_context().get_node_id()
         self._task = ray.remote(max_retries=0, num_returns="streaming")(run_trial)
@@ -82,21 +83,21 @@ class RayExecutor:
             warm.remote()
 
     def nodes(self) -> list[Mapping[str, Any]]:
-        """What each living node has, free or not: `id`, `CPU`, `GPU`, `memory` in bytes,
-        `accelerator_type` and `labels`; what is left out it has not.
+        """What each living node has, free or in use: `id`, `CPU`, `GPU`, `memory` in bytes,
+        `accelerator_type` and `labels`; an absent key means the node has none of it.
 
-        GPUs that torch cannot use count for none, once a process there has said so. A node that has
-        just taken a trial along is left out.
+        GPUs that torch cannot use do not count, once a process on the node has reported that. A
+        node that was just lost together with a trial is left out.
         """
         alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         self.cut_off = self._beside not in [node["NodeID"] for node in alive]
         now = time.monotonic()
         nodes = [node for node in alive if self._doubted.get(node["NodeID"], now) <= now]
         self._look_at(nodes)
-        return [_told(node, usable=node["NodeID"] not in self._unusable) for node in nodes]
+        return [_node_view(node, usable=node["NodeID"] not in self._unusable) for node in nodes]
 
     def _look_at(self, nodes: Sequence[dict[str, Any]]) -> None:
-        """Have each new node that has GPUs looked at, and hear what was seen."""
+        """Start a test of the GPUs on each new node that has some, and read finished tests."""
         for node in nodes:
             node_id = node["NodeID"]
             if node["Resources"].get("GPU") and node_id not in self._looks:
@@ -108,7 +109,7 @@ class RayExecutor:
         )
         for look in seen:
             node_id, self._looks[waiting[look]] = waiting[look], None
-            with suppress(RayError):  # then its trials will say what is wrong
+            with suppress(RayError):  # its trials will report what is wrong
                 if why := ray.get(look):
                     log.warning("node %s has a GPU that torch cannot use: %s", node_id, why)
                     self._unusable.add(node_id)
@@ -121,7 +122,7 @@ class RayExecutor:
         checkpoints: list[tuple[int, str, str]],
         place: Mapping[str, Any],
     ) -> None:
-        """Start an attempt on the node of `place`, with what it holds there."""
+        """Start an attempt on the node of `place`, with the CPUs and GPUs reserved there."""
         code, options = kept.runtime_env(spec), _options(spec["resources"], place)
         task = self._task.options(**options | (code if code != self._code else {}))
         stream = task.remote(
@@ -131,8 +132,8 @@ class RayExecutor:
         self._nodes[trial_id, attempt] = place["node"]
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
-        """What the trials have yielded, waiting up to `timeout` seconds for the first message, and
-        a moment for others: what is heard together costs one commit together."""
+        """The messages that trials have yielded: waits up to `timeout` seconds for the first, then
+        a moment for others, because messages read together share a commit."""
         messages: list[tuple[int, int, Message]] = []
         until = time.monotonic() + timeout
         while self._streams:
@@ -180,7 +181,7 @@ class RayExecutor:
             return "ended", reason, str(error).splitlines()[0], None
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
-        """Delete these checkpoints of a trial: soon, and again for as long as that fails."""
+        """Delete these checkpoints of a trial soon, retrying for as long as that fails."""
         for name in checkpoints:
             self._errands.add(trial_id, lambda folder, name=name: folder.delete(name))  # type: ignore[misc]
 
@@ -198,9 +199,9 @@ class RayExecutor:
     def close(self) -> None:
         """Stop everything and leave the cluster."""
         self._errands.close()
-        # Every error that Ray has raised holds ObjectRefs in a cycle of its traceback. If a thread
-        # collects it in the quarter of a second for which Ray leaves, Ray ends this process on the
-        # spot ("the core worker has already been shutdown").
+        # Every error that Ray has raised holds ObjectRefs in a cycle through its traceback. If a
+        # thread collects it during the quarter of a second that Ray takes to leave, Ray ends this
+        # process on the spot ("the core worker has already been shutdown").
         gc.collect()
         ray.shutdown()
 
@@ -208,8 +209,8 @@ class RayExecutor:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _told(node: dict[str, Any], *, usable: bool) -> dict[str, Any]:
-    """`usable`: whether its GPUs are."""
+def _node_view(node: dict[str, Any], *, usable: bool) -> dict[str, Any]:
+    """A node as `nodes` describes it; `usable`: whether torch can use its GPUs."""
     has = node["Resources"]
     kinds = [name.removeprefix(_KIND) for name in sorted(has) if name.startswith(_KIND) and usable]
     counted = ("CPU", "GPU", "memory") if usable else ("CPU", "memory")
@@ -222,23 +223,23 @@ def _told(node: dict[str, Any], *, usable: bool) -> dict[str, Any]:
 
 
 def _whereabouts(node_id: str) -> str:
-    """On which machine a worker was lost, and where Ray's logs of it lie, as far as Ray knows."""
+    """The machine on which a worker was lost, and the folder of its Ray logs, as far as known."""
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     node: Mapping[str, Any] = next((each for each in nodes if each["NodeID"] == node_id), {})
     if not (host := node.get("NodeManagerHostname")):
         return f" (node {node_id})"
     socket = node.get("RayletSocketName")  # of a session: SESSION/sockets/raylet
-    logs = f"; there its logs lie in {Path(socket).parents[1] / 'logs'}" if socket else ""
+    logs = f"; its logs are there in {Path(socket).parents[1] / 'logs'}" if socket else ""
     return f" (node {host}{logs})"
 
 
 _KIND = "accelerator_type:"
-"""So begins the resource by which Ray says what a node's accelerators are."""
+"""Prefix of the resource by which Ray names a node's accelerators."""
 
 
 def _options(needs: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
-    """What Ray is told of a trial. The node is chosen by the dispatcher, which counts what is on
-    each; one that is gone meanwhile ends the attempt at once, as lost."""
+    """A trial's options for Ray. The dispatcher has chosen the node, because it counts what runs on
+    each; if the node is gone by now, the attempt ends at once, as lost."""
     memory_gib = needs.get("memory_gib") or 0
     return {
         "num_cpus": place["cpus"],

@@ -1,4 +1,4 @@
-"""The GPU that Ray gives to a trial: which it is, how much of it is used, and giving it back.
+"""The GPU that Ray gives to a trial: which it is, how much of it is used, and its release.
 
 A worker process is kept for later trials, to which Ray may give other GPUs.
 """
@@ -10,9 +10,9 @@ from typing import Any
 from workers.kept import end_soon, watched
 
 CONTEXT_BYTES = 850 * 2**20
-"""What CUDA itself keeps of a GPU's memory for each process on it, beside what torch reserves: on
-an H200 682 MiB with cuBLAS alone, 840 after networks, kernels and graphs. Nothing in the process
-can be asked for it."""
+"""GPU memory that CUDA itself takes for each process, on top of what torch reserves: on an H200
+682 MiB with cuBLAS alone, 840 after networks, kernels and graphs. No call in the process reports
+it."""
 
 
 class NoGpu(Exception):
@@ -22,14 +22,15 @@ class NoGpu(Exception):
 def pick() -> Any:
     """The device of this trial, to which Ray gave a GPU; the CPU where GPUs are pretended.
 
-    CUDA reads CUDA_VISIBLE_DEVICES once a process, and this one is kept for later trials, to which
-    Ray may give another GPU: so CUDA sees all of them, and the trial uses its own by its number, or
-    by its UUID where the node is told its GPUs so. A part of a GPU (MIG) is the process's for good.
-    Of several, which a task of another package may have, it is the first; the variable tells the
-    task of the others, and the processes that the task starts see these alone.
+    CUDA reads CUDA_VISIBLE_DEVICES once per process, and this one is kept for later trials, to
+    which Ray may give another GPU. So CUDA sees all GPUs, and the trial uses its own by number, or
+    by UUID if that is how the node lists them. A part of a GPU (MIG) stays with the process.
+
+    A plugin's task may have several GPUs: the device is the first, the variable names them all, and
+    processes that the task starts see only these.
 
     Raises:
-        NoGpu: torch can use none here, or not that one.
+        NoGpu: torch can use no GPU on this node, or not this one.
     """
     import torch
 
@@ -47,20 +48,20 @@ def pick() -> Any:
     elif has_number:
         number, there = _number(first), torch.cuda.device_count()
         if number is None or number >= there:
-            raise NoGpu(f"it is called {first}, and torch finds {there}, none of which is that")
+            raise NoGpu(f"it is called {first}, and none of the {there} that torch finds is that")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         if shown != first:
             torch.cuda.init()  # type: ignore[no-untyped-call]
-            torch.cuda.device_count()  # torch keeps it from now on: it would ask the variable
+            torch.cuda.device_count()  # torch caches it; later it would read the variable
             os.environ["CUDA_VISIBLE_DEVICES"] = shown
     return device
 
 
 def given() -> list[int]:
-    """Which of its node's GPUs Ray gave to this task, by Ray's own count; none outside of Ray.
+    """Ray's own numbers of the GPUs that this task was given; none outside of Ray.
 
-    Not `ray.get_gpu_ids()`, which says how CUDA names them on a node that does not show all it has.
+    Not `ray.get_gpu_ids()`, whose answer is CUDA's names on a node that hides some of its GPUs.
     """
     from ray._private import worker
 
@@ -71,26 +72,26 @@ def given() -> list[int]:
 
 
 class PeakMemory:
-    """The most of its GPU's memory that a trial has used, told when that has grown."""
+    """The most GPU memory that a trial has used, reported whenever it has grown."""
 
     def __init__(self, device: Any) -> None:
-        self._device, self.told = device, 0
+        self._device, self.reported = device, 0
         if device.type == "cuda":
             import torch
 
             torch.cuda.init()  # type: ignore[no-untyped-call]
-            torch.cuda.reset_peak_memory_stats(device)  # the process may have had other trials
+            torch.cuda.reset_peak_memory_stats(device)  # the process may have run other trials
 
     def grown(self) -> Iterator[tuple[Any, ...]]:
-        """The message of it, if there is more to tell."""
+        """The message of a new peak, if there is one."""
         used = _used(self._device)
-        if used is not None and used[0] > self.told:
-            self.told = used[0]
+        if used is not None and used[0] > self.reported:
+            self.reported = used[0]
             yield "memory", *used
 
 
 def give_back() -> None:
-    """Leave nothing of a trial on the GPU: the process is kept, and others use the GPU now."""
+    """Free a trial's GPU memory: the process is kept, and others use the GPU now."""
     import torch
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -98,17 +99,17 @@ def give_back() -> None:
     try:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
-    except RuntimeError:  # a fault of a kernel's is for good: each later trial would fail
+    except RuntimeError:  # a kernel's fault is permanent: each later trial would fail
         end_soon()
 
 
 def fault() -> str | None:
-    """Why torch cannot use the GPUs of this node; None where it can."""
+    """Why torch cannot use the GPUs of this node; None if it can."""
     with watched({}):
         from lrd_core.environment import why_no_gpu
 
         if not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
-            del os.environ["CUDA_VISIBLE_DEVICES"]  # Ray hides them from who has asked for none
+            del os.environ["CUDA_VISIBLE_DEVICES"]  # Ray hides them from tasks that ask for none
         return why_no_gpu()
 
 
@@ -116,7 +117,7 @@ def fault() -> str | None:
 
 
 def _number(name: str) -> int | None:
-    """Of the GPU that CUDA_VISIBLE_DEVICES calls so; a UUID may be cut short there."""
+    """The number of the GPU of this name in CUDA_VISIBLE_DEVICES; a UUID there may be shortened."""
     import torch
 
     if name.isdigit():
@@ -131,7 +132,7 @@ def _number(name: str) -> int | None:
 
 
 def _used(device: Any) -> tuple[int, int] | None:
-    """(peak, total) in bytes, of this process since its trial began; None without a GPU."""
+    """(peak of this process since its trial began, total) in bytes; None without a GPU."""
     import torch
 
     if device.type != "cuda":

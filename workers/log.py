@@ -1,4 +1,4 @@
-"""The log of one attempt at a trial: what the worker says of it, and what its code prints."""
+"""The log of one attempt at a trial: the worker's own lines, and whatever its code prints."""
 
 import logging
 import os
@@ -11,13 +11,13 @@ from typing import Any, TextIO, cast
 from lrd_core.trial_folder import TrialFolder, log_name
 
 MOST_PRINTED = 5_000
-"""Lines of an attempt; who prints every batch is not to fill the storage."""
+"""Printed lines kept per attempt, so that printing each batch does not fill the storage."""
 LONGEST = 2_000
-"""Characters of such a line."""
+"""Characters kept of a printed line."""
 
 
 class Log:
-    """Lines for the reader; a full disk costs the log, never the trial."""
+    """Lines for people to read; a full disk costs the log, never the trial."""
 
     def __init__(self, folder: TrialFolder, attempt: int) -> None:
         self.folder, self.attempt = folder, attempt
@@ -30,14 +30,14 @@ class Log:
             self.folder.append(self._name, f"{stamp} {text}")
 
     def end(self, text: str) -> None:
-        """The last line: from now on readers see all of it."""
+        """Write the last line, and let readers see the whole log."""
         self.write(text)
         with suppress(OSError):
             self.folder.flush()
 
     @contextmanager
     def hearing(self, name: str) -> Iterator[None]:
-        """Within, the warnings that are logged below `name` stand here too."""
+        """Within, also write here the warnings logged below the logger `name`."""
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self.write(record.getMessage())  # type: ignore[method-assign]
         logger = logging.getLogger(name)
@@ -49,7 +49,7 @@ class Log:
 
     @contextmanager
     def printed(self) -> Iterator[None]:
-        """Within, what this process prints, and its warnings, stand here too."""
+        """Within, also write here whatever this process prints, warnings included."""
         _OUT.begin(sys.stdout, self._print)
         _ERR.begin(sys.stderr, self._print)
         with redirect_stdout(cast(TextIO, _OUT)), redirect_stderr(cast(TextIO, _ERR)):
@@ -68,10 +68,10 @@ class Log:
 
 
 class _Lines:
-    """A stream that hands on what is written, and each line of it as a terminal would show it.
+    """A stream that passes text on, and reports each line as a terminal would show it.
 
-    One for the life of the process, which is kept for other trials: a library's handler holds what
-    was `sys.stderr` when it was made, and what is written there is of the trial that runs then.
+    One per process, because a library's handler keeps the `sys.stderr` it first saw; what it writes
+    belongs to whichever trial runs now.
     """
 
     _to: TextIO
@@ -80,17 +80,17 @@ class _Lines:
     _process = 0
 
     def begin(self, to: TextIO, hear: Callable[[str], None]) -> None:
-        """From now on, lines are of this listener."""
+        """Report lines to `hear` from now on."""
         self._to, self._hear, self._process = to, hear, os.getpid()
 
     def __getattr__(self, name: str) -> Any:
-        """Of all else that a stream can, `fileno` say."""
+        """Everything else that a stream has, e.g. `fileno`."""
         return getattr(self._to, name)
 
     def write(self, text: str) -> int:
-        """As any stream does."""
+        """Write to the stream below; return the number of characters, as any stream does."""
         written = self._to.write(text)
-        # A loader's process has a copy of the log, no more.
+        # A data loader's process has only a copy of the log.
         if self._hear is not None and os.getpid() == self._process:
             *lines, rest = (self._line + text).split("\n")
             for line in lines:
@@ -99,7 +99,7 @@ class _Lines:
         return written
 
     def end(self) -> None:
-        """A line without an end is one; nobody listens any more."""
+        """Report an unfinished last line, and stop reporting."""
         self._say(self._line)
         self._line, self._hear = "", None
 

@@ -1,4 +1,4 @@
-"""An attempt's checkpoints: the one it goes on from, and those that it leaves."""
+"""An attempt's checkpoints: the one it resumes from, and those that it writes."""
 
 import math
 import time
@@ -17,14 +17,14 @@ Saved = tuple[str, str]
 
 
 class Checkpoints:
-    """Those of one attempt at a trial, whose storage may be away at any moment.
+    """The checkpoints of one attempt at a trial, whose storage may fail at any moment.
 
     Args:
         log: the attempt's; its folder is the trial's, and its number names the checkpoints and the
             file that asks it to stop.
-        recorded: (epoch, name, sha256) of those that the database knows.
-        seconds: one is written when the last is at least this old, and those before it are
-            recorded, but for two.
+        recorded: (epoch, name, sha256) of the checkpoints that the database knows.
+        seconds: a checkpoint is written once the last is at least this old and all before it but
+            two are recorded.
     """
 
     def __init__(self, log: Log, recorded: Sequence[tuple[int, str, str]], seconds: float) -> None:
@@ -34,20 +34,20 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def restore(self, state: "TrainState") -> None:
-        """Bring `state` to the newest recorded checkpoint that is whole; without one it stays.
+        """Load the newest recorded checkpoint that is whole into `state`, if there is one.
 
         Raises:
-            OSError: the folder cannot be read now; what is in it may be whole.
+            OSError: the folder cannot be read now; its checkpoints may be whole.
         """
         from lrd_core import checkpoint
 
         recorded = [checkpoint.Checkpoint(*each) for each in self._recorded]
-        self._folder.exists(stop_name(self._attempt))  # is its storage there at all?
+        self._folder.exists(stop_name(self._attempt))  # raises if the storage is away
         if self._attempt > 1:
             names = [each.name for each in recorded]
             checkpoint.drop_unrecorded(self._folder, names, self._attempt)
-        # On the CPU, where optimizers keep their counts of steps: to read one waits for no GPU.
-        newest = checkpoint.load_newest(self._folder, recorded, tell=self._log.write)
+        # On the CPU, where optimizers keep their step counts, so that reading one waits for no GPU.
+        newest = checkpoint.load_newest(self._folder, recorded, warn=self._log.write)
         if newest is not None:
             state.load_state_dict(newest[1])
             self._log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
@@ -56,25 +56,25 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def after(self, report: EpochReport, state: "TrainState") -> tuple[Saved | None, bool]:
-        """What was saved after this epoch, and whether the attempt is to stop here: it was asked
-        to, and its state is kept."""
+        """The checkpoint saved after this epoch, if any, and whether the attempt should stop now:
+        it was asked to, and its state is saved."""
         saved, stop = None, False
         due = time.monotonic() - self._saved_at >= self._seconds
         try:
             stop = self._folder.exists(stop_name(self._attempt))
-            # Of an epoch that diverged none is kept: whoever went on from it would not know.
+            # None after an epoch that diverged: an attempt that resumed from it would not know.
             if (stop or due) and math.isfinite(report.metrics["train_loss"]):
-                saved = self._save(state, even_so=stop)
+                saved = self._save(state, ignore_backlog=stop)
         except OSError as error:
             # A full disk, or a store that is away: the next epoch tries again.
             self._log.write(f"no checkpoint after epoch {state.epoch}: {error}")
         return saved, stop and saved is not None
 
-    def _save(self, state: "TrainState", *, even_so: bool) -> Saved | None:
-        """`even_so`: also where the earlier ones are not recorded."""
+    def _save(self, state: "TrainState", *, ignore_backlog: bool) -> Saved | None:
+        """`ignore_backlog`: save even if too many earlier checkpoints are still unrecorded."""
         from lrd_core import checkpoint
 
-        if not (even_so or checkpoint.is_recorded(self._folder, self._written)):
+        if not (ignore_backlog or checkpoint.has_room_for_another(self._folder, self._written)):
             self._log.write(
                 f"no checkpoint after epoch {state.epoch}: the earlier ones are not recorded yet, "
                 "or cannot be deleted"

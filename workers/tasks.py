@@ -1,10 +1,14 @@
 """The remote function: restore, train, checkpoint, yield.
 
-A worker has no database, no URL and no password: what it has to say, it yields. Messages are
-`("gpus", numbers)` first where it was given any, `("started", environment)`,
-`("epoch", report, (checkpoint, sha256) or None)`,
-`("memory", peak, total)` in bytes where it runs on a GPU, after its first epoch and at its end if
-that has grown, and last `("ended", reason or None, message, sha256 of the final weights or None)`.
+A worker has no database, no URL and no password: it yields all that it reports. The messages are,
+in order:
+
+    ("gpus", numbers)                             first, if Ray gave it any
+    ("started", environment)
+    ("epoch", report, (checkpoint, sha256) or None)
+    ("memory", peak, total)                       in bytes, on a GPU: after the first epoch, and at
+                                                  the end if the peak has grown
+    ("ended", reason or None, text, sha256 of the final weights or None)
 """
 
 import json
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 Message = tuple[Any, ...]
 
 PATH_POINTS = 500
-"""Of each path that a figure shows."""
+"""Points of each path that a figure shows, about."""
 
 
 def run_trial(
@@ -48,18 +52,18 @@ def run_trial(
         trials: path or fsspec URL that holds every trial's folder; shared by all nodes.
         trial_id: whose folder it is.
         attempt: which try this is; names its log and the file that asks it to stop.
-        checkpoints: (epoch, name, sha256) of those that are recorded.
-        checkpoint_seconds: a checkpoint is written when the last is at least this old, and those
-            before it are recorded, but for two.
+        checkpoints: (epoch, name, sha256) of the recorded checkpoints.
+        checkpoint_seconds: a checkpoint is written once the last is at least this old and all
+            before it but two are recorded.
     """
     log = Log(trial_folder(trials, trial_id), attempt)
     with watched(document):
         saving = Checkpoints(log, checkpoints, checkpoint_seconds)
-        yield from _ended(_attempt(document, log, saving), log)
+        yield from _with_final_message(_attempt(document, log, saving), log)
 
 
 def warm_up() -> None:
-    """Import what a trial needs, while nothing waits for it."""
+    """Import what a trial needs while nothing waits for it."""
     with watched({}):
         import torch
 
@@ -67,17 +71,17 @@ def warm_up() -> None:
         from lrd_core.optim import kernels
 
         torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports torch._dynamo
-        kernels.cannot_run(torch.device("cpu"))  # builds them, once a machine
+        kernels.cannot_run(torch.device("cpu"))  # builds the kernels, once per machine
         collect()
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
 
-class _Ended(Exception):
-    """The attempt ends before its last epoch, and not by what it computes; the text says why.
+class _EarlyEnd(Exception):
+    """The attempt ends before its last epoch, for no fault of the trial's; the text says why.
 
-    `reason` as in its last message: `lost` is tried again.
+    `reason` is that of the final message: after `lost`, the trial is tried again.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -85,15 +89,15 @@ class _Ended(Exception):
         self.reason = reason
 
 
-def _ended(messages: Generator[Message, None, str], log: Log) -> Iterator[Message]:
-    """The messages of an attempt, and last how it ended."""
+def _with_final_message(messages: Generator[Message, None, str], log: Log) -> Iterator[Message]:
+    """The messages of an attempt, then one that says how it ended."""
     import torch
 
     from lrd_core.errors import DataNotFound, TrialError
 
     try:
         weights = yield from messages
-    except _Ended as end:
+    except _EarlyEnd as end:
         log.end(f"ends: {end}")
         yield "ended", end.reason, str(end), None
     except DataNotFound as error:  # another node may have it
@@ -121,7 +125,7 @@ def _ended(messages: Generator[Message, None, str], log: Log) -> Iterator[Messag
 def _attempt(
     document: dict[str, Any], log: Log, checkpoints: Checkpoints
 ) -> Generator[Message, None, str]:
-    """All but the last message; returns the SHA-256 of the final weights."""
+    """Yield all messages but the final one; return the SHA-256 of the final weights."""
     import torch
 
     from lrd_core.environment import pin
@@ -133,32 +137,32 @@ def _attempt(
     device = yield from _device(spec)
     memory = gpus.PeakMemory(device)
     try:
-        state = yield from _begun(spec, device, log)
-        with _lost_without("its folder cannot be read"):
+        state = yield from _start(spec, device, log)
+        with _retry_if_storage_fails("its folder cannot be read"):
             checkpoints.restore(state)
         for report in _heard(train(spec, state), log):
             saved, stop = checkpoints.after(report, state)
             log.write(_line(report.to_json()))
             yield "epoch", report.to_json(), saved
-            if not memory.told:
+            if not memory.reported:
                 yield from memory.grown()
             if stop and state.epoch < spec.epochs:
-                raise _Ended("user", "asked to stop")
-        weights = _leave(state, log.folder)
+                raise _EarlyEnd("user", "asked to stop")
+        weights = _keep_results(state, log.folder)
     except torch.OutOfMemoryError:
-        yield from memory.grown()  # it needs at least so much
+        yield from memory.grown()  # it needs at least this much
         raise
     yield from memory.grown()
     return weights
 
 
 def _device(spec: "TrialSpec") -> Generator[Message, None, Any]:
-    """Where it trains, and the message of which GPUs it has.
+    """Yield a message with the attempt's GPUs, if any; return the device it trains on.
 
     Raises:
-        _Ended: it was given a GPU that torch cannot use. On the CPU it would take days, and its
-            numbers would be others than its pairs'; tried again, it finds another node, or this one
-            without the GPU (`RayExecutor.nodes`).
+        _EarlyEnd: torch cannot use the GPU that it was given. On the CPU it would take days, and
+            its numbers would differ from those of its pairs. The next attempt finds another node,
+            or this one without the GPU (`RayExecutor.nodes`).
     """
     import torch
 
@@ -169,20 +173,20 @@ def _device(spec: "TrialSpec") -> Generator[Message, None, Any]:
     try:
         return gpus.pick()
     except gpus.NoGpu as error:
-        raise _Ended("lost", f"its node's GPU cannot be used by torch: {error}") from None
+        raise _EarlyEnd("lost", f"torch cannot use its node's GPU: {error}") from None
 
 
-def _begun(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None, "TrainState"]:
-    """The state before the first epoch, and the message of what its numbers depend on."""
+def _start(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None, "TrainState"]:
+    """Yield the message of what the numbers depend on; return the state before the first epoch."""
     from lrd_core.environment import fingerprint
     from lrd_core.training import TrainState
 
     here = {"node": socket.gethostname(), "pid": os.getpid(), **fingerprint(spec, device)}
     log.write(f"attempt {log.attempt} starts: {here}")
-    with log.hearing("lrd_core"), log.printed():  # e.g. that no compiler is here
+    with log.hearing("lrd_core"), log.printed():  # e.g. that there is no compiler
         state = TrainState.create(spec, device)
-    if was_edited():  # all is imported now; another process has all of the new code
-        raise _Ended("lost", "lrd was edited as it began")
+    if was_edited():  # by now all is imported; a fresh process imports only the new code
+        raise _EarlyEnd("lost", "lrd was edited as it began")
     made = {
         "data_sha256": getattr(state.task, "data_sha256", None),  # a plugin's may have none
         "optimizer_form": state.optimizer_form,
@@ -193,7 +197,7 @@ def _begun(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None,
 
 
 def _heard(reports: Iterator[EpochReport], log: Log) -> Iterator[EpochReport]:
-    """The reports; what is printed while each is made stands in the log."""
+    """The reports; whatever is printed while one is computed goes to the log."""
     while True:
         with log.printed():
             report = next(reports, None)
@@ -202,21 +206,21 @@ def _heard(reports: Iterator[EpochReport], log: Log) -> Iterator[EpochReport]:
         yield report
 
 
-def _leave(state: "TrainState", folder: TrialFolder) -> str:
-    """Write what is kept of a trial that is done; the SHA-256 of its final weights."""
+def _keep_results(state: "TrainState", folder: TrialFolder) -> str:
+    """Write what is kept of a finished trial; return the SHA-256 of its final weights."""
     from lrd_core import checkpoint
 
-    _leave_paths(state, folder)
+    _keep_paths(state, folder)
     weights = checkpoint.weights_sha256(state.model)
     if state.spec.execution.keep_weights:
-        # They are wanted: the last epochs are run again for them.
-        with _lost_without("its weights cannot be kept now"):
+        # The user wants them, so the attempt is retried: it repeats the epochs since a checkpoint.
+        with _retry_if_storage_fails("its weights cannot be kept now"):
             folder.write(weights_name(weights), checkpoint.weights(state.model))
     return weights
 
 
-def _leave_paths(state: "TrainState", folder: TrialFolder) -> None:
-    """Of a descent, what a figure shows; the service, without torch, cannot compute it."""
+def _keep_paths(state: "TrainState", folder: TrialFolder) -> None:
+    """Write a descent's paths for a figure; the service has no torch to compute them."""
     from lrd_core.tasks.descent import Descent, paths
 
     if not isinstance(state.task, Descent):
@@ -228,12 +232,15 @@ def _leave_paths(state: "TrainState", folder: TrialFolder) -> None:
 
 
 @contextmanager
-def _lost_without(what: str) -> Iterator[None]:
-    """Within, storage that is away ends the attempt, as `what` says; it is tried again."""
+def _retry_if_storage_fails(what: str) -> Iterator[None]:
+    """Within, an error of the storage ends the attempt as `lost`, so that the trial is retried.
+
+    `what`: the beginning of the message, e.g. "its folder cannot be read".
+    """
     try:
         yield
     except OSError as error:
-        raise _Ended("lost", f"{what}: {error}") from None
+        raise _EarlyEnd("lost", f"{what}: {error}") from None
 
 
 def _line(report: dict[str, Any]) -> str:

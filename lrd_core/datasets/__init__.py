@@ -1,4 +1,4 @@
-"""Data sets: where they lie, how they are fetched, and how they come as batches on the device.
+"""Data sets: where they are stored, how they are downloaded, and their batches on the device.
 
-Empty on purpose: `lrd_core.datasets.catalogue` is read without torch.
+Empty on purpose: `lrd_core.datasets.catalogue` must be importable without torch.
 """

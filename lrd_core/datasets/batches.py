@@ -1,11 +1,11 @@
 """Batches of images on the device: shuffled, augmented and normalised as whole tensors.
 
-The order of an epoch and its augmentation are drawn from (seed, epoch) alone, so a trial that
-resumes, and an arm and its baseline, see the same batches. What is drawn goes to the device once an
-epoch, and no batch makes the host wait for the device.
+An epoch's order and augmentation depend only on (seed, epoch), so a resumed trial, and an arm and
+its baseline, see the same batches. The draws go to the device once per epoch, and no batch makes
+the host wait for the device.
 
-Images are kept with their channels last, a row of pixels as one row of w · c numbers: a crop then
-copies whole stretches of memory, and convolutions take the layout as it is.
+Images are stored channels-last, a row of pixels as one row of w · c numbers: a crop then copies
+contiguous stretches of memory, and convolutions take the layout as it is.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lrd_core.datasets.images import ImageData
+from lrd_core.datasets.transfer import to_device
 from lrd_core.seeds import generator
 
 PADDING = 4
@@ -26,22 +27,22 @@ class Batches:
     """The data of one trial, on its device."""
 
     def __init__(self, data: ImageData, device: torch.device, cutout: int | None = None) -> None:
-        """`cutout`: the side in pixels of the square that is blotted out of a training image."""
+        """`cutout`: side in pixels of the square that is cut out of each training image."""
         self.data = data
         self.device = device
         self._cutout = cutout
         self._channels, _, width = data.image_shape
-        # As long as a row: adding three numbers to each pixel would take five times as long.
+        # As long as a row: subtracting three numbers per pixel would take five times as long.
         self._mean = torch.tensor(data.mean, device=device).repeat(width)
         self._std = torch.tensor(data.std, device=device).repeat(width)
         self._train_labels = data.train_labels.to(device)
         self._test_labels = data.test_labels.to(device)
         self._test = _rows(data.test_images).to(device)
         if data.crop_and_flip:
-            # Zeros stand for black; the authors pad before normalising, and so do we.
+            # Zeros are black: like the authors, we pad before normalising.
             self._train = _rows(F.pad(data.train_images, (PADDING,) * 4)).to(device)
         else:
-            # Small sets are normalised once: a batch is then one gather.
+            # Other sets are small and normalised once: a batch is then one gather.
             self._train = self._normalised(_rows(data.train_images).to(device))
             self._test = self._normalised(self._test)
 
@@ -53,7 +54,8 @@ class Batches:
         """All training examples once, as (images `(n, c, h, w)` float32, labels), in the order of
         this epoch."""
         count = len(self._train_labels)
-        order = self._there(torch.randperm(count, generator=generator(seed, "order", epoch)))
+        drawn = torch.randperm(count, generator=generator(seed, "order", epoch))
+        order = to_device(drawn, self.device)
         crops = self._draw_crops(count, seed, epoch)
         centres = self._draw_centres(count, seed, epoch)
         for start in range(0, count, batch_size):
@@ -76,28 +78,25 @@ class Batches:
             yield self._images(rows), self._test_labels[here]
 
     def _draw_crops(self, count: int, seed: int, epoch: int) -> Tensor | None:
-        """How far down, how far right, and whether flipped, `(3, n)`; None without crops."""
+        """Shift down, shift right and whether flipped, `(3, n)`; None without crops."""
         if not self.data.crop_and_flip:
             return None
         draws = generator(seed, "augment", epoch)
         shifts = torch.randint(2 * PADDING + 1, (2, count), generator=draws)
         flips = torch.rand(count, generator=draws) < 0.5
-        return self._there(torch.cat([shifts, flips.unsqueeze(0)]))
+        return to_device(torch.cat([shifts, flips.unsqueeze(0)]), self.device)
 
     def _draw_centres(self, count: int, seed: int, epoch: int) -> Tensor | None:
-        """Row and column of the middle of each square, `(2, n)`; None where none is cut out."""
+        """Row and column of the centre of each square, `(2, n)`; None without cutout."""
         if self._cutout is None:
             return None
         draws = generator(seed, "cutout", epoch)
         sides = self.data.image_shape[1:]
         drawn = [torch.randint(side, (count,), generator=draws) for side in sides]
-        return self._there(torch.stack(drawn))
-
-    def _there(self, drawn: Tensor) -> Tensor:
-        return drawn.to(self.device, non_blocking=True)
+        return to_device(torch.stack(drawn), self.device)
 
     def _cropped(self, chosen: Tensor, down: Tensor, right: Tensor, flips: Tensor) -> Tensor:
-        """Rows of padded images, each cropped at its own place and maybe flipped."""
+        """Rows of the chosen images, each cropped at its own place and flipped if drawn so."""
         pixel = self._channels
         _, height, width = self.data.image_shape
         whole, row, _ = self._train.stride()
@@ -116,17 +115,17 @@ class Batches:
         return rows.float().div_(self.data.scale).sub_(self._mean).div_(self._std)
 
     def _images(self, rows: Tensor) -> Tensor:
-        """`(n, h, w c)` as `(n, c, h, w)`, the same memory."""
+        """`(n, h, w c)` viewed as `(n, c, h, w)`, without a copy."""
         count, height, length = rows.shape
         pixels = rows.view(count, height, length // self._channels, self._channels)
         return pixels.permute(0, 3, 1, 2)
 
 
 def cut_out(rows: Tensor, centres: Tensor, side: int, channels: int) -> Tensor:
-    """Squares of `side` pixels around `centres`, `(2, n)`, set to zero, the mean colour after
-    normalising (DeVries and Taylor, arXiv 1708.04552). What sticks out of an image is cut off.
+    """Set squares of `side` pixels around `centres`, `(2, n)`, to zero, the mean colour after
+    normalising (DeVries and Taylor, arXiv 1708.04552). Squares are clipped at the image's border.
 
-    `rows`: `(n, h, w c)` float32; they are changed.
+    `rows`: `(n, h, w c)` float32, changed in place.
     """
     _, height, width = rows.shape
     down, right = centres - side // 2
@@ -146,7 +145,7 @@ def _rows(images: Tensor) -> Tensor:
 
 
 def _gathered(windows: Tensor, *places: Any) -> Tensor:
-    """`windows[places]`, by numpy on a CPU: it copies rows, eight times as fast as torch does."""
+    """`windows[places]`; on a CPU by NumPy, which copies rows eight times as fast as torch."""
     if windows.device.type == "cpu":
         return torch.from_numpy(windows.numpy()[tuple(place.numpy() for place in places)])
     return windows[places]

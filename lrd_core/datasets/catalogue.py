@@ -1,7 +1,7 @@
-"""Where the data sets lie, which of them are there, and how they get there.
+"""Where the data sets are stored, which of them are present, and how they are downloaded.
 
-Importing this needs no torch: `lrd data ls` looks at folders only. Fetching goes through
-torchvision, which checks the sums of what it downloads; one process of a node does it at a time.
+Importing this needs no torch, because `lrd data ls` only looks at folders. Torchvision downloads
+and verifies checksums; one process of a node does so at a time.
 """
 
 import os
@@ -13,31 +13,31 @@ from lrd_core.errors import DataNotFound
 
 
 def data_dir() -> Path:
-    """Where data sets lie: `LRD_DATA_DIR`, or `~/.cache/lrd`."""
+    """The folder of data sets: `LRD_DATA_DIR`, or `~/.cache/lrd`."""
     return Path(os.environ.get("LRD_DATA_DIR") or "~/.cache/lrd").expanduser().resolve()
 
 
 @dataclass(frozen=True)
 class Holding:
-    """One data set and whether it is at hand."""
+    """One data set, and whether it is present."""
 
     name: str
     title: str
     present: bool
     where: str
-    """The folder that holds it, or that is to."""
+    """The folder that holds it, or would."""
     detail: str
-    """What is there, or what is missing."""
+    """What is present, or what is missing."""
 
 
 def listing(root: Path | None = None) -> list[Holding]:
-    """Every data set that is read from files, and what of it lies below `root`."""
+    """Every data set that is read from files, and how much of it is below `root`."""
     root = root or data_dir()
     return [_holding(name, entry, root) for name, entry in _ENTRIES.items()]
 
 
 def fetch(name: str, root: Path | None = None) -> Holding:
-    """Bring all of a data set below `root`, what is missing of it; gives what is there then.
+    """Download whatever is missing of a data set, and describe what is there now.
 
     Raises:
         DataNotFound: the name is unknown, or the download failed.
@@ -53,10 +53,10 @@ def fetch(name: str, root: Path | None = None) -> Holding:
 
 
 def ensure(name: str, root: Path) -> Path:
-    """The folder of a data set: as it is if it is usable, e.g. a sample of VOC, else fetched.
+    """The folder of a data set: as it is if usable, e.g. a sample of VOC; otherwise downloaded.
 
     Raises:
-        DataNotFound: it is not there, and the download failed.
+        DataNotFound: it is absent, and the download failed.
     """
     entry = _ENTRIES[name]
     return entry.present(root) or Path(fetch(name, root).where)
@@ -66,7 +66,7 @@ def locked(root: Path, title: str, work: Callable[[Path], None]) -> None:
     """Do `work(root)`, a download, as the only process of this node.
 
     Raises:
-        DataNotFound: it failed; says where the data was looked for and how else to get it there.
+        DataNotFound: it failed; says where the data should be and how else to get it there.
     """
     from filelock import FileLock
 
@@ -91,13 +91,13 @@ def locked(root: Path, title: str, work: Callable[[Path], None]) -> None:
 class _Entry:
     title: str
     folders: tuple[str, ...]
-    """Any of these, below the root, holds it."""
+    """Folders below the root, any of which may hold it."""
     needed: Callable[[Path], bool]
-    """Whether such a folder can be used, as far as names tell."""
+    """Whether a folder is usable, as far as file names show."""
     fetch: Callable[[Path], None]
     detail: Callable[[Path], str] = lambda folder: "complete"
     whole: Callable[[Path], bool] = lambda folder: True
-    """Whether a folder that can be used lacks nothing."""
+    """Whether a usable folder is also complete."""
 
     def present(self, root: Path) -> Path | None:
         return next((root / f for f in self.folders if self.needed(root / f)), None)

@@ -1,7 +1,7 @@
 """Labelled images, split into a training and an evaluation part, as uint8 tensors.
 
-`digits` ships with scikit-learn. The others are looked for below `LRD_DATA_DIR`, then fetched (see
-`catalogue`). A data set of another package gives an `ImageData` too.
+`digits` ships with scikit-learn. The others are looked for below `LRD_DATA_DIR`, then downloaded
+(see `catalogue`). A plugin's data set is an `ImageData` too.
 """
 
 import functools
@@ -21,6 +21,12 @@ from lrd_core import plugins
 from lrd_core.datasets import catalogue
 from lrd_core.errors import DataNotFound, PluginError
 
+HELD_OUT_IMAGES = 5_000
+"""Of CIFAR-10's 50,000 training images: 45,000 remain to train on."""
+
+Part = tuple[Tensor, Tensor]
+"""Images and labels."""
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -37,13 +43,13 @@ class ImageData:
     std: tuple[float, ...]
     """Per channel, after scaling."""
     crop_and_flip: bool = False
-    """Whether training pads by 4, crops at random and flips, as usual for CIFAR."""
+    """Whether training pads by 4, crops at random and flips, as is usual for CIFAR."""
     evaluated: str = "test"
-    """What the evaluation part is, as in `test_accuracy`: `val` if it was held out of the
-    training images, so that nobody takes it for the official test set."""
+    """Prefix of the evaluation metrics, as in `test_accuracy`: `val` if the images were held out of
+    the training images, so that nobody mistakes them for the official test set."""
 
     def first(self, count: int | None) -> "ImageData":
-        """The first `count` examples of each part; all for None, and with them their sum."""
+        """The first `count` examples of each part; for None this object, with its cached hash."""
         if count is None:
             return self
         return replace(
@@ -56,7 +62,7 @@ class ImageData:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of every image and label, in order: equal sums, equal data."""
+        """SHA-256 over all images and labels, in order: equal hashes, equal data."""
         tensors = (self.train_images, self.train_labels, self.test_images, self.test_labels)
         found = hashlib.sha256(repr([tuple(tensor.shape) for tensor in tensors]).encode())
         for tensor in tensors:
@@ -71,58 +77,58 @@ class ImageData:
 
 
 def load_images(name: str, root: Path | None = None) -> ImageData:
-    """The data set `name`; one of this package is read once a process.
+    """The data set `name`; this package's own are read once per process.
 
     Raises:
         DataNotFound: it is not below `root` and could not be downloaded.
-        PluginError: it is another package's, and is not installed here.
+        PluginError: it is a plugin's and not installed here, or not fit for training.
     """
     root = root or catalogue.data_dir()
     if name in _LOADERS:
         return _load(name, root)
-    data = plugins.call("lrd.datasets", name, root)  # each time: its files may be others by now
+    data = plugins.call("lrd.datasets", name, root)  # each time: its files may have changed
     if wrong := _wrong(data):
         raise PluginError(f"{name!r} of lrd.datasets: {wrong}")
     return data  # type: ignore[no-any-return]
 
 
 def _wrong(data: Any) -> str | None:
-    """Why it is no data set that can be trained on, or None."""
+    """Why `data` is not a data set that can be trained on, or None."""
     if not isinstance(data, ImageData):
-        return f"it gives a {type(data).__name__}, no ImageData"
+        return f"it returned a {type(data).__name__}, not an ImageData"
     for part in ("train", "test"):
         images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
         if images.dtype != torch.uint8 or images.dim() != 4:
             return (
-                f"{part}_images are {images.dtype} of shape {tuple(images.shape)}; they are to be "
+                f"{part}_images are {images.dtype} of shape {tuple(images.shape)}; they must be "
                 "torch.uint8, (n, channels, height, width)"
             )
         if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
             return (
-                f"{part}_labels are {labels.dtype} of shape {tuple(labels.shape)}; they are to be "
+                f"{part}_labels are {labels.dtype} of shape {tuple(labels.shape)}; they must be "
                 f"torch.int64, ({len(images)},), one for each image"
             )
         if not len(labels):
             return f"it has no {part}_images"
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= data.classes:
-            return f"{part}_labels are {low} to {high}; they are to be below classes={data.classes}"
+            return f"{part}_labels are {low} to {high}; they must be below classes={data.classes}"
     if data.train_images.shape[1:] != data.test_images.shape[1:]:
-        return "its training and test images are of two shapes"
+        return "its training and test images differ in shape"
     channels = data.image_shape[0]
     if not len(data.mean) == len(data.std) == channels:
-        return f"mean and std are to have a number for each channel, {channels} in all"
+        return f"mean and std must have a number for each channel, {channels} in all"
     return None
 
 
-@functools.lru_cache(maxsize=4)  # a sweep over data sets takes them in turn, seed by seed
+@functools.lru_cache(maxsize=4)  # a sweep over data sets uses them in turn, seed by seed
 def _load(name: str, root: Path) -> ImageData:
     return _LOADERS[name](root)
 
 
 def _digits(_: Path) -> ImageData:
-    """1,797 handwritten digits of 8 × 8; the last 360, as they are stored, are the test part."""
-    # Importing scikit-learn to read its file would take longer than a short trial.
+    """1,797 handwritten digits of 8 × 8; the last 360 in stored order are the test part."""
+    # Importing scikit-learn just to read its file would take longer than a short trial.
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataNotFound("the digits ship with scikit-learn: pip install scikit-learn")
@@ -156,17 +162,13 @@ def _cifar10(root: Path) -> ImageData:
     here = {holding.name: holding.present for holding in catalogue.listing(root)}
     if here["cifar10_holdout"] and not here["cifar10"]:
         raise DataNotFound(
-            f"CIFAR-10's test images are not in {root}, its training images are: the data set "
+            f"{root} has CIFAR-10's training images but not its test images: data set "
             "cifar10_holdout trains on 45,000 of those and holds 5,000 out; "
-            "`lrd data fetch cifar10` brings the rest"
+            "`lrd data fetch cifar10` downloads the rest"
         )
     catalogue.ensure("cifar10", root)
     train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
-    return _cifar10_of(_hwc(train), _hwc(test))
-
-
-Part = tuple[Tensor, Tensor]
-"""Images and labels."""
+    return _cifar10_of(_to_nchw(train), _to_nchw(test))
 
 
 def _cifar10_holdout(root: Path) -> ImageData:
@@ -179,15 +181,15 @@ def _cifar10_holdout(root: Path) -> ImageData:
         labels = torch.from_numpy(np.concatenate([array["labels"] for array in arrays])).long()
     else:
         images, labels = _training_files(folder)
-    train, held_out = slice(-HELD_OUT), slice(-HELD_OUT, None)
+    train, held_out = slice(-HELD_OUT_IMAGES), slice(-HELD_OUT_IMAGES, None)
     whole = _cifar10_of((images[train], labels[train]), (images[held_out], labels[held_out]))
     return replace(whole, evaluated="val")
 
 
 def _training_files(folder: Path) -> Part:
-    """CIFAR-10's training images and labels from torchvision's files of them.
+    """CIFAR-10's training images and labels, read from torchvision's files.
 
-    Its own class asks for the test images too, which nobody needs here.
+    Torchvision's class would also require the test images, which are not needed here.
     """
     from torchvision.datasets import CIFAR10
 
@@ -196,19 +198,15 @@ def _training_files(folder: Path) -> Part:
         content = (folder / name).read_bytes()
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             raise DataNotFound(
-                f"{folder / name} is not what it is to be (MD5 {md5}): remove it, and "
-                "`lrd data fetch cifar10_holdout` brings it anew"
+                f"{folder / name} is not the original file (MD5 {md5}): remove it, and "
+                "`lrd data fetch cifar10_holdout` downloads it again"
             )
-        # Unpickling may run anything; these very bytes, whose sum was looked at, do not. Python 2
+        # Unpickling may run any code, but not for these bytes, whose checksum is known. Python 2
         # wrote them: NumPy wants its strings as latin1.
         batch = pickle.loads(content, encoding="latin1")  # noqa: S301
         pixels.append(batch["data"])
         labels += batch["labels"]
     return torch.from_numpy(np.concatenate(pixels)).reshape(-1, 3, 32, 32), torch.tensor(labels)
-
-
-HELD_OUT = 5_000
-"""Of the 50,000 training images of CIFAR-10: 45,000 remain to train on."""
 
 
 def _cifar10_of(train: Part, test: Part) -> ImageData:
@@ -224,12 +222,12 @@ def _cifar100(root: Path) -> ImageData:
     catalogue.ensure("cifar100", root)
     train, test = CIFAR100(root, train=True), CIFAR100(root, train=False)
     return ImageData(
-        *_hwc(train), *_hwc(test), classes=100, scale=255, crop_and_flip=True,
+        *_to_nchw(train), *_to_nchw(test), classes=100, scale=255, crop_and_flip=True,
         mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762),  # of the training images
     )  # fmt: skip
 
 
-def _hwc(dataset: Any) -> Part:
+def _to_nchw(dataset: Any) -> Part:
     """Images `(n, 3, 32, 32)` and labels of one of torchvision's CIFAR parts."""
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
     return images, torch.tensor(dataset.targets)

@@ -1,7 +1,7 @@
 """SSD's augmentation (section 2.2 of the paper's [20]): zoom out, crop by overlap, flip; colours.
 
-The geometry ends in one window of each image and the boxes as they lie in it; the colours are one
-linear map of each image's RGB values.
+The geometry results in one window of each image with the boxes in it; the colours in one linear map
+of each image's RGB values.
 """
 
 import math
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.voc import Boxes
-from lrd_core.datasets.windows import Window, there
+from lrd_core.datasets.windows import Window
 
 MAX_ZOOM = 4.0
 OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
-"""The least overlap of a crop with an object; 0 for any crop, None for the whole image."""
+"""Minimum overlaps of a crop with an object; 0 for any crop, None for the whole image."""
 MIN_SIDE, MAX_ASPECT, TRIES = 0.3, 2.0, 40
 """As in torchvision's `RandomIoUCrop`."""
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32 / 255, (0.5, 1.5), (0.5, 1.5), math.radians(18)
@@ -28,15 +29,15 @@ _TO_YIQ = torch.tensor(
 _FROM_YIQ = torch.linalg.inv(_TO_YIQ)
 
 Region = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in pixels of the image; may stick out."""
+"""x1, y1, x2, y2 in pixels of the image; may extend beyond it."""
 
 
 def training_window(
     width: int, height: int, boxes: Boxes, side: int, draws: random.Random
 ) -> tuple[Window, Boxes]:
-    """A random window of an image, and what is in it, in pixels of the window's `side`.
+    """A random window of an image, and the boxes in it, in pixels of the window's `side`.
 
-    An object stays if its centre is in the window; it is cut at the window's border.
+    An object stays if its centre is in the window; its box is clipped to the window.
     """
     region: Region = (0.0, 0.0, float(width), float(height))
     if draws.random() < 0.5:
@@ -49,7 +50,7 @@ def training_window(
 
 
 def whole_window(width: int, height: int, boxes: Boxes, side: int) -> tuple[Window, Boxes]:
-    """All of an image, squeezed into a square, and its boxes in that."""
+    """The whole image, squeezed into a square, and its boxes there."""
     return within((0.0, 0.0, float(width), float(height)), boxes, side)
 
 
@@ -63,7 +64,7 @@ def within(region: Region, boxes: Boxes, side: int, *, flip: bool = False) -> tu
     if flip:
         left, top, right, bottom = corners.unbind(1)
         corners = torch.stack([side - right, top, side - left, bottom], 1)
-    # What a rounding at the border left without width or height is no box.
+    # Drop boxes that rounding at the border left without width or height.
     centred = torch.tensor([_centre_in(region, each) for each in _regions(boxes)]).bool()
     kept = centred & (corners[:, 2:] > corners[:, :2]).all(1)
     return window, Boxes(corners[kept], boxes.labels[kept], boxes.difficult[kept])
@@ -71,10 +72,10 @@ def within(region: Region, boxes: Boxes, side: int, *, flip: bool = False) -> tu
 
 def distorted(images: Tensor, draws: random.Random) -> Tensor:
     """`(n, 3, h, w)` of values 0 to 1 with random brightness, contrast, saturation and hue, each
-    with probability ½. Hue is turned in YIQ, where that is a linear map, instead of HSV."""
+    with probability ½. Hue is rotated in YIQ, where that is a linear map, instead of HSV."""
     maps, shifts = zip(*(_colour_map(draws) for _ in images), strict=True)
-    colours = there(torch.stack(maps), images.device)  # (n, 3, 3)
-    shift = there(shifts, images.device).view(-1, 1, 1, 1)
+    colours = to_device(torch.stack(maps), images.device)  # (n, 3, 3)
+    shift = to_device(shifts, images.device).view(-1, 1, 1, 1)
     mixed = (colours @ images.flatten(2)).view_as(images)
     return (mixed + shift).clamp(0, 1)
 
@@ -101,7 +102,7 @@ def _cropped(region: Region, objects: Sequence[Region], draws: random.Random) ->
                 continue
             left, top = draws.uniform(x1, x2 - width), draws.uniform(y1, y2 - height)
             part = (left, top, left + width, top + height)
-            # Plain numbers: as tensors, these few boxes would take fifty times as long.
+            # Plain numbers: as tensors, so few boxes would take fifty times as long.
             if any(_centre_in(part, each) and _overlap(part, each) >= overlap for each in objects):
                 return part
     return region

@@ -1,7 +1,7 @@
 """PASCAL VOC as files: its lists, and one image with its mask or its boxes at a time.
 
-`VOCdevkit/VOC2012` and, for detection, `VOCdevkit/VOC2007` below the data folder. Images are
-decoded when they are needed: decoded whole, the training part would take 8 GB.
+The files are `VOCdevkit/VOC2012` and, for detection, `VOCdevkit/VOC2007` below the data folder.
+Images are decoded when needed, because the whole training part would take 8 GB decoded.
 """
 
 import functools
@@ -34,7 +34,7 @@ CLASSES = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of VOC, and the file that tells what is on it."""
+    """One image of VOC, and the file with its ground truth."""
 
     image: Path
     truth: Path
@@ -43,18 +43,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Split:
-    """What is learned from, and what is evaluated on."""
+    """The samples to train on, and those to evaluate on."""
 
     train: list[Sample]
     val: list[Sample]
 
     def first(self, count: int | None) -> "Split":
-        """The first `count` of each; all for None."""
+        """The first `count` samples of each; for None all."""
         return Split(self.train[:count], self.val[:count])
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the names and sizes of its files in order, not of their 2 GB."""
+        """SHA-256 over the names and sizes of its files in order, not over their 2 GB."""
         found = hashlib.sha256(f"{len(self.train)} {len(self.val)}".encode())
         for sample in self.train + self.val:
             for file in (sample.image, sample.truth):
@@ -64,9 +64,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Boxes:
-    """What is on one image; `(n, 4)` float32 corners x1, y1, x2, y2 in pixels from 0."""
+    """The objects in one image."""
 
     corners: Tensor
+    """`(n, 4)` float32: x1, y1, x2, y2 in pixels from 0."""
     labels: Tensor
     """`(n,)` int64, from 1."""
     difficult: Tensor
@@ -74,8 +75,8 @@ class Boxes:
 
 
 def segmentation(root: Path | None = None) -> Split:
-    """VOC 2012's segmentation: with the extra masks 10,582 to train on where they are, else 1,464;
-    1,449 to evaluate on.
+    """VOC 2012 segmentation: 10,582 images to train on with the extra masks, 1,464 without; 1,449
+    to evaluate on.
 
     Raises:
         DataNotFound: it is not below `root` and could not be downloaded.
@@ -83,7 +84,7 @@ def segmentation(root: Path | None = None) -> Split:
     voc = catalogue.ensure("voc_segmentation", root or catalogue.data_dir())
     folder, train = voc / "SegmentationClassAug", "trainaug"
     if not folder.is_dir():
-        log.warning("%s has no SegmentationClassAug: VOC's own masks are used alone", voc)
+        log.warning("%s has no SegmentationClassAug: only VOC's own masks are used", voc)
         folder, train = voc / "SegmentationClass", "train"
     lists = voc / "ImageSets" / "Segmentation"
     return Split(
@@ -95,7 +96,7 @@ def segmentation(root: Path | None = None) -> Split:
 def detection(root: Path | None = None) -> Split:
     """VOC 2007 and 2012 trainval, 16,551 images, to train on; VOC 2007 test, 4,952, to evaluate.
 
-    Without VOC 2007 the lists `train` and `val` of VOC 2012 are taken.
+    Without VOC 2007, the lists `train` and `val` of VOC 2012 are used instead.
 
     Raises:
         DataNotFound: VOC 2012 is not below `root` and could not be downloaded.
@@ -103,7 +104,7 @@ def detection(root: Path | None = None) -> Split:
     newer = catalogue.ensure("voc_detection", root or catalogue.data_dir())
     older = newer.parent / "VOC2007"
     if not (older / "ImageSets" / "Main" / "test.txt").exists():
-        log.warning("%s is not there: VOC 2012's lists train and val are used alone", older)
+        log.warning("%s does not exist: only VOC 2012's lists train and val are used", older)
         return Split(_annotated(newer, "train"), _annotated(newer, "val"))
     train = _annotated(older, "trainval") + _annotated(newer, "trainval")
     return Split(train, _annotated(older, "test"))
@@ -129,7 +130,7 @@ def read_boxes(file: Path) -> Boxes:
         for each in objects
     ]
     return Boxes(
-        # VOC counts pixels from 1 and its corners are pixels, the last one included.
+        # VOC counts pixels from 1, and its boxes include their last pixel.
         torch.tensor(corners, dtype=torch.float32).view(-1, 4) - torch.tensor([1.0, 1, 0, 0]),
         torch.tensor([CLASSES.index(each.findtext("name", "")) + 1 for each in objects]).long(),
         torch.tensor([each.findtext("difficult", "0") == "1" for each in objects]).bool(),
@@ -143,7 +144,7 @@ U = TypeVar("U")
 def read_ahead(
     batches: Sequence[Sequence[T]], read: Callable[[T], U], threads: int
 ) -> Iterator[list[U]]:
-    """`read` of each element, batch by batch in order; the next batch is read meanwhile."""
+    """`read` of each element, batch by batch in order; threads read the next batch meanwhile."""
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[list[Future[U]]] = deque()
         for batch in batches:

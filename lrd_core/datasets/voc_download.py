@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def fetch_segmentation(root: Path) -> None:
-    """VOC 2012, and `SegmentationClassAug` with `ImageSets/Segmentation/trainaug.txt` in it."""
+    """Download VOC 2012; add `SegmentationClassAug` and `ImageSets/Segmentation/trainaug.txt`."""
     from torchvision.datasets import SBDataset, VOCSegmentation
 
     voc = root / "VOCdevkit" / "VOC2012"
@@ -24,7 +24,7 @@ def fetch_segmentation(root: Path) -> None:
 
 
 def fetch_detection(root: Path) -> None:
-    """VOC 2012, and the training and test part of VOC 2007."""
+    """Download VOC 2012, and the training and test parts of VOC 2007."""
     from torchvision.datasets import VOCDetection
 
     voc = root / "VOCdevkit"
@@ -36,10 +36,10 @@ def fetch_detection(root: Path) -> None:
 
 
 def add_extra_masks(voc: Path, sbd: Path) -> int:
-    """Write `SegmentationClassAug` from SBD's `cls/*.mat`, VOC's own masks where it has them.
+    """Write `SegmentationClassAug`: VOC's own masks where they exist, otherwise SBD's `cls/*.mat`.
 
-    The training list is VOC's and SBD's images together, less VOC's validation images; gives its
-    length. The folder appears whole or not at all.
+    The training list has VOC's and SBD's images except VOC's validation images. Returns its length.
+    The folder appears whole or not at all.
     """
     lists = voc / "ImageSets" / "Segmentation"
     own, held_out = (_names(lists / f"{part}.txt") for part in ("train", "val"))

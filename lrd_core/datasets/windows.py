@@ -1,28 +1,29 @@
 """Windows: squares cut from images at any place, size and angle, a whole batch in one operation.
 
-A random scale, rotation, crop and flip is one affine map; so is SSD's zoom and crop. The map of
-each image is drawn on the CPU; the pixels are sampled once, on the device.
+A random scale, rotation, crop and flip together are one affine map; so are SSD's zoom and crop.
+Each image's map is drawn on the CPU; the pixels are sampled once, on the device.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from lrd_core.datasets.transfer import to_device
+
 IGNORED = 255
-"""The label of pixels that belong to no class: borders in VOC, and what lies outside an image."""
+"""The label of pixels without a class: borders in VOC, and everything outside an image."""
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-"""Of ImageNet, per channel of values from 0 to 1."""
+"""ImageNet's mean and deviation per channel, for values from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a square lies in its image, in pixels of the image; it may stick out."""
+    """The place of a square in its image, in pixels of the image; it may extend beyond it."""
 
     x: float
     y: float
@@ -32,11 +33,11 @@ class Window:
     angle: float = 0.0
     """Radians, clockwise as seen."""
     flip: bool = False
-    """Whether left and right change places."""
+    """Whether left and right are swapped."""
 
 
 def stack(images: Sequence[Tensor], fill: int = 0) -> Tensor:
-    """Images `(c, h, w)` uint8 of any size in one square batch `(n, c, s, s)`, upper left."""
+    """Images `(c, h, w)` uint8 of any size, at the upper left of a square batch `(n, c, s, s)`."""
     side = max(max(image.shape[1:]) for image in images)
     canvas = torch.full((len(images), images[0].shape[0], side, side), fill, dtype=torch.uint8)
     for place, image in zip(canvas, images, strict=True):
@@ -44,19 +45,12 @@ def stack(images: Sequence[Tensor], fill: int = 0) -> Tensor:
     return canvas
 
 
-def there(values: Tensor | Sequence[Any], device: torch.device) -> Tensor:
-    """On the device, without a wait for what it still has to do, as `torch.tensor(…, device)`
-    would have it."""
-    tensor = values if isinstance(values, Tensor) else torch.tensor(values)
-    return tensor.to(device, non_blocking=True)
-
-
 def cut_images(
     images: Sequence[Tensor], windows: Sequence[Window], side: int, device: torch.device
 ) -> Tensor:
     """The windows, `(n, 3, side, side)` float32 from 0 to 1; ImageNet's mean colour outside."""
-    mean = there(MEAN, device).view(1, 3, 1, 1)
-    canvas = there(stack(images), device).float().div_(255).sub_(mean)
+    mean = to_device(MEAN, device).view(1, 3, 1, 1)
+    canvas = to_device(stack(images), device).float().div_(255).sub_(mean)
     for place, image in zip(canvas, images, strict=True):
         place[:, image.shape[1] :].zero_()
         place[:, :, image.shape[2] :].zero_()
@@ -66,20 +60,20 @@ def cut_images(
 def cut_masks(
     masks: Sequence[Tensor], windows: Sequence[Window], side: int, device: torch.device
 ) -> Tensor:
-    """The same windows of label masks `(1, h, w)`: `(n, side, side)` int64; IGNORED outside."""
-    # Sampling gives 0 outside, so 0 must stand for IGNORED: labels are raised by one, modulo 256.
-    canvas = there(stack(masks, IGNORED), device).add_(1).float()
+    """The windows of label masks `(1, h, w)`: `(n, side, side)` int64; IGNORED outside."""
+    # Sampling gives 0 outside, so 0 must mean IGNORED: labels are increased by one, modulo 256.
+    canvas = to_device(stack(masks, IGNORED), device).add_(1).float()
     return (_sampled(canvas, windows, side, "nearest").long().squeeze(1) - 1) % 256
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Values from 0 to 1 with ImageNet's mean and deviation taken out."""
-    mean, std = (there(v, images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+    """Values from 0 to 1, normalised by ImageNet's mean and deviation."""
+    mean, std = (to_device(v, images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (images - mean) / std
 
 
 def _sampled(canvas: Tensor, windows: Sequence[Window], side: int, mode: str) -> Tensor:
-    maps = there([_map(window, canvas.shape[-1]) for window in windows], canvas.device)
+    maps = to_device([_map(window, canvas.shape[-1]) for window in windows], canvas.device)
     shape = [len(windows), canvas.shape[1], side, side]
     places = F.affine_grid(maps, shape, align_corners=False)
     return F.grid_sample(canvas, places, mode=mode, padding_mode="zeros", align_corners=False)

@@ -1,4 +1,4 @@
-"""From a model's name and its data's shape to a network with its initial weights."""
+"""Builds a network with its initial weights from a model's name and the shape of its data."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from lrd_core.models.ssd import ssd300
 from lrd_core.seeds import derive, seeded
 
 Dropout = Callable[[], nn.Module]
-"""Makes one dropout layer; called once for each place that has one."""
+"""Makes one dropout layer; called once for each place that needs one."""
 
 Builder = Callable[[tuple[int, int, int], int, Dropout | None], nn.Module]
 """(image shape, classes, dropout) -> network. An entry point of `lrd.models` is one too."""
@@ -41,18 +41,18 @@ def build_model(
     dropout: Dropout | None = None,
     pretrained: bool = False,
 ) -> nn.Module:
-    """The network `name`, with initial weights that are a function of `seed` alone.
+    """The network `name`, with initial weights that depend only on `seed`.
 
     Args:
-        name: one of this package's, or an entry point of `lrd.models`.
+        name: one of this package's models, or an entry point of `lrd.models`.
         image_shape: (channels, height, width) of one image.
-        classes: how many logits it gives.
+        classes: how many logits it returns.
         seed: the trial's seed.
         dropout: makes the layers of standard dropout (SD); None for a network without.
         pretrained: begin with torchvision's ImageNet weights of the backbone.
 
     Raises:
-        PluginError: the model is another package's, and is not installed here.
+        PluginError: the model is a plugin's and not installed here, or not an `nn.Module`.
         DataNotFound: the pretrained weights are not here and cannot be downloaded.
     """
     with seeded(derive(seed, "weights")):
@@ -62,5 +62,6 @@ def build_model(
             return _BUILDERS[name](image_shape, classes, dropout)
         made = plugins.call("lrd.models", name, image_shape, classes, dropout)
     if not isinstance(made, nn.Module):
-        raise PluginError(f"{name!r} of lrd.models gives a {type(made).__name__}, no nn.Module")
+        kind = type(made).__name__
+        raise PluginError(f"{name!r} of lrd.models returned a {kind}, not an nn.Module")
     return made

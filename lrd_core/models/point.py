@@ -10,7 +10,7 @@ class Points(nn.Module):
     """`(n, 2)` float32 coordinates, learned.
 
     One parameter holds all points: an element-wise optimizer moves each as if it were alone, and
-    learning-rate dropout draws for each element by itself.
+    learning-rate dropout draws for each element independently.
     """
 
     def __init__(self, starts: Sequence[tuple[float, float]]) -> None:

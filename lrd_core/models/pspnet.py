@@ -11,15 +11,15 @@ from lrd_core.models.weights import with_weights
 BINS = (1, 2, 3, 6)
 """Sides of the pyramid's pooled grids."""
 STRIDE = 8
-"""Input pixels a feature, after dilation."""
+"""Input pixels per feature, after dilation."""
 DROPOUT = 0.1
-"""Of whole channels, before each classifier: PSPNet's own, in every arm."""
+"""Probability of dropping a channel before each classifier: PSPNet's own, in every arm."""
 
 
 class PSPNet(nn.Module):
     """Pixel-wise logits; while training also those of the auxiliary head on the third stage.
 
-    The stem is torchvision's 7 × 7 one, where PSPNet's authors have three 3 × 3 convolutions.
+    The stem is torchvision's 7 × 7 convolution; PSPNet's authors have three 3 × 3 ones.
     """
 
     def __init__(self, classes: int, pretrained: bool = False) -> None:

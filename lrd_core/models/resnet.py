@@ -12,7 +12,7 @@ def resnet34(
 ) -> nn.Module:
     """For CIFAR-10: 21,282,122 parameters.
 
-    With dropout, its layers sit where the authors' code has them: after the stem's ReLU, after
+    Dropout layers, if any, are where the authors' code has them: after the stem's ReLU, after
     each block's first ReLU, after its second batch-norm, and on its shortcut.
     """
     block = _with_dropout(dropout) if dropout else BasicBlock

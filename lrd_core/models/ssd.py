@@ -7,13 +7,13 @@ from torchvision.models.detection import ssd300_vgg16
 from lrd_core.models.weights import with_weights
 
 SIDE = 300
-"""Pixels of the square that it looks at."""
+"""Side of the square input, in pixels."""
 
 
 def ssd300(classes: int, pretrained: bool = False) -> nn.Module:
     """SSD300 with fresh weights, or with a VGG-16 trained on ImageNet, all of it trainable.
 
-    While training it takes images and boxes and gives losses; else it gives detections.
+    While training, it takes images and boxes and returns losses; otherwise it returns detections.
 
     Args:
         classes: the background, class 0, included: 21 for VOC.

@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's backbones: fetched only where a spec asks for them."""
+"""ImageNet weights of torchvision's backbones: downloaded only if a spec asks for them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def with_weights(build: Callable[[], T]) -> T:
-    """`build()`, which downloads weights; one process of a node at a time.
+    """`build()`, which may download weights; one process of a node at a time.
 
     Raises:
-        DataNotFound: they are not in torch's folder and cannot be downloaded.
+        DataNotFound: the weights are not in torch's folder and cannot be downloaded.
     """
     folder = Path(torch.hub.get_dir())
     try:

@@ -1,4 +1,4 @@
-"""From an optimizer's spec to the optimizer with learning-rate dropout, in one of its forms."""
+"""Builds the optimizer that a spec describes, with learning-rate dropout in one of its forms."""
 
 import logging
 from collections.abc import Iterable
@@ -37,26 +37,26 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer that `spec` describes, its masks seeded by `seed`.
 
-    It always has learning-rate dropout: with `keep_prob` 1 that changes no bit of the universal
-    form, and `keep_prob` may be scheduled.
+    It always has learning-rate dropout: in the universal form a `keep_prob` of 1 changes no bit,
+    and `keep_prob` may be changed later.
 
     Args:
         spec: the optimizer and its keep_prob.
-        params: the parameters, in the order that gives them their positions in the mask.
-        seed: of the masks.
-        compile: the fused form where there is one for this optimizer and these parameters, else the
-            universal form with compiled masks. Where nothing can be compiled, a line in the log
-            says so, and the universal form does without.
+        params: the parameters; their order determines their positions in the mask.
+        seed: seeds the masks.
+        compile: use the fused form if there is one for this optimizer and these parameters,
+            otherwise the universal form with compiled masks. If nothing can be compiled, log a
+            warning and use the universal form without.
 
     Raises:
-        PluginError: there are no parameters; or the optimizer is another package's, and is not
-            installed here, or is none.
+        PluginError: there are no parameters; or the optimizer is a plugin's and not installed here,
+            or not an `Optimizer`.
     """
     parameters = list(params)
     if not parameters:
         raise PluginError(
-            "the model has no parameters, so that there is nothing to train; give it layers that "
-            "have some, and let `parameters()` yield them"
+            "the model has no parameters, so there is nothing to train; give it layers that have "
+            "some, and let `parameters()` yield them"
         )
     if compile:
         form = _fused_form(spec, parameters)
@@ -70,7 +70,7 @@ def build_optimizer(
 
 
 def form_of(optimizer: Optimizer) -> Form:
-    """How an optimizer that `build_optimizer` gave computes its masks."""
+    """How an optimizer of `build_optimizer` computes its masks."""
     if isinstance(optimizer, FusedOptimizer):
         return "fused"
     return "universal compiled" if restores_by_kernel(optimizer) else "universal"
@@ -86,7 +86,7 @@ _FUSED: dict[type[specs.Spec], type[FusedOptimizer]] = {
 
 
 _TORCH: dict[type[specs.Spec], tuple[type[Optimizer], dict[str, Any]]] = {
-    # fused: 2 to 7 times torch's other forms, on a CPU too
+    # fused: 2 to 7 times as fast as torch's other forms, on a CPU too
     specs.SGDM: (torch.optim.SGD, {"fused": True}),
     specs.RMSprop: (torch.optim.RMSprop, {}),
     specs.Adam: (torch.optim.Adam, {"fused": True}),
@@ -114,14 +114,16 @@ def _plain(spec: specs.OptimizerSpec, parameters: list[nn.Parameter]) -> Optimiz
         )  # fmt: skip
         if not isinstance(made, Optimizer):
             kind = type(made).__name__
-            raise PluginError(f"{spec.name!r} of lrd.optimizers gives a {kind}, no Optimizer")
+            raise PluginError(
+                f"{spec.name!r} of lrd.optimizers returned a {kind}, not an Optimizer"
+            )
         return made
     cls, options = _TORCH[type(spec)]
     return cls(parameters, **_arguments(spec), **options)
 
 
 def _arguments(spec: specs.OptimizerSpec) -> dict[str, Any]:
-    """By torch's names; `_plain` and the fused form get the same."""
+    """The spec's fields under torch's names, for `_plain` and the fused form alike."""
     arguments = spec.model_dump(exclude={"name", "keep_prob"})
     if "beta1" in arguments:
         arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))

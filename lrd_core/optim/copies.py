@@ -1,6 +1,6 @@
-"""Copies and pickles of an optimizer keep the hooks that this package gave it.
+"""Keeps this package's hooks in copies and pickles of an optimizer.
 
-Torch leaves hooks out of them: a copy would train without dropout or noise, and not say so.
+Torch leaves hooks out of them: a copy would silently train without dropout or noise.
 """
 
 import weakref
@@ -16,11 +16,13 @@ _INSTALLED = "_kept_in_copies"
 
 
 def keep_in_copies(optimizer: Optimizer, install: Callable[..., Any], *args: Any) -> None:
-    """Have each copy made by `install(copy, *args)`, a function of a module, too; in the order in
-    which this was called. A copy has neither groups nor state yet when it is."""
+    """Call `install(copy, *args)`, a module-level function, on each copy of the optimizer.
+
+    Several functions are called in the order of registration, before the copy has groups or state.
+    """
     installed: Installed = optimizer.__dict__.setdefault(_INSTALLED, [])
     installed.append((install, args))
-    # One that refers to itself would keep its parameters and moments until garbage is collected.
+    # A reference to itself would keep its parameters and moments until garbage is collected.
     cls, itself = type(optimizer), weakref.proxy(optimizer)
     optimizer.__reduce_ex__ = lambda protocol: (  # type: ignore[method-assign]
         _with_hooks,
@@ -30,13 +32,13 @@ def keep_in_copies(optimizer: Optimizer, install: Callable[..., Any], *args: Any
 
 
 def forget_in_copies(optimizer: Optimizer, install: Callable[..., Any]) -> None:
-    """Undo `keep_in_copies` of this function."""
+    """Undo `keep_in_copies` for this function."""
     installed: Installed = optimizer.__dict__[_INSTALLED]
     installed[:] = [each for each in installed if each[0] is not install]
 
 
 def _with_hooks(cls: type[Optimizer], installed: Installed) -> Optimizer:
-    """A copy's beginning; `__setstate__` keeps the hooks."""
+    """A copy with hooks but no state yet; `__setstate__` leaves the hooks in place."""
     optimizer = cls.__new__(cls)
     optimizer._optimizer_step_pre_hooks = OrderedDict()
     optimizer._optimizer_step_post_hooks = OrderedDict()

@@ -1,8 +1,8 @@
 """The fused form: the paper's five optimizers with the mask inside the kernel that makes the step.
 
-They are torch's own classes but for `step`: parameter groups, schedulers and state are the same, so
-that a state saved by this form goes on in the universal one, and the other way round. The masks are
-equal, bit for bit; the weights are equal to rounding. Nothing is copied and no mask is stored.
+They are torch's own classes except for `step`: parameter groups, schedulers and state are the same,
+so that a state saved by this form can be loaded into the universal one, and vice versa. The masks
+are equal bit for bit, the weights up to rounding. Nothing is copied and no mask is stored.
 """
 
 import math
@@ -18,44 +18,44 @@ from torch.optim import Optimizer
 from lrd_core.optim import kernels
 from lrd_core.optim.kernels import Move, Scalars
 from lrd_core.optim.mask import Draw
-from lrd_core.optim.steps import refuse_sparse, wrapper
+from lrd_core.optim.steps import fault_if_wrapper, refuse_sparse
 
 _ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
-"""A number would be wrapped anew for each tensor that it is added to."""
+"""A tensor, because a plain number would be wrapped again for each tensor that it is added to."""
 
 
 class FusedOptimizer(Optimizer):
-    """What the five have in common. `keep_prob` and `seed` are those of `learning_rate_dropout`.
+    """The base of the five. `keep_prob` and `seed` mean the same as in `learning_rate_dropout`.
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1; a parameter is not of float32 or float64, or
-            neither contiguous nor channels-last; an option is none that the kernel knows.
+            neither contiguous nor channels-last; the kernel does not support an option.
 
     `step()` raises RuntimeError, before anything has changed, for a sparse gradient, a parameter
-    that the kernel no longer takes (after `model.half()`), and a loaded moment or a gradient of
-    another shape than its parameter's.
+    that the kernel no longer takes (after `model.half()`), and a loaded moment or a gradient whose
+    shape is not its parameter's.
     """
 
     rule: ClassVar[str]
-    """Its name among the kernels."""
+    """The name of its kernel."""
     moments: ClassVar[tuple[str, ...]]
-    """Their names in torch's state."""
+    """The names of its moments in torch's state."""
     unknown: ClassVar[tuple[str, ...]] = ()
-    """Options that the kernel does not know."""
+    """Options that the kernel does not support."""
     always: ClassVar[tuple[str, ...]] = ()
     """Options without which it would be another algorithm."""
 
     def __init__(
         self, params: Any, *, keep_prob: float = 0.5, seed: int = 0, **options: Any
     ) -> None:
-        seed = operator.index(seed)  # a number of NumPy's would be refused in a checkpoint
-        Draw.of(seed, 1, keep_prob)  # refuses what is no probability
+        seed = operator.index(seed)  # a NumPy integer would be refused in a checkpoint
+        Draw.of(seed, 1, keep_prob)  # raises if keep_prob is not a probability
         super().__init__(params, **options)
         self.defaults |= {"keep_prob": keep_prob, "lrd_seed": seed, "lrd_step": 0}
         self._complete_groups()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; the new parameters' positions come after all others'."""
+        """As torch's; the new parameters' mask positions come after all others."""
         super().add_param_group(param_group)
         fault = self._fault(self.param_groups[-1])
         if fault is not None:
@@ -63,10 +63,10 @@ class FusedOptimizer(Optimizer):
             raise ValueError(f"the fused form of learning-rate dropout {fault}")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, of a state of any form; of a plain optimizer, too: its masks begin then.
+        """As torch's, for a state of any form, or of a plain optimizer, whose masks begin then.
 
         Raises:
-            ValueError: an option in it is none that the kernel knows; nothing has changed then.
+            ValueError: the kernel does not support an option in it; nothing has changed.
         """
         for group in state_dict["param_groups"]:
             fault = self._strange_option(group)
@@ -74,13 +74,13 @@ class FusedOptimizer(Optimizer):
                 raise ValueError(f"the fused form of learning-rate dropout {fault}")
         super().load_state_dict(with_own_keep_prob(self, state_dict))
         self._complete_groups()
-        for state in self.state.values():  # torch's fused forms count on the device: to read waits
+        for state in self.state.values():  # torch's fused forms count on the device: reading waits
             if "step" in state:
                 state["step"] = torch.as_tensor(state["step"]).cpu().float()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of Algorithm 1; `closure` is called first, and its loss returned."""
+        """Take one step of Algorithm 1; `closure` is called first, and its loss returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -105,7 +105,7 @@ class FusedOptimizer(Optimizer):
             if scalars is None:
                 scalars = self.scalars(self.param_groups[number], int(count))
                 known[number, count] = scalars
-            if gradient.dtype != parameter.dtype:  # its `grad_dtype` is another
+            if gradient.dtype != parameter.dtype:  # `grad_dtype` allows that
                 gradient = gradient.to(parameter.dtype)
             moves.append(Move(parameter, gradient, moments, scalars, draws[number], position))
         kernels.step(self.rule, moves)
@@ -132,19 +132,19 @@ class FusedOptimizer(Optimizer):
         strange = self._strange_option(group)
         if strange is not None:
             return strange
-        # Torch's own forms of the same algorithm; in a state that is loaded they are no matter.
+        # Torch's own forms of the same algorithm; in a loaded state they do not matter.
         for name in ("foreach", "fused"):
             if group.get(name):
                 return f"does not know {name}"
         return next((_unfit(each) for each in group["params"] if not fits(each)), None)
 
     def _parts(self) -> list[tuple[int, Tensor, Tensor, int]]:
-        """What has a gradient: its group's number, the parameter, the gradient, and the position of
-        its first element.
+        """For each parameter with a gradient: its group's number, the parameter, the gradient, and
+        the mask position of its first element.
 
-        Kernels are given addresses: what is shorter than they take it for, they run over. Torch
-        gives a parameter another type or size in place (`model.half()`), and loads a state without
-        a look at its shapes; so each is looked at, in every step.
+        Kernels get addresses and would run past the end of a tensor that is too short. Torch can
+        change a parameter's type or size in place (`model.half()`), and loads a state without
+        checking shapes, so every step checks each tensor.
         """
         parts, position = [], 0
         for number, group in enumerate(self.param_groups):
@@ -165,11 +165,11 @@ class FusedOptimizer(Optimizer):
             if part is not None and part.shape != shape:
                 raise RuntimeError(
                     f"{name} of a parameter of shape {tuple(shape)} has shape "
-                    f"{tuple(part.shape)}: it is of another model, or of before a change"
+                    f"{tuple(part.shape)}: it belongs to another model, or the parameter changed"
                 )
 
     def _state(self, parameter: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The moments, and the count of steps; both as torch keeps them."""
+        """The moments and the step count, both as torch keeps them."""
         state, moments = self.state[parameter], []
         for name in self.moments:
             moment: Tensor | None = state.get(name)
@@ -262,11 +262,11 @@ class FusedRAdam(_AdamLike, torch.optim.RAdam):
 
 
 def with_own_keep_prob(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    """A state that is to be loaded, its groups with what those of `optimizer` have where they lack
-    it: torch takes groups from the state alone, and a plain optimizer's say nothing of dropout."""
+    """A state to load, whose groups get `keep_prob` and seed from those of `optimizer` if they lack
+    them: torch takes groups from the state only, and those of a plain optimizer have neither."""
     ours, theirs = optimizer.param_groups, state_dict["param_groups"]
     if len(ours) != len(theirs):
-        return state_dict  # torch says so
+        return state_dict  # torch will refuse it
     names = ("keep_prob", "lrd_seed")
     groups = [
         {name: own[name] for name in names if name in own} | group
@@ -276,20 +276,20 @@ def with_own_keep_prob(optimizer: Optimizer, state_dict: dict[str, Any]) -> dict
 
 
 def fits(parameter: Tensor) -> bool:
-    """Whether the kernels take it."""
+    """Whether the kernels accept this parameter."""
     return parameter.dtype in (torch.float32, torch.float64) and kernels.fits(parameter)
 
 
 def _alike(moment: Tensor, parameter: Tensor) -> bool:
-    """Whether they lie alike in memory; the shapes are equal."""
+    """Whether two tensors of equal shape also have the same layout, type and device."""
     return (moment.stride(), moment.dtype, moment.device) == (
         parameter.stride(), parameter.dtype, parameter.device,
     )  # fmt: skip
 
 
 def _unfit(parameter: Tensor) -> str:
-    """What is said of a parameter that the kernels do not take."""
-    return wrapper(parameter) or (
+    """The fault of a parameter that the kernels do not accept, to follow the form's name."""
+    return fault_if_wrapper(parameter) or (
         f"takes contiguous or channels-last parameters of float32 or float64; one is of "
         f"{parameter.dtype}, shape {tuple(parameter.shape)}, strides {parameter.stride()}"
     )

@@ -1,7 +1,7 @@
 """The universal form: learning-rate dropout as step hooks on a genuine torch optimizer.
 
-Before the step the parameters are remembered; after it, the old value is given back wherever the
-mask is 0. The whole update is masked, weight decay included, and the moments never are.
+The parameters are copied before the step; after it, the old value is restored wherever the mask
+is 0. The whole update is masked, weight decay included; the moments never are.
 """
 
 import operator
@@ -18,11 +18,11 @@ from lrd_core.optim.mask import Draw
 from lrd_core.optim.restore import Placed, restore
 from lrd_core.optim.steps import (
     Arguments,
+    fault_if_wrapper,
     is_inner_step,
     is_skipped,
     refuse_sparse,
     with_gradients,
-    wrapper,
 )
 
 O = TypeVar("O", bound=Optimizer)  # noqa: E741
@@ -35,27 +35,27 @@ def learning_rate_dropout(
 ) -> O:
     """Turn `optimizer` into its LRD form (Algorithm 1 of arXiv 1912.00144) and return it.
 
-    `keep_prob`, the paper's p, then stands in each of `optimizer.param_groups`, where it may be
-    changed at any time; it travels in `state_dict` with the seed and the count of steps. Copies
-    and pickles of the optimizer have learning-rate dropout too.
+    `keep_prob`, the paper's p, is then a field of each of `optimizer.param_groups`, where it may be
+    changed at any time; `state_dict` holds it with the seed and the count of steps. Copies and
+    pickles of the optimizer have learning-rate dropout too.
 
     Args:
-        optimizer: any torch optimizer but LBFGS, which takes many steps in one and judges each by
-            the loss at the point it asked for. Weights that an optimizer keeps in its state, such
-            as ASGD's average, are of the steps before they are masked.
+        optimizer: any torch optimizer except LBFGS, which takes many steps in one and judges each
+            by the loss at the point it asked for. Weights that an optimizer keeps in its state,
+            such as ASGD's average, are computed from the unmasked steps.
         keep_prob: 0 (frozen, the moments still move) to 1 (bit-equal to the plain optimizer).
-        seed: of the masks; any integer. Optimizers with one seed draw the same masks.
-        compile: make and lay on the masks by a kernel: the same bits, sooner, but the first step
-            on a machine takes a second or two, and needs a C++ compiler (on a GPU, Triton).
+        seed: seeds the masks; any integer. Optimizers with the same seed draw the same masks.
+        compile: make and apply the masks in a kernel: the same bits, faster, but the first step on
+            a machine takes a second or two, and needs a C++ compiler (on a GPU, Triton).
 
     Raises:
         ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.
-        TypeError: the optimizer is LBFGS, or none at all; `seed` is no integer.
+        TypeError: `optimizer` is LBFGS or not an optimizer; `seed` is not an integer.
 
-    A later `optimizer.step()` raises, before anything has changed, ValueError for a `keep_prob` in
-    a parameter group that is no probability or a group that is `differentiable`, and RuntimeError
-    for a sparse gradient, a parameter that holds its elements in other tensors, and `compile`
-    where nothing can be compiled.
+    A later `optimizer.step()` raises, before anything has changed, ValueError if a parameter
+    group's `keep_prob` is not a probability or a group is `differentiable`, and RuntimeError for a
+    sparse gradient, a parameter that holds its elements in other tensors, and `compile` on a
+    machine that cannot compile.
     """
     if not hasattr(optimizer, "register_step_pre_hook"):
         raise TypeError(
@@ -71,11 +71,11 @@ def learning_rate_dropout(
         )
     if not isinstance(seed, SupportsIndex):
         raise TypeError(f"seed is an integer, got {seed!r}")
-    seed = operator.index(seed)  # a number of NumPy's would be refused in a checkpoint
-    Draw.of(seed, 1, keep_prob)  # refuses what is no probability
+    seed = operator.index(seed)  # a NumPy integer would be refused in a checkpoint
+    Draw.of(seed, 1, keep_prob)  # raises if keep_prob is not a probability
     hooks = _install(optimizer, keep_prob, seed, compile)
     for group in (*optimizer.param_groups, optimizer.defaults):
-        hooks.prepare(group)  # torch gives groups that are added later what the defaults have
+        hooks.prepare(group)  # torch gives later groups what the defaults have
     return optimizer
 
 
@@ -83,7 +83,7 @@ def remove_learning_rate_dropout(optimizer: O) -> O:
     """Undo `learning_rate_dropout`: the plain optimizer remains, its moments untouched.
 
     Raises:
-        ValueError: the optimizer is of the fused form, whose step is masked in itself.
+        ValueError: the optimizer has the fused form, whose own step is masked.
     """
     if isinstance(optimizer, FusedOptimizer):
         raise ValueError("a fused optimizer's dropout is part of it; set its keep_prob to 1")
@@ -103,7 +103,7 @@ def restores_by_kernel(optimizer: Optimizer) -> bool:
 
 
 class _Hooks:
-    """What one optimizer's hooks know between the start and the end of a step."""
+    """The hooks of one optimizer, and what they remember from the start of a step to its end."""
 
     def __init__(self, keep_prob: float, seed: int, compile: bool) -> None:
         self.keep_prob, self.seed, self.compile = keep_prob, seed, compile
@@ -126,7 +126,7 @@ class _Hooks:
         forget_in_copies(optimizer, _install)
 
     def prepare(self, group: dict[str, Any]) -> None:
-        """What a group needs and does not have: one of a state saved without dropout, say."""
+        """Add the fields that a group lacks, e.g. one from a state saved without dropout."""
         group.setdefault("keep_prob", self.keep_prob)
         group.setdefault("lrd_seed", self.seed)
         group.setdefault("lrd_step", 0)
@@ -151,7 +151,8 @@ class _Hooks:
         for group, draw in zip(optimizer.param_groups, draws, strict=True):
             new_and_old: list[Placed] = []
             for parameter in group["params"]:
-                # Torch moves what has a gradient, frozen or not; and a closure may yet give one.
+                # Torch moves any parameter with a gradient, even a frozen one; and a closure may
+                # yet produce a gradient.
                 may_get_one = changed is not None and parameter.requires_grad
                 moves = may_get_one or parameter.grad is not None
                 if moves and not draw.keeps_all:
@@ -162,13 +163,13 @@ class _Hooks:
         return changed
 
     def _refuse_unfit(self, parameter: Tensor) -> None:
-        """After the step it would be too late: it would stay, unmasked."""
-        if (fault := wrapper(parameter)) is not None:
+        """Checked before the step: afterwards, the unmasked step could not be undone."""
+        if (fault := fault_if_wrapper(parameter)) is not None:
             raise RuntimeError(f"learning-rate dropout {fault}; keep_prob=1 leaves it alone")
         if self.compile and (why := kernels.cannot_run(parameter.device)) is not None:
             raise RuntimeError(
                 f"learning-rate dropout cannot be compiled for {parameter.device}: {why}; "
-                "leave out compile=True, and the masks are the same"
+                "leave out compile=True; the masks stay the same"
             )
 
     @torch.no_grad()

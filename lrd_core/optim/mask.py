@@ -1,8 +1,8 @@
-"""The mask: a keyed 32-bit hash of (seed, step, position), kept where it is below p · 2³².
+"""The mask: a keyed 32-bit hash of (seed, step, position); elements below p · 2³² are kept.
 
-Stateless: resuming is exact, replicas agree, and nothing is drawn from the global generators.
+It is stateless: resuming is exact, replicas agree, and nothing is drawn from the global generators.
 The hash has three multiplications; weaker ones failed tests of independence between elements and
-steps. It is a source of masks, no general random number generator.
+steps. It makes masks and is not a general random number generator.
 """
 
 import operator
@@ -37,7 +37,7 @@ class _Kept:
 
 @dataclass(frozen=True)
 class Draw(_Kept):
-    """All that decides a mask but the position: two keys, and how large a kept hash may be."""
+    """What decides a mask besides the position: two keys, and the threshold of a kept hash."""
 
     key1: int
     key2: int
@@ -46,7 +46,7 @@ class Draw(_Kept):
 
     @classmethod
     def of(cls, seed: int, step: int, keep_prob: float, stream: int = 0) -> "Draw":
-        """The draw of one step; another `stream` is an independent one, for another purpose.
+        """The draw of one step; each `stream` is independent of the others, for another purpose.
 
         Raises:
             ValueError: `keep_prob` is not within 0 to 1.
@@ -63,7 +63,7 @@ class Draw(_Kept):
         return self.key1, self.key2, greatest, int(not self.keeps_none)
 
     def first_word(self, high: int) -> int:
-        """What the mixed lower bits of a position are xored with, for its higher ones."""
+        """The word for a position's higher bits, to be xored with its mixed lower bits."""
         rest = (high ^ self.key1) & 0xFFFFFFFF
         return signed32(rest ^ (rest >> 16))
 
@@ -74,25 +74,25 @@ class Draw(_Kept):
 
 @dataclass(frozen=True)
 class CountedDraw(_Kept):
-    """A `Draw` of a step that is counted on a device: its keys are made there, of the same bits.
+    """A `Draw` for a step that is counted on a device, which makes the keys, with the same bits.
 
-    So the host need not know the step, and a CUDA graph draws anew each time.
+    So the host need not know the step, and each launch of a CUDA graph draws a new mask.
     """
 
     key1: Tensor
     key2: Tensor
-    """Of no dimension, int32."""
+    """Scalar tensors, int32."""
     threshold: int
 
     @classmethod
     def of(cls, seed: int, step: Tensor, keep_prob: float, stream: int) -> "CountedDraw":
-        """`step`: of no dimension, int64."""
-        whole = Draw.of(seed, 0, keep_prob)  # refuses what is no probability
+        """`step`: a scalar tensor, int64."""
+        whole = Draw.of(seed, 0, keep_prob)  # raises if keep_prob is not a probability
         word = _mixed_there(seed, step, stream)
         return cls(word.to(torch.int32), (word >> 32).to(torch.int32), whole.threshold)
 
     def first_word(self, high: int) -> Tensor:
-        """As that of a `Draw`."""
+        """As `Draw.first_word`."""
         rest = self.key1 ^ signed32(high)
         return rest ^ ((rest >> 16) & 0xFFFF)
 
@@ -102,17 +102,17 @@ class CountedDraw(_Kept):
 
 
 class Masks:
-    """Makes masks on one device, in scratch of three windows that is allocated once.
+    """Makes masks on one device, in a scratch buffer of three windows that is allocated once.
 
-    An answer lies in the scratch and holds until the next question: see `masks_on`.
+    A result is a view of the scratch, valid until the next call: see `masks_on`.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.window = _CPU_WINDOW if torch.device(device).type == "cpu" else _GPU_WINDOW
-        """The longest stretch of positions in one answer."""
+        """The most positions in one result."""
         index = torch.arange(self.window, dtype=torch.int32, device=device)
-        # x ^ (x >> 16), the hash's first mixing, is linear over xor: that of the index is made here
-        # once, and that of the rest of a position is one number for a whole window.
+        # x ^ (x >> 16), the hash's first mixing, is linear over xor: for the index it is computed
+        # once, and for the rest of a position it is one number per window.
         self._mixed = index ^ ((index >> 16) & 0xFFFF)
         self._x, self._shifted = torch.empty_like(index), torch.empty_like(index)
 
@@ -145,16 +145,18 @@ class Masks:
         x.mul_(signed32(0x9E3779B1))
         # The hash is a signed integer: kept where hash < threshold − 2³¹, in signed order.
         bound = draw.threshold - 2**31
-        # The last mixing changes the lower 17 bits alone; a bound without any never looks at them.
+        # The last mixing changes only the lower 17 bits, which matter only if the bound has some.
         if bound & 0x1FFFF:
             _xor_shifted(x, 15, shifted)
         return x.ge_(bound)
 
 
 def masks_on(device: torch.device) -> Masks:
-    """The calling thread's maker of masks on `device`; its answers are to be used at once."""
+    """The calling thread's maker of masks on `device`; use each result before the next call."""
     if device not in _makers.on:
-        with torch.inference_mode(False):  # or else it could not be written to outside
+        with torch.inference_mode(
+            False
+        ):  # otherwise it could not be written to outside inference mode
             _makers.on[device] = Masks(device)
     return _makers.on[device]
 
@@ -180,13 +182,14 @@ def keep_mask(
     """`(count,)` booleans, each true with probability `keep_prob` (to 2⁻³²).
 
     Args:
-        seed: of the run; any integer.
-        step: counts optimizer steps, or what else; a number, or one on `device`, int64.
+        seed: the run's; any integer.
+        step: count of optimizer steps, or of anything else; a number, or an int64 tensor on
+            `device`.
         count: how many elements.
         keep_prob: 0 to 1.
         offset: position of the first element; positions are taken modulo 2³².
         stream: another number gives an independent mask for another purpose.
-        device: where the mask is made; its bits are the same everywhere.
+        device: where the mask is made; its bits are the same on every device.
     """
     kept = torch.empty(count, dtype=torch.bool, device=device)
     masks = masks_on(kept.device)
@@ -202,8 +205,8 @@ def keep_mask(
 
 
 def mixed(seed: int, step: int, stream: int) -> int:
-    """64 bits of all three; without it, sequential seeds and steps would give related masks."""
-    seed = operator.index(seed)  # NumPy's integers know no & with 2⁶⁴ − 1
+    """64 bits mixed from all three, so that sequential seeds and steps give unrelated masks."""
+    seed = operator.index(seed)  # NumPy's integers cannot be masked with 2⁶⁴ − 1
     return _splitmix64(_splitmix64(_splitmix64(seed & _U64) ^ (step & _U64)) ^ (stream & _U64))
 
 
@@ -214,7 +217,7 @@ def signed32(value: int) -> int:
 
 
 def _mixed_there(seed: int, step: Tensor, stream: int) -> Tensor:
-    """`mixed` of a step on a device."""
+    """`mixed` for a step on a device."""
     z = _splitmix64_there(step ^ _signed64(_splitmix64(seed & _U64)))
     return _splitmix64_there(z ^ stream)
 

@@ -1,10 +1,10 @@
-"""Algorithm 1 of arXiv 1912.00144 in the paper's letters: slow, the judge of the fast forms.
+"""Algorithm 1 of arXiv 1912.00144 in the paper's symbols: slow, the reference for the fast forms.
 
     W  parameters            G  gradient                M, φ  accumulation of gradients
     α  learning rate         D  mask, D ~ Bernoulli(p)  V, ψ  accumulation of squared gradients
     ΔW the step before α     λ  weight decay            t     steps, from 1
 
-φ and ψ are functions of all gradients so far, G₁ … G_t, and are written so here: as sums over the
+φ and ψ are functions of all gradients so far, G₁ … G_t, and are written as such: as sums over the
 past, not as running averages. A step costs as much as all steps before it together.
 """
 

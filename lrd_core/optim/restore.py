@@ -1,8 +1,8 @@
-"""Masks laid on tensors, bit for bit, in windows that stay in a core's cache.
+"""Applies masks to tensors, bit for bit, in windows that stay in a core's cache.
 
-The bits are moved as integers, so that a dropped element's value is exact even where the other
-value is infinite or not a number. An element of a complex tensor is one position. Positions count
-the elements in their logical order, whatever their layout in memory.
+The bits are moved as integers, so that a dropped element's value is exact even if the other value
+is infinite or not a number. An element of a complex tensor is one position. Positions count the
+elements in their logical order, whatever their layout in memory.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,9 @@ Placed = tuple[int, tuple[Tensor, ...]]
 
 
 def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False) -> None:
-    """Give each first tensor the second one's values where `draw` drops; the second is used up.
+    """Give each new tensor its old values wherever `draw` drops; the old tensors are overwritten.
 
-    `compiled`: by a kernel that hashes and restores in one pass, where it knows the layout.
+    `compiled`: use a kernel that hashes and restores in one pass, for the layouts that it knows.
     """
     if draw.keeps_none:
         for _, (new, old) in new_and_old:
@@ -37,7 +37,7 @@ def restore(new_and_old: Iterable[Placed], draw: Draw, *, compiled: bool = False
 
 
 def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed]:
-    """Restores what the kernels know; the rest is given back."""
+    """Restore the tensors whose layout the kernels know; return the others."""
     known: list[kernels.Masked] = []
     others: list[Placed] = []
     for placed in new_and_old:
@@ -52,14 +52,14 @@ def _restore_by_kernel(new_and_old: Iterable[Placed], draw: Draw) -> list[Placed
 
 
 def erase(tensors: Iterable[Placed], draw: Draw) -> None:
-    """Make each tensor zero where `draw` drops."""
+    """Set each tensor to zero wherever `draw` drops."""
     if not draw.keeps_all:
         for (tensor,), dropped in _masked(tensors, draw):
             tensor.mul_(dropped.bitwise_xor_(1))
 
 
 def _masked(tensors: Iterable[Placed], draw: Draw) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Pieces of the tensors as integers, with 1 where an element is dropped, else 0."""
+    """Pieces of the tensors as integers, and for each a mask: 1 for a dropped element, else 0."""
     by_device: dict[torch.device, list[Placed]] = {}
     for placed in tensors:
         by_device.setdefault(placed[1][0].device, []).append(placed)
@@ -80,7 +80,7 @@ def _masked(tensors: Iterable[Placed], draw: Draw) -> Iterator[tuple[list[Tensor
 def _windows(
     tensors: Iterable[Placed], limit: int
 ) -> Iterator[tuple[int, int, list[tuple[Tensor, ...]]]]:
-    """(first position, count, pieces) of stretches without a gap: small tensors share a mask."""
+    """(first position, count, pieces) of ranges without gaps: small tensors share a mask."""
     first = count = 0
     pieces: list[tuple[Tensor, ...]] = []
     for position, wholes in tensors:

@@ -1,4 +1,4 @@
-"""What a hook must know about the step that it stands before or after."""
+"""What a step hook must know about the step it belongs to."""
 
 import sys
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""Of `step()`: by position, the optimizer itself first, and by name."""
+"""The arguments of `step()`: positional, the optimizer itself first, and named."""
 
 _AROUND_STEP = Optimizer.profile_hook_step(lambda: None).__code__
-"""Of torch's wrapper, which calls the hooks; every optimizer's is the same code."""
+"""The code of torch's wrapper around `step`, which calls the hooks; all optimizers share it."""
 
 
 def is_inner_step(optimizer: Optimizer) -> bool:
-    """Whether the hook that asks was called by a step within another step of `optimizer`.
+    """Whether the calling hook belongs to a step within another step of `optimizer`.
 
-    A subclass whose `step()` calls `super().step()` runs its hooks twice, but only where the base
-    class was used before in the same process: torch puts the hooks around a class's `step` when its
-    first optimizer is made. The call stack is asked, and no count is kept, for a count would be
-    wrong after a step that raised.
+    A subclass whose `step()` calls `super().step()` runs its hooks twice, but only if the base
+    class was used before in the same process: torch wraps a class's `step` when its first optimizer
+    is made. This inspects the call stack, because a counter would be wrong after a step that
+    raised.
     """
     steps, frame = 0, sys._getframe()
     while frame.f_back is not None and steps < 2:
@@ -32,9 +32,9 @@ def is_inner_step(optimizer: Optimizer) -> bool:
 
 
 def is_skipped(optimizer: Optimizer) -> bool:
-    """Whether a GradScaler has found an infinity and a fused kernel will leave everything alone.
+    """Whether a GradScaler has found an infinity, so that a fused kernel will change nothing.
 
-    The other kernels' `step()` is not even called then.
+    For other optimizers, the scaler does not even call `step()` then.
     """
     found: Tensor | None = getattr(optimizer, "found_inf", None)
     return found is not None and bool(found)
@@ -46,10 +46,10 @@ def with_gradients(
     kwargs: dict[str, Any],
     action: Callable[[], None],
 ) -> Arguments | None:
-    """Do `action` where this step's gradients are there: now, or else each time after its closure.
+    """Run `action` once this step's gradients exist: now, or after each call of its closure.
 
     Returns:
-        The arguments that the step is to get instead of its own; None without a closure.
+        The arguments that the step should get instead of its own; None without a closure.
     """
 
     def followed(closure: Callable[[], Any]) -> Callable[[], Any]:
@@ -69,24 +69,26 @@ def with_gradients(
 
 
 def refuse_sparse(optimizer: Optimizer) -> None:
-    """Raises:
-    RuntimeError: a gradient is sparse.
+    """Check that no gradient is sparse.
+
+    Raises:
+        RuntimeError: one is.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None and parameter.grad.layout != torch.strided:
                 raise RuntimeError(
-                    f"no sparse gradient can be masked, and that of a parameter of shape "
-                    f"{tuple(parameter.shape)} is; make the embedding with sparse=False"
+                    f"sparse gradients cannot be masked, and a parameter of shape "
+                    f"{tuple(parameter.shape)} has one; make the embedding with sparse=False"
                 )
 
 
-def wrapper(parameter: Tensor) -> str | None:
-    """Of a tensor that holds its elements in others, what is said of it; else None."""
+def fault_if_wrapper(parameter: Tensor) -> str | None:
+    """The fault of a parameter that holds its elements in other tensors; None for any other."""
     if not is_traceable_wrapper_subclass(parameter):
         return None
     kind, shape = type(parameter).__name__, tuple(parameter.shape)
     return (
-        f"takes parameters with a memory of their own; one of shape {shape} is a {kind}, whose "
-        "elements lie in other tensors (as shards of FSDP2 do)"
+        f"takes parameters with memory of their own; one of shape {shape} is a {kind}, whose "
+        "elements are in other tensors (like FSDP2's shards)"
     )

@@ -1,25 +1,20 @@
 """The paper's tables and figures as sweep files, with the paper's own numbers. Free of torch.
 
-A preset is a YAML file of this folder; the first line of it, a comment, says what it is.
+A preset is a YAML file in this folder; its first line, a comment, describes it.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lrd_core.configuration import Config
 from lrd_core.documents import parse_yaml
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.faults import pointer
-from lrd_core.kinds import no_sweep
+from lrd_core.overrides import changed_sweep, parts_in_sweep
 from lrd_core.spec import SweepSpec, expand_arms
 from lrd_core.spelling import did_you_mean
 
 FOLDER = Path(__file__).parent
-
-_KEYED_BY_PATH = ("grid", "baseline")
-"""Parts of a sweep whose keys are dotted paths themselves."""
 
 
 def names() -> list[str]:
@@ -28,7 +23,7 @@ def names() -> list[str]:
 
 
 def description(name: str) -> str:
-    """What the preset is, in one line.
+    """The preset in one line.
 
     Raises:
         InvalidSpec: there is no such preset.
@@ -58,35 +53,6 @@ def load(name: str) -> dict[str, Any]:
     return document
 
 
-def changed(document: Any, changes: Mapping[str, Any], seeds: Any = None) -> dict[str, Any]:
-    """A sweep's document with some of it changed. Whether the result is a valid sweep, `SweepSpec`
-    says.
-
-    Args:
-        document: plain data; it stays as it is.
-        changes: dotted path in the sweep to its new value, e.g. `{"base.epochs": 2}`,
-            `{"grid.optimizer.name": ["adam"]}` or `{"resources": {"num_gpus": 0.25}}`.
-        seeds: a count or a list; None for the document's own.
-
-    Raises:
-        InvalidSpec: a path leads nowhere, at its place below `/set`; or the document is no sweep
-            from the start: no mapping, or one trial.
-    """
-    if wrong := no_sweep(document):
-        raise InvalidSpec([wrong])
-    if not isinstance(document, dict):
-        SweepSpec.parse(document)  # which says so
-    made: dict[str, Any] = copy.deepcopy(document)
-    faults = [
-        Fault(pointer(["set", path]), detail)
-        for path, value in changes.items()
-        if (detail := _put(made, path, value))
-    ]
-    if faults:
-        raise InvalidSpec(faults)
-    return made if seeds is None else made | {"seeds": seeds}
-
-
 def apply_preset(
     name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
 ) -> SweepSpec:
@@ -94,15 +60,15 @@ def apply_preset(
 
     Args:
         name: one of `names()`.
-        changes: as of `changed`.
+        changes: dotted path in the sweep -> its new value, as for `changed_sweep`.
         seeds: a count or a list; None for the preset's own.
 
     Raises:
-        InvalidSpec: every fault, at its place in the request: below `/set` what was changed, with
-            the rest of the sweep's pointer in the sentence where the change broke another part.
+        InvalidSpec: with every fault at its place in the request: below `/set` for a change, whose
+            sentence has the sweep's own pointer if the change broke another part.
     """
     changes = dict(changes or {})
-    document = changed(load(name), changes, seeds)
+    document = changed_sweep(load(name), changes, seeds)
     try:
         sweep = SweepSpec.parse(document)
         expand_arms(sweep)
@@ -114,34 +80,15 @@ def apply_preset(
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _parts(path: str) -> list[str]:
-    """`base.optimizer.lr` in three, `grid.optimizer.lr` in two: a grid's keys hold dots."""
-    top, _, rest = path.partition(".")
-    return [top, rest] if rest and top in _KEYED_BY_PATH else path.split(".")
-
-
-def _put(document: dict[str, Any], path: str, value: Any) -> str:
-    """Set the value at a dotted path; what is wrong with the path, or nothing."""
-    *parents, last = _parts(path)
-    if path.partition(".")[0] in Config.model_fields:
-        return f"there is no {path!r} in a sweep (did you mean 'base.{path}'?)"
-    for name in parents:
-        document = document.setdefault(name, {})
-        if not isinstance(document, dict):
-            return f"there is no {path!r} in a sweep: {name!r} has no fields"
-    document[last] = value
-    return ""
-
-
 def _in_request(fault: Fault, changes: Mapping[str, Any]) -> Fault:
-    """A fault of the resulting sweep, where the request caused it."""
+    """A fault of the resulting sweep, moved to the part of the request that caused it."""
     if fault.pointer == "/seeds" or fault.pointer.startswith("/seeds/"):
         return fault
-    for path in sorted(changes, key=len, reverse=True):  # the most particular one first
-        place, whole = pointer(_parts(path)), pointer(["set", path])
+    for path in sorted(changes, key=len, reverse=True):  # the most specific one first
+        place, whole = pointer(parts_in_sweep(path)), pointer(["set", path])
         if fault.pointer == place or fault.pointer.startswith(place + "/"):
             return Fault(whole + fault.pointer.removeprefix(place), fault.detail)
-    within = [p for p in changes if pointer(_parts(p)).startswith(fault.pointer + "/")]
-    if len(within) == 1:  # the whole that it is part of no longer holds together
+    within = [p for p in changes if pointer(parts_in_sweep(p)).startswith(f"{fault.pointer}/")]
+    if len(within) == 1:  # the change is part of a whole that no longer holds together
         return Fault(pointer(["set", within[0]]), fault.detail)
     return Fault("/set", f"the sweep that results is wrong at {fault.pointer}: {fault.detail}")

@@ -1,4 +1,4 @@
-"""What is learned: each task knows its loss, its metrics and how it is evaluated."""
+"""Tasks: what is learned. Each knows its loss, its metrics and its evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,44 +13,44 @@ from lrd_core.errors import PluginError
 from lrd_core.spec import TrialSpec
 
 Metrics = Mapping[str, float | Tensor]
-"""By name: numbers, or tensors of one number each that may still be on the device. The trainer
-brings all of an epoch over at once, so that the host waits for the device once an epoch."""
+"""Name -> a number, or a tensor of one number that may still be on the device. The trainer fetches
+all of an epoch together, so that the host waits for the device once per epoch."""
 
 
 class Task(Protocol):
     """The part of a trial that depends on what is learned.
 
-    SD and NL are the task's to apply: one of another package that does so says it by an attribute
-    `applies`, e.g. `("SD", "NL")`, and else gets no spec that asks for them.
+    SD and NL are the task's to apply. A plugin's task that applies them says so by an attribute
+    `applies`, e.g. `("SD", "NL")`; without it, a spec that asks for them is refused.
     """
 
     steps_per_epoch: int
 
     @property
     def data_sha256(self) -> str | None:
-        """Of the data set as it is used here; None where there is none."""
+        """SHA-256 of the data set as this trial uses it; None without a data set."""
 
     def model(self) -> nn.Module:
         """The network with its initial weights, on the device."""
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
-        """One pass over the training data; metrics named `train_…`, `train_loss` among
-        them: the trial has diverged where that is not finite."""
+        """Make one pass over the training data. The metrics are named `train_…`; one of them is
+        `train_loss`, and the trial has diverged if that is not finite."""
 
     def evaluate(self, model: nn.Module) -> Metrics:
-        """The metrics after an epoch: `test_…` on a test set, `val_…` on what is held out of the
-        training data, or by a name of their own. What is absent was not measured."""
+        """The metrics after an epoch: `test_…` on a test set, `val_…` on held-out training data, or
+        under names of their own. An absent metric was not measured."""
 
 
 def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = None) -> Task:
-    """The task that the spec names, or else its data set poses.
+    """The task that the spec names, by default that of its data set.
 
-    Each is imported when asked for: a descent needs no image library.
+    Each is imported only when it is used: a descent needs no image library.
 
     Raises:
         DataNotFound: the data set is not below `data_dir` and could not be downloaded.
-        PluginError: the task is another package's, and is not installed here, or does not apply
-            what the spec asks for.
+        PluginError: the task is a plugin's and not installed here, or does not apply a regularizer
+            that the spec asks for.
     """
     match spec.task_name:
         case "classification":
@@ -76,12 +76,16 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
 
 
 def _refuse_unapplied(task: Task, spec: TrialSpec) -> None:
-    """Else an arm with SD and one without would be the same, under two labels."""
+    """Otherwise an arm with SD and one without would be the same under two labels.
+
+    Raises:
+        PluginError: the task does not say that it applies a regularizer of the spec.
+    """
     applied = {"NG", "DG", *getattr(task, "applies", ())}  # those two are the optimizer's
     for regularizer in spec.regularizers:
         if regularizer.kind not in applied:
             raise PluginError(
                 f"the spec asks for {regularizer.kind}, and task {spec.task_name} does not say "
-                f'that it applies it: it is to do so, and to have "{regularizer.kind}" in its '
+                f'that it applies it: it must do so, and have "{regularizer.kind}" in its '
                 "attribute `applies`"
             )

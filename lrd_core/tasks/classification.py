@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lrd_core.choices import CLASSIFIERS, CONVOLUTIONAL
 from lrd_core.configuration import NL, SD, PluginOptimizer
 from lrd_core.datasets.batches import Batches
 from lrd_core.datasets.images import load_images
@@ -19,18 +20,18 @@ from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
 
-GRAPHED = ("fcnet", "resnet34", "densenet121")
-"""The networks whose steps can be a CUDA graph: what another package's does nobody knows."""
+GRAPHED = CLASSIFIERS
+"""The networks whose steps can be a CUDA graph. A plugin's may do what a graph would not repeat."""
 WORTH_A_GRAPH = 100
-"""Steps of a trial from which on `auto` makes a graph of one: to capture it takes as long as 1 to 7
-steps without (docs/results/training.md)."""
+"""Steps of a trial from which `auto` captures a graph: capturing takes as long as 1 to 7 steps
+(docs/results/training.md)."""
 
 
 class Classification:
     """Learns the labels of an image data set."""
 
     applies = ("SD", "NL")
-    """For a task of another package that inherits from this one."""
+    """For a plugin's task that inherits from this one."""
 
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
@@ -55,7 +56,7 @@ class Classification:
         """The network with its initial weights, on the device."""
         keep_probs = [r.keep_prob for r in self.spec.regularizers if isinstance(r, SD)]
         layers = iter(range(10_000))
-        trial_seed = self.spec.seed  # no reference to the task, for the reason below
+        trial_seed = self.spec.seed  # not `self`, for the reason given in `_gradients`
 
         def dropout() -> nn.Module:
             seed = derive(trial_seed, "standard dropout", next(layers))
@@ -70,7 +71,7 @@ class Classification:
         )
         if keep_probs and not any(isinstance(part, StandardDropout) for part in model.modules()):
             raise PluginError(
-                f"the spec asks for SD, and model {self.spec.model} has no layer of it: it is to "
+                f"the spec asks for SD, and model {self.spec.model} has no layer of it: it must "
                 "make one with `dropout()` wherever units may be dropped"
             )
         return model.to(self.device).to(memory_format=self.layout)
@@ -92,9 +93,9 @@ class Classification:
     def _gradients(
         self, model: nn.Module, optimizer: Optimizer
     ) -> Callable[[Tensor, Tensor], None]:
-        """What makes a batch's gradients, and adds its part to the epoch's sums."""
-        # No reference to the task, which has one to this: a cycle would keep a trial's memory until
-        # garbage is collected.
+        """A function that computes a batch's gradients and adds to the epoch's sums."""
+        # It must not refer to the task, which refers to it: a cycle would keep the trial's memory
+        # until garbage is collected.
         spec, layout, sums = self.spec, self.layout, self._sums
 
         def compute(images: Tensor, labels: Tensor) -> None:
@@ -108,7 +109,7 @@ class Classification:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Metrics:
-        """Mean loss and accuracy on the evaluation part, named after what it is."""
+        """Mean loss and accuracy on the evaluation part, named `test_…` or `val_…`."""
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.test():
@@ -120,24 +121,27 @@ class Classification:
 
 
 def is_graphed(spec: TrialSpec, device: torch.device, steps: int) -> bool:
-    """Whether a trial of so many steps launches each of them as a CUDA graph."""
+    """Whether a trial of `steps` steps launches each of them as a CUDA graph."""
     if device.type != "cuda" or spec.execution.compile == "off" or spec.model not in GRAPHED:
         return False
     if isinstance(spec.optimizer, PluginOptimizer):
-        return False  # it may put other tensors in the place of weights, or keep gradients
+        return False  # it may replace the weights' tensors, or keep gradients
     return spec.execution.compile == "on" or steps >= WORTH_A_GRAPH
 
 
 def in_channels_last(spec: TrialSpec, device: torch.device) -> bool:
-    """Whether images and weights lie channels-last: convolutions are faster so, but in fp32 on a
-    GPU (ResNet-34 on an H200: 39 ms a step, or 45). By itself no other package's network does: a
-    `view` in it would fail."""
+    """Whether images and weights are channels-last in memory.
+
+    Convolutions are faster that way, except in fp32 on a GPU (ResNet-34 on an H200: 39 ms per step
+    without, 45 with). A plugin's network must be asked to, because a `view` in it would fail.
+    """
     match spec.execution.channels_last:
         case "auto":
             slower = device.type == "cuda" and spec.execution.precision == "fp32"
-            return spec.model in ("resnet34", "densenet121") and not slower
+            return spec.model in CONVOLUTIONAL and not slower
         case choice:
-            return spec.model != "fcnet" and choice == "on"
+            no_convolutions = spec.model in CLASSIFIERS and spec.model not in CONVOLUTIONAL
+            return choice == "on" and not no_convolutions
 
 
 def _loss(

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.models.point import Points
-from lrd_core.optim import build_optimizer
-from lrd_core.regularizers import apply_gradient_regularizers
+from lrd_core.regularizers import optimizer_of
 from lrd_core.schedule import build_scheduler
-from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.surfaces import SURFACES, Point
 from lrd_core.tasks import Metrics
@@ -23,7 +21,7 @@ STEPS_PER_EPOCH = 100
 
 
 class Descent:
-    """Every starting point of the surface is a run of its own; the metrics are over all runs."""
+    """Each starting point of the surface is one run; the metrics are over all runs."""
 
     steps_per_epoch = STEPS_PER_EPOCH
     data_sha256: str | None = None
@@ -35,7 +33,7 @@ class Descent:
         data_dir: Path | None = None,
         starts: Sequence[Point] | None = None,
     ) -> None:
-        """`starts`: other starting points than the surface's own."""
+        """`starts`: starting points to use instead of the surface's own."""
         self.surface = SURFACES[spec.data.surface or "toy"]
         self.device = device
         self.starts = starts or self.surface.starts
@@ -46,14 +44,14 @@ class Descent:
         return Points(self.starts).to(self.device)
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
-        """`STEPS_PER_EPOCH` steps of every run; the mean height over steps and runs."""
+        """Take `STEPS_PER_EPOCH` steps of every run; the loss is the mean height over them."""
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for _ in range(STEPS_PER_EPOCH):
             total += self.step(model, optimizer).double().mean()
         return {"train_loss": total / STEPS_PER_EPOCH}
 
     def step(self, model: nn.Module, optimizer: Optimizer) -> Tensor:
-        """One step of every run; gives the heights `(n,)` before it."""
+        """Take one step of every run; return the heights `(n,)` before it."""
         heights: Tensor = self.surface.height(*model())
         optimizer.zero_grad()
         heights.sum().backward()  # type: ignore[no-untyped-call]  # each run has its own gradient
@@ -62,11 +60,11 @@ class Descent:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Metrics:
-        """Where the runs are now: their mean height and distance to the nearest optimum, and the
-        share of them that has reached it. A run that left for infinity makes the means so too."""
+        """The mean height of the runs, their mean distance to the nearest optimum, and the share
+        that has reached it. One run that escaped to infinity makes the means infinite."""
         x, y = model()
         points = torch.stack([x, y], 1)  # (n, 2)
-        # By differences: the sums of products that it takes for many points lose all below 5e-4.
+        # By differences: the matrix products that torch uses for many points lose all below 5e-4.
         mode = "donot_use_mm_for_euclid_dist"
         distance = torch.cdist(points, self.optima, compute_mode=mode).amin(1)
         return {
@@ -82,34 +80,29 @@ def paths(
     steps: int | None = None,
     points: int | None = None,
 ) -> NDArray[np.float32]:
-    """The ways that the runs of a trial take, for a figure.
+    """The paths that the runs of a trial take, for a figure.
 
     Args:
-        spec: of a trial on dataset `surface`.
-        starts: starting points; the surface's own if left out. The masks of a point depend on its
-            place in this list, so other lists give other paths of the same kind.
-        steps: how many; all of the trial's if left out.
-        points: about so many of each way, evenly; all if left out.
+        spec: a trial on dataset `surface`.
+        starts: starting points; by default the surface's own. A point's masks depend on its place
+            in this list, so other lists give other paths of the same kind.
+        steps: how many; by default all of the trial's.
+        points: about how many points of each path, evenly spaced; by default all.
 
     Returns:
         `(points, n, 2)`: every run's (x, y) at its start and after each step, or each k-th.
     """
     task = Descent(spec, torch.device("cpu"), starts=starts)
     model: Any = task.model()
-    optimizer = build_optimizer(
-        spec.optimizer, model.parameters(), seed=derive(spec.seed, "learning rate dropout")
-    )
-    apply_gradient_regularizers(
-        optimizer, spec.regularizers, derive(spec.seed, "gradient regularizers")
-    )
+    optimizer = optimizer_of(spec, model.parameters())
     scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
     count = steps or spec.epochs * STEPS_PER_EPOCH
     every = max(1, (count + 1) // points) if points else 1
-    ways = [model.at.detach().numpy().copy()]
+    path = [model.at.detach().numpy().copy()]
     for number in range(1, count + 1):
         task.step(model, optimizer)
         if number % every == 0:
-            ways.append(model.at.detach().numpy().copy())
+            path.append(model.at.detach().numpy().copy())
         if number % STEPS_PER_EPOCH == 0:
             scheduler.step()
-    return np.stack(ways)
+    return np.stack(path)

@@ -1,4 +1,4 @@
-"""Object detection with SSD300: its two losses, and the mean average precision now and then."""
+"""Object detection with SSD300: its two losses, and at times the mean average precision."""
 
 import importlib.util
 import random
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.datasets import ssd_windows, voc, windows
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.voc import Boxes
 from lrd_core.models import build_model
 from lrd_core.models.ssd import SIDE
@@ -20,14 +21,14 @@ from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffle
 
 CLASSES = 1 + len(voc.CLASSES)
 PRECISION_EVERY = 10
-"""Epochs between two measurements of `map_50`, which takes as long as training one."""
+"""Epochs between two measurements of `map_50`; one takes as long as training an epoch."""
 
 Example = tuple[Tensor, Boxes]
-"""An image `(3, h, w)` uint8 and what is on it."""
+"""An image `(3, h, w)` uint8 and its objects."""
 
 
 class Detection:
-    """Learns where the objects are; losses are the sum of SSD's classification and box losses."""
+    """Learns where objects are; each loss is the sum of SSD's classification and box losses."""
 
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
@@ -70,8 +71,8 @@ class Detection:
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module) -> Metrics:
-        """`val_loss` over whole images, squeezed into SSD's square; after every tenth epoch and
-        the last also `map_50`, the mean average precision at an overlap of one half."""
+        """`val_loss` over whole images, squeezed into SSD's square; after every tenth and the last
+        epoch also `map_50`, the mean average precision at an overlap of one half."""
         last = self.epoch == self.spec.epochs
         precise = (last or self.epoch % PRECISION_EVERY == 0) and _can_measure()
         found: list[dict[str, Tensor]] = []
@@ -84,7 +85,7 @@ class Detection:
             ]
             images = self._cut(examples, [window for window, _ in placed])
             boxes = [boxes for _, boxes in placed]
-            # SSD gives its losses in training mode only; it has no layer that the mode changes.
+            # SSD returns losses only in training mode; none of its layers depends on the mode.
             total += self._loss(model.train(), images, boxes).double() * len(examples)
             if precise:
                 found += model.eval()(list(images))
@@ -98,8 +99,8 @@ class Detection:
     def _loss(self, model: nn.Module, images: Tensor, truths: Sequence[Boxes]) -> Tensor:
         targets = [
             {
-                "boxes": windows.there(boxes.corners, self.device),
-                "labels": windows.there(boxes.labels, self.device),
+                "boxes": to_device(boxes.corners, self.device),
+                "labels": to_device(boxes.labels, self.device),
             }
             for boxes in truths
         ]
@@ -109,13 +110,13 @@ class Detection:
 
 
 def mean_average_precision(found: Sequence[dict[str, Tensor]], truths: Sequence[Boxes]) -> float:
-    """Of all classes, at an overlap of ½; objects that VOC calls difficult count neither way.
+    """Mean over all classes, at an overlap of ½; objects that VOC calls difficult do not count.
 
-    Precision is averaged at 101 recalls, as COCO does, where VOC 2007 took 11.
+    Precision is averaged at 101 recalls, as in COCO; VOC 2007 used 11.
 
     Args:
-        found: for each image `boxes`, `scores` and `labels`, as torchvision's detectors give them.
-        truths: what is on them.
+        found: for each image `boxes`, `scores` and `labels`, as of torchvision's detectors.
+        truths: each image's objects.
     """
     from torchmetrics.detection import MeanAveragePrecision
 

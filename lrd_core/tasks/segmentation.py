@@ -1,4 +1,4 @@
-"""Semantic segmentation as PSPNet's authors do it: cross-entropy for each pixel, mean IoU."""
+"""Semantic segmentation as PSPNet's authors do it: cross-entropy per pixel, mean IoU."""
 
 import math
 import random
@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from lrd_core.datasets import voc, windows
+from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.windows import Window
 from lrd_core.models import build_model
 from lrd_core.models.pspnet import STRIDE
@@ -27,14 +28,14 @@ AUXILIARY_WEIGHT = 0.4
 SCALES = (0.5, 2.0)
 MAX_ANGLE = math.radians(10)
 BLUR_SIGMA = 1.1
-"""Of a 5 × 5 blur: what OpenCV takes for that size. All five from PSPNet's paper and code."""
+"""OpenCV's default for a 5 × 5 blur. All five constants are from PSPNet's paper and code."""
 
 Example = tuple[Tensor, Tensor]
 """An image `(3, h, w)` and its mask `(1, h, w)`, both uint8."""
 
 
 class Segmentation:
-    """Learns the class of each pixel; pixels labelled 255 count nowhere."""
+    """Learns the class of each pixel; pixels labelled 255 are ignored everywhere."""
 
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
@@ -42,7 +43,7 @@ class Segmentation:
         self.split = voc.segmentation(data_dir).first(spec.data.max_examples)
         self.data_sha256 = self.split.sha256
         self.crop = spec.data.crop_size or CROP
-        # By itself no other package's network lies so: a `view` in it would fail.
+        # `auto` excludes plugin networks, because a `view` in one would fail.
         choice = spec.execution.channels_last
         self.channels_last = choice == "on" or (choice == "auto" and spec.model == "pspnet")
         self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
@@ -59,7 +60,7 @@ class Segmentation:
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
-        """Mean loss over the epoch; the auxiliary head's part of it is left out of the report."""
+        """Mean loss over the epoch, reported without the auxiliary head's part."""
         model.train()
         draws = random.Random(derive(self.spec.seed, "augment", epoch))  # noqa: S311
         total = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -76,8 +77,8 @@ class Segmentation:
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> Metrics:
-        """On whole validation images at their own size: the mean of class-wise intersection over
-        union, the share of pixels that are right, and the mean loss."""
+        """On whole validation images at their own size: mean intersection over union of the
+        classes, share of correct pixels, and mean loss."""
         model.eval()
         metrics = scores().to(self.device)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -96,13 +97,13 @@ class Segmentation:
         }
 
     def _augmented(self, examples: list[Example], draws: random.Random) -> tuple[Tensor, Tensor]:
-        """Scaled, turned, cropped, flipped and blurred at random."""
+        """Images and masks, scaled, rotated, cropped, flipped and blurred at random."""
         places = [
             training_window(image.shape[2], image.shape[1], self.crop, draws)
             for image, _ in examples
         ]
         images, masks = self._cut(examples, places, self.crop)
-        blurred = windows.there([draws.random() < 0.5 for _ in examples], self.device)
+        blurred = to_device([draws.random() < 0.5 for _ in examples], self.device)
         images = torch.where(
             blurred.view(-1, 1, 1, 1), gaussian_blur(images, [5, 5], [BLUR_SIGMA] * 2), images
         )
@@ -121,7 +122,7 @@ class Segmentation:
         return [_cross_entropy(logits, masks) for logits in self._logits(model, images)]
 
     def _logits(self, model: nn.Module, images: Tensor) -> list[Tensor]:
-        """Those of the classifier, then those of auxiliary heads, if the model gives any."""
+        """The classifier's logits, then those of auxiliary heads, if the model returns any."""
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.spec, self.device):
@@ -132,7 +133,7 @@ class Segmentation:
 def scores() -> MetricCollection:
     """`mean_iou` over the classes that occur, and `pixel_accuracy`; shares from 0 to 1.
 
-    To be updated with classes and masks, both `(n, h, w)`.
+    Update them with classes and masks, both `(n, h, w)`.
     """
     return MetricCollection(
         {
@@ -148,9 +149,9 @@ def scores() -> MetricCollection:
 
 
 def training_window(width: int, height: int, crop: int, draws: random.Random) -> Window:
-    """What a random scale, rotation, flip and crop of `crop` pixels leave of an image.
+    """The part of an image that a random scale, rotation, flip and crop of `crop` pixels leave.
 
-    An image that is smaller than the crop after scaling stands in its middle.
+    An image that is smaller than the crop after scaling is centred in it.
     """
     side = crop / draws.uniform(*SCALES)
     angle = draws.uniform(-MAX_ANGLE, MAX_ANGLE) if draws.random() < 0.5 else 0.0

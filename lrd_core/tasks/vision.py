@@ -1,4 +1,4 @@
-"""What segmentation and detection share: files in a drawn order, in batches, read ahead."""
+"""Shared by segmentation and detection: shuffled batches of files, reading threads, precision."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -19,8 +19,8 @@ def shuffled(examples: Sequence[T], spec: TrialSpec, epoch: int) -> list[list[T]
 
 
 def in_batches(examples: Sequence[T], size: int) -> list[list[T]]:
-    """Batches in order. A last one of a single example joins the one before it: over one value
-    nothing can be normalised."""
+    """Batches in order. A last batch of one example joins the one before it, because batch
+    normalisation needs more than one value."""
     batches = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         last = batches.pop()
@@ -29,10 +29,10 @@ def in_batches(examples: Sequence[T], size: int) -> list[list[T]]:
 
 
 def reading_threads(spec: TrialSpec) -> int:
-    """As many as the trial has CPUs."""
+    """The number of threads that read files: the trial's CPUs."""
     return max(1, int(spec.resources.num_cpus))
 
 
 def autocast(spec: TrialSpec, device: torch.device) -> torch.autocast:
-    """The precision that the spec asks for."""
+    """A context with the precision that the spec asks for."""
     return torch.autocast(device.type, torch.bfloat16, enabled=spec.execution.precision == "bf16")

@@ -17,7 +17,7 @@ class Made(NamedTuple):
     commit: str | None = None
     """It tells of trials from before there was a sum; a sum tells more, of a dirty checkout too."""
     plugins: str | None = None
-    """As `lrd_core.plugins.sources` has them, with commas between."""
+    """Their versions (`lrd_core.plugins.versions_of`), separated by commas."""
     torch: str | None = None
     """Its version."""
     device: str | None = None

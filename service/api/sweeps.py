@@ -320,7 +320,7 @@ def _create(
 def _code(arms: Sequence[Arm]) -> str:
     """What will run, as far as this process can see: lrd as it lies on disk here, and what the arms
     take of other packages. What did run stands in each attempt's environment."""
-    return sources.code(arm.config_json() for arm in arms)
+    return sources.code_version(arm.config_json() for arm in arms)
 
 
 def _spec_of(document: Any) -> SweepSpec:

@@ -102,7 +102,9 @@ def test_a_field_that_some_arm_has_or_could_have_is_a_path() -> None:
 
 
 def test_an_epoch_that_no_arm_reaches_is_refused() -> None:
-    assert faults(table={"at": "epoch:6"}) == {"/table/at": "no arm has so many epochs: 5 at most"}
+    assert faults(table={"at": "epoch:6"}) == {
+        "/table/at": "no arm has that many epochs: the most is 5"
+    }
     longer = SWEEP | {"grid": {"epochs": [5, 6]}, "baseline": {}, "table": {"at": "epoch:6"}}
     assert expand_arms(SweepSpec.parse(longer))
 
@@ -119,7 +121,7 @@ def test_a_label_that_stands_twice_is_refused() -> None:
     arms = [{"label": "SD", "set": {"epochs": epochs}} for epochs in (6, 7, 8)]
     arms.append({"label": "another", "set": {}})
     assert faults(arms=arms) == {
-        f"/arms/{n}/label": "'SD' stands twice, at /arms/0/label too: give each arm a label of its "
+        f"/arms/{n}/label": "'SD' is also the label at /arms/0/label: give each arm a label of its "
         "own"
         for n in (1, 2)
     }
@@ -128,7 +130,7 @@ def test_a_label_that_stands_twice_is_refused() -> None:
 def test_a_further_arm_has_a_label_of_its_own() -> None:
     sweep = SweepSpec.parse(SWEEP | {"arms": [{"label": "a", "set": {}}]})
     other = {"label": "a", "set": {"epochs": 6}}
-    with pytest.raises(InvalidSpec, match=r"^/arms/1/label: 'a' stands twice"):
+    with pytest.raises(InvalidSpec, match=r"^/arms/1/label: 'a' is also the label"):
         expand_arms(extended(sweep, Extension.parse({"arms": [other]})))
 
 

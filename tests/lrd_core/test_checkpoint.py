@@ -47,11 +47,11 @@ def test_a_new_one_takes_none_away(tmp_path: Path, saved: list[Checkpoint]) -> N
 
 def test_while_nobody_records_them_there_are_four_at_most(tmp_path: Path) -> None:
     folder, names = LocalFolder(tmp_path), []
-    while checkpoint.is_recorded(folder, names):
+    while checkpoint.has_room_for_another(folder, names):
         names.append(checkpoint.save(folder, len(names) + 1, state(len(names))).name)
     assert len(names) == 4
     folder.delete(names[0])  # so the third is recorded
-    assert checkpoint.is_recorded(folder, names)
+    assert checkpoint.has_room_for_another(folder, names)
 
 
 def test_what_nobody_recorded_goes_with_the_next_attempt(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     assert folder.names() == []
     later = checkpoint.save(folder, 1, strange, prove=False)  # the first of the attempt was proven
     told: list[str] = []
-    assert checkpoint.load_newest(folder, [later], tell=told.append) is None
+    assert checkpoint.load_newest(folder, [later], warn=told.append) is None
     (said,) = told
     assert later.name in said
-    assert "does not hold tensors and plain data alone" in said
+    assert "holds something other than tensors and plain data" in said
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

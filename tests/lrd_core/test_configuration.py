@@ -23,7 +23,11 @@ def spec(parts: dict[str, Any]) -> TrialSpec:
         (DIGITS | {"dataset": "zork"}, "/dataset", "unknown dataset 'zork'; one of cifar10, "),
         (DIGITS | {"model": "zork"}, "/model", "unknown model 'zork'; one of densenet121, "),
         (DIGITS | {"task": "zork"}, "/task", "unknown task 'zork'"),
-        (DIGITS | {"regularizers": ["SD", "SD"]}, "/regularizers", "a kind may stand only once"),
+        (
+            DIGITS | {"regularizers": ["SD", "SD"]},
+            "/regularizers",
+            "each kind is allowed only once",
+        ),
         (DIGITS | {"schedule": {"milestones": [2, 1]}}, "/schedule", "milestones must rise"),
         (DIGITS | {"pretrained": True}, "/pretrained", "no pretrained weights for model fcnet"),
         (
@@ -39,7 +43,7 @@ def spec(parts: dict[str, Any]) -> TrialSpec:
         (DIGITS | {"optimizer": {"name": "zork"}}, "/optimizer/name", "unknown name 'zork'; one"),
         (DIGITS | {"optimizer": {"name": 3}}, "/optimizer/name", "unknown name '3'"),
         (DIGITS | {"optimizer": {"lr": 0.1}}, "/optimizer/name", "missing"),
-        (DIGITS | {"task": "detection"}, "/task", "digits poses a classification, no detection"),
+        (DIGITS | {"task": "detection"}, "/task", "digits is for classification, not detection"),
         (DIGITS | {"model": "resnet34"}, "", "resnet34 does not go with dataset digits; one of"),
         (DIGITS | {"data": {"surface": "toy"}}, "/data", "surface does not go with"),
         (DIGITS | {"data": {"crop_size": 65}}, "/data", "crop_size does not go with"),
@@ -51,7 +55,7 @@ def spec(parts: dict[str, Any]) -> TrialSpec:
         (SURFACE | {"regularizers": ["SD"]}, "/regularizers", "SD does not go with model point"),
         (SURFACE | {"regularizers": ["NL"]}, "/regularizers", "NL replaces the labels"),
         (VOC | {"regularizers": ["SD"]}, "/regularizers", "SD does not go with model pspnet"),
-        (VOC | {"regularizers": ["NL"]}, "/regularizers", "this is a segmentation"),
+        (VOC | {"regularizers": ["NL"]}, "/regularizers", "this task is segmentation"),
     ],
 )
 def test_what_does_not_go_together_is_refused_where_it_stands(

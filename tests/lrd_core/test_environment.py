@@ -70,7 +70,7 @@ def test_an_image_says_what_it_was_built_of(
     said: str, found: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LRD_COMMIT", said)
-    assert environment.source.__wrapped__() == found
+    assert environment.git_commit.__wrapped__() == found
 
 
 @pytest.mark.parametrize(

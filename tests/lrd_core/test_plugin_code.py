@@ -38,8 +38,8 @@ def config(**changes: Any) -> dict[str, Any]:
 
 def test_a_configuration_of_this_package_alone_has_no_other_code(install: Install) -> None:
     install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
-    assert plugins.sources([config()]) == []
-    assert sources.code([config()]) == sources.IMPORTED
+    assert plugins.versions_of([config()]) == []
+    assert sources.code_version([config()]) == sources.IMPORTED
     assert sources.codes_of([config()]) == [(sources.IMPORTED, None)]
 
 
@@ -47,22 +47,22 @@ def test_the_sum_is_of_what_stands_in_the_files(install: Install) -> None:
     """Catches: `reuse: true` that takes the results of another network."""
     folder = install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n")
     mine = [config(model="net_one")]
-    (before,) = plugins.sources(mine)
+    (before,) = plugins.versions_of(mine)
     assert before.startswith("lab-one 1.0 ")
-    assert plugins.sources([*mine, config(), *mine]) == [before]
-    code = sources.code(mine)
+    assert plugins.versions_of([*mine, config(), *mine]) == [before]
+    code = sources.code_version(mine)
     assert code.startswith(f"{sources.IMPORTED}.")
     assert sources.codes_of([*mine, config()]) == [
         (sources.IMPORTED, before), (sources.IMPORTED, None),
     ]  # fmt: skip
     file = folder / "lab_one.py"
     file.write_text(NET + "# longer\n")
-    (after,) = plugins.sources(mine)
+    (after,) = plugins.versions_of(mine)
     assert after != before
-    assert sources.code(mine) != code
+    assert sources.code_version(mine) != code
     file.write_text(NET)
     os.utime(file, ns=(1, 1))  # as another checkout of the same
-    assert plugins.sources(mine) == [before]
+    assert plugins.versions_of(mine) == [before]
 
 
 def test_a_package_is_all_of_its_files(install: Install) -> None:
@@ -72,14 +72,14 @@ def test_a_package_is_all_of_its_files(install: Install) -> None:
     (folder / "lab_two" / "__init__.py").write_text("raise RuntimeError('never imported')\n")
     (folder / "lab_two" / "parts" / "lion.py").write_text("a = 1\n")
     mine = [config(optimizer={"name": "mine"})]
-    before = plugins.sources(mine)
+    before = plugins.versions_of(mine)
     (folder / "lab_two" / "parts" / "lion.py").write_text("a = 2\n")
-    assert plugins.sources(mine) != before
+    assert plugins.versions_of(mine) != before
 
 
 def test_one_that_is_not_here_says_so(install: Install) -> None:
     (install("lab_one", "[lrd.models]\nnet_one = lab_one:net\n") / "lab_one.py").unlink()
-    assert plugins.sources([config(model="net_one")]) == ["lab-one 1.0 not here"]
+    assert plugins.versions_of([config(model="net_one")]) == ["lab-one 1.0 not here"]
 
 
 def test_a_name_that_two_packages_offer_is_nobodys(install: Install) -> None:
@@ -136,10 +136,10 @@ def images(**changes: Any) -> ImageData:
         ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, "test_images are torch.uint8"),
         ({"train_labels": torch.zeros(6)}, "train_labels are torch.float32"),
         ({"train_labels": torch.zeros(5, dtype=torch.int64)}, r"of shape \(5,\)"),
-        ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they are to be below"),
+        ({"test_labels": torch.tensor([0, 2])}, "test_labels are 0 to 2; they must be below"),
         ({"mean": (0.5, 0.5, 0.5)}, "number for each channel, 1 in all"),
-        ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "of two shapes"),
-        (None, "gives a NoneType, no ImageData"),
+        ({"test_images": torch.zeros(2, 1, 5, 5, dtype=torch.uint8)}, "differ in shape"),
+        (None, "it returned a NoneType, not an ImageData"),
     ],
 )
 def test_images_that_cannot_be_trained_on_are_said_to_be_wrong(
@@ -166,7 +166,7 @@ def raising(*_: Any) -> Any:
     [
         (raising, r"raised IndexError: list index out of range \(.*test_plugin_code\.py:\d+\)"),
         (lambda shape: None, r"raised TypeError: .*positional argument.* \(as lrd calls it\)"),
-        (lambda *_: "net", "gives a str, no nn.Module"),
+        (lambda *_: "net", "returned a str, not an nn.Module"),
     ],
 )
 def test_what_a_plugin_does_wrong_is_said_with_its_line(

@@ -195,7 +195,7 @@ def test_what_another_package_reports_nobody_knows_beforehand() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"dataset": "lab_stripes", "task": "descent"}, "/task: a descent is of dataset surface"),
+        ({"dataset": "lab_stripes", "task": "descent"}, "/task: descent works only with dataset s"),
         ({"dataset": "lab_stripes", "task": "segmentation"}, "/task: .* dataset voc_segmentation"),
         ({"dataset": "lab_stripes", "model": "point"}, "/: model point does not go with dataset"),
         ({"dataset": "lab_stripes", "model": "ssd300"}, "/: model ssd300 does not go with"),
@@ -213,7 +213,7 @@ def test_what_another_package_reports_nobody_knows_beforehand() -> None:
         ),
         (
             {"dataset": "voc_detection", "model": "lab_net", "regularizers": ["SD"]},
-            "/regularizers: SD drops units of a classification's model; this is a detection",
+            "/regularizers: SD drops hidden units of classification models; this task is detection",
         ),
     ],
 )
@@ -259,23 +259,23 @@ def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
 @pytest.mark.parametrize(
     ("trained", "evaluated", "said"),
     [
-        ({"loss": 1.0}, {}, "gives no train_loss"),
+        ({"loss": 1.0}, {}, "returns no train_loss"),
         ({"train_loss": 1.0}, {"epoch": 7.0}, "calls a metric 'epoch'"),
         ({"train_loss": 1.0}, {"hits": torch.ones(1)}, r"'hits' has shape \(1,\)"),
         (
             {"train_loss": 1.0},
             None,
-            r"lab_parts\.Counting\.evaluate returned None; it is to return a mapping of",
+            r"lab_parts\.Counting\.evaluate returned None; it must return a mapping of",
         ),
         (
             None,
             {},
-            r"lab_parts\.Counting\.train_epoch returned None; it is to return a mapping of metrics",
+            r"lab_parts\.Counting\.train_epoch returned None; it must return a mapping of metrics",
         ),
         (
             {"train_loss": 1.0},
             {"hits": "many"},
-            r"lab_parts\.Counting\.evaluate returned 'many' as the metric 'hits'; each is to be",
+            r"lab_parts\.Counting\.evaluate returned 'many' as the metric 'hits'; each must be",
         ),
         (
             {"train_loss": [1.0]},
@@ -330,7 +330,7 @@ def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
         spec(model="lab_nets")
     with pytest.raises(InvalidSpec, match=r"nadam, an entry point of lrd.optimizers"):
         spec(optimizer={"name": "lab_tiger"})
-    with pytest.raises(InvalidSpec, match="/optimizer/options: lr may not stand among"):
+    with pytest.raises(InvalidSpec, match="/optimizer/options: lr must not be among"):
         spec(optimizer={"name": "lab_lion", "lr": 0.1, "options": {"lr": 0.2}})
     with pytest.raises(InvalidSpec, match="/optimizer/lr: missing"):
         spec(optimizer={"name": "lab_lion"})

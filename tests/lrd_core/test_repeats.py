@@ -82,7 +82,7 @@ def test_a_trial_of_lrd_alone_repeats_itself() -> None:
     assert resumed.what == "on from its checkpoint after epoch 1"
     assert resumed.detail.startswith("1 epoch to the bit")
     assert again.detail[-12:] == resumed.detail[-12:]
-    assert begun.what == "begins with the weights that it has without LRD"
+    assert begun.what == "begins with the same weights without LRD"
 
 
 def test_a_task_that_takes_its_chances_from_torch_does_too(lab: Lab) -> None:
@@ -140,16 +140,14 @@ def test_divergence_may_repeat_itself(lab: Lab) -> None:
     assert [each.holds for each in late] == [True] * 3
     assert late[0].detail.startswith("3 epochs to the bit")
     at_once = lab(draw="drawn = torch.tensor(float('nan'))")
-    assert [each.what for each in at_once][1:] == [
-        "begins with the weights that it has without LRD"
-    ]
+    assert [each.what for each in at_once][1:] == ["begins with the same weights without LRD"]
 
 
 def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
     with pytest.raises(LRDError, match="one epoch is too few"):
         next(findings(trial(epochs=1)))
     with pytest.raises(
-        LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each is to be"
+        LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each must be"
     ):
         lab(tested="'much'")
     with pytest.raises(LRDError, match=r"cannot be run: ZeroDivisionError: .* \(lab_repeats.py:"):

@@ -107,7 +107,7 @@ def test_yaml_tricks_are_refused(text: str) -> None:
     [
         ("a: 1\nb: {lr: 1,\n 5}", r"the key 5 is not a string \(line 3\); .*with a point$"),
         ("true: 1", r"the key True is not a string \(line 1\); write it in quotes$"),
-        ("a: 1\nb: 2\na: 3", r"the key 'a' stands twice in one mapping \(line 3\)"),
+        ("a: 1\nb: 2\na: 3", r"the key 'a' occurs twice in one mapping \(line 3\)"),
         ("é: 1\nb:\n\tc: 2", "at line 3 column 1: a tab; indent by spaces$"),
         ("a: [", r"not valid YAML: .* at line 2 column 1$"),
     ],

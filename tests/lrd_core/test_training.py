@@ -115,7 +115,7 @@ def test_metrics_of_two_devices_are_brought_over_one_device_after_the_other(
     monkeypatch.setattr(torch, "stack", stack)
     there = torch.zeros((), device="meta")  # a device that is everywhere
     metrics = {"train_loss": there, "test_loss": torch.tensor(0.5), "hits": there, "count": 7}
-    found = training._numbers(metrics)
+    found = training._to_floats(metrics)
     assert sorted(together) == [["cpu"], ["meta", "meta"]]
     assert found["train_loss"] == found["hits"] != found["test_loss"]
     assert found["count"] == 7.0

@@ -387,10 +387,10 @@ def test_a_trial_is_looked_at_before_thousands_of_it_are_run(
     assert [line.partition(": ")[0] for line in said] == [
         "yes  again from the start",
         "yes  on from its checkpoint after epoch 1",
-        "yes  begins with the weights that it has with LRD",
+        "yes  begins with the same weights with LRD",
     ]
     drawn = iter(range(100))
     monkeypatch.setattr(repeats.checkpoint, "weights_sha256", lambda _: f"{next(drawn):064}")
     said = lrd("check", "-", given=file.read_text(), code=1)
-    assert "NO   again from the start: the metrics are the same, and the weights are not" in said
+    assert "NO   again from the start: the metrics are the same, but the weights are not" in said
     assert "has to take its seed from `lrd_core.seeds`" in said

@@ -77,11 +77,11 @@ def test_results_of_an_edited_plugin_are_not_reused(
     document = small_sweep(reuse=True)
 
     def code(of: str) -> str:
-        monkeypatch.setattr(plugins, "sources", lambda configs: [f"my-lab 1.0 {of}"])
+        monkeypatch.setattr(plugins, "versions_of", lambda configs: [f"my-lab 1.0 {of}"])
         return str(api.post(SWEEPS, json=document).json()["code_version"])
 
     assert code("aa") == code("aa") != code("bb")
-    monkeypatch.setattr(plugins, "sources", lambda configs: [])
+    monkeypatch.setattr(plugins, "versions_of", lambda configs: [])
     assert api.post(SWEEPS, json=document).json()["code_version"] == sources.IMPORTED
 
 

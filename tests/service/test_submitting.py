@@ -145,14 +145,14 @@ def test_one_trial_that_is_submitted_is_told_how_to_run_it(
     with pytest.raises(InvalidSpec) as refused:
         lrd("submit", str(trial), *changes)
     (fault,) = refused.value.faults
-    assert "this is one trial, no sweep: run it with `lrd run FILE`" in fault.detail
+    assert "this is one trial, not a sweep: run it with `lrd run FILE`" in fault.detail
 
 
 def test_a_sweep_that_is_run_is_told_how_to_submit_it(file: str) -> None:
     with pytest.raises(InvalidSpec) as refused:
         lrd("run", file)
     (fault,) = refused.value.faults
-    assert fault.detail == "this is a sweep, no single trial: submit it with `lrd submit FILE`"
+    assert fault.detail == "this is a sweep, not a single trial: submit it with `lrd submit FILE`"
 
 
 def test_a_plan_says_that_a_baseline_leaves_nothing_to_compare(url: str, file: str) -> None:

@@ -78,7 +78,7 @@ def test_a_worker_that_dies_is_told_with_its_node_and_where_its_logs_lie(executo
         executor, "started", lambda message: os.kill(message[1]["pid"], signal.SIGKILL)
     )
     assert reason == "lost"
-    host, _, logs = text.rpartition(" (node ")[2].rstrip(")").partition("; there its logs lie in ")
+    host, _, logs = text.rpartition(" (node ")[2].rstrip(")").partition("; its logs are there in ")
     assert host == socket.gethostname()
     assert list(Path(logs).glob("python-core-worker-*.log"))
     assert len(with_cpus(executor)) == 1  # a process died, and no node

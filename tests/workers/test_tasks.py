@@ -79,8 +79,8 @@ def test_a_gpu_that_is_not_there_is_not_replaced_by_another_trials(
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
     assert only[1:3] == (
         "lost",
-        f"its node's GPU cannot be used by torch: it is called {name}, and torch finds 4, none of "
-        "which is that",
+        f"torch cannot use its node's GPU: it is called {name}, and none of the 4 that "
+        "torch finds is that",
     )
     assert not chosen
 
@@ -191,7 +191,7 @@ def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
 
 @pytest.mark.parametrize(
     ("built_for", "why"),
-    [("13.2", "Found no NVIDIA driver"), (None, "is built for CPUs alone")],
+    [("13.2", "Found no NVIDIA driver"), (None, "is built for CPUs only")],
 )
 def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     tmp_path: Path,
@@ -207,7 +207,7 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     monkeypatch.setattr(torch.version, "cuda", built_for)
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
     assert only[:2] == ("ended", "lost")
-    assert only[2].startswith("its node's GPU cannot be used by torch: ")
+    assert only[2].startswith("torch cannot use its node's GPU: ")
     assert why in only[2]
     assert why in trial_folder(str(tmp_path), 1).read(log_name(1)).decode()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray's word to a task that asks for no GPU

@@ -1,7 +1,7 @@
 """Kernels: the mask, and a whole step with it, in one pass over memory.
 
-On a CPU they are C++ (`native`), built once by a compiler of this machine; on a GPU they are
-Triton's (`gpu`). Both change parameters and moments in place, and give the same bits of mask as
+On a CPU they are C++ (`native`), built once by this machine's compiler; on a GPU they are Triton's
+(`gpu`). Both change parameters and moments in place, and make the same mask bits as
 `lrd_core.optim.mask`.
 """
 
@@ -21,22 +21,22 @@ T = TypeVar("T", Move, Masked)
 
 
 def step(rule: str, moves: Iterable[Move]) -> None:
-    """Algorithm 1, by the rule `sgdm`, `rmsprop`, `adam`, `amsgrad` or `radam`."""
+    """Take a step of Algorithm 1 by the rule `sgdm`, `rmsprop`, `adam`, `amsgrad` or `radam`."""
     for kernels, here in _by_device(moves):
         kernels.step(rule, here)
 
 
 def restore(tensors: Iterable[Masked]) -> None:
-    """Give each element that is dropped its old bits."""
+    """Restore the old bits of each dropped element."""
     for kernels, here in _by_device(tensors):
         kernels.restore(here)
 
 
 @functools.cache
 def cannot_run(device: torch.device) -> str | None:
-    """None, or in words why there are no kernels for `device`, e.g. for want of a compiler.
+    """Why there are no kernels for `device`, e.g. for want of a compiler; None if there are.
 
-    Who asks first waits for the compiler.
+    The first caller waits for the compiler.
     """
     try:
         _kernels_of(device).prepare(device)
@@ -47,12 +47,12 @@ def cannot_run(device: torch.device) -> str | None:
 
 @functools.cache
 def _kernels_of(device: torch.device) -> ModuleType:
-    """Imported when asked for: where there is no GPU there may be no Triton."""
+    """The kernels' module, imported only when used: without a GPU there may be no Triton."""
     name = "native" if device.type == "cpu" else "gpu"
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def _by_device(parts: Iterable[T]) -> Iterator[tuple[ModuleType, list[T]]]:
-    """One after the other: positions stand in each part, so that no order is to be kept."""
+    """The parts by device; each part holds its position, so their order does not matter."""
     for device, here in apart(parts, lambda part: part.tensor.device):
         yield _kernels_of(device), here

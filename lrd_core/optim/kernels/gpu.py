@@ -1,8 +1,8 @@
-"""The kernels of a GPU, in Triton: one launch for all tensors of a step.
+"""The GPU kernels, in Triton: one launch for all tensors of a step.
 
-A table in the GPU's memory says where the tensors are: it goes there in each step, in one copy
-that nobody waits for (up to 64 KB, some 740 tensors). torch.compile would make a kernel a tensor,
-and a call of each costs the host more than an H200 needs for most of them
+A table in the GPU's memory says where the tensors are. Each step sends it in one copy that the host
+does not wait for (up to 64 KB, some 740 tensors). torch.compile would make a kernel per tensor, and
+launching one costs the host more than an H200 needs to run most of them
 (docs/decisions/forms-of-the-optimizer.md).
 """
 
@@ -19,12 +19,12 @@ from lrd_core.optim.kernels.moves import Masked, Move, apart, laid_out_like, sha
 from lrd_core.optim.mask import Draw
 
 BLOCK = 1024
-"""Elements of a program; a power of two."""
+"""Elements per program; a power of two."""
 
 _COLUMNS, _WIDTH = tl.constexpr(11), tl.constexpr(13)
-"""Of the table, and of the rows of numbers behind it; each is 8 bytes. A row of the table holds
-addresses of a parameter, its gradient and three moments (0: none), and then: its first block, its
-elements, channels, places, the position of its first element, its row of numbers."""
+"""Words of 8 bytes in a row of the table, and in a row of the numbers behind it. A row of the table
+has the addresses of a parameter, its gradient and three moments (0: none), then its first block,
+its elements, channels, places, the position of its first element, and its row of numbers."""
 _NUMBERS = struct.Struct("=10d3q")
 """`Scalars`, two keys, and the first hash that is not kept."""
 _NO_SCALARS = (0.0,) * 10
@@ -33,18 +33,18 @@ _INTEGERS = {1: tl.int8, 2: tl.int16, 4: tl.int32, 8: tl.int64}
 
 
 def step(rule: str, moves: Sequence[Move]) -> None:
-    """One step of all, each type in one launch."""
+    """Take a step, with one launch per element type."""
     for dtype, here in apart(moves, lambda move: move.tensor.dtype):
         tensors = [
             (move.tensor, laid_out_like(move.gradient, move.tensor), *move.moments) for move in here
-        ]  # kept until the launch: a gradient may be a copy made for its layout
+        ]  # keeps gradients that were copied for their layout alive until the launch
         numbers = [(move.scalars, move.draw) for move in here]
         places = [move.position for move in here]
         _launch(_step, tensors, places, numbers, rule=rule, kind=_TYPES[dtype])
 
 
 def restore(tensors: Sequence[Masked]) -> None:
-    """The old bits of all that is dropped, each width in one launch."""
+    """Restore the old bits of all dropped elements, with one launch per element width."""
     for width, here in apart(tensors, lambda masked: masked.tensor.element_size()):
         pairs = [(masked.tensor, masked.old) for masked in here]
         numbers = [(_NO_SCALARS, masked.draw) for masked in here]

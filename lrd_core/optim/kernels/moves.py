@@ -1,6 +1,6 @@
-"""What a kernel is given: one tensor's part in a step.
+"""The input of a kernel: each tensor's part in a step.
 
-Tuples, for there are as many as tensors in each step: a frozen dataclass takes 2 µs to make.
+These are tuples because each step makes one per tensor, and a frozen dataclass takes 2 µs to make.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,11 +15,11 @@ from lrd_core.optim.mask import Draw
 T = TypeVar("T")
 
 RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
-"""The rules that the kernels know, in the order of `STEPS` in native.cpp."""
+"""The kernels' rules, in the order of `STEPS` in native.cpp."""
 
 
 class Scalars(NamedTuple):
-    """The numbers of a step, of which each rule knows some; the kernels rely on their order."""
+    """The numbers of a step, of which each rule uses some; the kernels rely on their order."""
 
     rate: float
     decay: float
@@ -35,38 +35,38 @@ class Scalars(NamedTuple):
     eps: float = 0.0
     unbias_first: float = 1.0
     unbias_second: float = 1.0
-    """Adam's two corrections of bias, as factors of m and of √v."""
+    """Adam's two bias corrections, as factors of m and of √v."""
     rectifier: float = 0.0
-    """RAdam's; 0: not yet."""
+    """RAdam's; 0 while it does not apply yet."""
 
 
 class Move(NamedTuple):
-    """A parameter of float32 or float64 that `fits`, and what moves it."""
+    """A parameter of float32 or float64 that `fits`, and what changes it."""
 
     tensor: Tensor
     gradient: Tensor
-    """Of any layout."""
+    """In any layout."""
     moments: list[Tensor]
     """Laid out as the parameter is."""
     scalars: Scalars
     draw: Draw
     position: int
-    """Of the first element in the mask."""
+    """The first element's position in the mask."""
 
 
 class Masked(NamedTuple):
-    """A tensor after a step, of 1 to 8 bytes an element, that `fits`."""
+    """A tensor after a step, of 1 to 8 bytes per element, that `fits`."""
 
     tensor: Tensor
     old: Tensor
     """Before the step, in the same layout."""
     draw: Draw
     position: int
-    """Of the first element in the mask."""
+    """The first element's position in the mask."""
 
 
 def fits(tensor: Tensor) -> bool:
-    """Whether the kernels know its layout: its own memory, contiguous or channels-last."""
+    """Whether the kernels know the tensor's layout: its own memory, contiguous or channels-last."""
     if is_traceable_wrapper_subclass(tensor):
         return False  # its address is 0
     return tensor.is_contiguous() or (
@@ -91,7 +91,7 @@ def laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def apart(parts: Iterable[T], kind: Callable[[T], Any]) -> Iterable[tuple[Any, list[T]]]:
-    """The parts of each kind."""
+    """The parts grouped by kind."""
     kinds: dict[Any, list[T]] = {}
     for part in parts:
         kinds.setdefault(kind(part), []).append(part)

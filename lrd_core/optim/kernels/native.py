@@ -1,7 +1,8 @@
-"""The kernels of a CPU: `native.cpp`, built once a machine, one call for all tensors of a step.
+"""The CPU kernels: `native.cpp`, built once per machine; one call for all tensors of a step.
 
-Written by hand, because torch.compile's loops take half as long again: its vectors of positions are
-built element by element, and it has one call a tensor (docs/decisions/forms-of-the-optimizer.md).
+They are written by hand because torch.compile's loops take half as long again: it builds vectors of
+positions element by element, and makes one call per tensor
+(docs/decisions/forms-of-the-optimizer.md).
 """
 
 import contextlib
@@ -27,18 +28,18 @@ from lrd_core.optim.kernels.moves import RULES, Masked, Move, apart, laid_out_li
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC",
-    # Without these two a root or a choice between two values keeps a loop from being vectorised.
+    # Without these two, a square root or a choice between two values prevents vectorisation.
     # Neither changes a value; -ffast-math would.
     "-fno-math-errno", "-fno-trapping-math",
 )  # fmt: skip
 
 
 def step(rule: str, moves: Sequence[Move]) -> None:
-    """One step of all, each type in one call."""
+    """Take a step, with one call per element type."""
     for dtype, here in apart(moves, lambda move: move.tensor.dtype):
         tensors = [
             (move.tensor, laid_out_like(move.gradient, move.tensor), *move.moments) for move in here
-        ]  # kept until the call is over: a gradient may be a copy made for its layout
+        ]  # keeps gradients that were copied for their layout alive until the call ends
         _library().lrd_step(
             RULES.index(rule),
             dtype == torch.float64,
@@ -51,7 +52,7 @@ def step(rule: str, moves: Sequence[Move]) -> None:
 
 
 def restore(tensors: Sequence[Masked]) -> None:
-    """The old bits of all that is dropped, each width in one call."""
+    """Restore the old bits of all dropped elements, with one call per element width."""
     for width, here in apart(tensors, lambda masked: masked.tensor.element_size()):
         _library().lrd_restore(
             width.bit_length() - 1,
@@ -63,12 +64,12 @@ def restore(tensors: Sequence[Masked]) -> None:
 
 
 def prepare(device: torch.device) -> None:
-    """Build and load them, or raise for want of a compiler."""
+    """Build and load the kernels, or raise for want of a compiler."""
     _library()
 
 
 def _addresses(tensors: Sequence[tuple[Tensor, ...]], width: int) -> Any:
-    """`(tensors, width)` int64; 0 for the moments that a rule has not."""
+    """`(tensors, width)` int64; 0 for moments that a rule does not have."""
     addresses = np.zeros((len(tensors), width), np.int64)
     rows = [[tensor.data_ptr() for tensor in row] for row in tensors]
     addresses[:, : len(rows[0])] = rows
@@ -94,15 +95,15 @@ def _library() -> ctypes.CDLL:
     if compiler is None:
         raise RuntimeError("no C++ compiler was found; install g++, or name one in CXX")
     version = _said_by([compiler, "--version"])
-    told = "\n".join([SOURCE.read_text(), compiler, *FLAGS, version, _processor()])
-    name = f"kernels-{hashlib.sha256(told.encode()).hexdigest()[:16]}.so"
+    inputs = "\n".join([SOURCE.read_text(), compiler, *FLAGS, version, _processor()])
+    name = f"kernels-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}.so"
     try:
         folder = _cache()
         folder.mkdir(parents=True, exist_ok=True)
         library = _loaded(compiler, folder / name)
-    except OSError:  # e.g. a home that cannot be written to: for this process alone
+    except OSError:  # e.g. a read-only home: build for this process only
         library = _loaded(compiler, Path(tempfile.mkdtemp()) / name)
-    # An array is passed by its address, if it is of this type, and held until the call is over.
+    # An array of this type is passed by its address and kept alive until the call ends.
     words = np.ctypeslib.ndpointer(np.int64, ndim=2, flags="C_CONTIGUOUS")
     numbers = np.ctypeslib.ndpointer(np.float64, ndim=2, flags="C_CONTIGUOUS")
     integer, count = ctypes.c_int, ctypes.c_int64
@@ -114,16 +115,16 @@ def _library() -> ctypes.CDLL:
 
 def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
     if path.exists():
-        with contextlib.suppress(OSError):  # torn, as by a disk that was full: it is built anew
+        with contextlib.suppress(OSError):  # torn, e.g. by a full disk: it is built again
             return ctypes.CDLL(str(path))
     _build(compiler, path)
     return ctypes.CDLL(str(path))
 
 
 def _build(compiler: str, path: Path) -> None:
-    """Under a name of its own first: other processes see the whole file or none, and so do those
-    after the machine went down."""
-    half = path.with_suffix(f".{uuid.uuid4().hex}")  # machines that share a home share numbers
+    """Build under a unique name first, so that other processes, even after a crash of the machine,
+    find the whole file or none."""
+    half = path.with_suffix(f".{uuid.uuid4().hex}")  # process ids clash between machines
     _said_by([compiler, *FLAGS, "-o", str(half), str(SOURCE)])
     with half.open("rb") as file:
         os.fsync(file.fileno())
@@ -146,7 +147,7 @@ def _cache() -> Path:
 
 
 def _processor() -> str:
-    """What -march=native depends on: machines of different kinds may share a home."""
+    """What -march=native depends on, because different kinds of machines may share a home."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     telling = ("model name", "flags", "Features", "CPU part")

@@ -11,7 +11,7 @@ import torch
 
 from lrd_core.choices import AUGMENTED, PARTS, metrics_of
 from lrd_core.datasets.batches import PADDING
-from lrd_core.datasets.images import HELD_OUT, load_images
+from lrd_core.datasets.images import HELD_OUT_IMAGES, load_images
 from lrd_core.errors import DataNotFound
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
@@ -74,7 +74,7 @@ def test_the_last_training_images_of_cifar10_are_held_out(
     not, which is what this data set is for."""
     expect_as_it_is(write(tmp_path, pixels), monkeypatch)
     data = load_images("cifar10_holdout", tmp_path)
-    assert len(data.test_labels) == HELD_OUT
+    assert len(data.test_labels) == HELD_OUT_IMAGES
     together = torch.cat([data.train_images, data.test_images]).numpy()
     np.testing.assert_array_equal(together, pixels[0])
     labels = torch.cat([data.train_labels, data.test_labels])
@@ -85,7 +85,7 @@ def test_the_last_training_images_of_cifar10_are_held_out(
 def test_another_file_than_cifar10s_is_not_unpickled(tmp_path: Path, pixels: Any) -> None:
     """Catches: code that runs as it is unpickled, and images of a broken copy."""
     root = write_training_pickles(tmp_path, pixels)
-    with pytest.raises(DataNotFound, match=r"data_batch_1 is not what it is to be \(MD5 c99cafc"):
+    with pytest.raises(DataNotFound, match=r"data_batch_1 is not the original file \(MD5 c99cafc"):
         load_images("cifar10_holdout", root)
 
 
@@ -107,7 +107,9 @@ def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: A
 
 @pytest.mark.parametrize("write", [write_npz, write_training_pickles])
 def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any, write: Any) -> None:
-    with pytest.raises(DataNotFound, match=r"test images are not in .* cifar10_holdout trains on"):
+    with pytest.raises(
+        DataNotFound, match=r"but not its test images: .* cifar10_holdout trains on"
+    ):
         load_images("cifar10", write(tmp_path, pixels))
 
 

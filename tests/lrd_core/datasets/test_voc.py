@@ -49,7 +49,7 @@ def test_voc_2007_joins_where_it_is(tmp_path: Path, caplog: pytest.LogCaptureFix
     newer = voc_tree(tmp_path)
     alone = voc.detection(tmp_path)
     assert (len(alone.train), len(alone.val)) == (3, 2)
-    assert "VOC2007 is not there" in caplog.text
+    assert "VOC2007 does not exist" in caplog.text
     older = voc_tree(tmp_path, train=4, val=1, year=2007)
     for tree in (newer, older):
         lists = tree / "ImageSets" / "Main"

@@ -25,7 +25,9 @@ def test_a_sparse_gradient_is_refused_before_anything_changes(with_closure: bool
 
     if not with_closure:
         closure()
-    with pytest.raises(RuntimeError, match=r"shape \(5, 2\) is; make the embedding with sparse"):
+    with pytest.raises(
+        RuntimeError, match=r"shape \(5, 2\) has one; make the embedding with sparse"
+    ):
         optimizer.step(closure if with_closure else None)  # type: ignore[arg-type]
     assert equal(values([dense, table.weight]), start)
     assert optimizer.param_groups[0]["lrd_step"] == 0

@@ -10,6 +10,7 @@ import pytest
 
 from lrd_core import presets
 from lrd_core.errors import InvalidSpec
+from lrd_core.overrides import changed_sweep
 from lrd_core.spec import SweepSpec, expand, expand_arms
 from service.analysis.configurations import agrees, flatten
 
@@ -228,7 +229,7 @@ def test_any_document_is_changed_likewise_and_stays_as_it_is() -> None:
     written = {"name": "x", "base": {"epochs": 1}, "grid": {"optimizer.lr": [0.1]}}
     before = copy.deepcopy(written)
     changes = {"base.optimizer.name": "adam", "grid.optimizer.lr": [0.2], "table.at": "best"}
-    assert presets.changed(written, changes, [5]) == {
+    assert changed_sweep(written, changes, [5]) == {
         "name": "x",
         "base": {"epochs": 1, "optimizer": {"name": "adam"}},
         "grid": {"optimizer.lr": [0.2]},
@@ -243,13 +244,13 @@ def test_any_document_is_changed_likewise_and_stays_as_it_is() -> None:
     [
         (None, "there is no spec here"),
         ([], "should be a mapping"),
-        ({"dataset": "digits"}, "this is one trial, no sweep"),
+        ({"dataset": "digits"}, "this is one trial, not a sweep"),
     ],
 )
 def test_what_is_no_sweep_is_not_changed(document: Any, said: str) -> None:
     """Catches: a trial that becomes half a sweep by `--set base.epochs=2`, and nine faults."""
     with pytest.raises(InvalidSpec, match=said):
-        presets.changed(document, {"base.epochs": 2})
+        changed_sweep(document, {"base.epochs": 2})
 
 
 def test_presets_are_read_without_torch() -> None:

@@ -1,4 +1,4 @@
-"""Who takes a sweep for a trial, or a trial for a sweep, is told so once, and what to do."""
+"""A sweep given as a trial, or a trial as a sweep, is refused by one sentence with a remedy."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from tests.lrd_core.test_spec import SWEEP
 
 TRIAL = SWEEP["base"]
 RUN = (
-    "/: this is one trial, no sweep: run it with `lrd run FILE`, or put its fields below `base:` "
-    "and submit that"
+    "/: this is one trial, not a sweep: run it with `lrd run FILE`, or put its fields below "
+    "`base:` and submit that"
 )
-SUBMIT = "/: this is a sweep, no single trial: submit it with `lrd submit FILE`"
+SUBMIT = "/: this is a sweep, not a single trial: submit it with `lrd submit FILE`"
 
 
 def said(kind: type[SweepSpec | TrialSpec], document: Any) -> str:
@@ -32,7 +32,7 @@ def test_a_trial_that_is_submitted(document: dict[str, Any]) -> None:
 def test_a_sweep_whose_base_lies_flat() -> None:
     flat = {name: value for name, value in SWEEP.items() if name != "base"} | TRIAL
     assert said(SweepSpec, flat) == (
-        "/base: missing; dataset, model, optimizer, epochs beside it should stand below it"
+        "/base: missing; move dataset, model, optimizer, epochs below it"
     )
 
 
