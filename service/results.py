@@ -273,7 +273,7 @@ class Results:
             return []
         meant = did_you_mean(metric, self.metrics)
         return [
-            f"No trial reports {metric!r}{meant}, which this table asks for; they report "
+            f"No trial reports {metric!r}{meant}, which this table asks for; the trials report "
             f"{', '.join(self.metrics)}: ask for one of these, or clone the sweep with another "
             "table.metric."
         ]
@@ -289,7 +289,8 @@ class Results:
                 numbers = "1 expected number is" if count == 1 else f"{count} expected numbers are"
                 yield (
                     f"{numbers} of {metric!r}{did_you_mean(metric, self.metrics)}, which no trial "
-                    f"reports, and held against nothing; they report {', '.join(self.metrics)}."
+                    "reports, so compared with nothing; the trials report "
+                    f"{', '.join(self.metrics)}."
                 )
 
     @cached_property

@@ -52,7 +52,7 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     if len(devices) > 1:
         yield (
             f"Its trials ran on different devices: {' and '.join(sorted(devices))}; the same trial "
-            "gives slightly other numbers on another one."
+            "gives slightly different numbers on each."
         )
     for name, sums in data.values():
         if len(sums) > 1:

@@ -33,9 +33,9 @@ def notes_on(
     yield _about_spread(summaries)
     if unsaid:
         paths = ", ".join(path_title(path) for path in unsaid)
-        yield f"The arms differ in {paths} too, which no title says; the table's CSV does."
+        yield f"The arms also differ in {paths}; the table's CSV shows it, its titles do not."
     if bold:
-        yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
+        yield f"Bold: the best mean, as shown, of arms that differ only in {path_title(bold)}."
     yield from notes_on_comparisons(summaries, comparisons, baseline)
 
 
@@ -68,7 +68,7 @@ def against(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
 ) -> str:
     """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
-    (without LRD, else equal)`."""
+    (without LRD, otherwise equal)`."""
     ids = {comparison.baseline_id for comparison in comparisons}
     if len(ids) == 1:
         return f"the baseline ({comparisons[0].baseline})"
@@ -79,7 +79,7 @@ def against(
         if (values := [value_at(config, path) for config in configs])
         and all(value == values[0] for value in values)
     ]
-    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else ITS_BASELINE
+    return f"the baseline ({', '.join([*said, 'otherwise equal'])})" if said else ITS_BASELINE
 
 
 def the_test(comparisons: Sequence[Comparison]) -> str:
@@ -98,9 +98,9 @@ def _about_spread(summaries: Sequence[ArmSummary]) -> str:
     planned = sorted({summary.planned for summary in summaries})
     if planned == [1]:
         return "One seed per arm: nothing is known about the spread."
-    text = "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind it"
+    text = "Mean ± sample standard deviation (divisor n − 1); in brackets n, the number of seeds"
     if any(not summary.complete for summary in summaries):
-        text += ", of those planned"
+        text += ", out of those planned"
     return text + "."
 
 
@@ -142,9 +142,9 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
             )
     seedless = [each.arm for each in comparisons if each.seedless]
     if seedless:
-        yield f"Not tested, for no seed changes it or its baseline: {_named(seedless)}."
+        yield f"Not tested, because no seed changes the arm or its baseline: {_named(seedless)}."
     if not pairs and not seedless:
-        yield "No seed gave a number in an arm and in its baseline: nothing is tested."
+        yield "No seed gave a number in both an arm and its baseline: nothing is tested."
     if not prospect.can_reject:
         return  # `advice_on` says it
     few = [
@@ -153,7 +153,7 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
         if not each.seedless and not plan(each.n, family).can_reject
     ]
     if few:
-        yield f"With too few pairs for any †, whatever the data: {_named(few)}."
+        yield f"Too few pairs for any †, whatever the data: {_named(few)}."
 
 
 def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -164,8 +164,8 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
         if each.p_wins is not None:  # else no seed changes either, and nothing is tested
             test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
         yield (
-            f"{each.arm} against {each.baseline}, a diverged seed lost: wins {each.wins}, losses "
-            f"{each.losses}{test}."
+            f"{each.arm} against {each.baseline}, counting a diverged seed as lost: wins "
+            f"{each.wins}, losses {each.losses}{test}."
         )
 
 
@@ -186,7 +186,7 @@ def _about_more_than_asked(
         if more
     ]
     if said:
-        yield f"Compared with the only baseline, which differs from them in more: {_named(said)}."
+        yield f"Compared with the only baseline, which also differs in more: {_named(said)}."
 
 
 def _named(arms: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ class Plan:
     def sentence(self) -> str:
         """What a researcher should know before spending the GPU hours."""
         if not self.seeded:
-            return "No seed changes anything in what is compared: one shows it, nothing is tested."
+            return "No seed changes anything in what is compared: one is enough, nothing is tested."
         pairs = count(self.seeds, "pair")
         family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
         if not self.can_reject:
@@ -64,7 +64,7 @@ class Plan:
         return (
             f"{pairs} can reach p < {self.alpha:g}{family}; a paired t test has {POWER:.0%} power "
             f"for a difference of {effect:.2f} standard deviations of the paired difference, the "
-            "sign-flip test behind † less."
+            "sign-flip test behind † has less."
         )
 
     def to_json(self) -> dict[str, Any]:

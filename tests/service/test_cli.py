@@ -280,7 +280,7 @@ def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
     said = lrd("compare", sweep_id)
-    assert "No seed gave a number in an arm and in its baseline: nothing is tested." in said
+    assert "No seed gave a number in both an arm and its baseline: nothing is tested." in said
 
 
 def test_every_command_that_a_message_names_is_there() -> None:

@@ -118,7 +118,7 @@ def test_a_figure_without_its_caption_has_it_printed(database: Database, tmp_pat
     lrd("figure", sweep_id, "forest", str(whole))
     said, caption = lrd("figure", sweep_id, "forest", str(bare), "--no-caption").splitlines()
     assert said == f"written to {bare}"
-    assert caption.startswith("Mean difference of the pairs (equal seeds), read at the last epoch;")
+    assert caption.startswith("Mean difference of the pairs (same seed), read at the last epoch;")
     assert "Mean difference of the pairs" in whole.read_text()
     assert "Mean difference of the pairs" not in bare.read_text()
     assert "LRD (keep_prob = 0.5)" in bare.read_text()

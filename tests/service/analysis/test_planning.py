@@ -122,7 +122,7 @@ class TestPlan:
         found = plan(10)
         assert found.sentence == (
             "10 pairs can reach p < 0.05; a paired t test has 80% power for a difference of 1.00 "
-            "standard deviations of the paired difference, the sign-flip test behind † less."
+            "standard deviations of the paired difference, the sign-flip test behind † has less."
         )
 
     def test_one_seed_and_a_family_beyond_help(self):
