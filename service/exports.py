@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.configurations import flatten
 from service.analysis.escaping import escape_csv
+from service.formatting import rfc3339
 from service.store import sweeps as store
 from service.store.models import Arm, Report, Trial
 from service.store.reported import every_name
-from service.wording import rfc3339
 
 Row = dict[str, Any]
 KINDS = ("trials", "reports")

@@ -24,7 +24,7 @@ from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
 from service.analysis.methods import Methods, Ran, describe
 from service.analysis.metrics import Metric, headline
-from service.analysis.mixtures import Made, warnings
+from service.analysis.mixtures import Provenance, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
@@ -294,7 +294,7 @@ class Results:
                 )
 
     @cached_property
-    def _made(self) -> list[Made]:
+    def _made(self) -> list[Provenance]:
         return made_by(self._session, self._sweep.id)
 
     @cached_property

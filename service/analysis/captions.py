@@ -13,7 +13,7 @@ from service.analysis.effects import Effect
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
 from service.analysis.scales import View, views
-from service.wording import count
+from service.formatting import count
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3

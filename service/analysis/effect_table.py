@@ -11,9 +11,9 @@ from service.analysis.comparisons import ALPHA
 from service.analysis.effects import Effect
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
-from service.analysis.planning import plan
+from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
-from service.wording import count
+from service.formatting import count
 
 NONE = (
     "The arms of this sweep differ in one factor, or in none, so the comparisons with their "
@@ -185,7 +185,7 @@ def _about_tests(
 def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
     """That no data could mark one of these."""
     most = max((each.n for each in family if not each.seedless), default=0)
-    prospect = plan(most, len(family))
+    prospect = power_of(most, len(family))
     if most and not prospect.can_reject and prospect.seeds_needed:
         yield (
             f"{count(most, 'seed')} cannot reach p < {ALPHA:g} over {count(len(family), noun)}, "

@@ -17,11 +17,11 @@ from service.analysis.comparisons import ALPHA, Comparison, is_seeded
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
-from service.analysis.mixtures import Made
+from service.analysis.mixtures import Provenance
 from service.analysis.notes import against, most_pairs, the_test, without_baseline
-from service.analysis.planning import plan
+from service.analysis.power import power_of
 from service.analysis.recipe import has_networks, listed, recipe, shared_of
-from service.wording import count
+from service.formatting import count
 
 _WAITING = {"queued", "running"}
 
@@ -40,7 +40,7 @@ class Ran:
     """Trials that took more than one attempt."""
     extended: tuple[str, ...] = ()
     """By what the sweep was extended after it was submitted: `extended by 3 trials`."""
-    made: tuple[Made, ...] = ()
+    made: tuple[Provenance, ...] = ()
     devices: tuple[tuple[str, int, bool], ...] = ()
     """Each device, the trials that ran on it, whether it is a GPU."""
 
@@ -234,7 +234,7 @@ def _tests(
             f"seeds, by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
         )
         pairs = most_pairs(comparisons)
-        if pairs and not plan(pairs, len(comparisons)).can_reject:
+        if pairs and not power_of(pairs, len(comparisons)).can_reject:
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."

@@ -6,8 +6,8 @@ from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.configurations import scope, under
-from service.analysis.planning import plan
-from service.wording import count
+from service.analysis.power import power_of
+from service.formatting import count
 
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
@@ -54,7 +54,7 @@ def notes_on_comparisons(
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """What the researcher should know before more is spent, and no reader of the paper."""
     pairs = most_pairs(comparisons)
-    prospect = plan(pairs, len(comparisons))
+    prospect = power_of(pairs, len(comparisons))
     if pairs and not prospect.can_reject:
         yield prospect.sentence
 
@@ -124,7 +124,7 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
         return
     family, test = len(comparisons), the_test(comparisons)
     pairs = most_pairs(comparisons)
-    prospect = plan(pairs, family)
+    prospect = power_of(pairs, family)
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
     elif pairs and not prospect.can_reject:
@@ -150,7 +150,7 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     few = [
         f"{each.arm} ({each.n})"
         for each in comparisons
-        if not each.seedless and not plan(each.n, family).can_reject
+        if not each.seedless and not power_of(each.n, family).can_reject
     ]
     if few:
         yield f"Too few pairs for any †, whatever the data: {_named(few)}."

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from lrd_core.errors import LRDError
-from service.wording import count
+from service.formatting import count
 
 OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""

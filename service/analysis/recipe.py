@@ -10,7 +10,7 @@ from typing import Any
 from lrd_core.choices import AUGMENTED, PARTS, TASKS
 from lrd_core.titles import ABSENT, KEEP_PROB, path_title, spell, value_titles
 from service.analysis.configurations import Flat, distinguishing, flatten, identity, under, varying
-from service.wording import count
+from service.formatting import count
 
 LISTED = 12
 """So many values, optimizers or arms are named; the rest are counted."""

@@ -4,8 +4,8 @@ from sqlalchemy.orm import Session
 
 from service.access import Caller
 from service.errors import TooMany
+from service.formatting import count
 from service.store import sweeps as store
-from service.wording import count
 
 
 def room(

@@ -25,12 +25,12 @@ from service.api.openapi import gives, gives_text
 from service.api.schemas import sweeps as schemas
 from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
+from service.formatting import count
 from service.store import history, requests
 from service.store import sweeps as store
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 from service.weights import folder_of_weights
-from service.wording import count
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 

@@ -14,12 +14,12 @@ from service.analysis.comparisons import compare
 from service.analysis.data import ArmInfo, Observation
 from service.analysis.effects import effects_of
 from service.analysis.methods import Methods, Ran
-from service.analysis.mixtures import Made
+from service.analysis.mixtures import Provenance
 
 from . import latex
 from .cases import Value, arm, pair, trials
 
-MADE = (Made("plain", "d" * 64, "0.1.0+ab12", torch="2.15.0", device="NVIDIA H200"),)
+MADE = (Provenance("plain", "d" * 64, "0.1.0+ab12", torch="2.15.0", device="NVIDIA H200"),)
 H200 = (("NVIDIA H200", 3, True),)
 
 
@@ -96,7 +96,7 @@ def test_the_size_of_the_networks_is_said_of_each_that_has_told() -> None:
     """Catches: the first network's parameters as if they were every arm's."""
 
     def text(arms: Sequence[ArmInfo], **sizes: int) -> str:
-        made = [Made(name, parameters=size) for name, size in sizes.items()]
+        made = [Provenance(name, parameters=size) for name, size in sizes.items()]
         observations = [trial for each in arms for trial in trials(str(each.id), [0.5])]
         return of(said(arms, observations, made=tuple(made)))["Training"]
 
@@ -172,7 +172,7 @@ def test_of_another_packages_task_and_optimizer_no_more_is_said_than_is_known() 
     for each in arms:
         each.config["optimizer"] |= {"name": "lion", "options": {"decoupled": False}}
     observations = [*trials("a", [0.5]), *trials("b", [0.5])]
-    found = of(said(arms, observations, precision="bf16", made=(Made("a", "d" * 64),)))
+    found = of(said(arms, observations, precision="bf16", made=(Provenance("a", "d" * 64),)))
     assert found["Training"].startswith("A model was trained by the task my_task for 5 epochs")
     assert "lion (learning rate 0.001, decoupled no)." in found["Training"]
     assert "bfloat16" not in found["Training"]
@@ -344,8 +344,8 @@ def test_the_cost_is_that_of_all_trials(seconds: float, gpus: float, words: str)
 def test_devices_code_and_data_are_named_and_what_was_reused() -> None:
     made = (
         *MADE,
-        Made("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.15.0", "NVIDIA H200"),
-        Made("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.16.0", "x86_64 AVX2"),
+        Provenance("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.15.0", "NVIDIA H200"),
+        Provenance("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.16.0", "x86_64 AVX2"),
     )
     devices = (*H200, ("x86_64 AVX2", 1, False))
     found = of_pair([0.5] * 3, [0.5] * 3, made=made, devices=devices, reused=2)

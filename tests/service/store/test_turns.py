@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import update
 
+from service.formatting import NO_DISPATCHER
 from service.lifecycle import Reason
 from service.placement import Need, Node, Rooms
 from service.store import claims, leases, queue, shortages
 from service.store.models import Sweep, Trial
 from service.store.remembered import Memory
 from service.store.session import Database
-from service.wording import NO_DISPATCHER
 from tests.service.store.test_dispatching import claim, settle, submit
 
 

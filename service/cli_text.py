@@ -10,8 +10,8 @@ from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import Printed, PrintedListing
+from service.formatting import count
 from service.verifying import UNVERIFIED
-from service.wording import count
 
 FAILURES_SHOWN = 20
 """So many distinct messages are told; the rest are counted."""
