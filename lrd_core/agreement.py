@@ -3,6 +3,7 @@ the baseline and the table are about is there."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -96,35 +97,34 @@ def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[
         known |= dict.fromkeys(metrics)
     for place, metric in asked.items():
         if metric not in (*known, *BESIDE_METRICS):
-            yield Fault(
-                place,
-                f"no trial of this sweep reports {metric!r}{did_you_mean(metric, known)}; "
-                f"they report {', '.join(known)}",
+            held_out = metric.replace("test_", "val_")  # of the data set that has no test part
+            meant = did_you_mean(held_out if held_out in known else metric, known)
+            said = (
+                f"no trial of this sweep reports {metric!r}{meant}; they report {', '.join(known)}"
             )
+            if place.startswith("/expected"):
+                said += "; `expected: null` leaves the published numbers out"
+            yield Fault(place, said)
 
 
 def about_nothing(
     configs: Sequence[Config],
     baseline: Iterable[str],
     table: Mapping[str, str],
-    expected: Sequence[Iterable[str]] = (),
+    expected: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> Iterator[Fault]:
     """Each path of the baseline, the table or a published number that no configuration has, nor
     could have by a further setting; and an epoch that none reaches.
 
     Args:
         table: as `TableSpec` has it, without what is left out.
-        expected: of each published number the paths that say which arm it is of.
+        expected: place in the sweep to the paths there that published numbers are about.
     """
     asked = {pointer(["baseline", path]): path for path in baseline}
     asked |= {
         f"/table/{name}": table[name] for name in ("rows", "columns", "pair") if name in table
     }
-    asked |= {
-        pointer(["expected", "values", number, "where", path]): path
-        for number, where in enumerate(expected)
-        for path in where
-    }
+    asked |= {place + pointer([path]): path for place, paths in expected.items() for path in paths}
     documents = [config.model_dump(mode="json") for config in configs] if asked else []
     for place, path in asked.items():
         if path == ARM or any(value_at(each, path) is not ABSENT for each in documents):

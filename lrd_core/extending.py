@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from lrd_core.errors import Fault
-from lrd_core.spec import Extension, SweepSpec
+from lrd_core.spec import Extension, SweepSpec, explicit_arms
 
 
 def in_extension(fault: Fault, sweep: SweepSpec, more: Extension) -> Fault:
@@ -20,7 +20,7 @@ def in_extension(fault: Fault, sweep: SweepSpec, more: Extension) -> Fault:
             path = axis.replace("~1", "/").replace("~0", "~")
             had, given, at = sweep.grid.get(path, ()), more.grid.get(path, ()), 3
         case ["", "arms", *_]:
-            had = [arm.model_dump(mode="json") for arm in sweep.arms]
+            had = [arm.model_dump(mode="json") for arm in explicit_arms(sweep, more)]
             given, at = [arm.model_dump(mode="json") for arm in more.arms], 2
     new = [place for place, value in enumerate(given) if value not in had]
     with suppress(IndexError, ValueError):  # it is about all of them, or none of these

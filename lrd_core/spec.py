@@ -121,6 +121,9 @@ class ExpectedSpec(Spec):
     """Where they are published, e.g. `Table 2, arXiv:1912.00144`."""
     unit: Literal["metric", "percent"] = "metric"
     """`metric`: as the trials report it (accuracies are shares); `percent`: a share times 100."""
+    where: Overrides = {}
+    """What all of the numbers were measured with, as dotted paths to values (null: left out). An
+    arm that differs from it is shown beside them and not judged by them."""
     values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
     """The numbers, each with its arm."""
 
@@ -243,9 +246,10 @@ class Extension(Spec):
 
 
 def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
-    """`sweep` with what `more` adds; what it has already stays where it is.
+    """`sweep` with what `more` adds. All of its arms stay, in their order.
 
-    A count of seeds means seeds 0 … n − 1, as in a sweep.
+    A count of seeds means seeds 0 … n − 1, as in a sweep. A sweep without explicit arms that gets
+    some keeps its own as the first of them, `base`.
 
     Raises:
         InvalidSpec: an axis is not one of the sweep's: its arms have no value there.
@@ -264,7 +268,7 @@ def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
         for path, values in sweep.grid.items()
     }
     document = sweep.model_dump(mode="json", exclude_unset=True)
-    arms = [arm.model_dump(mode="json") for arm in sweep.arms]
+    arms = [arm.model_dump(mode="json") for arm in explicit_arms(sweep, more)]
     arms += [new for arm in more.arms if (new := arm.model_dump(mode="json")) not in arms]
     return SweepSpec.parse(
         document
@@ -272,6 +276,12 @@ def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
         | ({"arms": arms} if arms else {})
         | {"seeds": sweep.seeds + [seed for seed in more.seeds if seed not in sweep.seeds]}
     )
+
+
+def explicit_arms(sweep: SweepSpec, more: Extension) -> list[ArmSpec]:
+    """Those that `sweep` has once `more` is added, without those of `more`: arms multiply the grid,
+    so next to others the plain base must be one of them, or its arms would be gone."""
+    return [ArmSpec(label="base")] if more.arms and not sweep.arms else sweep.arms
 
 
 @dataclass(frozen=True)
@@ -357,7 +367,10 @@ def _about(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]:
     """What the resources, the baseline, the table and the expected numbers ask of the arms, and
     none has a use for."""
     configs = [arm.config for arm in arms]
-    where = [value.where for value in sweep.expected.values] if sweep.expected else []
+    expected = sweep.expected
+    where = {"/expected/where": expected.where} if expected else {}
+    for at, value in enumerate(expected.values if expected else []):
+        where[f"/expected/values/{at}/where"] = value.where
     nothing = about_nothing(
         configs, sweep.baseline, sweep.table.model_dump(exclude_none=True), where
     )

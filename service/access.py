@@ -41,6 +41,8 @@ class Caller:
     max_sweep_trials: int
     max_queued_trials: int | None
     """None: without tokens nothing is counted by caller."""
+    role: Role
+    """Without tokens this machine may do everything."""
 
     @property
     def key(self) -> int:
@@ -101,7 +103,7 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
         )
     _from_this_machine(request)
     request.state.caller = Caller(
-        "this machine", _address(request), None, settings.max_trials, None
+        "this machine", _address(request), None, settings.max_trials, None, Role.admin
     )
 
 
@@ -111,7 +113,7 @@ async def admin(request: Request) -> None:
     Raises:
         Forbidden: the token's role is not admin.
     """
-    role = getattr(request.state, "role", Role.admin)  # without tokens, this machine may all
+    role = caller_of(request).role
     if role != Role.admin:
         raise Forbidden(f"this needs the role admin; this token's is {role}")
 
@@ -122,11 +124,11 @@ def of_ones_own(request: Request, owner: str | None) -> None:
     Raises:
         Forbidden: the sweep is not the token's, whose role is not admin.
     """
-    role, name = getattr(request.state, "role", Role.admin), caller_of(request).name
-    if role != Role.admin and owner != name:
+    caller = caller_of(request)
+    if caller.role != Role.admin and owner != caller.name:
         whose = "nobody's" if owner is None else f"{owner!r}'s"
         raise Forbidden(
-            f"this sweep is {whose}, not {name!r}'s: its owner deletes a sweep, or an admin"
+            f"this sweep is {whose}, not {caller.name!r}'s: its owner deletes a sweep, or an admin"
         )
 
 
@@ -148,7 +150,6 @@ def _by_token(request: Request, database: Database, settings: Settings, secret: 
     request.app.state.rates.count(
         token.id, token.requests_per_minute or settings.requests_per_minute
     )
-    request.state.role = Role(token.role)
     if token.last_used_at is None or time.time() - token.last_used_at > 60:
         with contextlib.suppress(OperationalError), database.write() as session:
             tokens.used(session, token.id)  # a note; a database that is busy may go without
@@ -163,6 +164,7 @@ def _caller(request: Request, settings: Settings, token: Token) -> Caller:
         token_id=token.id,
         max_sweep_trials=min(own, settings.max_trials),
         max_queued_trials=token.max_queued_trials or settings.max_queued_trials,
+        role=Role(token.role),
     )
 
 

@@ -18,6 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import httpx2
 
@@ -108,7 +109,7 @@ class Client:
         Raises:
             ServiceAnswered: there is none with this id.
         """
-        view = self._service.json("GET", f"/sweeps/{sweep_id}")
+        view = self._service.json("GET", f"/sweeps/{quote(sweep_id, safe='')}")
         return SubmittedSweep(view["id"], view["trials_total"], self)
 
     def sweeps(self, **filters: Any) -> list[dict[str, Any]]:

@@ -60,9 +60,9 @@ class Unauthorized(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """The token's role does not allow it (reading needs viewer, changes need submitter, webhooks
-    and the audit log need admin, and so does deleting another's sweep); or there are no tokens, and
-    the request comes from another page or under a name that is not this machine's."""
+    """The token's role does not allow it (reading needs viewer, changes and plans need submitter,
+    webhooks and the audit log need admin, and so does deleting another's sweep); or there are no
+    tokens, and the request comes from another page or under a name that is not this machine's."""
 
     status = 403
     title = "Not allowed"
@@ -161,8 +161,9 @@ class TooMany(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """A part that the answer needs, mostly the database, is away at the moment. Nothing of what was
-    asked has happened. Try again after the seconds of `Retry-After`."""
+    """A part that the answer needs (the database, or the storage of the trials' folders) is away at
+    the moment. Nothing of what was asked has happened. Try again after the seconds of
+    `Retry-After`."""
 
     status = 503
     title = "Unavailable"

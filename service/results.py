@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from lrd_core.choices import SELDOM
+from lrd_core.choices import SELDOM, TASK_OF, metrics_of
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.spelling import did_you_mean
@@ -117,8 +117,8 @@ class Results:
 
     @property
     def headline(self) -> str:
-        """The metric of the sweep's table."""
-        return headline(self.spec.table.metric, self.metrics)
+        """The metric of the sweep's table, before the first report too."""
+        return headline(self.spec.table.metric, self.metrics or self._promised)
 
     @property
     def learning_metrics(self) -> list[str]:
@@ -266,6 +266,16 @@ class Results:
         return list(views.values())
 
     # --- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _promised(self) -> list[str]:
+        """What the arms will report; nothing where a plugin decides it."""
+        names: dict[str, None] = {}
+        for arm in self.arms:
+            dataset = arm.config.get("dataset") or ""
+            task = arm.config.get("task") or TASK_OF.get(dataset, "classification")
+            names |= dict.fromkeys(metrics_of(dataset, task) or ())
+        return list(names)
 
     def _about_the_metric(self, metric: str) -> list[str]:
         """That the spec's table asks for what no trial reports, once any has reported."""

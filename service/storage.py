@@ -4,15 +4,18 @@ With two databases over one folder the trial 3 of one would go on from the check
 other's, stop at its requests, and lose what it has when that is deleted.
 """
 
+import contextlib
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lrd_core.errors import LRDError
 from lrd_core.trial_folder import folder_at
+from service.errors import Unavailable
 from service.store.away import AWAY
 from service.store.models import Identity
 from service.store.session import Database
@@ -28,6 +31,24 @@ _NAMING = int.from_bytes(b"lrdnames")
 
 class AnothersFolder(LRDError):
     """The folder of trials is that of another database."""
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """What is read from the trials' folders meanwhile.
+
+    Raises:
+        Unavailable: the storage does not answer.
+    """
+    try:
+        yield
+    except OSError as error:
+        log.error("the storage of the trials' folders does not answer: %s", error)
+        raise Unavailable(
+            "the storage of the trials' folders does not answer at present; try again in half a "
+            "minute",
+            retry_after=30,
+        ) from error
 
 
 def own(database: Database, trials: str) -> None:

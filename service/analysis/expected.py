@@ -7,9 +7,9 @@ from typing import Any
 from scipy import special
 
 from lrd_core.spec import ExpectedSpec
-from lrd_core.titles import speaking_titles
+from lrd_core.titles import speaking_titles, value_titles
 from service.analysis.arms import CONFIDENCE, ArmSummary
-from service.analysis.configurations import agrees, flatten
+from service.analysis.configurations import Flat, agrees, flatten, value_at
 from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
 
@@ -35,6 +35,8 @@ class ExpectedRow:
       our mean;
     - `differs`: it is outside both;
     - `too few seeds`: n < 3, and outside the tolerance: no interval worth the name;
+    - `other settings: …`: the arm differs from what the published numbers were measured with
+      (`expected.where`), in what follows: nothing is judged;
     - `no such arm`, `several arms`: the conditions do not name exactly one arm of the sweep.
     """
 
@@ -70,13 +72,18 @@ def hold_against(
     flats = [flatten(summary.arm.config) for summary in summaries]
     for value in expected.values:
         found = [
-            summary
+            (summary, flat)
             for summary, flat in zip(summaries, flats, strict=True)
             if agrees(flat, value.where)
         ]
         paper = value.value * scale
-        verdict, low, high = _judge(found, paper, value.tolerance * scale)
-        arm = found[0] if len(found) == 1 else None
+        arm = None
+        verdict, low, high = ("several arms" if found else "no such arm"), None, None
+        if len(found) == 1:
+            ((arm, flat),) = found
+            verdict, low, high = _judge(arm, paper, value.tolerance * scale)
+            if unlike := _unlike(flat, expected.where):
+                verdict, low, high = f"other settings: {unlike}", None, None
         ours = arm.mean if arm else None
         difference = None if ours is None else ours - paper
         yield ExpectedRow(
@@ -102,11 +109,9 @@ def hold_against(
 
 
 def _judge(
-    found: Sequence[ArmSummary], paper: float, tolerance: float
+    arm: ArmSummary, paper: float, tolerance: float
 ) -> tuple[str, float | None, float | None]:
-    if len(found) != 1:
-        return ("several arms" if found else "no such arm"), None, None
-    n, mean, std = found[0].n, found[0].mean, found[0].std
+    n, mean, std = arm.n, arm.mean, arm.std
     # The slack is for rounding: 0.9377 is not 93.77 / 100 to the last bit.
     close = mean is not None and abs(mean - paper) <= tolerance + 1e-12 * max(1.0, abs(paper))
     if mean is None or std is None or n < MIN_SEEDS:
@@ -114,6 +119,16 @@ def _judge(
     half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std * (1 + 1 / n) ** 0.5
     inside = close or abs(mean - paper) <= half
     return ("within noise" if inside else "differs"), mean - half, mean + half
+
+
+def _unlike(flat: Flat, where: Mapping[str, Any]) -> str:
+    """In what a configuration differs: `epochs = 2 (published: 200)`."""
+    return "; ".join(
+        f"{speaking_titles(path, [value_at(flat, path)])[0]} (published: "
+        f"{'none' if published is None else value_titles(path, [published])[0]})"
+        for path, published in where.items()
+        if not agrees(flat, {path: published})
+    )
 
 
 def _conditions(where: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import weights_name
-from service import exports, parquet
+from service import exports, parquet, storage
 from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, media_type, read_body
 from service.api.download import Download, made
@@ -60,10 +60,11 @@ def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> 
             f"trial {trial_id} is {trial.state}: only one that has succeeded has weights"
         )
     name = weights_name(trial.weights_sha256)
-    if folder := folder_of_weights(settings.trials, trial):
-        with contextlib.suppress(FileNotFoundError):  # cleared away in between
-            file = folder.open(name)
-            return Download(file, f"trial-{trial_id}-{name}", "application/octet-stream")
+    with storage.answering():
+        if folder := folder_of_weights(settings.trials, trial):
+            with contextlib.suppress(FileNotFoundError):  # cleared away in between
+                file = folder.open(name)
+                return Download(file, f"trial-{trial_id}-{name}", "application/octet-stream")
     raise NotFound(
         f"the weights of trial {trial_id} are not here: its sweep did not ask for them "
         "(`execution: {keep_weights: true}`), or came as a bundle, which has none"

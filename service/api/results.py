@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service import storage
 from service.analysis import metrics, plots
 from service.analysis.effect_table import NONE
 from service.api.context import DatabaseDep, SettingsDep, SweepId, unchanged
@@ -297,7 +298,8 @@ def _drawn(
         case "effects":
             return by_what.effects(found.effects(chosen), at=found.at)
         case _:
-            ways = descents_of(found, settings.trials)
+            with storage.answering():
+                ways = descents_of(found, settings.trials)
             return by_what.descent_paths(grids_of(found), found.arms, ways)
 
 

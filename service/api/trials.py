@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
+from service import storage
 from service.access import caller_of
 from service.api.context import (
     DatabaseDep,
@@ -131,7 +132,8 @@ def logs(
     number = attempt or trial.attempt
     if number > trial.attempt:
         raise NotFound(f"trial {trial_id} has had {count(trial.attempt, 'attempt')}, not {number}")
-    lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
+    with storage.answering():
+        lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
     return PlainTextResponse("".join(lines))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from lrd_core.agreement import idle_gpus
 from lrd_core.errors import InvalidSpec
+from lrd_core.extending import in_extension
 from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
 from tests.lrd_core.test_spec import SWEEP
 
@@ -131,6 +132,36 @@ def test_a_further_arm_has_a_label_of_its_own() -> None:
         expand_arms(extended(sweep, Extension.parse({"arms": [other]})))
 
 
+@pytest.mark.parametrize(
+    "sweep",
+    [{"grid": {}}, {}, {"arms": [{"label": "a", "set": {"epochs": 3}}, {"label": "b"}]}],
+    ids=["a base alone", "a grid", "arms and a grid"],
+)
+@pytest.mark.parametrize(
+    "more",
+    [{"seeds": 9}, {"arms": [{"label": "SD", "set": {"regularizers": ["SD"]}}]}],
+    ids=["seeds", "arms"],
+)
+def test_an_extension_takes_no_arm_away(sweep: dict[str, Any], more: dict[str, Any]) -> None:
+    """Catches: a sweep of a grid alone whose arms a first explicit arm replaced in its spec: they
+    got no further seed, and its clone had none of them."""
+    before = SweepSpec.parse(SWEEP | {"baseline": {}} | sweep)
+    after = extended(before, Extension.parse(more))
+    arms = [arm.config for arm in expand_arms(after)]
+    assert [arm.config for arm in expand_arms(before)] == arms[: len(expand_arms(before))]
+    assert after.trials_total() == len(arms) * len(after.seeds)
+
+
+def test_a_fault_of_a_first_arm_is_named_where_it_was_made() -> None:
+    """Catches: a place counted past the arm `base` that the sweep gets beside it."""
+    sweep = SweepSpec.parse(SWEEP)
+    more = Extension.parse({"arms": [{"label": "a"}, {"label": "base", "set": {"epochs": 6}}]})
+    with pytest.raises(InvalidSpec) as refused:
+        expand_arms(extended(sweep, more))
+    places = [in_extension(each, sweep, more).pointer for each in refused.value.faults]
+    assert "/arms/1/label" in places
+
+
 def test_two_labels_that_differ_are_two() -> None:
     arms = [{"label": label, "set": {"epochs": n}} for n, label in enumerate("aAbB", 1)]
     assert len(expand_arms(SweepSpec.parse(SWEEP | {"arms": arms}))) == 40
@@ -158,10 +189,13 @@ def expected(metric: str, *values: dict[str, Any]) -> dict[str, Any]:
 def test_a_metric_that_no_trial_reports_is_refused(asked: dict[str, Any], place: str) -> None:
     """Catches: `not reported` in every cell, and a published number that stands nowhere, after
     hours of training."""
-    assert faults(**asked) == {
-        place: "no trial of this sweep reports 'tset_loss' (did you mean 'test_loss'?); they "
-        "report train_loss, train_accuracy, test_loss, test_accuracy"
-    }
+    said = (
+        "no trial of this sweep reports 'tset_loss' (did you mean 'test_loss'?); they report "
+        "train_loss, train_accuracy, test_loss, test_accuracy"
+    )
+    if place != "/table/metric":
+        said += "; `expected: null` leaves the published numbers out"
+    assert faults(**asked) == {place: said}
 
 
 DESCENT = {

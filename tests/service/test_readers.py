@@ -142,6 +142,25 @@ def faults(answer: Any) -> list[str]:
     return [each["pointer"] for each in answer.json()["errors"]]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "model", "metric"),
+    [
+        ("digits", "fcnet", "test_accuracy"),
+        ("cifar10_holdout", "resnet34", "val_accuracy"),
+        ("voc_segmentation", "pspnet", "mean_iou"),
+        ("voc_detection", "ssd300", "val_loss"),
+    ],
+)
+def test_a_table_before_the_first_report_is_of_what_will_be_reported(
+    api: TestClient, dataset: str, model: str, metric: str
+) -> None:
+    """Catches: the test accuracy of a segmentation whose trials all failed before an epoch."""
+    document = small_sweep()
+    document["base"] |= {"dataset": dataset, "model": model, "batch_size": 2}
+    sweep = api.post("/api/v1/sweeps", json=document).json()
+    assert api.get(f"/api/v1/sweeps/{sweep['id']}/table").json()["metric"] == metric
+
+
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
     answer = api.get(f"{sweep}/comparisons?baseline=987654")
     assert answer.status_code == 404
@@ -161,6 +180,21 @@ def test_a_cancelled_sweep_is_cloned_not_extended(api: TestClient, database: Dat
     (queued,) = api.get(f"{sweep}/trials?state=cancelled&page_size=1").json()["items"]
     answer = api.post(f"/api/v1/trials/{queued['id']}/retry")
     assert "is being cancelled" in answer.json()["detail"]
+
+
+def test_arms_that_a_grid_gets_have_the_seeds_of_the_others(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: a spec in which the first explicit arms stand in place of the grid's own."""
+    sweep = f"/api/v1/sweeps/{seed(database, small_sweep())}"
+    labelled = {"label": "SD", "set": {"regularizers": ["SD"]}}
+    assert api.post(f"{sweep}/extend", json={"arms": [labelled]}).json()["trials_total"] == 8
+    extended = api.post(f"{sweep}/extend", json={"seeds": 3}).json()
+    assert extended["trials_total"] == 12
+    arms = api.get(f"{sweep}/arms").json()["items"]
+    assert [arm["planned"] for arm in arms] == [3] * 4
+    clone = api.post("/api/v1/sweeps?validate_only=true", json=extended["spec"]).json()
+    assert [arm["label"] for arm in clone["arms"]] == [arm["label"] for arm in arms]
 
 
 def test_a_bundle_is_a_zip(api: TestClient) -> None:

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select, update
 
 import migrations
+from lrd_core.trial_folder import LocalFolder
 from service import storage
 from service.purge import Purger
 from service.storage import MARK, AnothersFolder, own
 from service.store import copying, requests
-from service.store.models import Identity, Sweep
+from service.store.models import Identity, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -106,3 +108,22 @@ def test_a_database_that_is_away_is_waited_for(
     monkeypatch.setattr(storage.time, "sleep", lambda _: migrations.upgrade(database.engine))
     own(database, str(tmp_path / "trials"))
     database.close()
+
+
+@pytest.mark.parametrize("address", ["logs", "weights"])
+def test_storage_that_is_away_is_no_failure_of_the_service(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """Catches: 500 "the service failed", for an object store that restarts."""
+    seed(database, small_sweep())
+    with database.write() as session:
+        session.execute(update(Trial).values(weights_sha256="0" * 64))
+
+    def away(self: LocalFolder, name: str) -> None:
+        raise OSError(f"no answer, asked for {name}")
+
+    for method in ("read", "exists"):
+        monkeypatch.setattr(LocalFolder, method, away)
+    answer = api.get(f"/api/v1/trials/1/{address}")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert "the storage of the trials' folders does not answer" in answer.json()["detail"]

@@ -17,7 +17,9 @@ from lrd_core.training import TrainState
 from service import cli
 from service.arguments import seeds_of
 from service.client import Client
+from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.seeded import seed
 from tests.service.test_cli import lrd
 
 
@@ -212,3 +214,10 @@ def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, 
     with pytest.raises(LRDError, match=r"/prioriti: .*priority"):
         lrd("set", sweep_id, "prioriti=5")
     assert "'priority' is not PATH=VALUE" in lrd("set", sweep_id, "priority", code=2)
+
+
+@pytest.mark.parametrize("name", ["lr?x=1", "a/b", "50% dropped", "a#b", "../sweeps", "Größe"])
+def test_a_sweep_is_found_by_any_name(url: str, database: Database, name: str) -> None:
+    """Catches: a name that is taken for the query, or another path, of the address."""
+    sweep_id = seed(database, small_sweep(name=name))
+    assert lrd("status", name).startswith(f"{sweep_id}  succeeded")

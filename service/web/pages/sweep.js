@@ -64,10 +64,10 @@ export function open({ id, draw, title, refresh }) {
     }
   }
 
-  async function ask(what, body = undefined, said = `${words(what)} asked for`) {
+  // `told` makes of the answer what is said of it.
+  async function ask(what, told, body = undefined) {
     try {
-      await post(`${path}/${what}`, body);
-      say(`${said}.`);
+      say(told(await post(`${path}/${what}`, body)));
     } catch (error) {
       say(error.message);
     }
@@ -144,19 +144,21 @@ function actions(sweep, ask, takeAway, causes) {
   const stopping = cancelling && running > 0;
   const cancel = async () => {
     const text = `${plural(queued, "queued trial")} will not run, and ${plural(running, "running one")} will end now. Results so far stay.`;
-    if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel");
+    if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel", () => "Cancelling the sweep.");
   };
   const retry = async () => {
     const some = `${all ? "" : "Up to "}${plural(failed - diverged, "failed trial")} and ${plural(cancelled, "cancelled one")}`;
     const text = `${some} go on from their last checkpoints. Diverged trials stay: they are results.`;
-    if (await question({ title: "Run again what did not succeed?", text, yes: "Retry" })) ask("retry?cancelled=true");
+    if (await question({ title: "Run again what did not succeed?", text, yes: "Retry" })) ask("retry?cancelled=true", () => "Queued again, from their last checkpoints.");
   };
   const extend = async () => {
-    const { seeds } = sweep.spec;
+    const { seeds = 1 } = sweep.spec; // a count, or a list
     const has = Array.isArray(seeds) ? seeds.length : seeds;
     const field = { label: "Seeds, counted from 0:", min: 1, value: has + 2 };
     const wanted = await question({ title: "More seeds", text: `It has ${plural(has, "seed")} now. Only the missing trials run.`, yes: "Extend", field });
-    if (wanted) ask("extend", { seeds: wanted }, `Extended to ${plural(wanted, "seed")}`);
+    const added = (now) => now.trials_total - sweep.trials_total;
+    const told = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing is added: the sweep has all of these trials already.");
+    if (wanted) ask("extend", told, { seeds: wanted });
   };
   const goodbye = async () => {
     const text = `${sweep.name}: ${plural(sweep.trials_total, "trial")} with all results, checkpoints and logs. This cannot be undone.`;
@@ -166,8 +168,8 @@ function actions(sweep, ask, takeAway, causes) {
   const noneToRetry = failed - (all ? diverged : 0) + cancelled ? null : findings || "No trial failed or was cancelled.";
   return [
     sweep.paused_at && !ended
-      ? request("Resume", cancelling && "The sweep was cancelled; retry it instead.", () => ask("resume"))
-      : request("Pause", ended || cancelling ? "The sweep has ended: there is nothing to pause." : null, () => ask("pause")),
+      ? request("Resume", cancelling && "The sweep was cancelled; retry it instead.", () => ask("resume", () => "Resumed."))
+      : request("Pause", ended ? "The sweep has ended: there is nothing to pause." : cancelling ? "It is being cancelled." : null, () => ask("pause", () => "Paused.")),
     request("Cancel", ended ? "The sweep has ended: there is nothing to cancel." : cancelling ? "It is being cancelled." : null, cancel, { class: "danger" }),
     request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : noneToRetry, retry),
     request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),

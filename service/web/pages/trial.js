@@ -47,7 +47,7 @@ export function open({ id, draw, title, refresh }) {
   async function ask(what) {
     try {
       await post(`${path}/${what}`);
-      say(what === "retry" ? "Queued again, from its last checkpoint." : "Cancel asked for.");
+      say(what === "retry" ? "Queued again, from its last checkpoint." : "Cancelling the trial.");
     } catch (error) {
       say(error.message);
     }

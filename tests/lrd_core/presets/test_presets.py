@@ -17,6 +17,7 @@ SIZES = {  # arms, trials
     "digits": (10, 30),
     "figure-1": (2, 6),
     "figure-4": (2, 6),
+    "table-1": (30, 90),
     "table-1-mnist": (10, 30),
     "table-1-cifar10": (10, 30),
     "table-1-cifar100": (10, 30),
@@ -97,6 +98,30 @@ def test_table_1_holds_the_papers_numbers(row: str) -> None:
         for p in (1, 0.5)
     ]
     assert published(f"table-1-{dataset}") == dict(zip(arms, map(float, numbers), strict=True))
+
+
+def test_the_whole_table_1_has_the_arms_and_the_numbers_of_its_parts() -> None:
+    """Catches: a whole that trains something else than its parts, and could not `reuse` them."""
+    parts = [f"table-1-{dataset}" for dataset in ("mnist", "cifar10", "cifar100")]
+    arms = [arm.config for name in parts for arm in expand_arms(presets.apply_preset(name))]
+    assert [arm.config for arm in expand_arms(presets.apply_preset("table-1"))] == arms
+    assert list(published("table-1").values()) == [
+        value for name in parts for value in published(name).values()
+    ]
+
+
+WITH_NUMBERS = [name for name in SIZES if "expected" in presets.load(name)]
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_NUMBERS if name != "table-1"])
+def test_published_numbers_are_of_the_presets_own_settings(name: str) -> None:
+    """Catches: a verdict about ResNet-34 after 200 epochs, for an FCNet that trained for two."""
+    sweep = presets.apply_preset(name)
+    assert sweep.expected is not None
+    where = sweep.expected.where
+    assert all(agrees(flatten(arm.config_json()), where) for arm in expand_arms(sweep))
+    assert {"dataset", "model", "epochs", "batch_size", "data.max_examples"} <= where.keys()
+    assert {"optimizer.weight_decay", "schedule.milestones", "schedule.power"} & where.keys()
 
 
 def test_table_2_holds_the_papers_numbers() -> None:
@@ -189,6 +214,14 @@ def test_a_fault_is_named_where_the_request_has_it(
     with pytest.raises(InvalidSpec) as caught:
         presets.apply_preset(name, changes, seeds)
     assert pointer in {fault.pointer for fault in caught.value.faults}
+
+
+def test_a_preset_is_tuned_on_the_held_out_images_without_its_published_numbers() -> None:
+    """Catches: advice to read the training accuracy, where the test part is to stay unseen."""
+    held_out = {"base.dataset": "cifar10_holdout"}
+    with pytest.raises(InvalidSpec, match=r"did you mean 'val_accuracy'.*`expected: null` leaves"):
+        presets.apply_preset("table-2", held_out)
+    assert presets.apply_preset("table-2", held_out | {"expected": None}).expected is None
 
 
 def test_any_document_is_changed_likewise_and_stays_as_it_is() -> None:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from lrd_core.spec import ExpectedSpec
 from service.analysis.arms import summarise
+from service.analysis.configurations import flatten
 from service.analysis.expected import hold_against
 from service.analysis.metrics import Metric, NumberFormat
 
@@ -14,11 +15,11 @@ from .cases import arm, trials
 ACCURACY = NumberFormat.fitting(Metric("test_accuracy"), [])
 
 
-def rows(values, arms, samples):
+def rows(values, arms, samples, where=None):
     """`values`: those of `ExpectedSpec`, in percent; `samples`: arm -> its seeds."""
     spec = ExpectedSpec.model_validate(
-        {"source": "Table 2", "unit": "percent", "values": values}
-    )  # fmt: skip
+        {"source": "Table 2", "unit": "percent", "values": values, "where": where or {}}
+    )
     observations = [trial for key, sample in samples.items() for trial in trials(key, sample)]
     return list(hold_against(spec, summarise(arms, observations), ACCURACY))
 
@@ -93,6 +94,21 @@ class TestRows:
         (found,) = rows([{"where": where, "value": 93.0}], self.ARMS, {})
         assert (found.verdict, found.arm_id, found.ours) == (said, None, None)
         assert found.shown == ("93.00", "–", "–")
+
+    def test_an_arm_of_other_settings_is_shown_and_not_judged(self):
+        value = {"where": {"optimizer.name": "sgdm"}, "value": 93.0, "tolerance": 0.5}
+        sample = {"c": [0.93, 0.93, 0.931]}
+        own = {name: at for name, at in flatten(self.ARMS[2].config).items() if name != "model"}
+        (found,) = rows([value], self.ARMS, sample, own)
+        assert found.verdict == "within noise"
+        other = own | {"epochs": 200, "dataset": "cifar10", "data.max_examples": None}
+        (found,) = rows([value], self.ARMS, sample, other)
+        assert found.verdict.startswith("other settings: ")
+        assert f"epochs = {own['epochs']} (published: 200)" in found.verdict
+        assert "(published: CIFAR-10)" in found.verdict
+        assert "examples" not in found.verdict
+        assert (found.low, found.high) == (None, None)
+        assert found.shown[:2] == ("93.00", "93.03 ± 0.06 (3)")
 
     def test_none_is_left_out_and_the_order_stays(self):
         values = [{"where": {"optimizer.keep_prob": p}, "value": p} for p in (0.9, 1.0, 0.5)]
