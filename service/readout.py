@@ -129,9 +129,9 @@ def verify(
     differ = False
     with Client(url, token) as client:
         for file in files:
-            for printed, wrong in client.verify(file):
-                typer.echo(f"{file}: {cli_text.verified(printed, wrong)}")
-                differ |= bool(wrong)
+            for found in client.verify(file):
+                typer.echo(f"{file}: {cli_text.verified(found)}")
+                differ |= not found.holds
     if differ:
         raise typer.Exit(1)
 

@@ -178,13 +178,13 @@ def token_revoke(
 @webhook.command("add")
 def webhook_add(url: str) -> None:
     """Notify URL of every sweep that ends; show the secret that signs the messages, this once."""
-    from service.api.context import valid
+    from lrd_core.faults import parsed
     from service.api.schemas.sent import WebhookRequest
     from service.settings import Settings
     from service.store import audit, webhooks
     from service.webhooks import NotAllowed, refuse_private
 
-    url = valid(WebhookRequest, {"url": url}).url
+    url = parsed(WebhookRequest, {"url": url}).url
     try:
         refuse_private(url, private=Settings().webhook_private)
     except NotAllowed as error:

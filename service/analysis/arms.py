@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from service.analysis.data import NON_FINITE, ArmId, ArmInfo, Observation
-
-Floats = npt.NDArray[np.float64]
+from service.analysis.data import NON_FINITE, ArmId, ArmInfo, Floats, Observation
 
 CONFIDENCE = 0.95
 SEEDS_NAMED = 5

@@ -6,16 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import NON_FINITE, ArmId, Observation
+from service.analysis.data import NON_FINITE, ArmId, Floats, Observation
 from service.analysis.metrics import Metric
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
-
-Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.05
 

@@ -4,6 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
 NON_FINITE = frozenset({"diverged", "not finite"})
 """The reasons in `Observation.missing` that count against the arm, because its own numbers stopped
 being finite. A trial that ran out of memory says nothing about the arm."""

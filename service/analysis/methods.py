@@ -18,12 +18,10 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Provenance
-from service.analysis.notes import against, most_pairs, the_test, without_baseline
+from service.analysis.notes import WAITING, against, most_pairs, the_test, without_baseline
 from service.analysis.power import power_of
 from service.analysis.recipe import has_networks, listed, recipe, shared_of
 from service.formatting import count
-
-_WAITING = {"queued", "running"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
         len(seeds)
         for summary in summaries
         for why, seeds in summary.missing.items()
-        if why in _WAITING
+        if why in WAITING
     )
     if waiting:
         planned = sum(summary.planned for summary in summaries)

@@ -12,7 +12,8 @@ from service.formatting import count
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
 """What several baselines that have nothing in common are called."""
-_WAITING = {"queued", "running"}
+WAITING = {"queued", "running"}
+"""States without a final number yet."""
 
 
 def notes_on(
@@ -106,8 +107,8 @@ def _about_spread(summaries: Sequence[ArmSummary]) -> str:
 
 def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
     incomplete = [summary for summary in summaries if not summary.complete]
-    waiting = [summary for summary in incomplete if summary.missing.keys() <= _WAITING]
-    broken = [summary for summary in incomplete if not summary.missing.keys() <= _WAITING]
+    waiting = [summary for summary in incomplete if summary.missing.keys() <= WAITING]
+    broken = [summary for summary in incomplete if not summary.missing.keys() <= WAITING]
     for summary in broken[:MAX_ARMS_NAMED]:
         yield f"{summary.arm.label}: {summary.status}."
     if len(broken) > MAX_ARMS_NAMED:

@@ -31,7 +31,7 @@ def test_one_is_singular() -> None:
     [
         (1, True, "1 has succeeded elsewhere and is reused"),
         (2, True, "2 have succeeded elsewhere and are reused"),
-        (1, False, "1 has succeeded elsewhere and would run again; `reuse: true` takes what is"),
+        (1, False, "1 has succeeded elsewhere and would run again; `reuse: true` takes over the"),
     ],
 )
 def test_a_plan_says_what_becomes_of_trials_that_are_there(
