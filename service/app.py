@@ -1,10 +1,10 @@
-"""create_app: the routes, the page, and what it does besides: trials that a dispatcher has
-lost are given back, webhooks are told, deleted sweeps are purged."""
+"""create_app: the routes, the page, and the background work: requeue lost trials, send webhooks,
+purge deleted sweeps."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import Depends, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,13 +32,13 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     async def working(_: FastAPI) -> AsyncIterator[None]:
         sender = Sender(database, private=settings.webhook_private)
         tasks = [
-            asyncio.create_task(_reap(database, settings.lease_seconds / 2)),
+            asyncio.create_task(_housekeeping(database, settings.lease_seconds / 2)),
             asyncio.create_task(_send(sender)),
         ]
         purger = Purger(database, settings.trials, settings.lease_seconds)
         purger.start()
         yield
-        sender.close()  # its thread is waited for
+        sender.close()  # wait for its thread
         await asyncio.to_thread(purger.close)
         for task in tasks:
             task.cancel()
@@ -78,31 +78,39 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     return app
 
 
-async def _reap(database: Database, seconds: float) -> None:
-    """With every dispatcher gone, the readers still see what became of its trials.
+async def _housekeeping(database: Database, seconds: float) -> None:
+    """Keep the database tidy, also while no dispatcher runs; see the steps.
 
-    After an outage the dispatcher comes first: its lease has lapsed, and it lives.
+    After an outage the steps about dispatchers skip a turn: a dispatcher's lease has lapsed though
+    it is alive, and it should renew the lease first.
     """
     was_away = False
     while True:
         await asyncio.sleep(seconds)
-        try:
-            lost = 0
-            if not was_away:
-                lost = await asyncio.to_thread(leases.reap, database)
-                await asyncio.to_thread(leases.note_no_dispatcher_leads, database)
-            await asyncio.to_thread(_forget, database)
-            was_away = False
-        except SQLAlchemyError as error:  # away, or its schema is just being changed
-            log.warning("lost trials wait: %s", str(error).splitlines()[0])
-            was_away = True
-            continue
-        if lost:
-            log.warning("%d trials were lost with their dispatcher and are queued again", lost)
+        steps = [_forget_answers] if was_away else [_requeue_lost, _note_waiting, _forget_answers]
+        was_away = False
+        for step in steps:
+            try:
+                await asyncio.to_thread(step, database)
+            except SQLAlchemyError as error:  # away, or its schema is being changed
+                log.warning("%s failed: %s", _SAID[step], str(error).splitlines()[0])
+                was_away = True
+                break
+
+
+def _requeue_lost(database: Database) -> None:
+    """Give back the trials of dispatchers whose lease has lapsed."""
+    if lost := leases.reap(database):
+        log.warning("%d trials were lost with their dispatcher and are queued again", lost)
+
+
+def _note_waiting(database: Database) -> None:
+    """Note in the open sweeps that no dispatcher leads, if none does."""
+    leases.note_no_dispatcher_leads(database)
 
 
 async def _send(sender: Sender) -> None:
-    """Webhooks are told within a second or two."""
+    """Send webhooks within a second or two."""
     while True:
         await asyncio.sleep(1)
         try:
@@ -111,9 +119,17 @@ async def _send(sender: Sender) -> None:
             log.warning("webhooks wait: %s", str(error).splitlines()[0])
 
 
-def _forget(database: Database) -> None:
+def _forget_answers(database: Database) -> None:
+    """Forget idempotency keys that are too old."""
     with database.read() as session:
         if not answers.any_old(session):
             return
     with database.write() as session:
         answers.forget(session)
+
+
+_SAID: dict[Callable[[Database], None], str] = {
+    _requeue_lost: "requeueing lost trials",
+    _note_waiting: "noting that no dispatcher leads",
+    _forget_answers: "forgetting old idempotency keys",
+}

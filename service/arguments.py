@@ -1,4 +1,4 @@
-"""What the commands of `lrd` are given: the options of several, and what is made of their text."""
+"""Arguments and options that several commands of `lrd` share, and how their text is parsed."""
 
 import re
 from typing import Annotated, Any
@@ -12,30 +12,31 @@ from service.client import Client, ServiceAnswered, SubmittedSweep
 
 LOCAL = "http://127.0.0.1:8000"
 
-_SWEEP = typer.Argument(metavar="SWEEP", help="Its id, the beginning of its id, or its name.")
+_SWEEP = typer.Argument(
+    metavar="SWEEP", help="Id of the sweep, the beginning of its id, or its name."
+)
 Sweep = Annotated[str, _SWEEP]
 OneSweep = Annotated[str | None, _SWEEP]
 Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of the service.")]
 Token = Annotated[
-    str | None, typer.Option("--token", envvar="LRD_TOKEN", help="Where the service asks for one.")
+    str | None,
+    typer.Option("--token", envvar="LRD_TOKEN", help="Token, if the service asks for one."),
 ]
-Metric = Annotated[str | None, typer.Option(help="e.g. test_loss.")]
-At = Annotated[str | None, typer.Option(help="last, best or epoch:N.")]
+Metric = Annotated[str | None, typer.Option(help="Metric to read, e.g. test_loss.")]
+At = Annotated[str | None, typer.Option(help="Epoch to read: last, best or epoch:N.")]
 Baseline = Annotated[
     str | None,
     typer.Option(
-        help="The arm to compare with, by its label or its id (`lrd table SWEEP --format csv` has "
-        "both)."
+        help="Arm to compare with, by label or id (`lrd table SWEEP --format csv` shows both)."
     ),
 ]
 
 
 def sweep_of(client: Client, called: str, *, exactly: bool = False) -> SubmittedSweep:
-    """The sweep that is named: by its id, the beginning of its id, or its name; `exactly`: by its
-    id alone.
+    """The sweep named by its id, the beginning of its id, or its name; `exactly`: only by its id.
 
     Raises:
-        LRDError: there is none, or several, in words for one who sits at a shell.
+        LRDError: there is none, or several; worded for somebody at a shell.
     """
     try:
         return client.sweep(called)
@@ -51,14 +52,14 @@ def sweep_of(client: Client, called: str, *, exactly: bool = False) -> Submitted
         return client.sweep(found[0]["id"])
     if found:
         some = ", ".join(sweep["id"] for sweep in found[:5]) + ", …" * (len(found) > 5)
-        raise LRDError(f"{called!r} may be any of {len(found)} sweeps: {some}; name one by its id")
+        raise LRDError(f"{called!r} matches {len(found)} sweeps: {some}; name one by its id")
     if exactly:
-        raise LRDError(f"there is no sweep with the whole id {called!r}; `lrd ls` lists them")
+        raise LRDError(f"there is no sweep with the complete id {called!r}; `lrd ls` lists them")
     raise LRDError(f"there is no sweep {called!r}; `lrd ls` lists them")
 
 
 def baseline_of(sweep: SubmittedSweep, called: str | None) -> int | None:
-    """The id of the arm that is to be the baseline, named by its id or by its label.
+    """The id of the arm to use as the baseline, named by its id or by its label.
 
     Raises:
         LRDError: no arm is called so.
@@ -75,7 +76,7 @@ def baseline_of(sweep: SubmittedSweep, called: str | None) -> int | None:
 
 
 def one_of(called: str | None, trial: int | None) -> str:
-    """The sweep that is meant, of a command that takes a sweep or a trial.
+    """The sweep meant by a command that takes either a sweep or a trial.
 
     Raises:
         typer.BadParameter: both are named, or none is.
@@ -117,7 +118,7 @@ def number_of(text: str) -> float:
 
 
 def seeds_of(text: str | None) -> int | list[int] | None:
-    """`5` is a count; `5,6,7` is a list, as are `[5, 6, 7]` and, of a single one, `5,`.
+    """`5` is a count; `5,6,7` is a list, and so are `[5, 6, 7]` and, for a single seed, `5,`.
 
     Raises:
         typer.BadParameter: it is neither.

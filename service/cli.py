@@ -1,4 +1,4 @@
-"""`lrd`: serve, submit, watch, read; and run one trial here without any service."""
+"""`lrd`: serve, submit, watch and read; and run one trial locally, without a service."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from lrd_core.overrides import changed_sweep
 try:
     import typer
 
-    from service import logs, readout, single, upkeep, watching, words
+    from service import cli_text, logs, readout, single, upkeep, watching
     from service.arguments import (
         LOCAL,
         OneSweep,
@@ -25,10 +25,10 @@ try:
         seeds_of,
         sweep_of,
     )
+    from service.cli_text import SHOWN
     from service.client import DONE, Client, Written
-    from service.wording import count
-    from service.words import SHOWN
-except ModuleNotFoundError as missing:  # the optimizer alone is installed without any of these
+    from service.formatting import count
+except ModuleNotFoundError as missing:  # installed without the extras, for the optimizer alone
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
         "extra `service`, and `compute` too where trials run"
@@ -56,32 +56,37 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def lrd(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say it.")
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Learning Rate Dropout experiments."""
 
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="0 takes any free port.")]
-StorageDir = Annotated[Path | None, typer.Option(help="Database, checkpoints, logs.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")]
+StorageDir = Annotated[
+    Path | None, typer.Option(help="Directory for the database, checkpoints and logs.")
+]
 
 
 @app.command()
 def serve(host: Host = None, port: Port = None, storage_dir: StorageDir = None) -> None:
-    """Run API, dispatcher, SQLite and a local Ray on this machine, until Ctrl-C."""
+    """Run the API, the dispatcher, SQLite and a local Ray on this machine until Ctrl-C."""
     _serve(dispatch=True, host=host, port=port, storage_dir=storage_dir)
 
 
 @app.command()
 def api(host: Host = None, port: Port = None) -> None:
-    """Run the API alone; `lrd dispatch` runs elsewhere on the same database."""
+    """Run only the API; `lrd dispatch` runs elsewhere on the same database."""
     _serve(dispatch=False, host=host, port=port)
 
 
 @app.command()
 def dispatch() -> None:
-    """Run the dispatcher alone; a second one stands by until the first is gone."""
+    """Run only the dispatcher; a second one stands by until the first is gone."""
     os.execv(sys.executable, [sys.executable, "-m", "service.dispatch"])  # noqa: S606
 
 
@@ -101,17 +106,22 @@ def _serve(*, dispatch: bool, **chosen: Any) -> None:
 
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="PATH=VALUE in the sweep, e.g. base.epochs=2; repeatable."),
+    typer.Option(
+        "--set", help="PATH=VALUE to change in the sweep, e.g. base.epochs=2; repeatable."
+    ),
 ]
 Seeds = Annotated[
     str | None,
-    typer.Option(help="N for the seeds 0 … N − 1, or a list such as 5,6,7; instead of its own."),
+    typer.Option(
+        help="N for the seeds 0 … N − 1, or a list such as 5,6,7; replaces the sweep's own."
+    ),
 ]
-Plan = Annotated[bool, typer.Option(help="Say what would run; store nothing.")]
+Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
 Watch = Annotated[
     bool,
     typer.Option(
-        help="Follow it to its end, print its table; exit 1 if trials failed or were cancelled."
+        help="Follow it until it ends and print its table; exit 1 if trials failed or were "
+        "cancelled."
     ),
 ]
 
@@ -119,9 +129,9 @@ Watch = Annotated[
 @app.command()
 def submit(
     file: Annotated[
-        Path | None, typer.Argument(help="A sweep in YAML or JSON; - for standard input.")
+        Path | None, typer.Argument(help="A sweep in YAML or JSON; - reads standard input.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="One of `lrd presets`.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset listed by `lrd presets`.")] = None,
     changes: Changes = None,
     seeds: Seeds = None,
     plan: Plan = False,
@@ -129,13 +139,13 @@ def submit(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Submit the sweep in FILE (- for standard input), or a preset; parts of either changed."""
+    """Submit the sweep in FILE (- for standard input) or a preset, with changes if any."""
     if (file is None) == (preset is None):
         raise typer.BadParameter("name a FILE (- for standard input) or a --preset, one of the two")
     wanted, own_seeds = assignments(changes), seeds_of(seeds)
     spec: Written = {"preset": preset, "set": wanted, "seeds": own_seeds}
     if file is not None:
-        spec = read(file)  # sent as it is written, so that faults are named where they were made
+        spec = read(file)  # sent verbatim, so that faults are located in what the user wrote
         if wanted or own_seeds is not None:
             spec = changed_sweep(parse_yaml(spec), wanted, own_seeds)
     with Client(url, token) as client:
@@ -147,13 +157,13 @@ def clone(
     called: Sweep,
     changes: Changes = None,
     seeds: Seeds = None,
-    name: Annotated[str | None, typer.Option(help="What the new one is called.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new sweep.")] = None,
     plan: Plan = False,
     watch: Watch = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Submit a sweep like another one, parts of it changed."""
+    """Submit a copy of a sweep, with changes if any."""
     wanted = assignments(changes) | ({} if name is None else {"name": name})
     own_seeds = seeds_of(seeds)
     with Client(url, token) as client:
@@ -163,8 +173,8 @@ def clone(
 
 @app.command()
 def presets(name: Annotated[str | None, typer.Argument()] = None) -> None:
-    """The paper's tables and figures as sweeps; with NAME the sweep file."""
-    from lrd_core import presets as files  # the very files that the service has
+    """List the paper's tables and figures as sweeps; with NAME, print that sweep file."""
+    from lrd_core import presets as files  # the same files that the service has
 
     if name is not None:
         typer.echo(files.text(name), nl=False)
@@ -175,18 +185,18 @@ def presets(name: Annotated[str | None, typer.Argument()] = None) -> None:
 
 @app.command("ls")
 def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
-    """All sweeps, newest first: id, when it was submitted (UTC), state, trials that have ended."""
+    """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended."""
     with Client(url, token) as client:
         found = client.sweeps()
         for sweep in found:
             _line(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
     if not found:
-        typer.echo("no sweep yet: `lrd submit` makes one", err=True)
+        typer.echo("no sweeps yet: `lrd submit` creates one", err=True)
 
 
 @app.command()
 def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """One sweep, how far it is, what failed, what is tried again, and what its trials wait for."""
+    """Show a sweep: its progress, what failed, what is retried and what its trials wait for."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         view = sweep.status()
@@ -194,18 +204,20 @@ def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
         if why := watching.still(client, view):
             typer.echo(f"  {why}")
         if running := view["trials"]["running"]:
-            typer.echo(f"  {words.progress(running, sweep.list_trials('running', SHOWN))}")
+            typer.echo(f"  {cli_text.progress(running, sweep.list_trials('running', SHOWN))}")
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
         for number, trial in enumerate([] if view["state"] in DONE else sweep.tried_again()):
-            runs = trial["state"] == "running" and number < SHOWN  # it has lost its message
-            typer.echo(f"  {words.again(trial, client.attempts(trial['id']) if runs else [])}")
+            runs = (
+                trial["state"] == "running" and number < SHOWN
+            )  # a running trial has lost its message
+            typer.echo(f"  {cli_text.again(trial, client.attempts(trial['id']) if runs else [])}")
 
 
 @app.command()
 def watch(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """Follow a sweep to its end, print its table; exit 1, with the reasons, if trials failed or
-    were cancelled."""
+    """Follow a sweep until it ends and print its table; exit 1, with the reasons, if trials failed
+    or were cancelled."""
     with Client(url, token) as client:
         watching.watch(sweep_of(client, called))
 
@@ -216,7 +228,7 @@ for command in (*readout.COMMANDS, *single.COMMANDS):
 
 @app.command("import")
 def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
-    """Take in a bundle that another service exported."""
+    """Import a bundle that another service exported."""
     with Client(url, token) as client:
         _line(client.import_bundle(bundle.read_bytes()).status())
 
@@ -230,13 +242,14 @@ def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
 
 @app.command()
 def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """Go on after a pause."""
+    """Continue a paused sweep."""
     with Client(url, token) as client:
         _line(sweep_of(client, called).resume())
 
 
 OneTrial = Annotated[
-    int | None, typer.Option("--trial", min=1, help="One trial alone; `lrd trials SWEEP` has ids.")
+    int | None,
+    typer.Option("--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids."),
 ]
 
 
@@ -244,28 +257,28 @@ OneTrial = Annotated[
 def cancel(
     called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
 ) -> None:
-    """End a sweep, or one trial: `lrd cancel --trial 7`."""
+    """Cancel a sweep, or one trial: `lrd cancel --trial 7`."""
     with Client(url, token) as client:
         if trial is not None and called is None:
-            typer.echo(words.trial(client.cancel_trial(trial), None))
+            typer.echo(cli_text.trial(client.cancel_trial(trial), None))
         else:
             _line(sweep_of(client, one_of(called, trial)).cancel())
 
 
 @app.command()
 def delete(
-    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Whole ids.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Complete ids.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Take away sweeps that have ended, with their results, checkpoints and logs, for good."""
+    """Delete sweeps that have ended, with their results, checkpoints and logs, for good."""
     with Client(url, token) as client:
         found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
         for sweep in found:
             _line(sweep.status())
         if not yes:
-            _ask(words.deletion(len(found), sum(sweep.trials_total for sweep in found)))
+            _ask(cli_text.deletion(len(found), sum(sweep.trials_total for sweep in found)))
         for sweep in found:
             sweep.delete()
             typer.echo(f"{sweep.id}  deleted")
@@ -280,15 +293,15 @@ def _ask(question: str) -> None:
 @app.command()
 def retry(
     called: OneSweep = None,
-    cancelled: Annotated[bool, typer.Option(help="What was cancelled, too.")] = False,
+    cancelled: Annotated[bool, typer.Option(help="Also retry cancelled trials.")] = False,
     trial: OneTrial = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Run again what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
+    """Retry what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
         if trial is not None and called is None:
-            typer.echo(words.trial(client.retry_trial(trial), None))
+            typer.echo(cli_text.trial(client.retry_trial(trial), None))
         else:
             _line(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
 
@@ -299,29 +312,29 @@ def extend(
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; what the sweep has "
-            "already stays, and does not run again."
+            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; trials that the "
+            "sweep already has stay, and do not run again."
         ),
     ] = None,
     grid: Annotated[
-        list[str] | None, typer.Option(help="PATH=[VALUES] of an axis, repeatable.")
+        list[str] | None, typer.Option(help="PATH=[VALUES] to add to an axis; repeatable.")
     ] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """More seeds, more values of an axis: only the missing trials run."""
+    """Add seeds or values of an axis; only the missing trials run."""
     more: dict[str, Any] = {"grid": assignments(grid)}
     if seeds is not None:
         more["seeds"] = seeds_of(seeds)
     if more == {"grid": {}}:
         raise typer.BadParameter(
-            "say what the sweep gets more of: --seeds N (0 … N − 1) or a list such as 5,6,7, "
+            "say what to add to the sweep: --seeds N (0 … N − 1) or a list such as 5,6,7, "
             "--grid PATH=[VALUES], or both"
         )
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         view = sweep.extend(**more)
-        typer.echo(words.extended(view["trials_total"] - sweep.trials_total))
+        typer.echo(cli_text.extended(view["trials_total"] - sweep.trials_total))
         _line(view)
 
 
@@ -335,8 +348,8 @@ def set_values(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Another priority or max_concurrent, also while the sweep runs (`lrd set SWEEP priority=5
-    max_concurrent=null`); its clones have it, too."""
+    """Change the priority or max_concurrent, even while the sweep runs (`lrd set SWEEP priority=5
+    max_concurrent=null`); clones inherit it."""
     with Client(url, token) as client:
         _line(view := sweep_of(client, called).change(**assignments(changes)))
         limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
@@ -346,7 +359,7 @@ def set_values(
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
     nobody = watching.undispatched(client)
     if plan:
-        typer.echo("\n".join(filter(None, [words.plan(client.plan(spec)), nobody])))
+        typer.echo("\n".join(filter(None, [cli_text.plan(client.plan(spec)), nobody])))
         return
     sweep = client.submit(spec)
     watching.console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
@@ -363,11 +376,11 @@ def _line(sweep: dict[str, Any], since: str = "") -> None:
 
 
 def main() -> None:
-    """Entry point: errors are sentences, one line a fault."""
+    """Run the command; errors are printed as sentences, one line per fault."""
     try:
         app()
     except (LRDError, OSError) as error:
-        typer.echo(words.trouble(error), err=True)
+        typer.echo(cli_text.trouble(error), err=True)
         sys.exit(1)
 
 

@@ -25,15 +25,14 @@ import httpx2
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
-from service.analysis.printed import Printed
 from service.connection import Connection, NoAnswer, ServiceAnswered, given
 from service.frames import frame
-from service.verifying import verified
+from service.verifying import Verified, verified
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Client", "NoAnswer", "ServiceAnswered", "SubmittedSweep"]
+__all__ = ["Client", "NoAnswer", "ServiceAnswered", "SubmittedSweep", "Verified"]
 
 _YAML, _JSON = {"Content-Type": "application/yaml"}, {"Content-Type": "application/json"}
 DONE = {"succeeded", "failed", "cancelled"}
@@ -155,11 +154,10 @@ class Client:
         for `torch.load(…, weights_only=True)`: the `state_dict` of its model."""
         return self._service.request("GET", f"/trials/{trial_id}/weights").content
 
-    def verify(self, file: Path) -> list[tuple[Printed, list[str]]]:
-        """Each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")` or
-        `effects_text("latex")` wrote, and a sentence for each of its cells or lines that does not
-        say what the service says now, or has lost the comment that says what it is of; of a table
-        whose sweep is not here, a sentence that says so.
+    def verify(self, file: Path) -> list[Verified]:
+        """Check each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")`
+        or `effects_text("latex")` wrote: its `differences` from what the service says now, one
+        sentence per cell or line; or why it is `unverified`, e.g. because its sweep is gone.
 
         Raises:
             LRDError: there is no such table in it, or it can no longer be read.

@@ -4,12 +4,12 @@ import json
 
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Path, grid_of
+from service.analysis.descents import Grid, Polyline, grid_of
 from service.errors import NotFound
 from service.results import Results
 
 
-def descents_of(found: Results, trials: str) -> dict[ArmId, list[Path]]:
+def descents_of(found: Results, trials: str) -> dict[ArmId, list[Polyline]]:
     """The paths of each arm's first trial that has ended well, read from `trials`, a path or an
     fsspec URL; of the arms that have left any.
 
@@ -36,7 +36,7 @@ def surface_of(arm: ArmInfo) -> str:
     return str((arm.config.get("data") or {}).get("surface") or "")
 
 
-def _read(folder: TrialFolder) -> list[Path]:
+def _read(folder: TrialFolder) -> list[Polyline]:
     try:
         return list(json.loads(folder.read(PATHS)))
     except FileNotFoundError:  # imported from elsewhere, or run before paths were kept

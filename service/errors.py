@@ -1,4 +1,4 @@
-"""What the service refuses, as one tree; each error knows its HTTP status.
+"""The errors of the service, as one tree; each knows its HTTP status.
 
 ServiceError
 ├── WrongVersion        400   the client is too old or too new
@@ -25,16 +25,16 @@ from lrd_core.errors import Fault
 
 
 class ServiceError(Exception):
-    """Something failed in the service itself. Nothing of what was asked has happened. The log has
-    the details under the request's id, which stands in `detail` and in the header `X-Request-ID`:
-    tell it to whoever runs the service."""
+    """Something failed in the service itself. Nothing that was requested has happened. The log has
+    the details under the request's id, which is in `detail` and in the header `X-Request-ID`:
+    report it to whoever runs the service."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     type: ClassVar[str] = "internal-error"
     faults: tuple[Fault, ...] = ()
     retry_after: int | None = None
-    """Seconds; None where waiting alone does not help."""
+    """Seconds; None if waiting alone does not help."""
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class WrongMethod(ServiceError):
 
 
 class TooSlow(ServiceError):
-    """The body was not whole within `LRD_BODY_SECONDS`. Send it again."""
+    """The body did not arrive within `LRD_BODY_SECONDS`. Send it again."""
 
     status = 408
     title = "Request too slow"
@@ -105,7 +105,8 @@ class Conflict(ServiceError):
 
 class HasChanged(ServiceError):
     """The sweep is not as the request's `If-Match` says: it has changed since its `ETag` was read.
-    Nothing of what was asked has happened. Read it again, and ask again if that still fits."""
+    Nothing that was requested has happened. Read it again, and repeat the request if it still
+    applies."""
 
     status = 412
     title = "It has changed meanwhile"
@@ -121,7 +122,7 @@ class TooLarge(ServiceError):
 
 
 class UnsupportedMedia(ServiceError):
-    """The body says that it is neither JSON nor YAML, or that a bundle is no zip. Set
+    """The `Content-Type` of the body is neither JSON nor YAML, or that of a bundle is not zip. Set
     `Content-Type`."""
 
     status = 415
@@ -143,7 +144,7 @@ class Unprocessable(ServiceError):
 
 
 class WrongSpec(ServiceError):
-    """The sweep cannot be run as it is written, and nothing of it was stored. `errors` names every
+    """The sweep cannot be run as written, and nothing of it was stored. `errors` names every
     fault: its place in the body as a JSON pointer (RFC 6901), and what to write there."""
 
     status = 422
@@ -162,9 +163,19 @@ class TooMany(ServiceError):
 
 class Unavailable(ServiceError):
     """A part that the answer needs (the database, or the storage of the trials' folders) is away at
-    the moment. Nothing of what was asked has happened. Try again after the seconds of
+    the moment. Nothing that was requested has happened. Try again after the seconds of
     `Retry-After`."""
 
     status = 503
     title = "Unavailable"
     type = "unavailable"
+
+
+def refuse_large_sweep(trials: int, limit: int) -> None:
+    """Refuse a sweep with more trials than `limit`.
+
+    Raises:
+        Unprocessable: it has more.
+    """
+    if trials > limit:
+        raise Unprocessable(f"the sweep has {trials} trials; the limit for one sweep is {limit}")

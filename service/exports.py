@@ -1,4 +1,4 @@
-"""Everything of a sweep, for other programs: nothing sampled, row by row; and as CSV.
+"""Everything in a sweep, for other programs: row by row, nothing sampled; and as CSV.
 
 A trial's row holds its whole configuration by dotted path (`config.optimizer.lr`) and the metrics
 of its last epoch (`last.test_accuracy`), so that a data frame needs no join.
@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.configurations import flatten
 from service.analysis.escaping import escape_csv
+from service.formatting import rfc3339
 from service.store import sweeps as store
 from service.store.models import Arm, Report, Trial
 from service.store.reported import every_name
-from service.wording import rfc3339
 
 Row = dict[str, Any]
 KINDS = ("trials", "reports")
@@ -36,8 +36,8 @@ _REPORT = ("trial_id", "arm_id", "arm", "seed", "attempt", "epoch")
 
 
 def rows(session: Session, sweep_id: str, kind: str) -> Iterator[Row]:
-    """The `trials` or the `reports` of a sweep, in order; each row has the same keys as the first
-    of its kind that has them all (see `columns`)."""
+    """The `trials` or the `reports` of a sweep, in order. A row has only the keys it has values
+    for; `columns` lists them all."""
     return _trials(session, sweep_id) if kind == "trials" else _reports(session, sweep_id)
 
 
@@ -60,7 +60,7 @@ def columns(session: Session, sweep_id: str, kind: str) -> list[str]:
 
 
 def csv_lines(session: Session, sweep_id: str, kind: str) -> Iterator[str]:
-    """The rows as CSV, heads first; what is not there is empty, lists are JSON."""
+    """The rows as CSV, header first; missing values are empty, lists are JSON."""
     names = columns(session, sweep_id, kind)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -10,7 +10,7 @@ from service.analysis.baselines import as_asked, pair_with_baselines
 from service.analysis.comparisons import is_seeded
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
-from service.analysis.planning import plan
+from service.analysis.power import power_of
 from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
 from service.store.turns import need
@@ -44,7 +44,7 @@ def plan_sweep(
         (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
         for config, sha256 in zip(configs, hashes, strict=True)
     ]
-    shown = plan(len(spec.seeds), len(pairings), seeded=seeded)
+    shown = power_of(len(spec.seeds), len(pairings), seeded=seeded)
     nodes = _nodes(session)
     return {
         "name": spec.name,

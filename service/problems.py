@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from lrd_core.errors import Fault, InvalidSpec
 from service import errors, pages
 from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
+from service.formatting import count
 from service.store.away import AWAY, NoConnection
-from service.wording import count
 
 log = logging.getLogger(__name__)
 

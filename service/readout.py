@@ -1,4 +1,4 @@
-"""What `lrd` reads of a sweep or a trial: tables, comparisons, figures, logs, files."""
+"""Reading commands of `lrd`: tables, comparisons, figures, logs, files."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 import yaml
 
-from service import words
+from service import cli_text
 from service.arguments import (
     LOCAL,
     At,
@@ -24,7 +24,9 @@ from service.client import Client
 from service.lifecycle import TrialState
 
 Format = Annotated[Literal["markdown", "csv", "latex", "json"], typer.Option("--format")]
-Trial = Annotated[int, typer.Argument(metavar="TRIAL", help="Its id: `lrd trials SWEEP`.")]
+Trial = Annotated[
+    int, typer.Argument(metavar="TRIAL", help="Id of the trial; `lrd trials SWEEP` lists them.")
+]
 Figure = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 
 
@@ -37,7 +39,7 @@ def table(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """A sweep's table."""
+    """Print a sweep's table."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
@@ -53,7 +55,7 @@ def compare(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Each arm against its baseline, paired by seed."""
+    """Compare each arm with its baseline, paired by seed."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
@@ -69,7 +71,7 @@ def effects(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """What each factor of a grid does over the settings of the others, and each two together."""
+    """Show each factor's effect over the settings of the other factors, and interactions."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
@@ -85,7 +87,7 @@ def methods(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """How a sweep's numbers were made, for a paper's section on methods."""
+    """Describe how a sweep's numbers were made, for a paper's methods section."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         against = baseline_of(sweep, baseline)
@@ -94,18 +96,20 @@ def methods(
 
 def speed(
     called: Sweep,
-    value: Annotated[str, typer.Argument(help="In the metric's own unit: 0.9, or 90%.")],
+    value: Annotated[
+        str, typer.Argument(help="Value to reach, in the metric's own unit: 0.9, or 90%.")
+    ],
     metric: Metric = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """How soon each arm reaches a value of a metric, and how many times as fast as its baseline."""
+    """Show how soon each arm reaches a value of a metric, and how much faster than its baseline."""
     with Client(url, token) as client:
-        typer.echo(words.speed(sweep_of(client, called).speed(number_of(value), metric)))
+        typer.echo(cli_text.speed(sweep_of(client, called).speed(number_of(value), metric)))
 
 
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """A sweep's spec as it is now, in YAML: to be edited, and submitted again."""
+    """Print a sweep's current spec as YAML, to be edited and submitted again."""
     with Client(url, token) as client:
         document = sweep_of(client, called).status()["spec"]
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
@@ -114,18 +118,20 @@ def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
 def verify(
     files: Annotated[
         list[Path],
-        typer.Argument(help="LaTeX with tables of `lrd table`, `lrd compare` and `lrd effects`."),
+        typer.Argument(
+            help="LaTeX files with tables from `lrd table`, `lrd compare` and `lrd effects`."
+        ),
     ],
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Hold a paper's tables against the service; exit 1 where one differs or cannot be verified."""
+    """Check a paper's tables against the service; exit 1 if one differs or cannot be verified."""
     differ = False
     with Client(url, token) as client:
         for file in files:
-            for printed, wrong in client.verify(file):
-                typer.echo(f"{file}: {words.verified(printed, wrong)}")
-                differ |= bool(wrong)
+            for found in client.verify(file):
+                typer.echo(f"{file}: {cli_text.verified(found)}")
+                differ |= not found.holds
     if differ:
         raise typer.Exit(1)
 
@@ -133,15 +139,19 @@ def verify(
 def figure(
     called: Sweep,
     name: Figure,
-    to: Annotated[Path, typer.Argument(help="A .svg, .pdf or .png.")],
+    to: Annotated[Path, typer.Argument(help="A .svg, .pdf or .png file.")],
     metric: Metric = None,
     at: At = None,
     by: Annotated[
-        Literal["epoch", "seconds"] | None, typer.Option(help="What learning curves run over.")
+        Literal["epoch", "seconds"] | None,
+        typer.Option(help="Horizontal axis of learning curves (default epoch)."),
     ] = None,
     baseline: Baseline = None,
     caption: Annotated[
-        bool, typer.Option(help="Below the figure; without, it is printed, for the paper's own.")
+        bool,
+        typer.Option(
+            help="Put the caption below the figure; otherwise print it, for the paper to use."
+        ),
     ] = True,
     url: Url = LOCAL,
     token: Token = None,
@@ -161,40 +171,47 @@ def figure(
 
 def trials(
     called: Sweep,
-    state: Annotated[TrialState | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[TrialState | None, typer.Option(help="Only trials in this state.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="All that the service says of each, a line a trial.")
+        bool,
+        typer.Option(
+            "--json", help="Everything the service knows of each trial, one JSON line per trial."
+        ),
     ] = False,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """A sweep's trials: id, state and why, epochs, the table's metric last reported, seed, arm."""
+    """List a sweep's trials: id, state and reason, epochs, the table's metric as last reported,
+    seed, arm."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
         for found in sweep.list_trials(state):
-            typer.echo(json.dumps(found) if as_json else words.trial(found, asked))
+            typer.echo(json.dumps(found) if as_json else cli_text.trial(found, asked))
     if found is None:
-        typer.echo(f"no trial of it is {state}", err=True)
+        typer.echo(f"none of its trials is {state}", err=True)
 
 
 def logs(
     trial_id: Trial,
-    attempt: Annotated[int | None, typer.Option(min=1, help="The newest, else.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="By default the newest attempt.")
+    ] = None,
     tail: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="So many last lines; 1000, else.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="How many of the last lines (default 1000)."),
     ] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """What a trial wrote to its log; `lrd trials SWEEP` has the ids."""
+    """Print what a trial wrote to its log; `lrd trials SWEEP` lists the ids."""
     with Client(url, token) as client:
         text = client.log(trial_id, attempt=attempt, tail=tail)
     if text:
         typer.echo(text, nl=not text.endswith("\n"))
     else:
         typer.echo(
-            f"trial {trial_id} has no log here: it has not begun yet, or its results came from "
+            f"trial {trial_id} has no log here: it has not started yet, or its results came from "
             "elsewhere",
             err=True,
         )
@@ -202,12 +219,12 @@ def logs(
 
 def weights(
     trial_id: Trial,
-    to: Annotated[Path, typer.Argument(help="A .pt, for torch.load.")],
+    to: Annotated[Path, typer.Argument(help="A .pt file, for torch.load.")],
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Write the final weights of a trial to a file; its sweep keeps them by `execution:
-    {keep_weights: true}`."""
+    """Write the final weights of a trial to a file; its sweep must keep them (`execution:
+    {keep_weights: true}`)."""
     with Client(url, token) as client:
         to.write_bytes(client.weights(trial_id))
     typer.echo(f"written to {to}")
@@ -215,17 +232,18 @@ def weights(
 
 def export(
     called: Sweep,
-    to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything).")],
+    to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything) file.")],
     of: Annotated[
-        Literal["reports", "trials"] | None, typer.Option(help="Which rows; reports by default.")
+        Literal["reports", "trials"] | None,
+        typer.Option(help="Which rows to write (default reports)."),
     ] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Write all that a sweep recorded to a file."""
+    """Write everything a sweep recorded to a file."""
     form = _form_of(to, {".csv": "csv", ".parquet": "parquet", ".zip": "bundle"})
     if of is not None and form == "bundle":
-        raise typer.BadParameter(f"{to} takes everything; --of goes with .csv and .parquet")
+        raise typer.BadParameter(f"{to} gets everything; --of is for .csv and .parquet")
     with Client(url, token) as client:
         to.write_bytes(sweep_of(client, called).export(form, of or "reports"))
     typer.echo(f"written to {to}")
@@ -250,7 +268,7 @@ COMMANDS = (
 
 
 def _form_of(file: Path, forms: dict[str, str]) -> str:
-    """What the file's ending asks for.
+    """The format that the file's extension asks for.
 
     Raises:
         typer.BadParameter: none of `forms`.

@@ -24,7 +24,7 @@ from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
 from service.analysis.methods import Methods, Ran, describe
 from service.analysis.metrics import Metric, headline
-from service.analysis.mixtures import Made, warnings
+from service.analysis.mixtures import Provenance, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
@@ -283,7 +283,7 @@ class Results:
             return []
         meant = did_you_mean(metric, self.metrics)
         return [
-            f"No trial reports {metric!r}{meant}, which this table asks for; they report "
+            f"No trial reports {metric!r}{meant}, which this table asks for; the trials report "
             f"{', '.join(self.metrics)}: ask for one of these, or clone the sweep with another "
             "table.metric."
         ]
@@ -299,11 +299,12 @@ class Results:
                 numbers = "1 expected number is" if count == 1 else f"{count} expected numbers are"
                 yield (
                     f"{numbers} of {metric!r}{did_you_mean(metric, self.metrics)}, which no trial "
-                    f"reports, and held against nothing; they report {', '.join(self.metrics)}."
+                    "reports, so compared with nothing; the trials report "
+                    f"{', '.join(self.metrics)}."
                 )
 
     @cached_property
-    def _made(self) -> list[Made]:
+    def _made(self) -> list[Provenance]:
         return made_by(self._session, self._sweep.id)
 
     @cached_property

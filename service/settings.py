@@ -16,11 +16,11 @@ from service.store.address import address
 class Settings(BaseSettings):
     """What an installation may choose; each field is read from `LRD_<NAME>`.
 
-    Their sentences are docs/settings.md. Where the data sets lie, `LRD_DATA_DIR`, is no field: each
-    node has its own, and `lrd_core.datasets.catalogue` reads it there.
+    Their docstrings become docs/settings.md. The directory of the data sets, `LRD_DATA_DIR`, is no
+    field: each node has its own, and `lrd_core.datasets.catalogue` reads it there.
 
     Raises:
-        LRDError: a value is not what the setting takes; a line for each.
+        LRDError: a value is invalid; one line for each.
     """
 
     model_config = SettingsConfigDict(
@@ -30,40 +30,40 @@ class Settings(BaseSettings):
     database_url: str = ""
     """SQLAlchemy URL; empty for a SQLite file in the storage directory."""
     database_password_file: Path | None = None
-    """A file with the database's password, so that it stands in no variable."""
+    """A file with the database's password, which then need not be in a variable."""
     storage_dir: Path = Path("~/.lrd")
     """Checkpoints, logs and the SQLite file. With several nodes: a path that all of them share."""
     trials_url: str = ""
-    """Where the trials' checkpoints and logs lie instead of `<storage_dir>/trials`, as any fsspec
+    """Where the trials' checkpoints and logs go instead of `<storage_dir>/trials`: any fsspec
     URL that all nodes and the service reach, e.g. `s3://bucket/lrd` (extra `s3`)."""
     ray_address: str = "local"
-    """`local` starts a Ray of its own; else the address of a cluster (`auto`, `10.0.0.1:6379`)."""
+    """`local` starts a Ray of its own; otherwise a cluster's address (`auto`, `10.0.0.1:6379`)."""
     host: str = "127.0.0.1"
-    """Where to listen. Elsewhere than on this machine only once there is a token."""
+    """Address to listen on. Other machines are served only once a token exists."""
     port: int = Field(8000, ge=0, le=65535)
-    """0 takes any free port."""
+    """Port to listen on; 0 picks a free one."""
     max_trials: int = Field(100_000, ge=1)
     """A sweep with more trials is refused."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """A larger request is refused with 413."""
     body_seconds: float = Field(60, gt=0)
-    """A request whose body is not whole by then is refused with 408."""
+    """Seconds for the body of a request to arrive; a slower one is refused with 408."""
     requests_per_minute: int = Field(6000, ge=1)
-    """Of a token that has no limit of its own; more are refused with 429."""
+    """Limit of a token without one of its own; more requests are refused with 429."""
     max_queued_trials: int = Field(1_000_000, ge=1)
-    """Of all sweeps of a token that has no limit of its own."""
+    """Limit of a token without one of its own, over all of its sweeps."""
     max_bundle_bytes: int = Field(256 << 20, ge=1024)
     """A larger bundle is refused with 413."""
     webhook_private: bool = False
-    """Whether webhooks may be on this machine or its network."""
+    """Whether webhooks may point to this machine or its network."""
     lease_seconds: float = Field(30, gt=0)
     """How long a dispatcher that has gone silent keeps its right to run and write."""
     stall_seconds: float = Field(600, gt=0)
     """A running trial without a report for this long, or for ten of its epochs if that is longer,
-    is stopped as `stalled` and tried again: then it has twice as long, up to 16 times, until it has
-    reported."""
+    is stopped as `stalled` and retried, each time with twice the limit, up to 16 times it,
+    until it has reported."""
     checkpoint_seconds: float = Field(5, ge=0)
-    """Epochs shorter than this share one checkpoint: what a crash costs at most."""
+    """Epochs shorter than this share one checkpoint; this is the most that a crash costs."""
 
     def __init__(self, **chosen: Any) -> None:
         try:
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def trials(self) -> str:
-        """Where the trials' folders lie: a path or a URL."""
+        """Path or URL of the trials' folders."""
         return self.trials_url or str(self.storage / "trials")
 
     @cached_property
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         """The database's URL, password included."""
         if self.database_password_file is not None:
             password = self.database_password_file.read_text().strip()
-            address(self.database_url)  # refuses the empty one
+            address(self.database_url)  # refuses an empty one
             url = make_url(self.database_url).set(password=password)
             return url.render_as_string(hide_password=False)
         return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"

@@ -1,4 +1,4 @@
-"""`lrd run`, `lrd check`: one trial here, without any service."""
+"""`lrd run`, `lrd check`: one trial on this machine, without a service."""
 
 import json
 import sys
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from lrd_core.report import EpochReport
 
 _UNREPEATED = (
-    "What draws at random has to take its seed from `lrd_core.seeds`, or to draw from torch's "
-    "global generators; what is remembered from one epoch to the next has to lie in the model or "
-    "the optimizer, for a checkpoint holds these alone. On a GPU only classification repeats "
+    "Whatever draws at random must take its seed from `lrd_core.seeds`, or draw from torch's "
+    "global generators; whatever is remembered from one epoch to the next must be in the model or "
+    "the optimizer, because a checkpoint holds nothing else. On a GPU only classification repeats "
     "itself to the bit."
 )
 
 
 def run(
     file: Path,
-    as_json: Annotated[bool, typer.Option("--json", help="Each report as a JSON line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each report as a JSON line.")
+    ] = False,
 ) -> None:
-    """Run the one trial in FILE here, without a service."""
+    """Run the one trial in FILE on this machine, without a service."""
     from lrd_core.__main__ import run_file
 
     stdout = sys.stdout
@@ -36,10 +38,10 @@ def run(
 
 def check(
     file: Path,
-    epochs: Annotated[int, typer.Option(min=2, help="The first so many of the trial.")] = 3,
+    epochs: Annotated[int, typer.Option(min=2, help="How many epochs of the trial to run.")] = 3,
 ) -> None:
-    """Whether the trial in FILE repeats itself to the bit: again from the start, on from a
-    checkpoint, and in the weights with which it begins with and without LRD; exit 1 if not."""
+    """Check that the trial in FILE repeats itself to the bit: run again, resumed from a checkpoint,
+    and in its initial weights with and without LRD; exit 1 if not."""
     from lrd_core.repeats import findings
     from lrd_core.spec import TrialSpec
 

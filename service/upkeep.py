@@ -1,4 +1,4 @@
-"""`lrd db`, `data`, `token`, `webhook`, `audit`: what acts on this machine, not on a service."""
+"""`lrd db`, `data`, `token`, `webhook`, `audit`: commands that act on this machine directly."""
 
 import contextlib
 import getpass
@@ -12,15 +12,17 @@ import typer
 from lrd_core.errors import LRDError
 
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-data = typer.Typer(help="The data sets of this node.", no_args_is_help=True)
-token = typer.Typer(help="Who may use the service: tokens in its database.", no_args_is_help=True)
+data = typer.Typer(help="The data sets on this node.", no_args_is_help=True)
+token = typer.Typer(help="Tokens: who may use the service.", no_args_is_help=True)
 
-webhook = typer.Typer(help="Who is told when a sweep has ended.", no_args_is_help=True)
+webhook = typer.Typer(
+    help="Webhooks: who is notified when a sweep has ended.", no_args_is_help=True
+)
 
 
 @db.command("upgrade")
 def db_upgrade() -> None:
-    """Bring the database to the newest schema."""
+    """Upgrade the database to the newest schema."""
     import migrations
 
     with _database(new=True) as database:
@@ -45,9 +47,11 @@ def db_check() -> None:
 
 @db.command("copy")
 def db_copy(
-    source: Annotated[str, typer.Argument(help="Its SQLAlchemy URL, or a SQLite file.")],
+    source: Annotated[
+        str, typer.Argument(help="SQLAlchemy URL of the database, or a SQLite file.")
+    ],
 ) -> None:
-    """Copy all that the database SOURCE holds into the empty one of LRD_DATABASE_URL."""
+    """Copy everything in the database SOURCE into the empty database at LRD_DATABASE_URL."""
     import migrations
     from service.settings import Settings
     from service.store import copying
@@ -62,17 +66,18 @@ def db_copy(
         counts = copying.copy(theirs, ours)
     for table, count in counts.items():
         typer.echo(f"{table:<15} {count:>12,}")
-    typer.echo(f"copied; the trials' folders lie in {Settings().trials} from now on", err=True)
+    typer.echo(f"copied; the trials' folders are now expected in {Settings().trials}", err=True)
 
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="Where they lie; by default LRD_DATA_DIR, or ~/.cache/lrd.")
+    Path | None,
+    typer.Option(help="Directory of the data sets; by default LRD_DATA_DIR, or ~/.cache/lrd."),
 ]
 
 
 @data.command("ls")
 def data_ls(data_dir: DataDir = None) -> None:
-    """Which data sets are here, where, and what is missing of them."""
+    """List the data sets, where they are, and what is missing from them."""
     from lrd_core.datasets import catalogue
 
     for each in catalogue.listing(data_dir):
@@ -81,7 +86,7 @@ def data_ls(data_dir: DataDir = None) -> None:
 
 @data.command("fetch")
 def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
-    """Download the data sets NAMES, what is missing of them; one process of a node at a time."""
+    """Download what is missing of the data sets NAMES; one process per node at a time."""
     from lrd_core.datasets import catalogue
 
     for name in names:
@@ -89,19 +94,21 @@ def data_fetch(names: list[str], data_dir: DataDir = None) -> None:
         typer.echo(f"{found.name}: {found.where} ({found.detail})")
 
 
-_LIMIT = "By default as the service's settings say."
+_LIMIT = "By default the limit in the service's settings."
 
 
 @token.command("create")
 def token_create(
-    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    name: Annotated[str, typer.Argument(help="Whose token it is, or what it is for.")],
     role: Literal["viewer", "submitter", "admin"] = "submitter",
-    expires_days: Annotated[float | None, typer.Option(min=0.001, help="Never, else.")] = None,
+    expires_days: Annotated[
+        float | None, typer.Option(min=0.001, help="Days until it expires; by default never.")
+    ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_sweep_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
 ) -> None:
-    """Make a token and show it, this once. From then on the service answers to tokens alone, until
+    """Create a token and show it, this once. From then on the service answers only to tokens, until
     the last one is revoked with `--open`."""
     from service.store import audit, tokens
 
@@ -120,9 +127,9 @@ def token_create(
 
 @token.command("ls")
 def token_ls() -> None:
-    """Every token, without its secret."""
+    """List every token, without its secret."""
+    from service.formatting import rfc3339
     from service.store import tokens
-    from service.wording import rfc3339
 
     with _database() as database, database.read() as session:
         for each in tokens.listing(session):
@@ -142,11 +149,11 @@ def token_revoke(
         bool,
         typer.Option(
             "--open",
-            help="Also the last one: the service then answers to its own machine without a token.",
+            help="Revoke even the last one; the service then answers its own machine without one.",
         ),
     ] = False,
 ) -> None:
-    """End a token, at once; the last one with `--open` alone."""
+    """Revoke a token, at once; the last one only with `--open`."""
     from service.errors import ServiceError
     from service.store import audit, tokens
 
@@ -155,8 +162,8 @@ def token_revoke(
             last = tokens.keeps_closed(session, token_id)
             if last and not reopen:
                 raise LRDError(
-                    f"token {token_id} is the last one: without it the service answers to "
-                    "everybody on its machine. Make another first (`lrd token create`), or say "
+                    f"token {token_id} is the last one: without it the service answers "
+                    "everybody on its machine. Create another first (`lrd token create`), or use "
                     f"`lrd token revoke {token_id} --open`"
                 )
             name = tokens.revoke(session, token_id).name
@@ -165,19 +172,19 @@ def token_revoke(
         raise LRDError(str(error)) from None
     typer.echo(f"token {token_id} of {name} is revoked")
     if last:
-        typer.echo("no token is left: the service answers to this machine without one", err=True)
+        typer.echo("no token is left: the service answers this machine without one", err=True)
 
 
 @webhook.command("add")
 def webhook_add(url: str) -> None:
-    """Tell URL of every sweep that ends; show the secret that signs the messages, this once."""
-    from service.api.context import valid
+    """Notify URL of every sweep that ends; show the secret that signs the messages, this once."""
+    from lrd_core.faults import parsed
     from service.api.schemas.sent import WebhookRequest
     from service.settings import Settings
     from service.store import audit, webhooks
     from service.webhooks import NotAllowed, refuse_private
 
-    url = valid(WebhookRequest, {"url": url}).url
+    url = parsed(WebhookRequest, {"url": url}).url
     try:
         refuse_private(url, private=Settings().webhook_private)
     except NotAllowed as error:
@@ -192,7 +199,7 @@ def webhook_add(url: str) -> None:
 
 @webhook.command("ls")
 def webhook_ls() -> None:
-    """Every webhook, and what it has not been told."""
+    """List every webhook, with its last delivery."""
     from service.store import webhooks
 
     with _database() as database, database.read() as session:
@@ -204,7 +211,7 @@ def webhook_ls() -> None:
 
 @webhook.command("rm")
 def webhook_rm(webhook_id: int) -> None:
-    """Tell it nothing more."""
+    """Remove a webhook; it is notified no more."""
     from service.errors import ServiceError
     from service.store import audit, webhooks
 
@@ -218,11 +225,11 @@ def webhook_rm(webhook_id: int) -> None:
 
 
 def audit_log(
-    limit: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest entries.")] = 50,
 ) -> None:
-    """Who changed what, the newest last."""
+    """Show who changed what, the newest last."""
+    from service.formatting import rfc3339
     from service.store import audit
-    from service.wording import rfc3339
 
     with _database() as database, database.read() as session:
         for each in reversed(audit.page(session, None, limit)):
@@ -236,18 +243,18 @@ def _who() -> str:
 
 
 def _missing(url: str) -> str | None:
-    """The SQLite file of `url`, where it is not there: who opens it makes an empty one."""
+    """The SQLite file of `url` if it is missing: opening it would create an empty one."""
     from service.store.address import address
 
     file = address(url).database if url.startswith("sqlite") else None
-    if file is None or file.startswith("file:"):  # an URI of SQLite's own says itself what may be
+    if file is None or file.startswith("file:"):  # a SQLite URI says itself what may be created
         return None
     return None if Path(file).is_file() else file
 
 
 @contextlib.contextmanager
 def _database(*, new: bool = False) -> Iterator[Any]:
-    """The service's own; a SQLite file that is not there is made where it may be `new`."""
+    """The service's database; a missing SQLite file is created only if it may be `new`."""
     from service.settings import Settings
     from service.store.away import in_words
     from service.store.session import Database
@@ -256,7 +263,7 @@ def _database(*, new: bool = False) -> Iterator[Any]:
     if not new and (file := _missing(url)):
         raise LRDError(
             f"there is no database at {file}: is LRD_DATABASE_URL (or LRD_STORAGE_DIR) right? "
-            "`lrd db upgrade` makes a new one there"
+            "`lrd db upgrade` creates a new one there"
         )
     with contextlib.closing(Database(url)) as database, in_words():
         yield database

@@ -1,8 +1,8 @@
-"""A paper's tables, held against what the service has now."""
+"""A paper's tables, checked against what the service has now."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
@@ -13,18 +13,30 @@ from service.connection import NoAnswer, ServiceAnswered
 if TYPE_CHECKING:
     from service.client import Client, SubmittedSweep
 
-UNVERIFIED = "nothing of it is verified"
-"""So begins the one sentence about a table of which the service has nothing."""
-
 _OF_THE_TABLE = {404, 422}
-"""So the service refuses what a table asks for: its sweep was deleted, say. What else it refuses it
-refuses to every table."""
+"""Statuses that concern only one table, e.g. because its sweep was deleted. Every other refusal
+would concern all tables."""
 
 
-def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
-    """Each table in a LaTeX file, and a sentence for each of its cells or lines that does not say
-    what the service says now; a single one, which begins with `UNVERIFIED`, where it has no such
-    sweep, metric or baseline.
+class Verified(NamedTuple):
+    """A table of a paper, checked against the service."""
+
+    table: Printed
+    differences: list[str]
+    """A sentence for each cell or line that does not say what the service says now, or has lost the
+    comment that identifies it."""
+    unverified: str | None = None
+    """Why nothing in the table could be verified: the service has no such sweep, metric or
+    baseline."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the whole table says what the service says now."""
+        return not self.differences and self.unverified is None
+
+
+def verified(client: "Client", file: Path) -> list[Verified]:
+    """Each table in a LaTeX file, checked against the service.
 
     Raises:
         LRDError: there is no such table in it, or it can no longer be read.
@@ -37,29 +49,29 @@ def verified(client: "Client", file: Path) -> list[tuple[Printed, list[str]]]:
     if not tables:
         raise LRDError(
             f"{file} has no table of `lrd table`, `lrd compare` or `lrd effects` as LaTeX: those "
-            "say in comments of which sweep they are, and each row of which arms or effect (others "
+            "say in comments which sweep they show, and each row which arms or effect (others "
             "are not verified)"
         )
-    return [(table, _differences(client, table)) for table in tables]
+    return [_verified(client, table) for table in tables]
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _differences(client: "Client", table: Printed) -> list[str]:
+def _verified(client: "Client", table: Printed) -> Verified:
     try:
-        return _held_against(client, table)
+        return Verified(table, _differences(client, table))
     except ServiceAnswered as error:
         if error.status not in _OF_THE_TABLE:
             raise
-        return [f"{UNVERIFIED}: {error}"]
+        return Verified(table, [], str(error))
     except NoAnswer:
         raise
     except LRDError as error:
-        return [f"{UNVERIFIED}: {error}"]
+        return Verified(table, [], str(error))
 
 
-def _held_against(client: "Client", table: Printed) -> list[str]:
+def _differences(client: "Client", table: Printed) -> list[str]:
     sweep = _sweep(client, table.question["sweep"])
     question = _question(sweep, table)
     if isinstance(table, PrintedTable):

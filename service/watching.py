@@ -1,4 +1,4 @@
-"""`lrd watch`: a bar until the sweep has ended, why it stands still meanwhile, and how it ended."""
+"""`lrd watch`: a progress bar, why a sweep stands still, and how it ended."""
 
 import sys
 from typing import Any
@@ -7,31 +7,31 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service import words
+from service import cli_text
 from service.client import DONE, Client, SubmittedSweep
+from service.formatting import NO_DISPATCHER
 from service.lifecycle import TERMINAL
-from service.wording import NO_DISPATCHER
 
 console = Console()
-_bars = Console(stderr=True)  # stdout has the table alone, for who keeps it in a file
+_bars = Console(stderr=True)  # stdout carries only the table, to be redirected
 
 
 def watch(sweep: SubmittedSweep) -> None:
-    """Follow a sweep to its end and print its table; exit 1, with the reasons, where a trial has no
+    """Follow a sweep until it ends and print its table; exit 1, with the reasons, if a trial has no
     result."""
     trials = follow(sweep)["trials"]
     typer.echo(sweep.table_text())
     if trials["failed"]:
-        typer.echo(words.failures(sweep.failures(), sweep.id), err=True)
+        typer.echo(cli_text.failures(sweep.failures(), sweep.id), err=True)
     if trials["cancelled"]:
-        typer.echo(words.cancelled(trials["cancelled"], sweep.id), err=True)
+        typer.echo(cli_text.cancelled(trials["cancelled"], sweep.id), err=True)
     if trials["failed"] or trials["cancelled"]:
         raise typer.Exit(1)
 
 
 def follow(sweep: SubmittedSweep) -> dict[str, Any]:
-    """Show a progress bar until the sweep has ended, and once why it stands still, both on stderr;
-    the sweep then."""
+    """Show a progress bar until the sweep has ended, and each reason why it stands still, both on
+    stderr; return the sweep as it ended."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
     unseen = not sys.stderr.isatty()  # a bar in a log is a line of junk
     with Progress(*columns, TimeRemainingColumn(), console=_bars, disable=unseen) as progress:
@@ -48,21 +48,21 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
 
 
 def still(client: Client, view: dict[str, Any]) -> str | None:
-    """Why no trial of a sweep starts, if anything keeps them."""
+    """Why no trial of a sweep starts, if something prevents it."""
     if view["state"] in DONE:
         return None
     if view["paused_at"] is not None:
-        return words.paused(view["id"])
+        return cli_text.paused(view["id"])
     if not view["trials"]["running"] and (nobody := undispatched(client)):
-        return nobody  # the service itself notes it in the sweep after some seconds only
-    return words.waiting(view) if view["waiting_for"] else None
+        return nobody  # the service notes it in the sweep itself only seconds later
+    return cli_text.waiting(view) if view["waiting_for"] else None
 
 
 def undispatched(client: Client) -> str | None:
-    """That nobody starts any trial, where that is so."""
+    """The sentence that no dispatcher leads, if none does."""
     return NO_DISPATCHER if client.cluster()["dispatcher"] is None else None
 
 
 def finished(sweep: dict[str, Any]) -> int:
-    """How many of its trials have ended."""
+    """Number of trials that have ended."""
     return sum(int(sweep["trials"][state]) for state in TERMINAL)

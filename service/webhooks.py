@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import httpx2
 
 from service.api.views import sweep_view
+from service.formatting import rfc3339
 from service.store import webhooks
 from service.store.session import Database
 from service.store.webhooks import Due
 from service.versions import VERSION
-from service.wording import rfc3339
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""One arm over its seeds: how many there are, what became of each, and what the numbers say."""
+"""One arm over its seeds: how many there are, what became of each, and their statistics."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from service.analysis.data import RAN_AWAY, ArmId, ArmInfo, Observation
-
-Floats = npt.NDArray[np.float64]
+from service.analysis.data import NON_FINITE, ArmId, ArmInfo, Floats, Observation
 
 CONFIDENCE = 0.95
 SEEDS_NAMED = 5
-"""So many seeds are named in a status; the rest are counted."""
+"""Seeds named in a status; the rest are elided."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,14 @@ class ArmSummary:
     n: int
     """Trials that succeeded with a finite value: the n of every statistic below."""
     failed: int
-    """Trials in state `failed`, the diverged ones among them."""
+    """Trials in state `failed`, diverged ones included."""
     diverged: int
     """Trials whose training loss stopped being finite."""
     missing: dict[str, tuple[int, ...]]
-    """Why the other planned − n trials give no number -> their seeds, in order."""
+    """Reason why the other planned − n trials give no number -> their seeds, in order."""
     mean: float | None
     std: float | None
-    """Sample standard deviation (divided by n − 1); None for n = 1, where there is none."""
+    """Sample standard deviation (divisor n − 1); None for n = 1."""
     standard_error: float | None
     """std / sqrt(n)."""
     ci_low: float | None
@@ -54,22 +52,22 @@ class ArmSummary:
     min: float | None
     max: float | None
     epoch: float | None
-    """Median epoch at which the n numbers were read: of interest for `at=best`."""
+    """Median epoch at which the n numbers were read; of interest for `at=best`."""
     seconds: float
     """Wall-clock seconds of all trials, failed ones included."""
     gpu_seconds: float
-    """Seconds times GPUs occupied, summed in the same way."""
+    """Seconds times GPUs held, summed in the same way."""
     cpu_seconds: float
 
     @property
     def half_width(self) -> float | None:
-        """Of the t interval, which is symmetric about the mean; None where there is none."""
+        """Half the width of the t interval, which is symmetric about the mean; None without one."""
         return None if self.ci_high is None or self.mean is None else self.ci_high - self.mean
 
     @property
     def survivors_only(self) -> bool:
-        """Whether the statistics leave out seeds whose numbers left the floats."""
-        return not RAN_AWAY.isdisjoint(self.missing)
+        """Whether the statistics leave out seeds whose numbers stopped being finite."""
+        return not NON_FINITE.isdisjoint(self.missing)
 
     @property
     def complete(self) -> bool:
@@ -78,7 +76,7 @@ class ArmSummary:
 
     @property
     def count(self) -> str:
-        """As it stands in a cell: `5`, or `4/5` where a planned trial gave no number."""
+        """As shown in a cell: `5`, or `4/5` if a planned trial gave no number."""
         return str(self.n) if self.complete else f"{self.n}/{self.planned}"
 
     @property
@@ -125,7 +123,7 @@ def group_by_arm(
     """Arm id -> its observations by rising seed, for every arm.
 
     Raises:
-        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+        ValueError: an observation names an unknown arm, or an arm has a seed twice.
     """
     of_arm: dict[ArmId, list[Observation]] = {arm.id: [] for arm in arms}
     for observation in observations:
@@ -156,7 +154,8 @@ def name_seeds(seeds: Sequence[int]) -> str:
 def statistics_of(samples: Sequence[Sequence[float]]) -> list[dict[str, float | None]]:
     """The statistics of each sample; samples of equal size are computed together.
 
-    None is what the size does not define, and what no float can hold (an interval beyond 1e308).
+    A statistic is None if the sample is too small for it, or if no float can hold it (an interval
+    beyond 1e308).
     """
     results: list[dict[str, float | None]] = [dict.fromkeys(_NAMES) for _ in samples]
     of_size: dict[int, list[int]] = {}
@@ -174,7 +173,7 @@ def statistics_of(samples: Sequence[Sequence[float]]) -> list[dict[str, float | 
 
 
 def describe(values: Floats) -> dict[str, Floats]:
-    """The statistics of each row of `values` (k, n), n ≥ 1; what needs a spread only for n ≥ 2."""
+    """The statistics of each row of `values` (k, n), n ≥ 1; those of the spread only for n ≥ 2."""
     n = values.shape[1]
     values = np.sort(values, axis=1)  # sums no longer depend on the order of the trials
     exponent = scale_of(values)

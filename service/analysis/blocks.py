@@ -1,7 +1,7 @@
-"""The rows of a forest in blocks, one a data set and model, each with an axis of its own.
+"""The rows of a forest plot in blocks, one per data set and model, each with its own axis.
 
-On one axis for all the widest interval sets the scale: beside a loss that differs by 3, one that
-differs by 0.001 is a point with its interval hidden in it.
+On a common axis the widest interval sets the scale: next to a loss that differs by 3, one that
+differs by 0.001 is a point that hides its own interval.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from service.analysis.comparisons import Comparison
 from service.analysis.configurations import identity
 from service.analysis.data import ArmInfo
 from service.analysis.effects import Effect
-from service.analysis.factors import APART
+from service.analysis.factors import NEVER_POOLED
 
 Row = Comparison | Effect
 
@@ -23,18 +23,20 @@ class Block:
     """Rows that share an axis."""
 
     title: str
-    """Their data set and model; empty where there is no other block."""
+    """Their data set and model; empty if there is no other block."""
     rows: list[Row]
 
 
 def blocks(rows: Sequence[Row], arms: Sequence[ArmInfo] = ()) -> list[Block]:
-    """In the order of the rows, at least one.
+    """The blocks in the order of the rows; at least one.
 
     Args:
-        arms: those that are compared; of effects none are needed.
+        arms: those compared; not needed for effects.
     """
     configs = {arm.id: arm.config for arm in arms}
-    apart = [path for path in APART if len({identity(arm.config.get(path)) for arm in arms}) > 1]
+    apart = [
+        path for path in NEVER_POOLED if len({identity(arm.config.get(path)) for arm in arms}) > 1
+    ]
     found: dict[Any, Block] = {}
     for row in rows:
         if isinstance(row, Effect):

@@ -13,7 +13,7 @@ from service.analysis.effects import Effect
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
 from service.analysis.scales import View, views
-from service.wording import count
+from service.formatting import count
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
@@ -51,20 +51,20 @@ def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmIn
     """Of `figures.learning_curves` and its plot; `arms` say which curves share a scale."""
     counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
     return (
-        "Mean over the seeds; band: ± 1 sample standard deviation (divided by n − 1); "
-        f"dashed without LRD; {_outside(views(arms, metrics))}{_range(counts, 'seed')}."
+        "Mean over the seeds; band: ± 1 sample standard deviation (divisor n − 1); "
+        f"dashed: without LRD; {_outside(views(arms, metrics))}{_range(counts, 'seed')}."
     )
 
 
 def against_keep_prob(panels: Sequence[Panel[Points]], at: str = "last") -> str:
     """Of `figures.against_keep_prob` and its plot; `panels` with the lines that are not drawn."""
     if not panels:
-        return "Nothing is drawn: all arms have one keep_prob."
+        return "Nothing is drawn: all arms have the same keep_prob."
     counts = [each.n for panel in panels for line in panel.lines for _, each in line.of if each.n]
     apart = any(len(panel.lines) > 1 for panel in with_numbers(panels))
     return (
         f"Mean over the seeds, {_read(at)}; {_bars(counts)}; dotted: the mean without LRD"
-        f"{'; lines set apart sideways' if apart else ''}{_without(panels)}; "
+        f"{'; lines offset sideways' if apart else ''}{_without(panels)}; "
         f"{_range(counts, 'seed')}."
     )
 
@@ -73,7 +73,7 @@ def forest(comparisons: Sequence[Comparison], at: str = "last") -> str:
     """Of `figures.forest` and its plot."""
     counts = [each.n for each in comparisons]
     return (
-        f"Mean difference of the pairs (equal seeds), {_read(at)}; "
+        f"Mean difference of the pairs (same seed), {_read(at)}; "
         f"{_bars(counts, ', not adjusted for the number of comparisons')}; "
         f"filled: p (Holm) < {ALPHA:g}{_unmarked(comparisons)}; {_range(counts, 'pair')}."
     )
@@ -83,7 +83,7 @@ def effects(found: Sequence[Effect], at: str = "last") -> str:
     """Of `figures.effects` and its plot."""
     both = any(each.kind == "interaction" for each in found)
     crossed = "A × B: how much larger the effect of A is with B than without; " if both else ""
-    families = ", of main effects and of interactions apart" if both else ""
+    families = ", main effects and interactions separately" if both else ""
     counts = [each.n for each in found]
     bars = _bars(
         [each.n_least for each in found],
@@ -102,8 +102,8 @@ def descent_paths(surfaces: Sequence[str]) -> str:
     """Of `figures.descent_paths` and its plot."""
     of_one = f" on the surface {surfaces[0]}" if len(surfaces) == 1 and surfaces[0] else ""
     return (
-        f"The first trial of each arm{of_one}; dashed without LRD; "
-        "contours: equally many grid points between two of them."
+        f"The first trial of each arm{of_one}; dashed: without LRD; "
+        "contours: the same number of grid points between each two."
     )
 
 
@@ -112,13 +112,13 @@ def _unmarked(found: Iterable[Comparison | Effect]) -> str:
     some = any(
         each.survivors_only and each.p_holm is not None and each.p_holm < ALPHA for each in found
     )
-    return ", but hollow where only seeds that did not diverge say so" if some else ""
+    return ", but hollow where only the surviving seeds support it" if some else ""
 
 
 def _read(at: str) -> str:
     """`read at the last epoch`; of the best one, what that does."""
     the = "" if at.startswith("epoch:") else "the "
-    flatters = ", which flatters the arm that fluctuates more" if at == "best" else ""
+    flatters = ", which favours the arm that fluctuates more" if at == "best" else ""
     return f"read at {the}{place_read(at)}{flatters}"
 
 
@@ -130,16 +130,16 @@ def _bars(counts: Sequence[int], more: str = "", alone: str = "no bar: n = 1") -
 
 
 def _outside(found: Mapping[tuple[str, int], View]) -> str:
-    """`1 arm runs out of the panel (train loss); what runs out has no band; `, or nothing."""
+    """`1 arm goes off scale (train loss); curves off scale have no band; `, or nothing."""
     away: dict[str, int] = {}
     for (name, _), view in found.items():
         away[name] = away.get(name, 0) + len(view.away)
     said = ""
     for name, arms_away in away.items():
         if arms_away:
-            arms = "1 arm runs" if arms_away == 1 else f"{arms_away} arms run"
-            said += f"{arms} out of the panel ({Metric(name).words}); "
-    return said + "what runs out has no band; " if said else ""
+            arms = "1 arm goes" if arms_away == 1 else f"{arms_away} arms go"
+            said += f"{arms} off scale ({Metric(name).words}); "
+    return said + "curves off scale have no band; " if said else ""
 
 
 def _without(panels: Sequence[Panel[Points]]) -> str:
@@ -161,8 +161,8 @@ def _numberless(panels: Sequence[Panel[Points]]) -> Iterator[str]:
                     yield f"{name} at {keep_prob:g} ({each.count})"
 
 
-def _range(counts: Iterable[int], noun: str, each: str = " an arm") -> str:
-    """`n = 4 seeds an arm`, `n = 3 to 4 seeds an arm`."""
+def _range(counts: Iterable[int], noun: str, each: str = " per arm") -> str:
+    """`n = 4 seeds per arm`, `n = 3 to 4 seeds per arm`."""
     found = sorted(set(counts)) or [0]
     low, high = found[0], found[-1]
     shown = str(high) if low == high else f"{low} to {high}"

@@ -102,10 +102,10 @@ class ComparisonTable:
             return [NONE]
         better = "higher" if self.metric.higher_is_better else "lower"
         return [
-            "Difference: the mean over the n seeds that gave a number in both; its interval is not "
-            f"adjusted for the number of comparisons. {better.capitalize()} is better.",
-            "Wins-ties-losses: seeds on which the arm is better, equal, worse; who alone diverged "
-            "has lost.",
+            "Difference: the mean over the n seeds that gave a number in both arms; its interval "
+            f"is not adjusted for the number of comparisons. {better.capitalize()} is better.",
+            "Wins-ties-losses: seeds on which the arm is better, equal, worse; an arm that "
+            "diverged where the other did not has lost.",
             *notes_on_comparisons(self.summaries, self.comparisons, self.baseline),
         ]
 

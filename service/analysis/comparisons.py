@@ -6,16 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
 from service.analysis.baselines import pair_with_baselines
-from service.analysis.data import RAN_AWAY, ArmId, Observation
+from service.analysis.data import NON_FINITE, ArmId, Floats, Observation
 from service.analysis.metrics import Metric
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, bca_interval, sign_flip
-
-Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.05
 
@@ -121,7 +118,7 @@ class Comparison:
         if self.n:
             return tested(self.n, self.p_holm)
         counts = {
-            side: sum(len(self.left_out.get(f"{side}: {why}", ())) for why in RAN_AWAY)
+            side: sum(len(self.left_out.get(f"{side}: {why}", ())) for why in NON_FINITE)
             for side in ("arm", "baseline")
         }
         said = ", ".join(f"{side} {count}" for side, count in counts.items() if count)
@@ -320,9 +317,9 @@ def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pa
         for side, why in (("arm", why_a), ("baseline", why_b)):
             if why is not None:
                 left_out.setdefault(f"{side}: {why}", []).append(seed)
-        diverged += why_a in RAN_AWAY and why_b is None
-        baseline_diverged += why_b in RAN_AWAY and why_a is None
-        both_diverged += why_a in RAN_AWAY and why_b in RAN_AWAY
+        diverged += why_a in NON_FINITE and why_b is None
+        baseline_diverged += why_b in NON_FINITE and why_a is None
+        both_diverged += why_a in NON_FINITE and why_b in NON_FINITE
     return _Pairs(
         arm=values,
         baseline=baseline_values,

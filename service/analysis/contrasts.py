@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from service.analysis.arms import CONFIDENCE
+from service.analysis.data import Floats
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, sign_flip
-
-Floats = npt.NDArray[np.float64]
 
 ROUNDING = 4 * np.finfo(float).eps
 """As a share of what was summed: sums that differ by less are equal. 0.3 − 0.2 is not 0.2 − 0.1."""

@@ -5,12 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from service.analysis.arms import statistics_of
-from service.analysis.data import ArmId, ArmInfo, Series
-
-Floats = npt.NDArray[np.float64]
+from service.analysis.data import ArmId, ArmInfo, Floats, Series
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-RAN_AWAY = frozenset({"diverged", "not finite"})
-"""Of the reasons in `Observation.missing` those that are the arm's own doing: its numbers left the
-floats. They count against it; a trial that ran out of memory tells nothing about the arm."""
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+NON_FINITE = frozenset({"diverged", "not finite"})
+"""The reasons in `Observation.missing` that count against the arm, because its own numbers stopped
+being finite. A trial that ran out of memory says nothing about the arm."""
 
 
 ArmId = int | str
-"""Told apart and handed on, nothing else; the store's are integers."""
+"""Only compared and passed on; the store uses integers."""
 
 
 @dataclass(frozen=True)

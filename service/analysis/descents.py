@@ -9,7 +9,7 @@ import numpy as np
 
 from lrd_core.surfaces import SURFACES
 
-Path = Sequence[Sequence[float]]
+Polyline = Sequence[Sequence[float]]
 """The points (x, y) that an optimizer visits, the start first."""
 
 
@@ -53,7 +53,7 @@ def grid_of(name: str, points: int = 120) -> Grid:
     return Grid(x.tolist(), y.tolist(), z.tolist(), surface.optima, name)
 
 
-def while_finite(path: Path) -> tuple[list[float], list[float]]:
+def while_finite(path: Polyline) -> tuple[list[float], list[float]]:
     """The x and the y of a path, up to where it leaves for infinity."""
     points = list(takewhile(lambda point: all(map(math.isfinite, point)), path))
     return [point[0] for point in points], [point[1] for point in points]

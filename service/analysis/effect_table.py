@@ -11,13 +11,13 @@ from service.analysis.comparisons import ALPHA
 from service.analysis.effects import Effect
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
-from service.analysis.planning import plan
+from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
-from service.wording import count
+from service.formatting import count
 
 NONE = (
-    "The arms of this sweep differ in one factor, or in none: the comparisons with their baselines "
-    "say all that there is. Effects are for grids of several factors."
+    "The arms of this sweep differ in one factor, or in none, so the comparisons with their "
+    "baselines say everything. Effects are for grids of several factors."
 )
 _NAMED = 5
 """So many factors or effects are named in a note; the rest are counted."""
@@ -38,8 +38,8 @@ class EffectTable:
 
     @property
     def caption(self) -> str:
-        """`What each factor does to test accuracy, last epoch; FCNet on MNIST`."""
-        text = f"What each factor does to {self.metric.words}, {place_read(self.at)}"
+        """`Effect of each factor on test accuracy, last epoch; FCNet on MNIST`."""
+        text = f"Effect of each factor on {self.metric.words}, {place_read(self.at)}"
         return f"{text}; {self.subject}" if self.subject else text
 
     @property
@@ -131,35 +131,35 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
     interactions = [each for each in effects if each.kind == "interaction"]
     asked = [each for each in interactions if each.asked]
     yield (
-        "Effect of a factor: its level minus the reference with the same seed, in each setting of "
-        "the other factors; the mean over the settings, the least and the largest of which stand "
-        "beside it."
+        "Effect of a factor: its level minus the reference with the same seed, averaged over the "
+        "settings of the other factors; next to it the smallest and the largest effect in any "
+        "setting."
     )
     if interactions:
         yield (
-            "A × B: how much larger the effect of A is with B than without, both of which stand "
-            "beside it; 0 where the two simply add up."
+            "A × B: how much larger the effect of A is with B than without; next to it the effects "
+            "without and with B. It is 0 where the two simply add up."
         )
     seedless = [each.name for each in effects if each.seedless]
     if len(seedless) < len(effects):
         yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
     if seedless:
-        yield f"Not tested, for no seed changes any of their arms: {_listed(seedless)}."
+        yield f"Not tested, because no seed changes any of their arms: {_listed(seedless)}."
     for family, noun in ((mains, "main effect"), (asked, "interaction")):
         yield from _about_few(family, noun)
     single = [each.name for each in effects if each.n_least == 1 and not each.seedless]
     if single:
         yield (
-            "Without an interval, for in some setting a single seed counts, which tells nothing of "
-            f"its spread: {_listed(single)}."
+            "Without an interval, because some setting has a single seed, which says nothing about "
+            f"spread: {_listed(single)}."
         )
     yield from _about_left_out(effects)
     for path in dict.fromkeys(path for each in mains for path in each.along):
         of = [each.name for each in mains if path in each.along]
-        yield f"{path_title(path)} changes together with {_listed(of)}: the effect is of both."
+        yield f"{path_title(path)} changes together with {_listed(of)}: the effect is that of both."
     unmarked = [each.name for each in effects if each.survivors_only and (each.p_holm or 1) < ALPHA]
     if unmarked:
-        yield f"Not marked, for only seeds that did not diverge say so: {_listed(unmarked)}."
+        yield f"Not marked, because only the surviving seeds support it: {_listed(unmarked)}."
 
 
 def _about_tests(
@@ -170,9 +170,9 @@ def _about_tests(
     over = count(len(mains), "main effect")
     if asked:
         with_which = " with a factor of the baseline" if others else ""
-        over += f", and apart from them over {count(len(asked), 'interaction')}{with_which}"
+        over += f" and, separately, over {count(len(asked), 'interaction')}{with_which}"
     explored = (
-        f" The p of the other {count(others, 'interaction')} is not adjusted, and marks nothing."
+        f" The p of the other {count(others, 'interaction')} is not adjusted and marks nothing."
         if others
         else ""
     )
@@ -185,7 +185,7 @@ def _about_tests(
 def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
     """That no data could mark one of these."""
     most = max((each.n for each in family if not each.seedless), default=0)
-    prospect = plan(most, len(family))
+    prospect = power_of(most, len(family))
     if most and not prospect.can_reject and prospect.seeds_needed:
         yield (
             f"{count(most, 'seed')} cannot reach p < {ALPHA:g} over {count(len(family), noun)}, "
@@ -202,8 +202,8 @@ def _about_left_out(effects: Sequence[Effect]) -> Iterator[str]:
     if why:
         said = "; ".join(f"{reason}: {name_seeds(sorted(seeds))}" for reason, seeds in why.items())
         yield (
-            "In a setting count the seeds that gave a number in all of its arms; a setting without "
-            f"one is left out. Without a number in some arm: {said}."
+            "A setting counts the seeds with a number in all of its arms; a setting with no such "
+            f"seed is left out. Without a number in some arm: {said}."
         )
 
 

@@ -11,17 +11,14 @@ from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from lrd_core.titles import value_titles
 from service.analysis.arms import group_by_arm
 from service.analysis.comparisons import ALPHA, holm, is_seeded, tested
 from service.analysis.contrasts import averaged
-from service.analysis.data import RAN_AWAY, ArmInfo, Observation
+from service.analysis.data import NON_FINITE, ArmInfo, Floats, Observation
 from service.analysis.factors import Design, designs
 from service.analysis.metrics import Metric
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,7 @@ class _Seen:
                 self._why[at] = trial.missing
                 if trial.missing is None:
                     self._values[at] = trial.value
-        self._ran_away = np.isin(self._why, list(RAN_AWAY))
+        self._ran_away = np.isin(self._why, list(NON_FINITE))
 
     def through(self, contrast: _Contrast) -> _Sight:
         """What the seeds say of a contrast."""

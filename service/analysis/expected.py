@@ -14,8 +14,8 @@ from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
 
 MEANING = (
-    "Within noise: the published number lies where one more run of ours does in 95 % of cases (the "
-    "interval), or within its tolerance. With few seeds that is a wide range, and no proof of "
+    "Within noise: the published number is in the interval that holds one more run of ours in 95 % "
+    "of cases, or within its tolerance. With few seeds the interval is wide, and no proof of "
     "equality."
 )
 """The note below a table that has published numbers."""

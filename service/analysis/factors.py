@@ -17,26 +17,25 @@ from service.analysis.configurations import (
 )
 from service.analysis.data import ArmInfo
 
-APART = ("dataset", "model")
-"""What is never averaged over: a loss on MNIST and one on CIFAR-100 have no common size."""
+NEVER_POOLED = ("dataset", "model")
+"""Paths never averaged over: losses on MNIST and on CIFAR-100 have no common size."""
 _LIST = "regularizers"
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A path in which arms differ; of the regularizers each is one of its own."""
+    """A path in which arms differ; each regularizer is a factor of its own."""
 
     path: str
-    """`optimizer.keep_prob`, `regularizers.SD`; `regularizers.SD+NG` of two that no arm parts."""
+    """`optimizer.keep_prob`, `regularizers.SD`; `regularizers.SD+NG` if no arm has just one."""
     levels: tuple[str, ...]
     """How its values read, the reference first: `("without LRD", "LRD (keep_prob = 0.5)")`."""
     names: tuple[str, ...]
-    """What each does beside the reference, as an effect is called: `SD`, `SGDM − Adam`; of the
-    reference nothing."""
+    """The name of each level's effect: `SD`, `SGDM − Adam`; empty for the reference."""
     along: tuple[str, ...]
-    """The paths that change with it between some arms: a learning rate tuned for LRD."""
+    """The paths that change with it between some arms, e.g. a learning rate tuned for LRD."""
     is_asked: bool
-    """Whether it is of the sweep's baseline: what the sweep is about."""
+    """Whether the sweep's baseline names it: it is what the sweep is about."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +43,25 @@ class Design:
     """The arms of one data set and model, as points of a grid that may have holes."""
 
     where: dict[str, Any]
-    """Which data set and model, as far as the sweep has several."""
+    """Which data set and model, if the sweep has several."""
     arms: tuple[ArmInfo, ...]
     factors: tuple[Factor, ...]
     points: tuple[tuple[int, ...], ...]
-    """Of each arm the number of its level in each factor; 0 is the reference."""
+    """For each arm, the number of its level in each factor; 0 is the reference."""
 
 
 def designs(arms: Sequence[ArmInfo], baseline: Iterable[str]) -> list[Design]:
-    """One for each data set and model, in the order of the arms.
+    """One design per data set and model, in the order of the arms.
 
-    The reference of a factor is what all baselines have; where they differ, or there are none, it
-    is the absence of a regularizer, no LRD, and else the first arm's value.
+    The reference of a factor is the value of all baselines. If they differ, or there are none, it
+    is the absence of a regularizer, no LRD, or otherwise the first arm's value.
 
     Args:
-        baseline: the dotted paths of the sweep's baseline. They are factors before all others, and
-            keep_prob is.
+        baseline: the dotted paths of the sweep's baseline. Together with keep_prob they come
+            before all other factors.
     """
     flats = _spread([flatten(arm.config) for arm in arms])
-    apart = [path for path in varying(flats) if path in APART]
+    apart = [path for path in varying(flats) if path in NEVER_POOLED]
     parts: dict[Any, list[int]] = {}
     for index, flat in enumerate(flats):
         key = tuple(identity(flat.get(path, ABSENT)) for path in apart)
@@ -75,7 +74,7 @@ def designs(arms: Sequence[ArmInfo], baseline: Iterable[str]) -> list[Design]:
 
 
 def are_kinds(listed: Sequence[Any]) -> bool:
-    """Whether these are regularizers, each of another kind."""
+    """Whether these are regularizers, each of a different kind."""
     if not all(isinstance(item, dict) and "kind" in item for item in listed):
         return False
     return len({item["kind"] for item in listed}) == len(listed)
@@ -85,8 +84,8 @@ def are_kinds(listed: Sequence[Any]) -> bool:
 
 
 def _spread(flats: Sequence[Flat]) -> list[Flat]:
-    """The same with a path for each regularizer, if each list is of different ones; those that come
-    together in all arms, in one strength, share a path."""
+    """Replace the list of regularizers by a path for each, if every list has distinct kinds. Those
+    that always occur together, with the same strength, share a path."""
     listed = [flat.get(_LIST, []) for flat in flats]
     if not all(isinstance(some, list) and are_kinds(some) for some in listed):
         return list(flats)
@@ -158,7 +157,7 @@ def _levels(path: str, values: Sequence[Any], arms: Sequence[ArmInfo]) -> list[A
 
 
 def _read(path: str, levels: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """How the levels of a path read, and what each is called beside the first."""
+    """Titles of a path's levels, and the names of their effects against the first."""
     if path != _LIST and under(path, _LIST):
         kind = path.removeprefix(f"{_LIST}.")
         present = iter(value_titles(_LIST, [level for level in levels if level is not ABSENT]))
@@ -179,7 +178,7 @@ def _read(path: str, levels: Sequence[Any]) -> tuple[tuple[str, ...], tuple[str,
 def _changing_with(
     at: int, points: Sequence[tuple[int, ...]], values: Mapping[str, Sequence[Any]]
 ) -> list[str]:
-    """Those of the paths that differ between two arms which differ in the factor `at` alone."""
+    """The paths that differ between two arms that differ only in the factor `at`."""
     groups: dict[Any, list[int]] = {}
     for index, point in enumerate(points):
         groups.setdefault(point[:at] + point[at + 1 :], []).append(index)

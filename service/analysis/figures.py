@@ -26,7 +26,7 @@ from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Path, while_finite
+from service.analysis.descents import Grid, Polyline, while_finite
 from service.analysis.effects import Effect
 from service.analysis.folding import folded
 from service.analysis.fonts import here
@@ -93,12 +93,12 @@ def learning_curves(
         one = len(reported) < 2
         columns = panels.columns(len(cells)) if one else len(reported)
         width = 4.2 if len(cells) < 2 else 3.2
-        scales = [(name, panel.setting) for panel, name in cells]
+        scales = [(name, panel.scale_group) for panel, name in cells]
         figure, every = _panels(scales, columns, width)
         named: _Named = {}
         shown = views(arms, metrics)
         for axes, (panel, name) in zip(every, cells, strict=False):
-            metric, view = Metric(name), shown[name, panel.setting]
+            metric, view = Metric(name), shown[name, panel.scale_group]
             for line in panel.lines:
                 if curve := reported[name].get(line.of.id):
                     banded = curve.arm_id not in view.away
@@ -130,7 +130,7 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str =
     every = panels.with_numbers(found)
     with _styled():
         columns = panels.columns(len(every))
-        scales = [panel.setting for panel in every]
+        scales = [panel.scale_group for panel in every]
         figure, axes_of = _panels(scales, columns, 3.6 if len(every) < 2 else 2.6)
         named: _Named = {}
         ticks, names, ends = panels.keep_prob_axis(found)
@@ -174,7 +174,7 @@ def effects(found: Sequence[Effect], *, at: str = "last") -> Figure:
 
 
 def descent_paths(
-    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Polyline]]
 ) -> Figure:
     """Each arm's paths over the contours of its surface, a panel a surface: dashed without LRD,
     solid with; starts and optima marked.
@@ -308,7 +308,7 @@ def _draw_descents(
     axes: Axes,
     grid: Grid,
     panel: Panel[ArmInfo],
-    paths: Mapping[ArmId, Sequence[Path]],
+    paths: Mapping[ArmId, Sequence[Polyline]],
     named: _Named,
 ) -> None:
     axes.grid(visible=False)

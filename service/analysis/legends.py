@@ -1,6 +1,6 @@
-"""A legend below the panels of a figure on paper, whose keys and names lie within the figure.
+"""A legend below the panels of a printed figure, kept within the figure.
 
-In as many columns as the longest name leaves room for; a name that is too long for one is folded.
+It has as many columns as the longest name leaves room for; longer names are folded.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from service.analysis.folding import folded, width_of
 
 _ROW, _LINE = 0.17, 0.135
-"""Of an entry with one line, and of each other line, in inches; so are all of these."""
+"""Heights of an entry's first line and of each further one. All lengths here are in inches."""
 _KEY, _BETWEEN, _EDGE = 0.33, 0.23, 0.15
-"""Of a key with the gap behind it; between two columns; left free at each side of the figure."""
+"""Width of a key with its gap; gap between two columns; margin at each side of the figure."""
 
 
 def add_legend(figure: Figure, drawn: Sequence[Any], names: Sequence[str]) -> None:
-    """The figure grows by it: the panels keep their height, however many lines it has."""
+    """Add the legend and grow the figure by it, so that the panels keep their height."""
     room = figure.get_figwidth() - 2 * _EDGE
     names = [folded(name, room - _KEY) for name in names]
     widest = max(map(width_of, names)) + _KEY

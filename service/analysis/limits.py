@@ -19,15 +19,15 @@ from service.analysis.curves import Curve
 from service.analysis.metrics import Metric
 
 RISEN = 100.0
-"""So many times above its start and above the others, towards the worse, a curve runs away."""
-APART = 10_000.0
-"""So many times beyond the others, in whatever way, it does too."""
+"""A curve is off scale once it is this many times worse than its start and than the others."""
+OFF_SCALE_RATIO = 10_000.0
+"""So is one this many times larger than the others, in whichever direction."""
 _MARGIN = 0.05
-"""Of the height, as matplotlib has it."""
+"""Share of the height, as in matplotlib."""
 
 
-def running_away(curves: Sequence[Curve], metric: Metric) -> list[Curve]:
-    """The curves that leave too little of an axis to the others; none of a single one."""
+def off_scale_curves(curves: Sequence[Curve], metric: Metric) -> list[Curve]:
+    """Curves that would leave too little of the axis to the others; none if there is only one."""
     means = [[value for value in curve.mean if value is not None] for curve in curves]
     reached = sorted(top for some in means if (top := _largest(some)))
     if metric.is_share or not reached:
@@ -39,18 +39,18 @@ def running_away(curves: Sequence[Curve], metric: Metric) -> list[Curve]:
         if some
         and (
             max(-metric.better(value) for value in some) > RISEN * max(usual, abs(some[0]))
-            or _largest(some) > APART * usual
+            or _largest(some) > OFF_SCALE_RATIO * usual
         )
     ]
 
 
 def limits(curves: Sequence[Curve], metric: Metric) -> tuple[float, float] | None:
-    """The lowest and the highest value to show, in the unit of the axis; None where all may be.
+    """The lowest and the highest value to show, in the unit of the axis; None to show everything.
 
-    Cut off are curves that run away, and what of a band lies below 0 where no mean does and the
-    metric cannot.
+    Cut off are curves that go off scale, and the part of a band below 0 if the metric cannot be
+    negative and no mean is.
     """
-    away = {curve.arm_id for curve in running_away(curves, metric)}
+    away = {curve.arm_id for curve in off_scale_curves(curves, metric)}
     points = [
         (mean * metric.scale, (std or 0.0) * metric.scale)
         for curve in curves
@@ -73,5 +73,5 @@ def limits(curves: Sequence[Curve], metric: Metric) -> tuple[float, float] | Non
 
 
 def _largest(values: Sequence[float]) -> float:
-    """However far from 0."""
+    """The largest distance from 0."""
     return max((abs(value) for value in values), default=0.0)

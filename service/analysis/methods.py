@@ -17,13 +17,11 @@ from service.analysis.comparisons import ALPHA, Comparison, is_seeded
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
-from service.analysis.mixtures import Made
-from service.analysis.notes import against, most_pairs, the_test, without_baseline
-from service.analysis.planning import plan
+from service.analysis.mixtures import Provenance
+from service.analysis.notes import WAITING, against, most_pairs, the_test, without_baseline
+from service.analysis.power import power_of
 from service.analysis.recipe import has_networks, listed, recipe, shared_of
-from service.wording import count
-
-_WAITING = {"queued", "running"}
+from service.formatting import count
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Ran:
     """Trials that took more than one attempt."""
     extended: tuple[str, ...] = ()
     """By what the sweep was extended after it was submitted: `extended by 3 trials`."""
-    made: tuple[Made, ...] = ()
+    made: tuple[Provenance, ...] = ()
     devices: tuple[tuple[str, int, bool], ...] = ()
     """Each device, the trials that ran on it, whether it is a GPU."""
 
@@ -130,13 +128,13 @@ def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
         len(seeds)
         for summary in summaries
         for why, seeds in summary.missing.items()
-        if why in _WAITING
+        if why in WAITING
     )
     if waiting:
         planned = sum(summary.planned for summary in summaries)
         yield (
-            f"{planned - waiting} of {count(planned, 'trial')} have ended; what follows is of a "
-            "sweep that still runs, and will change."
+            f"{planned - waiting} of {count(planned, 'trial')} have ended; the sweep is still "
+            "running, and what follows will change."
         )
 
 
@@ -155,19 +153,23 @@ def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     configs = [summary.arm.config for summary in summaries]
     drawn = _drawn(configs)
     if not has_networks(configs) and any(config.get("dataset") != "surface" for config in configs):
-        yield "A seed is that of torch's random numbers, and of LRD's masks."
+        yield "The seed sets torch's random number generators and LRD's masks."
     elif not drawn:
-        yield "Nothing in them is drawn at random: no seed changes anything."
+        yield "Nothing in them is random: the seed changes nothing."
     else:
         and_last = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
-        yield f"A seed decides {and_last}."
+        yield f"The seed determines {and_last}."
     if has_networks(configs):
         shared = shared_of(configs)
-        of_one = "" if {"model", "dataset"} <= shared.keys() else " of one model and data set"
-        yield f"With one seed, arms{of_one} begin with the same weights and see the same batches."
+        is_one = {"model", "dataset"} <= shared.keys()
+        of_one = "" if is_one else " with the same model and data set"
+        yield (
+            f"With the same seed, arms{of_one} start from the same weights and see the same "
+            "batches."
+        )
     unmoved = [summary.arm.label for summary in summaries if not is_seeded(summary.arm.config)]
     if drawn and unmoved:
-        yield f"Arms that no seed changes: {listed(unmoved, '; ')}."
+        yield f"Arms that the seed does not affect: {listed(unmoved, '; ')}."
     if ran.extended:
         yield f"After it was submitted, the sweep was {listed(ran.extended)}."
 
@@ -183,9 +185,9 @@ def _drawn(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     drawn = []
     if any(config.get("dataset") != "surface" for config in configs):
         drawn += ["the initial weights", "the order of the data"]
-    drawn += ["their augmentation"] if augmented else []
-    drawn += ["noisy labels"] if "NL" in kinds else []
-    drawn += ["the noise of gradients"] if "NG" in kinds else []
+    drawn += ["data augmentation"] if augmented else []
+    drawn += ["the label noise"] if "NL" in kinds else []
+    drawn += ["the gradient noise"] if "NG" in kinds else []
     drawn += ["the masks"] if masked or kinds & {"SD", "DG"} else []
     return drawn
 
@@ -201,20 +203,20 @@ def _numbers(summaries: Sequence[ArmSummary], metric: str, at: str) -> Iterator[
     words = Metric(metric).words
     if at == "best":
         yield (
-            f"The {words} is that of each trial's best epoch, chosen by the {words} itself: it "
-            "flatters whatever fluctuates."
+            f"The {words} is that of each trial's best epoch, chosen by that same metric, which "
+            "favours arms that fluctuate."
         )
     else:
         the = "" if at.startswith("epoch:") else "the "
         place = place_read(at)
-        yield f"The {words} is read at {the}{place} of each trial; no epoch was chosen by it."
+        yield f"The {words} is read at {the}{place} of each trial; it was not used to choose it."
     if max(summary.planned for summary in summaries) > 1:
         yield (
-            "Tables give the mean ± sample standard deviation (divided by n − 1) over the trials "
-            f"of an arm that succeeded; intervals are {100 * CONFIDENCE:g} % Student t intervals."
+            "Tables give the mean ± sample standard deviation (divisor n − 1) over the successful "
+            f"trials of each arm; intervals are {100 * CONFIDENCE:g} % Student t intervals."
         )
     else:
-        yield "With one trial an arm nothing is known about the spread."
+        yield "With one trial per arm, nothing is known about the spread."
 
 
 def _tests(
@@ -226,19 +228,19 @@ def _tests(
     seedless = [comparison.arm for comparison in comparisons if comparison.seedless]
     if len(seedless) < len(comparisons):
         yield (
-            f"Arms are compared with {against(summaries, comparisons, baseline)} on equal seeds, "
-            f"by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
+            f"Arms are compared with {against(summaries, comparisons, baseline)} on the same "
+            f"seeds, by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
         )
         pairs = most_pairs(comparisons)
-        if pairs and not plan(pairs, len(comparisons)).can_reject:
+        if pairs and not power_of(pairs, len(comparisons)).can_reject:
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
     if seedless:
-        yield f"Not tested, for no seed changes them or their baseline: {listed(seedless)}."
+        yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."
     if any(each.diverged or each.baseline_diverged for each in comparisons):
         yield (
-            "A seed that diverged makes no pair; counts of wins and losses have it as lost. No "
-            "difference is called significant whose better side is better for its worst seeds "
-            "diverged."
+            "A seed that diverged in either arm forms no pair; in the counts of wins and losses, "
+            "an arm that diverged where the other did not has lost. No difference is called "
+            "significant if the better side is better only because its worst seeds diverged."
         )
     lonely = without_baseline(summaries, comparisons)
     if comparisons and lonely:
@@ -250,10 +252,11 @@ def _about_effects(effects: Sequence[Effect]) -> Iterator[str]:
     mains = [each for each in effects if each.kind == "main"]
     asked = [each for each in effects if each.kind == "interaction" and each.asked]
     if mains:
-        apart = f", and apart from them over {count(len(asked), 'interaction')}" if asked else ""
+        apart = f" and, separately, over {count(len(asked), 'interaction')}" if asked else ""
         yield (
-            "Effects of single factors are means over the settings of the others, tested likewise "
-            f"by whole seeds, Holm-adjusted over {count(len(mains), 'main effect')}{apart}."
+            "Effects of single factors are averaged over the settings of the other factors and "
+            "tested in the same way, with whole seeds as the units, Holm-adjusted over "
+            f"{count(len(mains), 'main effect')}{apart}."
         )
 
 
@@ -265,9 +268,9 @@ def _trials(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         all_of = "The only trial" if planned == 1 else f"All {planned} trials"
         yield f"{all_of} succeeded; none is left out."
     elif given:
-        yield f"Of {count(planned, 'trial')} {given} gave a number; none of these is left out."
+        yield f"Of {count(planned, 'trial')}, {given} gave a number; none of these is left out."
     else:
-        yield f"Of {count(planned, 'trial')} none has given a number."
+        yield f"Of {count(planned, 'trial')}, none has given a number."
     reasons: dict[str, list[str]] = {}
     for summary in summaries:
         for why, seeds in summary.missing.items():
@@ -287,17 +290,17 @@ def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     spent = [_time(seconds, kind) for kind, seconds in totals.items() if seconds]
     if spent:
         failed = any(summary.failed for summary in summaries)
-        also = ", those of failed trials included" if failed else ""
-        again = " Work that was lost and done again is not counted." if ran.repeated else ""
+        also = ", failed trials included" if failed else ""
+        again = " Work that was lost and repeated is not counted." if ran.repeated else ""
         yield (
-            "The epochs' wall-clock time, times what each trial held, is "
+            "The epochs' wall-clock time, multiplied by the resources that each trial held, is "
             f"{' and '.join(spent)}{also}.{again}"
         )
     if ran.reused:
-        took = "took" if ran.reused > 1 else "takes"
+        verbs = ("reuse", "cost") if ran.reused > 1 else ("reuses", "costs")
         yield (
-            f"{count(ran.reused, 'trial')} {took} over the results of an earlier sweep of the same "
-            "code, and cost nothing here."
+            f"{count(ran.reused, 'trial')} {verbs[0]} the results of an earlier sweep with the "
+            f"same code and {verbs[1]} nothing here."
         )
     if ran.devices:
         on = [f"{name} ({count(trials, 'trial')})" for name, trials, _ in ran.devices]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from service.analysis.data import ArmId, ArmInfo
 
 
-class Made(NamedTuple):
+class Provenance(NamedTuple):
     """By what code and of which data trials of an arm have their numbers."""
 
     arm_id: ArmId
@@ -26,7 +26,7 @@ class Made(NamedTuple):
     """Of the network: its elements."""
 
 
-def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
+def warnings(arms: Sequence[ArmInfo], made: Iterable[Provenance]) -> Iterator[str]:
     """A sentence for each mixture: after an upgrade, an edit or a change of files in between some
     seeds of an arm may tell of something else than the others."""
     made, configs = list(made), {arm.id: arm.config for arm in arms}
@@ -52,7 +52,7 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Made]) -> Iterator[str]:
     if len(devices) > 1:
         yield (
             f"Its trials ran on different devices: {' and '.join(sorted(devices))}; the same trial "
-            "gives slightly other numbers on another one."
+            "gives slightly different numbers on each."
         )
     for name, sums in data.values():
         if len(sums) > 1:

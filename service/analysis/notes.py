@@ -6,13 +6,14 @@ from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.configurations import scope, under
-from service.analysis.planning import plan
-from service.wording import count
+from service.analysis.power import power_of
+from service.formatting import count
 
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
 """What several baselines that have nothing in common are called."""
-_WAITING = {"queued", "running"}
+WAITING = {"queued", "running"}
+"""States without a final number yet."""
 
 
 def notes_on(
@@ -33,9 +34,9 @@ def notes_on(
     yield _about_spread(summaries)
     if unsaid:
         paths = ", ".join(path_title(path) for path in unsaid)
-        yield f"The arms differ in {paths} too, which no title says; the table's CSV does."
+        yield f"The arms also differ in {paths}; the table's CSV shows it, its titles do not."
     if bold:
-        yield f"Bold: best by the mean as shown, where {path_title(bold)} alone differs."
+        yield f"Bold: the best mean, as shown, of arms that differ only in {path_title(bold)}."
     yield from notes_on_comparisons(summaries, comparisons, baseline)
 
 
@@ -54,7 +55,7 @@ def notes_on_comparisons(
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """What the researcher should know before more is spent, and no reader of the paper."""
     pairs = most_pairs(comparisons)
-    prospect = plan(pairs, len(comparisons))
+    prospect = power_of(pairs, len(comparisons))
     if pairs and not prospect.can_reject:
         yield prospect.sentence
 
@@ -68,7 +69,7 @@ def against(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
 ) -> str:
     """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
-    (without LRD, else equal)`."""
+    (without LRD, otherwise equal)`."""
     ids = {comparison.baseline_id for comparison in comparisons}
     if len(ids) == 1:
         return f"the baseline ({comparisons[0].baseline})"
@@ -79,7 +80,7 @@ def against(
         if (values := [value_at(config, path) for config in configs])
         and all(value == values[0] for value in values)
     ]
-    return f"the baseline ({', '.join([*said, 'else equal'])})" if said else ITS_BASELINE
+    return f"the baseline ({', '.join([*said, 'otherwise equal'])})" if said else ITS_BASELINE
 
 
 def the_test(comparisons: Sequence[Comparison]) -> str:
@@ -98,16 +99,16 @@ def _about_spread(summaries: Sequence[ArmSummary]) -> str:
     planned = sorted({summary.planned for summary in summaries})
     if planned == [1]:
         return "One seed per arm: nothing is known about the spread."
-    text = "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind it"
+    text = "Mean ± sample standard deviation (divisor n − 1); in brackets n, the number of seeds"
     if any(not summary.complete for summary in summaries):
-        text += ", of those planned"
+        text += ", out of those planned"
     return text + "."
 
 
 def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
     incomplete = [summary for summary in summaries if not summary.complete]
-    waiting = [summary for summary in incomplete if summary.missing.keys() <= _WAITING]
-    broken = [summary for summary in incomplete if not summary.missing.keys() <= _WAITING]
+    waiting = [summary for summary in incomplete if summary.missing.keys() <= WAITING]
+    broken = [summary for summary in incomplete if not summary.missing.keys() <= WAITING]
     for summary in broken[:MAX_ARMS_NAMED]:
         yield f"{summary.arm.label}: {summary.status}."
     if len(broken) > MAX_ARMS_NAMED:
@@ -124,7 +125,7 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
         return
     family, test = len(comparisons), the_test(comparisons)
     pairs = most_pairs(comparisons)
-    prospect = plan(pairs, family)
+    prospect = power_of(pairs, family)
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
     elif pairs and not prospect.can_reject:
@@ -142,18 +143,18 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
             )
     seedless = [each.arm for each in comparisons if each.seedless]
     if seedless:
-        yield f"Not tested, for no seed changes it or its baseline: {_named(seedless)}."
+        yield f"Not tested, because no seed changes the arm or its baseline: {_named(seedless)}."
     if not pairs and not seedless:
-        yield "No seed gave a number in an arm and in its baseline: nothing is tested."
+        yield "No seed gave a number in both an arm and its baseline: nothing is tested."
     if not prospect.can_reject:
         return  # `advice_on` says it
     few = [
         f"{each.arm} ({each.n})"
         for each in comparisons
-        if not each.seedless and not plan(each.n, family).can_reject
+        if not each.seedless and not power_of(each.n, family).can_reject
     ]
     if few:
-        yield f"With too few pairs for any †, whatever the data: {_named(few)}."
+        yield f"Too few pairs for any †, whatever the data: {_named(few)}."
 
 
 def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -164,8 +165,8 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
         if each.p_wins is not None:  # else no seed changes either, and nothing is tested
             test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
         yield (
-            f"{each.arm} against {each.baseline}, a diverged seed lost: wins {each.wins}, losses "
-            f"{each.losses}{test}."
+            f"{each.arm} against {each.baseline}, counting a diverged seed as lost: wins "
+            f"{each.wins}, losses {each.losses}{test}."
         )
 
 
@@ -186,7 +187,7 @@ def _about_more_than_asked(
         if more
     ]
     if said:
-        yield f"Compared with the only baseline, which differs from them in more: {_named(said)}."
+        yield f"Compared with the only baseline, which also differs in more: {_named(said)}."
 
 
 def _named(arms: Sequence[str]) -> str:

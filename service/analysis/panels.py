@@ -1,9 +1,9 @@
 """Which lines share a panel, and what they are called: one panel, or small multiples where it would
 hold too many lines to be told apart.
 
-Of 40 lines over keep_prob, five optimizers by eight sets of regularizers, no eye follows one. There
-each optimizer has a panel, and equal regularizers look alike in all of them, so that one legend
-does. By what they are parted: `parting.py`.
+Nobody can follow one of 40 lines over keep_prob (five optimizers by eight sets of regularizers). In
+that case each optimizer has a panel, and equal regularizers look alike in all of them, so that one
+legend is enough. `parting.py` chooses what separates the panels.
 """
 
 import math
@@ -24,26 +24,26 @@ from service.analysis.configurations import (
     varying,
 )
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Path
+from service.analysis.descents import Polyline
 from service.analysis.looks import Look
-from service.analysis.parting import dealt, parted, settings, titles_of
+from service.analysis.parting import dealt, parted, scale_groups, titles_of
 
 SURFACE = "data.surface"
 
 _OF_GAP, _OF_SPAN, _ASIDE = 0.4, 0.12, 0.01
-"""All lines of a panel together are set apart by at most such shares of the smallest gap between
-two keep_probs and of their range, and each from the next by at most so much."""
+"""Limits on the sideways offset of a panel's lines: all of them together as a share of the smallest
+gap between two keep_probs and of their range, and one line from the next in keep_prob itself."""
 _OF_NAME = 0.1
-"""Of the range: what the name of a keep_prob needs."""
+"""Share of the range that the label of a keep_prob needs."""
 
 Points = list[tuple[float, ArmSummary]]
-"""(keep_prob, the arm there), by rising keep_prob."""
+"""(keep_prob, arm) by rising keep_prob."""
 Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)
 class Line(Generic[Shown]):
-    """One line; what it has in common with its panel is not in its name, and not in its look."""
+    """One line; neither its name nor its look repeats what the whole panel has in common."""
 
     name: str
     look: Look
@@ -55,17 +55,16 @@ class Panel(Generic[Shown]):
     """What is drawn in one pair of axes."""
 
     title: str
-    """What its lines have in common; empty where there is no other panel."""
+    """What its lines have in common; empty if there is no other panel."""
     lines: list[Line[Shown]]
-    setting: int = 0
-    """The number of its data set and model: panels of one have one scale."""
+    scale_group: int = 0
+    """The number of its data set and model; panels with the same number share a scale."""
 
 
 def of_arms(arms: Sequence[ArmInfo]) -> list[Panel[ArmInfo]]:
     """A line for each arm: solid with LRD, dashed without.
 
-    Those that differ in keep_prob alone share colour and marker where that leaves each line its
-    own.
+    Lines that differ only in keep_prob share colour and marker, as long as no two look the same.
     """
     flats = [flatten(arm.config) for arm in arms]
     split = _Split(flats, [arm.given for arm in arms])
@@ -81,11 +80,11 @@ def of_arms(arms: Sequence[ArmInfo]) -> list[Panel[ArmInfo]]:
 
 
 def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
-    """A line for each configuration that is otherwise equal, in the order of the arms.
+    """A line for each configuration that is equal but for keep_prob, in the order of the arms.
 
-    Arms without a number have their place, so that a line breaks there, and neither the order of
-    the lines nor their looks change as numbers arrive; what is drawn: `with_numbers`. Arms without
-    a keep_prob are in none. Where all have one keep_prob there is nothing to be against.
+    Arms without a number keep their place, so that the line breaks there and neither the order nor
+    the looks change as numbers arrive; `with_numbers` selects what is drawn. Arms without a
+    keep_prob are in no line. Without two different keep_probs there are no panels.
     """
     found = [each for each in summaries if KEEP_PROB in flatten(each.arm.config)]
     flats = [flatten(each.arm.config) for each in found]
@@ -106,10 +105,10 @@ def over_keep_prob(summaries: Sequence[ArmSummary]) -> list[Panel[Points]]:
 
 
 def of_descents(
-    arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+    arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Polyline]]
 ) -> dict[str, Panel[ArmInfo]]:
-    """Surface -> its panel: the arms that have paths, each in a colour of its own, since paths
-    cross and dashes get lost."""
+    """Surface -> its panel: the arms that have paths, each in its own colour, because paths cross
+    and dashes get lost."""
     drawn = [arm for arm in arms if paths.get(arm.id)]
     flats = [flatten(arm.config) for arm in drawn]
     split = _Split(flats, [arm.given for arm in drawn], by=[SURFACE])
@@ -125,19 +124,19 @@ def of_descents(
 def with_any(
     panels: Sequence[Panel[ArmInfo]], reported: Iterable[Collection[ArmId]]
 ) -> list[Panel[ArmInfo]]:
-    """The panels in which there is something to draw; without any an empty one."""
+    """The panels that have something to draw, or one empty panel."""
     known = set().union(*reported)
     some = [panel for panel in panels if any(line.of.id in known for line in panel.lines)]
     return some or [Panel("", [])]
 
 
 def with_numbers(panels: Sequence[Panel[Points]]) -> list[Panel[Points]]:
-    """Those in which there is something to draw, with the lines of which an arm has a number."""
+    """The panels that have something to draw, with the lines that have a number."""
     some = [
         Panel(
             panel.title,
             [line for line in panel.lines if any(each.mean is not None for _, each in line.of)],
-            panel.setting,
+            panel.scale_group,
         )
         for panel in panels
     ]
@@ -145,14 +144,14 @@ def with_numbers(panels: Sequence[Panel[Points]]) -> list[Panel[Points]]:
 
 
 def columns(count: int) -> int:
-    """In how many columns so many panels stand."""
+    """The number of columns for `count` panels."""
     return 2 if count == 4 else min(3, max(1, count))
 
 
 def set_apart(lines: Sequence[Line[Points]]) -> list[float]:
     """How far each line of a panel is moved along keep_prob, so that no bar hides another.
 
-    All together by little, whatever their number: a point well beyond 1 would be no probability.
+    The total is small, however many lines there are: a point well beyond 1 is no probability.
     """
     places = sorted({keep_prob for line in lines for keep_prob, _ in line.of})
     gap = min((b - a for a, b in pairwise(places)), default=0.1)
@@ -164,8 +163,8 @@ def set_apart(lines: Sequence[Line[Points]]) -> list[float]:
 def keep_prob_axis(
     panels: Sequence[Panel[Points]],
 ) -> tuple[list[float], list[str], tuple[float, float]]:
-    """Where the axis has ticks, what stands there, and its ends: ticks at what arms have, and
-    nowhere else; of those too close together to be read one is named, 1 before all others."""
+    """Ticks, their labels and the ends of the axis. There is a tick at each keep_prob that an arm
+    has; of those too close together to be read, only the highest is labelled."""
     places = sorted({at for panel in panels for line in panel.lines for at, _ in line.of})
     low, high = (places[0], places[-1]) if places else (0.0, 1.0)
     span = (high - low) or 0.1
@@ -179,7 +178,7 @@ def keep_prob_axis(
 
 
 def by_all_but_keep_prob(flats: Sequence[Flat]) -> list[list[int]]:
-    """The places of configurations that are equal but for keep_prob, together."""
+    """The indices of configurations that are equal but for keep_prob, grouped."""
     return _together(flats, [path for path in varying(flats) if path != KEEP_PROB])
 
 
@@ -195,23 +194,23 @@ class _Split:
     def __init__(
         self, flats: Sequence[Flat], given: Sequence[str], by: Sequence[str] | None = None
     ) -> None:
-        """`given`: the label of each line, if its sweep gives it one; `by`: the paths that make the
-        panels, chosen here where they are not told."""
+        """`given`: the label of each line, if its sweep gives it one. `by`: paths that separate the
+        panels, by default chosen by `parted`."""
         self._given = given
-        self._settings = settings(flats) if by is None else [0] * len(flats)
+        self._scale_groups = scale_groups(flats) if by is None else [0] * len(flats)
         flats, by = parted(flats) if by is None else (flats, by)
         self._parted = any(under(path, "regularizers") for path in by)
         # Those of one data set and model stand together.
-        panels = sorted(_together(flats, by), key=lambda panel: self._settings[panel[0]])
+        panels = sorted(_together(flats, by), key=lambda panel: self._scale_groups[panel[0]])
         paths = varying(flats)
         first = sorted(paths, key=lambda path: (path not in FIRST, path != KEEP_PROB))
         needed = [distinguishing([flats[at] for at in each], first) for each in panels]
         self._paths = [path for path in paths if any(path in each for each in needed)]
         self.inside = [{path: flat[path] for path in self._paths if path in flat} for flat in flats]
-        """Each configuration as far as it tells the lines of a panel apart; what follows from that,
-        such as a learning rate of the optimizer's own, is left out."""
+        """The part of each configuration that tells the lines of a panel apart; what follows from
+        it, such as an optimizer's own learning rate, is left out."""
         self.numbers = _numbers(_together(self.inside, self._paths))
-        """Of each line; equal ones are alike but for their panels."""
+        """The number of each line's look; lines with equal numbers differ only in their panels."""
         self._panels: list[list[int]] = []
         self._titles: list[str] = []
         alike = by_all_but_keep_prob(flats)
@@ -227,8 +226,8 @@ class _Split:
         return len(self._panels) < 2
 
     def names(self) -> list[str]:
-        """What the lines are called in their panels: by their labels, if these are given to all and
-        are the same in each panel, and by what else differs."""
+        """The names of the lines in their panels: their labels, if all have one and they are the
+        same in each panel, and whatever else differs."""
         flats, paths = self.inside, self._paths
         pairs = set(zip(self.numbers, self._given, strict=True))
         if all(self._given) and len(pairs) == len(set(self.numbers)):
@@ -238,20 +237,20 @@ class _Split:
             speaking_titles(path, [flat.get(path, ABSENT) for flat in flats])
             for path in distinguishing(flats, paths)
         ]
-        if self._parted:  # the title of the panel has some
+        if self._parted:  # the panel's title names the others
             columns = [[_OTHERS.get(title, title) for title in column] for column in columns]
         return [", ".join(parts) for parts in zip(*columns, strict=True)] or [""] * len(flats)
 
     def panels(self, line: Callable[[int], Line[Shown]]) -> list[Panel[Shown]]:
-        """The panels, filled with what `line` makes of the places of their lines."""
+        """The panels, filled with `line(index)` for each of their lines."""
         return [
-            Panel(title, [line(at) for at in members], self._settings[members[0]])
+            Panel(title, [line(at) for at in members], self._scale_groups[members[0]])
             for title, members in zip(self._titles, self._panels, strict=True)
         ]
 
 
 def _titles(flats: Sequence[Flat], panels: Sequence[Sequence[int]], by: Sequence[str]) -> list[str]:
-    """What the lines of each panel have in common, empty where there is one panel."""
+    """What the lines of each panel have in common; empty if there is only one panel."""
     if len(panels) < 2:
         return [""] * len(panels)
     heads = [flats[panel[0]] for panel in panels]
@@ -260,7 +259,7 @@ def _titles(flats: Sequence[Flat], panels: Sequence[Sequence[int]], by: Sequence
 
 
 def _together(flats: Sequence[Flat], paths: Sequence[str]) -> list[list[int]]:
-    """The places of configurations that are equal at these paths, together."""
+    """The indices of configurations that are equal at these paths, grouped."""
     groups: dict[Any, list[int]] = {}
     for at, flat in enumerate(flats):
         key = tuple(identity(flat.get(path, ABSENT)) for path in paths)
@@ -269,6 +268,6 @@ def _together(flats: Sequence[Flat], paths: Sequence[str]) -> list[list[int]]:
 
 
 def _numbers(groups: Sequence[Sequence[int]]) -> list[int]:
-    """Of each place its group's."""
+    """The number of each index's group."""
     of_place = {at: number for number, group in enumerate(groups) for at in group}
     return [of_place[at] for at in range(len(of_place))]

@@ -1,8 +1,8 @@
-"""By which paths lines are parted into panels, so that no panel holds more than can be read.
+"""Which paths separate lines into panels, so that no panel holds more than can be read.
 
-Data sets and models always are: they have no scale in common. What else parts them is chosen: as
-few panels as leave few enough lines in each. Of regularizers each is a path of its own, since
-sixteen sets of four are one path with sixteen values, and by two of the four they are four panels.
+Data sets and models always do, because they have no common scale. The other paths are chosen to
+give the fewest panels with few enough lines in each. Each regularizer counts as its own path: the
+sixteen sets of four are one path with sixteen values, but two of the four give four panels.
 """
 
 from collections import Counter
@@ -12,38 +12,38 @@ from typing import NamedTuple
 
 from lrd_core.titles import ABSENT, KEEP_PROB, speaking_titles
 from service.analysis.configurations import Flat, distinguishing, identity, varying
-from service.analysis.factors import APART, are_kinds
+from service.analysis.factors import NEVER_POOLED, are_kinds
 
 MOST_LINES = 10
-"""A panel, where that can be had: the paper's five optimizers, with LRD and without."""
+"""Lines per panel, if possible: the paper's five optimizers, with LRD and without."""
 CROWDED = 2 * MOST_LINES
-"""Of more lines no panel is made, whatever they differ in."""
+"""No panel has more lines than this, whatever they differ in."""
 MOST_PANELS = 12
-"""Of one data set and model."""
+"""Panels per data set and model, at most."""
 
 _LIST = "regularizers"
 _CANDIDATES, _TOGETHER = 8, 4
-"""So many paths are tried, and up to so many of them at once."""
+"""Paths tried, and the most of them combined at once."""
 
 
-def settings(flats: Sequence[Flat]) -> list[int]:
+def scale_groups(flats: Sequence[Flat]) -> list[int]:
     """The number of each configuration's data set and model, from 0."""
     numbers: dict[tuple[object, ...], int] = {}
-    keys = [tuple(identity(flat.get(path, ABSENT)) for path in APART) for flat in flats]
+    keys = [tuple(identity(flat.get(path, ABSENT)) for path in NEVER_POOLED) for flat in flats]
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
 def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
     """The configurations, and the paths whose values make the panels.
 
-    A regularizer makes panels by itself only where all else leaves too many lines, or needs more
-    panels: it has a path of its own there, and is no longer in the list. No panel is made for each
-    line, nor for each keep_prob, since these are to be compared.
+    A regularizer separates panels by itself only if everything else leaves too many lines or needs
+    more panels; it then has its own path and is no longer in the list. Neither single lines nor
+    keep_probs are given panels of their own, because they should be compared.
     """
-    apart = distinguishing(flats, [path for path in varying(flats) if path in APART])
-    of_each = settings(flats)
+    apart = distinguishing(flats, [path for path in varying(flats) if path in NEVER_POOLED])
+    of_each = scale_groups(flats)
     spread, kinds = _spread(flats)
-    others = [path for path in varying(flats) if path not in (KEEP_PROB, *APART)]
+    others = [path for path in varying(flats) if path not in (KEEP_PROB, *NEVER_POOLED)]
     free = [path for path in distinguishing(flats, [*apart, *others]) if path not in apart]
     best = _chosen(flats, of_each, free)
     if _LIST in free and (best.most > MOST_LINES or _LIST in best.paths):
@@ -55,7 +55,7 @@ def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
 
 
 def titles_of(path: str, values: Sequence[object]) -> list[str]:
-    """How the values of a path that makes panels read: `Adam`, `SD`, `no SD`."""
+    """Titles for the values of a path that separates panels: `Adam`, `SD`, `no SD`."""
     kind = path.removeprefix(f"{_LIST}.")
     titles = speaking_titles(path, values)
     if kind == path:
@@ -67,8 +67,8 @@ def titles_of(path: str, values: Sequence[object]) -> list[str]:
 
 
 def dealt(members: Sequence[int], together: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The lines of a crowded panel in several of about equal size, in their order; those of others
-    as they are. Lines that are in one of `together` stay together."""
+    """Split a crowded panel into several of about equal size, in order; other panels stay as they
+    are. Lines that share a group in `together` stay together."""
     if len(members) <= CROWDED:
         return [list(members)]
     inside = set(members)
@@ -88,8 +88,7 @@ def dealt(members: Sequence[int], together: Sequence[Sequence[int]]) -> list[lis
 
 
 class _Parting(NamedTuple):
-    """How many lines the fullest panel has, at least MOST_LINES, of how many panels, by which
-    paths."""
+    """Lines in the fullest panel (at least MOST_LINES), number of panels, and the paths."""
 
     most: int
     panels: int
@@ -97,14 +96,14 @@ class _Parting(NamedTuple):
 
 
 def _chosen(flats: Sequence[Flat], of_each: Sequence[int], free: Sequence[str]) -> _Parting:
-    """The fewest panels that are not too full; else the least full ones."""
+    """The fewest panels that are not too full, or the least full ones."""
     free = free[:_CANDIDATES]
     columns = {path: [identity(flat.get(path, ABSENT)) for flat in flats] for path in free}
     able: list[_Parting] = []
     for count in range(_TOGETHER + 1):
         for paths in combinations(free, count):
             lines = Counter(zip(of_each, *(columns[path] for path in paths), strict=True))
-            panels = Counter(setting for setting, *_ in lines)
+            panels = Counter(group for group, *_ in lines)
             most = max(lines.values(), default=0)
             if not paths or (max(panels.values()) <= MOST_PANELS and most > 1):
                 able.append(_Parting(max(MOST_LINES, most), len(lines), paths))
@@ -112,8 +111,8 @@ def _chosen(flats: Sequence[Flat], of_each: Sequence[int], free: Sequence[str]) 
 
 
 def _spread(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
-    """The same with a path for each regularizer beside the list of all, and these paths; as they
-    are where the lists are of something else."""
+    """Add a path for each regularizer next to the list of all, and return these paths too; lists of
+    anything else stay as they are."""
     listed = [flat.get(_LIST, []) for flat in flats]
     if not all(isinstance(some, list) and are_kinds(some) for some in listed):
         return list(flats), []
@@ -126,7 +125,7 @@ def _spread(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
 
 
 def _without(flat: Flat, chosen: Sequence[str]) -> Flat:
-    """Without what the list of regularizers and the paths of panels would say twice."""
+    """Drop what the list of regularizers and the paths of panels would say twice."""
     if _LIST not in flat:
         return flat
     said = {path.removeprefix(f"{_LIST}.") for path in chosen}

@@ -18,7 +18,7 @@ from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Path, while_finite
+from service.analysis.descents import Grid, Polyline, while_finite
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_html
 from service.analysis.looks import BAND, PALETTE, Look
@@ -62,11 +62,11 @@ def learning_curves(
     shown = set[ArmId]()
     views_of = views(arms, metrics)
     for at, (panel, name) in enumerate(cells):
-        metric, view = Metric(name), views_of[name, panel.setting]
+        metric, view = Metric(name), views_of[name, panel.scale_group]
         title = "" if at % len(reported) else panel.title
         under = "epoch" if by == "epoch" else "time (s)"
         place = grid.place(
-            at, title, under, metric.title, y_ends=_ends(view), scale=(name, panel.setting)
+            at, title, under, metric.title, y_ends=_ends(view), scale=(name, panel.scale_group)
         )
         for line in panel.lines:
             curve = reported[name].get(line.of.id)
@@ -102,7 +102,7 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str =
     for number, panel in enumerate(every):
         under = "keep probability (keep_prob)"
         place = grid.place(
-            number, panel.title, under, kind.title, x_ends=x_axis, scale=panel.setting
+            number, panel.title, under, kind.title, x_ends=x_axis, scale=panel.scale_group
         )
         for line, aside in zip(panel.lines, panels.set_apart(panel.lines), strict=True):
             entry = {"showlegend": len(names) > 1 and line.name not in shown}
@@ -139,7 +139,7 @@ def effects(found: Sequence[Effect], *, at: str = "last") -> Plot:
 
 
 def descent_paths(
-    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Path]]
+    grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Polyline]]
 ) -> Plot:
     """As `figures.descent_paths`: paths over the contours of each surface, dashed without LRD."""
     every = panels.of_descents(arms, paths)

@@ -3,7 +3,7 @@
 `render.latex` says in comments of which sweep, metric and place a table is, and of which arm each
 cell; `listings.latex` which comparison or effect each row is. Titles may be changed, rows and
 columns moved or left out, numbers set in other type: what the cells still say is read. Rows of
-numbers without such a comment are of nobody knows what, and told apart.
+numbers without such a comment cannot be attributed, and are reported separately.
 """
 
 import json
@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from lrd_core.errors import LRDError
-from service.wording import count
+from service.formatting import count
 
 OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""
@@ -30,7 +30,7 @@ P_COLUMNS = 2
 """At the right of a listing."""
 
 _NOISE = Decimal("1e-12")
-"""Of a value, what a product of floats may lose."""
+"""Relative error that a product of floats may have."""
 _COLOURS = re.compile(r"\\(?:cell|row|text)?color(?:\[[^]]*\])?\{[^}]*\}")
 _SIGNS = {r"\pm": "±", r"\dagger": "†", r"\textendash": "–", r"\to": "→"}
 _COMMANDS = re.compile(r"\\[A-Za-z]+")
@@ -48,12 +48,12 @@ _BODY_END = re.compile(r"\\bottomrule\b|\\end\{")
 
 @dataclass(frozen=True)
 class PrintedCell:
-    """What a cell says; parts that were taken out are empty."""
+    """The content of a cell; parts that were taken out are empty."""
 
     line: int
-    """Of the file, from 1."""
+    """Line in the file, from 1."""
     number: str
-    """Of its arm."""
+    """Number of its arm."""
     mean: str
     spread: str
     count: str
@@ -71,9 +71,9 @@ class UnsignedRow:
     """Numbers without the comment that says what they are."""
 
     line: int
-    """Of the file, from 1."""
+    """Line in the file, from 1."""
     text: str
-    """Its cells, without type."""
+    """Its cells, without LaTeX markup."""
 
     def __str__(self) -> str:
         return f"line {self.line}: `{self.text}` is not verified: its comment is gone"
@@ -81,7 +81,7 @@ class UnsignedRow:
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """One table of a file: of what it is, and what its cells say."""
+    """One table of a file: which table it is, and the content of its cells."""
 
     line: int
     question: dict[str, Any]
@@ -98,12 +98,12 @@ class PrintedTable:
 
 @dataclass(frozen=True)
 class PrintedLine:
-    """What a row of a listing says; cells that were emptied are empty."""
+    """The content of a row of a listing; cells that were emptied are empty."""
 
     line: int
-    """Of the file, from 1."""
+    """Line in the file, from 1."""
     name: str
-    """Of the arm, or of the effect."""
+    """Name of the arm or the effect."""
     texts: tuple[str, ...]
     """Behind the first column, in the order of the service; those at the right may be missing."""
 
@@ -201,8 +201,9 @@ def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> 
         else:
             pairs = enumerate(zip(theirs.texts, ours, strict=False), P_COLUMNS - len(ours))
             wrong = [pair for at, pair in pairs if not _reads_as(*pair, p=at >= 0)]
-            said = (f"{one} in the file, {other} in the service" for one, other in wrong)
-            found += [f"{where}: {'; '.join(said)}"] * bool(wrong)
+            if wrong:
+                said = (f"{one} in the file, {other} in the service" for one, other in wrong)
+                found.append(f"{where}: {'; '.join(said)}")
     return found + list(map(str, printed.unsigned))
 
 
@@ -275,7 +276,7 @@ def _table(lines: list[str], start: int, end: int, question: dict[str, Any]) -> 
         cell for row, about, line in rows if about is not None for cell in _row(row, about, line)
     )
     if not cells:
-        raise _mute(start + 1, "of which arms it is", "lrd table")
+        raise _mute(start + 1, "which arms it shows", "lrd table")
     return PrintedTable(start + 1, question, cells, _unsigned(rows))
 
 
@@ -283,9 +284,7 @@ def _listing(
     lines: list[str], start: int, end: int, of: str, question: dict[str, Any]
 ) -> PrintedListing:
     if str(of) not in OF_LINE:
-        raise LRDError(
-            f"line {start + 1}: a table of {of!r} is not known here: it is of a newer lrd"
-        )
+        raise LRDError(f"line {start + 1}: a table of {of!r} is unknown: it comes from a newer lrd")
     rows = list(_rows(lines, start + 1, end, OF_LINE[of]))
     found = tuple(
         PrintedLine(line, name, tuple(map(_plain, _split(row)[1:])))
@@ -300,7 +299,7 @@ def _listing(
 
 def _mute(line: int, what: str, command: str) -> LRDError:
     return LRDError(
-        f"line {line}: no row of this table says any more {what}; take it anew from `{command}`"
+        f"line {line}: no row of this table still says {what}; get it again from `{command}`"
     )
 
 

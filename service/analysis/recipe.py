@@ -10,28 +10,28 @@ from typing import Any
 from lrd_core.choices import AUGMENTED, PARTS, TASKS
 from lrd_core.titles import ABSENT, KEEP_PROB, path_title, spell, value_titles
 from service.analysis.configurations import Flat, distinguishing, flatten, identity, under, varying
-from service.wording import count
+from service.formatting import count
 
 LISTED = 12
 """So many values, optimizers or arms are named; the rest are counted."""
 _REGULARIZERS = {
     "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
     "inverse",
-    "NL": "noisy labels: with probability {prob} a training label is another one, for the whole "
-    "trial",
-    "NG": "noisy gradients: at step t Gaussian noise is added, of variance {eta} divided by "
+    "NL": "noisy labels: with probability {prob} a training label is replaced by another, fixed "
+    "for the trial",
+    "NG": "noisy gradients: at step t, Gaussian noise is added whose variance is {eta} divided by "
     "(1 + t) to the power {gamma}",
-    "DG": "dropout on the gradient: its elements are kept with probability {keep_prob}",
+    "DG": "dropout on the gradient: each of its elements is kept with probability {keep_prob}",
 }
 _LRD = (
-    "With learning-rate dropout (LRD, arXiv 1912.00144) each element of the weights keeps its "
-    "learning rate with probability keep_prob at each step, and else stays as it is; nothing is "
-    "rescaled, and keep_prob = 1 is without it."
+    "With learning-rate dropout (LRD, arXiv 1912.00144), each element of the weights keeps its "
+    "learning rate with probability keep_prob at each step, and is otherwise left unchanged; "
+    "nothing is rescaled, and keep_prob = 1 means no dropout."
 )
 _PRECISIONS = {
     "fp32": "Arithmetic is in FP32.",
-    "tf32": "Arithmetic is in FP32, products of matrices and convolutions in TF32.",
-    "bf16": "The network computes in bfloat16 (autocast); weights and optimizer are in FP32.",
+    "tf32": "Arithmetic is in FP32, matrix products and convolutions in TF32.",
+    "bf16": "The network computes in bfloat16 (autocast); weights and optimizer state are in FP32.",
 }
 
 
@@ -143,7 +143,7 @@ def _differences(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     some = "" if levels == len(flats) else ", not in all combinations"
     yield f"The {count(len(flats), 'arm')} differ in {_spread(told, flats)}{some}."
     if along:
-        yield f"With these change {_spread(along, flats)}."
+        yield f"Along with these, they differ in {_spread(along, flats)}."
 
 
 def _spread(paths: Sequence[str], flats: Sequence[Flat]) -> str:
@@ -194,10 +194,10 @@ def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if "cutout" in shared:
         yield (
             f"In each training image a square of {shared['cutout']} × {shared['cutout']} pixels is "
-            "blotted out."
+            "masked."
         )
     if all(config.get("pretrained") for config in configs):
-        yield "The backbone begins with ImageNet weights."
+        yield "The backbone starts from ImageNet weights."
 
 
 def _optimizer(plain: Mapping[str, Any]) -> str:
@@ -215,10 +215,11 @@ def _optimizer(plain: Mapping[str, Any]) -> str:
 def _schedule(schedule: Mapping[str, Any]) -> str:
     if schedule.get("power") is not None:
         return (
-            f"The learning rate falls with (1 − t) to the power {spell(schedule['power'])}, where "
-            "t is the share of the epochs that are done."
+            f"The learning rate decays as (1 − t) to the power {spell(schedule['power'])}, where "
+            "t is the fraction of the epochs completed."
         )
     if not schedule.get("milestones"):
-        return "The learning rate stays."
+        return "The learning rate is constant."
     after = ", ".join(map(str, schedule["milestones"]))
-    return f"The learning rate is multiplied by {spell(schedule['gamma'])} after epoch {after}."
+    epochs = "epochs" if schedule["milestones"][1:] else "epoch"
+    return f"The learning rate is multiplied by {spell(schedule['gamma'])} after {epochs} {after}."

@@ -24,7 +24,7 @@ from service.analysis.expected import ExpectedRow
 from service.analysis.printed import OF_ROW, announcement
 from service.analysis.tables import Cell, Table
 
-_EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % of one more run", "verdict")
+_EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % prediction interval", "verdict")
 
 # --- Markdown -------------------------------------------------------------------------------------
 

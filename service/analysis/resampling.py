@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-Floats = npt.NDArray[np.float64]
+from service.analysis.data import Floats
 
 EXACT_UP_TO = 24
 """Pairs up to which all 2^n sign patterns are counted; above it, FLIPS random ones are."""

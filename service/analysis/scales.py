@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from service.analysis.configurations import flatten
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.limits import limits, running_away
+from service.analysis.limits import limits, off_scale_curves
 from service.analysis.metrics import Metric
-from service.analysis.parting import settings
+from service.analysis.parting import scale_groups
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ def views(
     arms: Sequence[ArmInfo], metrics: Mapping[str, Sequence[Curve]]
 ) -> dict[tuple[str, int], View]:
     """(metric, number of the data set and model) -> what its panels show."""
-    numbers = settings([flatten(arm.config) for arm in arms])
+    numbers = scale_groups([flatten(arm.config) for arm in arms])
     of_arm = {arm.id: number for arm, number in zip(arms, numbers, strict=True)}
     found: dict[tuple[str, int], View] = {}
     for name, curves in metrics.items():
         metric = Metric(name)
         for number in {0, *numbers}:
             some = [curve for curve in curves if of_arm.get(curve.arm_id, 0) == number]
-            away = frozenset(curve.arm_id for curve in running_away(some, metric))
+            away = frozenset(curve.arm_id for curve in off_scale_curves(some, metric))
             found[name, number] = View(limits(some, metric), away)
     return found

@@ -4,7 +4,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from service import access
-from service.api.context import DatabaseDep, PageSize, PageToken, Tagged, decode_token, page_of
+from service.api.conditional import Tagged
+from service.api.context import DatabaseDep, PageSize, PageToken, cursor_of, page_of
 from service.api.openapi import gives
 from service.api.schemas.service import AuditPage
 from service.api.views import audit_view
@@ -19,8 +20,7 @@ router = APIRouter(
 def index(
     database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
 ) -> JSONResponse:
-    """Every change that was asked for and made, the newest first."""
-    before = decode_token(page_token, int)[0] if page_token else None
+    """Every change that was requested and made, the newest first."""
     with database.read() as session:
-        found = store.page(session, before, page_size + 1)
+        found = store.page(session, cursor_of(page_token), page_size + 1)
     return page_of([audit_view(each) for each in found], page_size)

@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.api.context import DatabaseDep, Tagged
+from service.api.conditional import Tagged
+from service.api.context import DatabaseDep
 from service.api.openapi import gives
 from service.api.schemas.service import Cluster
 from service.api.views import cluster_view, running_view, waiting_view
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/cluster", tags=["cluster"], route_class=Tagged)
 
 @router.get("", **gives(Cluster))
 def read(database: DatabaseDep) -> dict[str, Any]:
-    """What the leading dispatcher last saw, what runs where, and what waits for what.
+    """The cluster as the leading dispatcher last saw it, what runs where, and what waits for what.
 
     `dispatcher` is null while none leads.
     """

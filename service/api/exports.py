@@ -1,5 +1,4 @@
-"""Everything of a sweep as files: CSV, Parquet, a bundle; a trial's weights; and a bundle taken in
-again."""
+"""Files of a sweep: CSV, Parquet, bundles out and in, and the weights of a trial."""
 
 import contextlib
 from typing import IO, Annotated, Any, Literal
@@ -13,7 +12,7 @@ from service import exports, parquet, storage
 from service.access import caller_of
 from service.api.context import DatabaseDep, SettingsDep, SweepId, TrialId, media_type, read_body
 from service.api.download import Download, made
-from service.api.limits import room
+from service.api.limits import refuse_over_quota
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
 from service.api.schemas.sweeps import Sweep
@@ -44,7 +43,7 @@ def export(
         return Download(pack(database, sweep_id), f"{sweep_id}.zip", "application/zip")
     with database.read() as session:
         store.get(session, sweep_id)
-        # All of it before the transaction ends, none of it sent before: a reader takes its time.
+        # Written before the transaction ends and sent after it: a reader may be slow.
         file = made(lambda out: _WRITERS[format](session, sweep_id, of, out))
     return Download(file, f"{sweep_id}-{of}.{format}", _MEDIA_TYPES[format])
 
@@ -78,10 +77,10 @@ async def import_bundle(
     settings: SettingsDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Take in a bundle that another service made; the body is the zip.
+    """Import a bundle that another service exported; the body is the zip.
 
-    Its sweep keeps its id and becomes the sender's. What no service would have written is refused,
-    by file and row; so is one of more trials than the token may submit.
+    Its sweep keeps its id and becomes the sender's. Content that no service would have written is
+    refused, with file and row, and so is a sweep with more trials than the token may submit.
     """
     if media_type(request) != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
@@ -89,11 +88,11 @@ async def import_bundle(
     once, caller = Once(request, database, content, idempotency_key), caller_of(request)
 
     def take() -> Response:
-        # All that takes time comes before the transaction.
+        # Everything slow happens before the transaction.
         with checked(content, caller.max_sweep_trials) as bundle:
 
             def keep(session: Session) -> dict[str, Any]:
-                room(session, caller, bundle.retryable, "of the bundle could join by a retry")
+                refuse_over_quota(session, caller, bundle.retryable)  # by a retry, later
                 return sweep_view(store_bundle(session, bundle, caller.owner))
 
             return once.create(keep, "/api/v1/sweeps")

@@ -1,4 +1,4 @@
-"""/sweeps: submit, list and read them, and what may be asked of one."""
+"""/sweeps: submit, list, read and change them."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +11,18 @@ from sqlalchemy.orm import Session
 from lrd_core import sources
 from lrd_core.errors import InvalidSpec
 from lrd_core.extending import in_extension
+from lrd_core.faults import parsed
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
 from lrd_core.texts import Text
 from service.access import Caller, caller_of, of_ones_own
+from service.api.conditional import (
+    Tagged,
+    etag_of,
+    matches_if_none_match,
+    passes_if_match,
+    unchanged,
+)
 from service.api.context import (
     DatabaseDep,
     DocumentDep,
@@ -22,16 +30,13 @@ from service.api.context import (
     PageSize,
     PageToken,
     SweepId,
-    Tagged,
+    cursor_of,
     decode_token,
     encode_token,
-    etag_of,
     page_of,
-    unchanged,
-    valid,
 )
-from service.api.known import knows, means
-from service.api.limits import room
+from service.api.events import event_page
+from service.api.limits import refuse_over_quota
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, gives_nothing, takes
 from service.api.schemas.sent import Changes, Clone, FromPreset
@@ -43,8 +48,8 @@ from service.api.schemas.sweeps import (
     SweepPlan,
     TrialPage,
 )
-from service.api.views import event_view, failure_view, sweep_view, trial_view
-from service.errors import HasChanged, Unprocessable
+from service.api.views import failure_view, sweep_view, trial_view
+from service.errors import HasChanged, Unprocessable, refuse_large_sweep
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
 from service.store import history, models, requests
@@ -110,7 +115,7 @@ def read(
     """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        if knows(request, etag_of(sweep)):
+        if matches_if_none_match(request, etag_of(sweep)):
             return unchanged(etag_of(sweep))
         return JSONResponse(sweep_view(sweep), headers={"ETag": etag_of(sweep)})
 
@@ -124,7 +129,7 @@ def change(
     As with every change of a sweep, `If-Match` with its `ETag` refuses it (412) where the sweep has
     changed since that was read.
     """
-    given = valid(Changes, document).model_dump(exclude_unset=True)
+    given = parsed(Changes, document).model_dump(exclude_unset=True)
     return once(_asking(partial(requests.change, changes=given), sweep_id, request))
 
 
@@ -173,7 +178,7 @@ def retry(
         before = _meant(session, sweep_id, request).queued
         sweep = requests.retry_sweep(session, sweep_id, cancelled=cancelled)
         mine = sweep.owner == caller.owner
-        room(session, caller, sweep.queued - before, "would join again", counted=mine)
+        refuse_over_quota(session, caller, sweep.queued - before, counted=mine)
         return sweep_view(sweep)
 
     return once(again)
@@ -191,9 +196,9 @@ def extend(
         had = SweepSpec.parse(sweep.spec)
         try:
             spec = _limit(extended(had, more), caller)
-            room(session, caller, spec.trials_total() - sweep.trials_total)
+            refuse_over_quota(session, caller, spec.trials_total() - sweep.trials_total)
             return sweep_view(requests.extend(session, sweep_id, spec))
-        except InvalidSpec as error:  # named where they were made, in what was sent
+        except InvalidSpec as error:  # located in what was sent
             raise InvalidSpec([in_extension(each, had, more) for each in error.faults]) from None
 
     return once(add)
@@ -224,13 +229,11 @@ def events(
     newest_first: bool = False,
 ) -> JSONResponse:
     """What happened to the sweep and its trials, oldest first unless asked otherwise."""
-    after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:
         store.get(session, sweep_id)
-        found = history.events(
-            session, sweep_id=sweep_id, after=after, size=page_size + 1, newest_first=newest_first
+        return event_page(
+            session, page_size, page_token, newest_first=newest_first, sweep_id=sweep_id
         )
-    return page_of([event_view(event) for event in found], page_size)
 
 
 @router.get("/{sweep_id}/failures", **gives(FailurePage))
@@ -255,7 +258,7 @@ def trials(
     arm_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> JSONResponse:
     """The sweep's trials in order: all, or those in a state or of an arm."""
-    after = decode_token(page_token, int)[0] if page_token else 0
+    after = cursor_of(page_token) or 0
     with database.read() as session:
         store.get(session, sweep_id)
         found = store.trials(
@@ -278,11 +281,11 @@ def _asking(
 
 
 def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:
-    """The locked sweep, if it is the one that the request knows.
+    """The locked sweep, if its version is the one that the request names.
 
     Raises:
-        NotFound: there is none of this id.
-        HasChanged: it is another by now.
+        NotFound: there is none with this id.
+        HasChanged: it has changed since.
     """
     sweep = requests.locked(session, sweep_id)
     _refuse_changed(sweep, request)
@@ -290,9 +293,9 @@ def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:
 
 
 def _refuse_changed(sweep: models.Sweep, request: Request) -> None:
-    if not means(request, etag_of(sweep)):
+    if not passes_if_match(request, etag_of(sweep)):
         raise HasChanged(
-            f"sweep {sweep.id} has the ETag {etag_of(sweep)} by now, which If-Match does not name: "
+            f"sweep {sweep.id} now has the ETag {etag_of(sweep)}, which If-Match does not name: "
             "read it again"
         )
 
@@ -300,17 +303,17 @@ def _refuse_changed(sweep: models.Sweep, request: Request) -> None:
 def _create(
     document: Any, request: Request, once: Once, *, like: models.Sweep | None = None
 ) -> JSONResponse:
-    """`like`: the sweep that it is made of, which is to be there still."""
+    """`like`: the sweep that is cloned, which must still exist."""
     caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
-    code = _code(arms)  # it may read files, which no transaction is to wait for
+    code = _code(arms)  # it may read files, and no transaction should wait for that
 
     def create(session: Session) -> dict[str, Any]:
         if like is not None:
             store.get(session, like.id)
             _refuse_changed(like, request)
-        room(session, caller, spec.trials_total())
+        refuse_over_quota(session, caller, spec.trials_total())
         sweep = store.create(session, spec, arms, code_version=code, owner=caller.owner)
         return sweep_view(sweep)
 
@@ -318,8 +321,8 @@ def _create(
 
 
 def _code(arms: Sequence[Arm]) -> str:
-    """What will run, as far as this process can see: lrd as it lies on disk here, and what the arms
-    take of other packages. What did run stands in each attempt's environment."""
+    """The code that will run, as far as this process can see: lrd as installed here, and the
+    packages that the arms use. What did run is in each attempt's environment."""
     return sources.code_version(arm.config_json() for arm in arms)
 
 
@@ -327,12 +330,10 @@ def _spec_of(document: Any) -> SweepSpec:
     """The sweep that the body holds, or the preset that it names."""
     if not (isinstance(document, dict) and "preset" in document):
         return SweepSpec.parse(document)
-    asked = valid(FromPreset, document)
+    asked = parsed(FromPreset, document)
     return apply_preset(asked.preset, asked.set, asked.seeds)
 
 
 def _limit(spec: SweepSpec, caller: Caller) -> SweepSpec:
-    total, limit = spec.trials_total(), caller.max_sweep_trials
-    if total > limit:
-        raise Unprocessable(f"the sweep has {total} trials; {limit} are the limit for one sweep")
+    refuse_large_sweep(spec.trials_total(), caller.max_sweep_trials)
     return spec

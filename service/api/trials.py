@@ -10,28 +10,29 @@ from sqlalchemy.orm import Session
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service import storage
 from service.access import caller_of
+from service.api.conditional import Tagged
 from service.api.context import (
     DatabaseDep,
     PageSize,
     PageToken,
     SettingsDep,
-    Tagged,
     TrialId,
-    decode_token,
+    cursor_of,
     page_of,
 )
-from service.api.limits import room
+from service.api.events import event_page
+from service.api.limits import refuse_over_quota
 from service.api.once import OnceDep
 from service.api.openapi import gives, gives_text
 from service.api.schemas import sweeps as schemas
-from service.api.views import attempt_view, event_view, provenance_view, report_view, trial_view
+from service.api.views import attempt_view, provenance_view, report_view, trial_view
 from service.errors import NotFound
+from service.formatting import count
 from service.store import history, requests
 from service.store import sweeps as store
 from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 from service.weights import folder_of_weights
-from service.wording import count
 
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
@@ -46,7 +47,7 @@ def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dic
         provenance = provenance_view(trial, arm, sweep, attempt)
         view = trial_view(trial, arm)
     kept = False
-    if provenance["execution"]["keep_weights"]:  # else no storage need be looked at
+    if provenance["execution"]["keep_weights"]:  # otherwise the storage need not be asked
         with suppress(OSError):  # all else is known without it
             kept = folder_of_weights(settings.trials, trial) is not None
     return {**view, "has_weights": kept, "provenance": provenance}
@@ -54,7 +55,7 @@ def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dic
 
 @router.post("/cancel", **gives(schemas.Trial))
 def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
-    """End the trial: at once if it is queued, else as soon as it has stopped."""
+    """End the trial: at once if it is queued, otherwise as soon as it has stopped."""
     return once(lambda session: _view(session, requests.cancel_trial(session, trial_id)))
 
 
@@ -69,7 +70,7 @@ def retry(trial_id: TrialId, request: Request, once: OnceDep) -> JSONResponse:
         trial = requests.retry_trial(session, trial_id)
         session.refresh(sweep)
         mine = sweep.owner == caller.owner
-        room(session, caller, sweep.queued - before, "would join again", counted=mine)
+        refuse_over_quota(session, caller, sweep.queued - before, counted=mine)
         return _view(session, trial)
 
     return once(again)
@@ -84,8 +85,8 @@ def reports(
     page_token: PageToken = None,
 ) -> JSONResponse:
     """The trial's epochs after `after_epoch`, in order."""
-    if page_token:
-        (after_epoch,) = decode_token(page_token, int)
+    cursor = cursor_of(page_token)
+    after_epoch = after_epoch if cursor is None else cursor
     with database.read() as session:
         store.get_trial(session, trial_id)
         found = store.reports(session, trial_id, after_epoch=after_epoch, size=page_size + 1)
@@ -110,13 +111,11 @@ def events(
     newest_first: bool = False,
 ) -> JSONResponse:
     """What happened to the trial, oldest first unless asked otherwise."""
-    after = decode_token(page_token, int)[0] if page_token else None
     with database.read() as session:
         store.get_trial(session, trial_id)
-        found = history.events(
-            session, trial_id=trial_id, after=after, size=page_size + 1, newest_first=newest_first
+        return event_page(
+            session, page_size, page_token, newest_first=newest_first, trial_id=trial_id
         )
-    return page_of([event_view(event) for event in found], page_size)
 
 
 @router.get("/logs", **gives_text("text/plain"))
@@ -127,7 +126,7 @@ def logs(
     attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     tail: Annotated[int, Query(ge=1, le=100_000, description="last lines")] = 1000,
 ) -> PlainTextResponse:
-    """The log of an attempt, of the newest where none is named."""
+    """The log of an attempt, by default of the newest."""
     trial = _existing(database, trial_id)
     number = attempt or trial.attempt
     if number > trial.attempt:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lrd_core.execution import Execution
+from service.formatting import NO_DISPATCHER, count, rfc3339
 from service.lifecycle import TrialState, sweep_state
 from service.store.history import Failure
 from service.store.models import (
@@ -18,7 +19,6 @@ from service.store.models import (
     Webhook,
 )
 from service.store.queue import InUse, Running, Waiting
-from service.wording import NO_DISPATCHER, count, rfc3339
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:

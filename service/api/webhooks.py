@@ -1,4 +1,4 @@
-"""/webhooks: addresses that are told when a sweep has ended. For admins."""
+"""/webhooks: addresses that are notified when a sweep has ended. For admins."""
 
 from typing import Annotated, Any
 
@@ -7,17 +7,17 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from lrd_core.errors import Fault
+from lrd_core.faults import parsed
 from service import access
+from service.api.conditional import Tagged
 from service.api.context import (
     DatabaseDep,
     DocumentDep,
     PageSize,
     PageToken,
     SettingsDep,
-    Tagged,
-    decode_token,
+    cursor_of,
     page_of,
-    valid,
 )
 from service.api.once import OnceDep
 from service.api.openapi import gives, takes
@@ -40,8 +40,8 @@ WebhookId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.post("", **gives(NewWebhook, 201), **takes(WebhookRequest))
 def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONResponse:
-    """Tell `url` of every sweep that ends. The secret signs the messages; it is shown this once."""
-    url = str(valid(WebhookRequest, document).url)
+    """Notify `url` of every sweep that ends. The secret, shown this once, signs the messages."""
+    url = str(parsed(WebhookRequest, document).url)
     try:
         refuse_private(url, private=settings.webhook_private)
     except NotAllowed as error:
@@ -71,7 +71,7 @@ def read(webhook_id: WebhookId, database: DatabaseDep) -> dict[str, Any]:
 
 @router.delete("/{webhook_id}", **gives(Webhook))
 def remove(webhook_id: WebhookId, once: OnceDep) -> JSONResponse:
-    """Tell it nothing more; what it was waiting for is dropped."""
+    """Remove the webhook; its pending messages are dropped."""
     return once(lambda session: webhook_view(store.remove(session, webhook_id)))
 
 
@@ -82,9 +82,8 @@ def deliveries(
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> JSONResponse:
-    """What it was told, or is to be, the newest first."""
-    before = decode_token(page_token, int)[0] if page_token else None
+    """Messages sent or to be sent to it, the newest first."""
     with database.read() as session:
         store.get(session, webhook_id)
-        found = store.deliveries(session, webhook_id, before, page_size + 1)
+        found = store.deliveries(session, webhook_id, cursor_of(page_token), page_size + 1)
     return page_of([delivery_view(each) for each in found], page_size)

@@ -32,7 +32,7 @@ from service.bundles.rows import (
     SweepRow,
     TrialRow,
 )
-from service.errors import Unprocessable
+from service.errors import Unprocessable, refuse_large_sweep
 from service.lifecycle import TERMINAL, Reason, TrialState
 
 Row = dict[str, Any]
@@ -149,10 +149,7 @@ class _Check:
         return spec
 
     def _limit(self, total: int) -> None:
-        if total > (limit := self._max_trials):
-            raise Unprocessable(
-                f"the sweep has {total} trials; {limit} are the limit for one sweep"
-            )
+        refuse_large_sweep(total, self._max_trials)
 
     def arms(self, spec: SweepSpec) -> None:
         # Of a sweep that was extended by its first explicit arms there are more.

@@ -1,4 +1,4 @@
-"""The way out: a sweep's rows, its tables and its figures, into a zip."""
+"""Export: a sweep's rows, tables and figures in a zip."""
 
 import hashlib
 import json
@@ -27,15 +27,15 @@ from service.store.models import Attempt, Sweep
 from service.store.session import Database
 
 IN_MEMORY = 8 << 20
-"""Bytes of a zip; a larger one lies in a temporary file."""
+"""Bytes of a zip kept in memory; a larger one is a temporary file."""
 
 
 def pack(database: Database, sweep_id: str) -> IO[bytes]:
-    """The sweep as a zip, to be read from its start; it goes when it is closed.
+    """The sweep as a zip, positioned at its start; closing it deletes it.
 
     Raises:
         NotFound: there is no such sweep.
-        Conflict: it still runs: a bundle holds what will not change.
+        Conflict: it still runs, and a bundle holds what will not change.
     """
     out = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - its reader closes it
     try:
@@ -113,6 +113,7 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
         for form in ("svg", "pdf"):
             yield f"figures/{name}.{form}", [figures.to_bytes(figure, form)]
     environments: dict[str, list[Any]] = {str(trial.id): [] for trial in found.trials}
+    # Without a filter: the snapshot holds this sweep alone.
     for attempt in session.scalars(select(Attempt).order_by(Attempt.trial_id, Attempt.attempt)):
         told = {"attempt": attempt.attempt, "environment": attempt.environment}
         environments[str(attempt.trial_id)].append(told)

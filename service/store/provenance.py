@@ -3,12 +3,12 @@
 from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.analysis.mixtures import Made
+from service.analysis.mixtures import Provenance
 from service.lifecycle import TrialState
 from service.store.models import Attempt, Report, Trial
 
 
-def made_by(session: Session, sweep_id: str) -> list[Made]:
+def made_by(session: Session, sweep_id: str) -> list[Provenance]:
     """What made the sweep's succeeded trials, without duplicates. A trial that was resumed in other
     code was made by both."""
     names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
@@ -22,7 +22,7 @@ def made_by(session: Session, sweep_id: str) -> list[Made]:
         .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
         .distinct()
     )
-    return [Made._make(row) for row in session.execute(query)]
+    return [Provenance._make(row) for row in session.execute(query)]
 
 
 def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:

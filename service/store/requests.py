@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
+from service.formatting import count
 from service.lifecycle import Reason, TrialState
 from service.store import history, reuse, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
-from service.wording import count
 
 # --- sweeps ---------------------------------------------------------------------------------------
 

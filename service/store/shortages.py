@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from service.formatting import NO_DISPATCHER
 from service.placement import Node, shortage
 from service.store import turns
 from service.store.models import Sweep
 from service.store.transitions import lock_sweeps
 from service.store.turns import RESOURCES, is_open, need_of, open_sweeps
-from service.wording import NO_DISPATCHER
 
 
 def note_shortages(session: Session, nodes: Sequence[Node]) -> dict[str, str | None]:

@@ -72,7 +72,7 @@ def test_the_version_is_that_of_the_package() -> None:
         (["token", "create", "ann", "--role", "owner"], "'owner' is not one of 'viewer', 'subm"),
         (["submit", "--preset", "digits", "--set", "base.epochs"], "'base.epochs' is not PATH="),
         (["export", "SWEEP", "all.tar"], "all.tar ends in none of .csv, .parquet, .zip"),
-        (["export", "SWEEP", "all.zip", "--of", "trials"], "--of goes with .csv and .parquet"),
+        (["export", "SWEEP", "all.zip", "--of", "trials"], "--of is for .csv and .parquet"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], said: str, file: str) -> None:
@@ -93,10 +93,7 @@ def test_a_plan_tells_the_time_and_what_is_there_already(
     seed(database, small_sweep())
     known = lrd("submit", file, "--plan")
     assert re.search(r"^about \d s with \d at a time \(\d s of training\)$", known, re.MULTILINE)
-    assert (
-        "4 have succeeded elsewhere and would run again; `reuse: true` takes what is there over"
-        in known
-    )
+    assert "4 have succeeded elsewhere and would run again; `reuse: true` takes over" in known
 
 
 def test_status_and_plan_say_that_nobody_starts_anything(
@@ -138,7 +135,7 @@ def test_status_says_why_no_trial_can_start(url: str, database: Database) -> Non
     with database.write() as session:
         session.execute(update(Sweep).values(waiting_for=NO_GPU))
     _, why = lrd("status", sweep_id).splitlines()
-    assert why == f"  waiting, for none of its trials can start: {NO_GPU}"
+    assert why == f"  waiting, because none of its trials can start: {NO_GPU}"
 
 
 @pytest.mark.usefixtures("led")
@@ -238,10 +235,10 @@ def test_a_table_whose_sweep_is_gone_is_named_and_the_others_are_verified(
     )
     paper.write_text(gone.format("nope", "test_loss") + gone.format(here["sweep"], "bleu") + sound)
     first, second, third = lrd("verify", str(paper), code=1).splitlines()
-    assert first.startswith(f"{paper}: line 1: test_loss at last of sweep nope: nothing of it is ")
+    assert first.startswith(f"{paper}: line 1: test_loss at last of sweep nope: nothing in it is ")
     assert "verified: there is no sweep 'nope' in this service" in first
     assert "line 3: bleu at last of sweep" in second
-    assert "nothing of it is verified: no trial of sweep" in second
+    assert "nothing in it is verified: no trial of sweep" in second
     assert third.endswith("2 cells, all as the service has them")
 
 
@@ -280,7 +277,7 @@ def test_a_mistyped_metric_is_refused(url: str, database: Database) -> None:
 def test_a_comparison_without_a_pair_says_so(url: str, database: Database) -> None:
     sweep_id = seed(database, small_sweep(), states=("queued",))
     said = lrd("compare", sweep_id)
-    assert "No seed gave a number in an arm and in its baseline: nothing is tested." in said
+    assert "No seed gave a number in both an arm and its baseline: nothing is tested." in said
 
 
 def test_every_command_that_a_message_names_is_there() -> None:
@@ -393,4 +390,4 @@ def test_a_trial_is_looked_at_before_thousands_of_it_are_run(
     monkeypatch.setattr(repeats.checkpoint, "weights_sha256", lambda _: f"{next(drawn):064}")
     said = lrd("check", "-", given=file.read_text(), code=1)
     assert "NO   again from the start: the metrics are the same, but the weights are not" in said
-    assert "has to take its seed from `lrd_core.seeds`" in said
+    assert "must take its seed from `lrd_core.seeds`" in said

@@ -63,7 +63,7 @@ def test_nobody_is_asked_who_is_not_there(url: str, sweep_ids: list[str]) -> Non
 
 
 def test_a_name_that_is_wrong_leaves_all_as_it_is(url: str, sweep_ids: list[str]) -> None:
-    with pytest.raises(LRDError, match="no sweep with the whole id 'nope'; `lrd ls` lists them"):
+    with pytest.raises(LRDError, match="no sweep with the complete id 'nope'; `lrd ls` lists them"):
         lrd("delete", "--yes", sweep_ids[0], "nope")
     assert left(url) == ["one", "three", "two"]
 
@@ -72,7 +72,7 @@ def test_a_whole_id_is_asked_for(url: str, sweep_ids: list[str]) -> None:
     """Catches: the only sweep that begins so, or is called so, gone for good."""
     for called in (sweep_ids[0][:8], "one"):
         assert lrd("status", called).startswith(sweep_ids[0])
-        with pytest.raises(LRDError, match=f"there is no sweep with the whole id '{called}'"):
+        with pytest.raises(LRDError, match=f"there is no sweep with the complete id '{called}'"):
             lrd("delete", called, "--yes")
     assert left(url) == ["one", "three", "two"]
 

@@ -65,7 +65,7 @@ def test_metric_place_and_baseline_are_as_asked(api: TestClient, sweep: str) -> 
 @pytest.mark.parametrize(
     ("form", "begins"),
     [
-        ("markdown", "What each factor does to test accuracy, last epoch"),
+        ("markdown", "Effect of each factor on test accuracy, last epoch"),
         ("csv", "kind,name,metric,at,factors"),
         ("latex", "% sweep: LRD and SD"),
     ],
@@ -111,7 +111,7 @@ def test_a_bundle_has_them_where_there_are_any(database: Database, sweep: str) -
     ("at", "said"),
     [
         ("last", "read at the last epoch;"),
-        ("best", "read at the best epoch, which flatters"),
+        ("best", "read at the best epoch, which favours"),
         ("epoch:1", "read at epoch 1;"),
     ],
 )

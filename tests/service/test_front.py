@@ -157,7 +157,7 @@ class TestLimits:
         small = token(database, max_sweep_trials=5)
         refused = api.post(SWEEPS, json=small_sweep(seeds=3), headers=small)
         assert refused.status_code == 422
-        assert "6 trials; 5 are the limit" in refused.json()["detail"]
+        assert "6 trials; the limit for one sweep is 5" in refused.json()["detail"]
         sweep_id = api.post(SWEEPS, json=small_sweep(), headers=small).json()["id"]
         longer = api.post(f"{SWEEPS}/{sweep_id}/extend", json={"seeds": 3}, headers=small)
         assert longer.status_code == 422
@@ -169,7 +169,10 @@ class TestLimits:
         sweep_id = api.post(SWEEPS, json=small_sweep(), headers=mine).json()["id"]
         refused = api.post(SWEEPS, json=small_sweep(), headers=mine)
         assert refused.status_code == 429
-        assert "Ada has 4 trials queued and 4 would join; the limit is " in refused.json()["detail"]
+        assert (
+            "Ada has 4 trials queued, and 4 more would exceed the limit of "
+            in refused.json()["detail"]
+        )
         assert "retry-after" not in refused.headers
         longer = api.post(f"{SWEEPS}/{sweep_id}/extend", json={"seeds": 4}, headers=mine)
         assert longer.status_code == 429
@@ -197,8 +200,8 @@ class TestLimits:
         for asked in (f"{path}/retry?cancelled=true", f"/api/v1/trials/{trial}/retry"):
             refused = api.post(asked, headers=mine)
             assert refused.status_code == 429
-            assert "Ada has 4 trials queued and " in refused.json()["detail"]
-            assert " would join again; the limit is 4" in refused.json()["detail"]
+            assert "Ada has 4 trials queued, and " in refused.json()["detail"]
+            assert " more would exceed the limit of 4" in refused.json()["detail"]
         assert api.get(path, headers=mine).json()["trials"]["cancelled"] == 4
         api.post(f"{other}/cancel", headers=mine)
         assert api.post(f"/api/v1/trials/{trial}/retry", headers=mine).status_code == 200
@@ -210,7 +213,7 @@ class TestLimits:
         huge = small_sweep(grid=axes | {"optimizer.keep_prob": [i / 1000 for i in range(1000)]})
         refused = api.post(SWEEPS, json=huge)
         assert refused.status_code == 422
-        assert "2000000000 trials; 100000 are the limit" in refused.json()["detail"]
+        assert "2000000000 trials; the limit for one sweep is 100000" in refused.json()["detail"]
 
 
 class TestAudit:

@@ -33,9 +33,9 @@ def test_all_of_it_comes_from_the_rows(api: TestClient, database: Database) -> N
     assert "trained on digits for 2 epochs in batches of 512." in found["Training"]
     assert "The network computes in bfloat16 (autocast)" in found["Training"]
     assert "Each arm has 2 seeds (0, 1)." in found["Seeds"]
-    assert "Of 4 trials 3 gave a number" in found["Trials"]
+    assert "Of 4 trials, 3 gave a number" in found["Trials"]
     assert "Failed (error): LRD (keep_prob = 0.5): seed 1." in found["Trials"]
-    assert "what each trial held, is 2 GPU-hours and 4 CPU-hours, those of failed" in found["Cost"]
+    assert "resources that each trial held, is 2 GPU-hours and 4 CPU-hours, failed" in found["Cost"]
     assert found["Cost"].endswith("Trained on NVIDIA A100 (2 trials); NVIDIA H200 (2 trials).")
     assert "Data: digits (SHA-256 dddddddddddd…)." in found["Code and data"]
     notes = " ".join(api.get(f"/api/v1/sweeps/{sweep_id}/table").json()["notes"])
@@ -73,7 +73,7 @@ def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: 
     again = api.post("/api/v1/sweeps", json=small_sweep(name="again", reuse=True)).json()
     assert again["trials"]["succeeded"] == 4
     found = paragraphs(api, again["id"])
-    assert found["Cost"].startswith("4 trials took over the results of an earlier sweep")
+    assert found["Cost"].startswith("4 trials reuse the results of an earlier sweep")
     assert found["Cost"].endswith("Trained on x86_64 (4 trials).")
 
 
@@ -133,5 +133,5 @@ def test_each_form_of_it(
 def test_a_sweep_that_has_not_begun_has_its_plan(api: TestClient, database: Database) -> None:
     found = paragraphs(api, seed(database, small_sweep(), states=("queued",)))
     assert found["Draft"].startswith("0 of 4 trials have ended;")
-    assert "Of 4 trials none has given a number." in found["Trials"]
+    assert "Of 4 trials, none has given a number." in found["Trials"]
     assert {"Cost", "Code and data"}.isdisjoint(found)

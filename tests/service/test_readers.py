@@ -95,9 +95,9 @@ def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
         return list(api.get(f"/api/v1/sweeps/{sweep}/table").json()["notes"])
 
     assert notes("tset_loss", "succeeded")[0] == (
-        "No trial reports 'tset_loss' (did you mean 'test_loss'?), which this table asks for; they "
-        "report train_loss, train_accuracy, test_loss, test_accuracy: ask for one of these, or "
-        "clone the sweep with another table.metric."
+        "No trial reports 'tset_loss' (did you mean 'test_loss'?), which this table asks for; the "
+        "trials report train_loss, train_accuracy, test_loss, test_accuracy: ask for one of these, "
+        "or clone the sweep with another table.metric."
     )
     told = [("test_loss", "succeeded"), ("tset_loss", "queued"), ("map_50", "succeeded")]
     for metric, state in told:  # it is there; nobody has reported yet; not every epoch has it
@@ -116,10 +116,10 @@ def test_expected_numbers_of_a_metric_that_nobody_reports_are_not_dropped_in_sil
 
     assert (
         "1 expected number is of 'val_accuracy' (did you mean 'train_accuracy'?), which no trial "
-        "reports, and held against nothing; they report train_loss, train_accuracy, test_loss"
+        "reports, so compared with nothing; the trials report train_loss, train_accuracy, test_loss"
     ) in notes("val_accuracy")
-    assert "held against nothing" not in notes("test_loss")
-    assert "held against nothing" not in notes("val_accuracy", "queued")  # nobody has reported yet
+    assert "compared with nothing" not in notes("test_loss")
+    assert "compared with nothing" not in notes("val_accuracy", "queued")  # nobody has reported yet
 
 
 def test_a_stored_sweep_that_would_be_refused_today_is_read_as_before(
@@ -271,7 +271,7 @@ def test_a_descent_that_runs_away_is_read_in_every_form(
         dispatcher.step(0)
     trials = api.get(f"{sweep}/trials").json()["items"]
     assert [trial["reason"] for trial in trials] == [None, "diverged"] * 2
-    said = "a diverged seed lost: wins 0, losses 2."
+    said = "counting a diverged seed as lost: wins 0, losses 2."
     for what in ("table", "comparisons"):
         for form in ("json", "markdown", "csv", "latex"):
             answer = api.get(f"{sweep}/{what}", params={"format": form})

@@ -118,7 +118,7 @@ def test_a_figure_without_its_caption_has_it_printed(database: Database, tmp_pat
     lrd("figure", sweep_id, "forest", str(whole))
     said, caption = lrd("figure", sweep_id, "forest", str(bare), "--no-caption").splitlines()
     assert said == f"written to {bare}"
-    assert caption.startswith("Mean difference of the pairs (equal seeds), read at the last epoch;")
+    assert caption.startswith("Mean difference of the pairs (same seed), read at the last epoch;")
     assert "Mean difference of the pairs" in whole.read_text()
     assert "Mean difference of the pairs" not in bare.read_text()
     assert "LRD (keep_prob = 0.5)" in bare.read_text()
@@ -139,7 +139,7 @@ def test_a_sweep_is_found_by_the_beginning_of_its_id_or_by_its_name(database: Da
     with pytest.raises(LRDError, match="there is no sweep 'sweep'"):  # a part of a name is none
         lrd("table", "sweep")
     third = seed(database, small_sweep(name="another"))
-    with pytest.raises(LRDError, match=f"may be any of 2 sweeps: {third}, {second}; name one"):
+    with pytest.raises(LRDError, match=f"matches 2 sweeps: {third}, {second}; name one"):
         lrd("table", "another")
     lines = lrd("ls").splitlines()
     assert [line.split()[0] for line in lines] == [third, second, first]
@@ -175,7 +175,7 @@ def test_what_has_nothing_in_it_is_said_and_not_written(database: Database, tmp_
     with pytest.raises(LRDError, match="The arms of this sweep differ in one factor"):
         lrd("figure", sweep_id, "effects", str(file))
     assert not file.exists()
-    assert lrd("trials", sweep_id, "--state", "failed") == "no trial of it is failed\n"
+    assert lrd("trials", sweep_id, "--state", "failed") == "none of its trials is failed\n"
     with pytest.raises(LRDError, match="/query/at: should be last, best or epoch:N"):
         lrd("table", sweep_id, "--at", "final")
 

@@ -108,7 +108,7 @@ def test_what_a_change_breaks_is_told_at_its_place(
     with pytest.raises(InvalidSpec) as refused:
         lrd("submit", file, "--set", change)
     assert str(refused.value).startswith(said)
-    assert lrd("ls").startswith("no sweep yet")
+    assert lrd("ls").startswith("no sweeps yet")
 
 
 def test_what_a_plugin_prints_is_not_among_the_reports(

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from service import cli
 from service.client import SubmittedSweep
+from service.formatting import NO_DISPATCHER
 from service.settings import Settings
 from service.store.session import Database
-from service.wording import NO_DISPATCHER
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.test_cli import NO_GPU, lrd

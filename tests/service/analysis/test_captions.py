@@ -14,7 +14,7 @@ from .test_panels import ABLATION
 def test_n_is_a_range_where_seeds_are_missing() -> None:
     summaries = summarise(pair(), [*trials("plain", [0.9] * 4), *trials("lrd", [0.9, "oom", 0.8])])
     said = captions.against_keep_prob(over_keep_prob(summaries))
-    assert said.endswith("n = 2 to 4 seeds an arm.")
+    assert said.endswith("n = 2 to 4 seeds per arm.")
     assert "set apart" not in said
 
 
@@ -23,7 +23,7 @@ def test_arms_without_a_number_are_named_and_the_rest_counted() -> None:
     said = captions.against_keep_prob(over_keep_prob(gapped()))
     assert (
         "; without a number: RMSprop at 0.1 (0/2), RMSprop at 0.5 (0/2), RMSprop at 0.9 (0/2) "
-        "and 3 more; n = 2 seeds an arm."
+        "and 3 more; n = 2 seeds per arm."
     ) in said
     assert "set apart" not in said  # the only line that is drawn stands where it is
 
@@ -48,12 +48,14 @@ def test_curves_that_run_out_of_their_panel_are_counted_for_each_metric() -> Non
     metrics = {"train_loss": exploding(), "lr": curves(), "test_loss": exploding()}
     said = captions.learning_curves(metrics)
     assert (
-        "; 1 arm runs out of the panel (train loss); 1 arm runs out of the panel (test loss); what "
-        "runs out has no band; n = "
+        "; 1 arm goes off scale (train loss); 1 arm goes off scale (test loss); curves "
+        "off scale have no band; n = "
     ) in said
     arms = [arm(str(at)) for at in range(3)]
     away = [series("0", 0, [2.0, 1.0]), *(series(key, 0, [2.0, 1e9]) for key in "12")]
-    assert "; 2 arms run out of" in captions.learning_curves({"val_loss": mean_curves(arms, away)})
+    assert "; 2 arms go off scale" in captions.learning_curves(
+        {"val_loss": mean_curves(arms, away)}
+    )
     assert "panel" not in captions.learning_curves({"test_accuracy": curves()})
 
 
@@ -61,7 +63,7 @@ def test_lines_that_were_moved_are_said_to_be() -> None:
     arms = [arm("a"), arm("b", name="sgdm"), arm("c", name="sgdm", keep_prob=0.5)]
     summaries = summarise(arms, [one for key in "abc" for one in trials(key, [0.9])])
     said = captions.against_keep_prob(over_keep_prob(summaries))
-    assert "lines set apart sideways; n = 1 seed an arm." in said
+    assert "lines offset sideways; n = 1 seed per arm." in said
 
 
 def test_of_one_number_it_says_that_there_is_no_bar() -> None:
@@ -87,7 +89,7 @@ def test_each_says_at_which_epoch_it_was_read() -> None:
     summaries = summarise(pair(), observations)
     for at, said in {
         "last": ", read at the last epoch; ",
-        "best": ", read at the best epoch, which flatters the arm that fluctuates more; ",
+        "best": ", read at the best epoch, which favours the arm that fluctuates more; ",
         "epoch:5": ", read at epoch 5; ",
     }.items():
         assert said in captions.against_keep_prob(over_keep_prob(summaries), at)
@@ -97,7 +99,9 @@ def test_each_says_at_which_epoch_it_was_read() -> None:
 
 def test_where_all_have_one_keep_prob_it_says_why_nothing_is_drawn() -> None:
     found = over_keep_prob(summarise([arm("a")], trials("a", [0.9])))
-    assert captions.against_keep_prob(found) == "Nothing is drawn: all arms have one keep_prob."
+    assert (
+        captions.against_keep_prob(found) == "Nothing is drawn: all arms have the same keep_prob."
+    )
 
 
 def test_curves_are_held_against_those_of_their_own_data_set() -> None:
@@ -106,14 +110,14 @@ def test_curves_are_held_against_those_of_their_own_data_set() -> None:
     values = ([2e-3, 1e-3], [3e-3, 1e-3], [90.0, 40.0], [80.0, 1e9])
     found = mean_curves(arms, [series(str(at), 0, some) for at, some in enumerate(values)])
     said = captions.learning_curves({"test_loss": found}, arms)
-    assert "; 1 arm runs out of the panel (test loss); what runs out has no band; " in said
+    assert "; 1 arm goes off scale (test loss); curves off scale have no band; " in said
 
 
 def test_a_forest_counts_pairs_and_says_that_its_intervals_are_not_adjusted() -> None:
     observations = [*trials("plain", [0.9] * 4), *trials("lrd", [0.9, "oom", 0.8, 0.7])]
     said = captions.forest(compare(summarise(pair(), observations), observations))
     assert "not adjusted" in said
-    assert said.endswith("n = 3 pairs an arm.")
+    assert said.endswith("n = 3 pairs per arm.")
 
 
 def test_why_a_mark_is_hollow_beside_a_small_p_is_said() -> None:
@@ -127,11 +131,11 @@ def test_why_a_mark_is_hollow_beside_a_small_p_is_said() -> None:
         assert found.p_holm < ALPHA
         said = captions.forest([found])
         assert (
-            "p (Holm) < 0.05, but hollow where only seeds that did not diverge" in said
+            "p (Holm) < 0.05, but hollow where only the surviving seeds support it" in said
         ) is hollow
 
 
 def test_epochs_without_a_number_do_not_count() -> None:
     found = mean_curves([arm("a")], [series("a", seed, [0.1, None]) for seed in range(3)])
-    assert captions.learning_curves({"test_loss": found}).endswith("n = 3 seeds an arm.")
-    assert captions.learning_curves({}).endswith("n = 0 seeds an arm.")
+    assert captions.learning_curves({"test_loss": found}).endswith("n = 3 seeds per arm.")
+    assert captions.learning_curves({}).endswith("n = 0 seeds per arm.")

@@ -73,7 +73,7 @@ def test_markdown_reads_as_it_is() -> None:
 
 def test_of_several_baselines_the_caption_says_what_they_share() -> None:
     found = two_optimizers()
-    assert "each arm minus the baseline (without LRD, else equal)" in found.caption
+    assert "each arm minus the baseline (without LRD, otherwise equal)" in found.caption
     assert found.heads[0] == "arm"
     assert [line.cells[0] for line in found.lines] == ["adam lrd", "sgdm lrd"]
 
@@ -99,7 +99,7 @@ def test_an_arm_that_diverged_on_every_seed_has_lost_them() -> None:
     """Catches: a line left out, and the losses kept back."""
     found = made(pair(), {"plain": PLAIN[:3], "lrd": ["diverged"] * 3})
     assert found.lines[0].cells == ("lrd", "–", "–", "0-0-3", "0", "–", "–")
-    assert any("a diverged seed lost: wins 0, losses 3" in note for note in found.notes)
+    assert any("counting a diverged seed as lost: wins 0, losses 3" in note for note in found.notes)
 
 
 def test_what_lacks_seeds_is_told() -> None:

@@ -45,7 +45,7 @@ EMPTY = EffectTable((), Metric("test_accuracy"), "last", advice=("By the way.",)
 
 def test_markdown_reads_as_it_is() -> None:
     lines = listings.markdown(table()).splitlines()
-    assert lines[0] == "What each factor does to test accuracy, last epoch; FCNet on digits"
+    assert lines[0] == "Effect of each factor on test accuracy, last epoch; FCNet on digits"
     assert lines[2] == (
         "| factor | effect (percentage points) | 95 % t interval | in its settings | settings | n "
         "| p | p (Holm) |"
@@ -61,10 +61,8 @@ def test_markdown_reads_as_it_is() -> None:
     ]  # fmt: skip
     assert [row[-1] for row in rows[4:]] == ["1", "–"]  # SD × NG is only looked at
     notes = "\n".join(lines[11:])
-    assert (
-        "Holm-adjusted over 3 main effects, and apart from them over 2 interactions with" in notes
-    )
-    assert "The p of the other 1 interaction is not adjusted, and marks nothing." in notes
+    assert "Holm-adjusted over 3 main effects and, separately, over 2 interactions with" in notes
+    assert "The p of the other 1 interaction is not adjusted and marks nothing." in notes
     assert notes.endswith("- By the way.")
 
 
@@ -93,7 +91,7 @@ def test_what_is_missing_is_told() -> None:
     assert rows["NG"][4:6] == ("1/2", "2")
     assert rows["SD × NG"][1:6] == ("–", "–", "–", "0/1", "0")
     assert (
-        "In a setting count the seeds that gave a number in all of its arms; a setting without one "
+        "A setting counts the seeds with a number in all of its arms; a setting with no such seed "
         "is left out. Without a number in some arm: diverged: seeds 0, 1, 2; failed: oom: seed 2."
     ) in made.notes
 
@@ -109,7 +107,7 @@ def test_why_an_effect_has_no_interval_is_told() -> None:
     assert {line.cells[2] for line in made.lines} == {"–"}
     assert made.lines[0].cells[5] == "1 to 3"
     assert (
-        "Without an interval, for in some setting a single seed counts, which tells nothing of its "
+        "Without an interval, because some setting has a single seed, which says nothing about "
         "spread: SD, NG, SD × NG."
     ) in made.notes
     assert not any("interval" in note for note in table().notes)
@@ -128,7 +126,7 @@ def test_what_no_seed_changes_is_said_not_to_be_tested(seeds: int) -> None:
     observations = [trial for each in arms for trial in trials(str(each.id), [0.5] * seeds)]
     made = EffectTable(tuple(effects_of(arms, observations)), Metric("test_accuracy"), "last")
     assert made.notes[2:] == [
-        "Not tested, for no seed changes any of their arms: lr 0.2 − 0.1, batch size 2 − 1, "
+        "Not tested, because no seed changes any of their arms: lr 0.2 − 0.1, batch size 2 − 1, "
         "(lr 0.2 − 0.1) × (batch size 2 − 1)."
     ]
 

@@ -221,7 +221,7 @@ class TestLearningCurves:
         assert other.get_ylim() == learning(("lr",)).axes[0].get_ylim()
         assert loss.lines[-1].get_ydata()[-1] == 1.5e29  # it is the view that is limited
         said = figure.texts[0].get_text().replace("\n", " ")
-        assert "1 arm runs out of the panel (train loss)" in said
+        assert "1 arm goes off scale (train loss)" in said
 
     def test_no_file_has_places_that_its_readers_may_not_bear(self):
         """Catches: a band that is filled out to 1e31 points."""

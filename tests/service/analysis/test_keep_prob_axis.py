@@ -57,7 +57,7 @@ def test_where_keep_prob_does_not_vary_nothing_is_drawn_and_it_says_why():
     found = summaries((1.0,), (0.1, 0.2, 0.3))
     figure = figures.against_keep_prob(found, "test_accuracy")
     assert not any(axes.axison or axes.lines for axes in figure.axes)
-    assert "all arms have one keep_prob" in figure.texts[0].get_text()
+    assert "all arms have the same keep_prob" in figure.texts[0].get_text()
     assert figure.legends == []
     figures.to_bytes(figure, "png")
     plot = plots.against_keep_prob(found, "test_accuracy")

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from service.analysis.curves import Curve, mean_curves
-from service.analysis.limits import limits, running_away
+from service.analysis.limits import limits, off_scale_curves
 from service.analysis.metrics import Metric
 
 from .cases import arm, series
@@ -25,7 +25,7 @@ def drawn(*lines: list[float | None]) -> list[Curve]:
 
 
 def away(metric: Metric, *lines: list[float | None]) -> list[str]:
-    return [str(curve.arm_id) for curve in running_away(drawn(*lines), metric)]
+    return [str(curve.arm_id) for curve in off_scale_curves(drawn(*lines), metric)]
 
 
 EXPLODES: list[float | None] = [2.3, 40.0, 1e6, 1e29, math.nan, None]
@@ -34,7 +34,7 @@ EXPLODES: list[float | None] = [2.3, 40.0, 1e6, 1e29, math.nan, None]
 def test_one_arm_that_explodes_leaves_the_others_their_axis() -> None:
     """Catches: an axis to 4e29, on which every other curve is a flat line at 0."""
     curves = drawn(falling(2.3, 0.001), falling(2.0, 0.01), EXPLODES, falling(1.5, 0.1))
-    assert [curve.arm_id for curve in running_away(curves, LOSS)] == ["2"]
+    assert [curve.arm_id for curve in off_scale_curves(curves, LOSS)] == ["2"]
     assert limits(curves, LOSS) == (0.0, pytest.approx(2.3, rel=0.06))
 
 

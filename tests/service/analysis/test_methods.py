@@ -14,12 +14,12 @@ from service.analysis.comparisons import compare
 from service.analysis.data import ArmInfo, Observation
 from service.analysis.effects import effects_of
 from service.analysis.methods import Methods, Ran
-from service.analysis.mixtures import Made
+from service.analysis.mixtures import Provenance
 
 from . import latex
 from .cases import Value, arm, pair, trials
 
-MADE = (Made("plain", "d" * 64, "0.1.0+ab12", torch="2.15.0", device="NVIDIA H200"),)
+MADE = (Provenance("plain", "d" * 64, "0.1.0+ab12", torch="2.15.0", device="NVIDIA H200"),)
 H200 = (("NVIDIA H200", 3, True),)
 
 
@@ -65,7 +65,7 @@ def test_what_all_arms_have_is_said_once_and_in_what_they_differ_beside_it() -> 
     assert text.startswith("FCNet was trained on digits for 30 epochs in batches of 128. ")
     assert "The 4 arms differ in optimizer (SGDM, Adam); keep_prob (1, 0.5). " in text
     assert "digits has 1,437 images to train on and 360 to evaluate on." in text
-    assert "With one seed, arms begin with the same weights" in found["Seeds"]
+    assert "With the same seed, arms start from the same weights" in found["Seeds"]
     assert "Optimizers: SGDM (learning rate 0.1); Adam (learning rate 0.001)." in text
     assert "each element of the weights keeps its learning rate with probability keep_prob" in text
 
@@ -81,9 +81,9 @@ def test_what_differs_is_not_said_of_all_and_nothing_of_it_is_left_out() -> None
     found = of(said(arms, observations))
     assert found["Training"].startswith(
         "A model was trained on MNIST. The 2 arms differ in model (FCNet, ResNet-34). "
-        "With these change epochs (3, 5); batch size (32, 64); keep_prob (1, 0.5). "
+        "Along with these, they differ in epochs (3, 5); batch size (32, 64); keep_prob (1, 0.5). "
     )
-    assert "arms of one model and data set begin with the same weights" in found["Seeds"]
+    assert "arms with the same model and data set start from the same weights" in found["Seeds"]
     holes = [arm("a"), arm("b", keep_prob=0.5), arm("c", keep_prob=0.5, epochs=9)]
     observations = [*observations, *trials("c", [0.5])]
     text = of(said(holes, observations))["Training"]
@@ -96,7 +96,7 @@ def test_the_size_of_the_networks_is_said_of_each_that_has_told() -> None:
     """Catches: the first network's parameters as if they were every arm's."""
 
     def text(arms: Sequence[ArmInfo], **sizes: int) -> str:
-        made = [Made(name, parameters=size) for name, size in sizes.items()]
+        made = [Provenance(name, parameters=size) for name, size in sizes.items()]
         observations = [trial for each in arms for trial in trials(str(each.id), [0.5])]
         return of(said(arms, observations, made=tuple(made)))["Training"]
 
@@ -133,9 +133,9 @@ def test_what_becomes_of_training_images_is_said() -> None:
     found = of(said(arms, observations))
     assert (
         "Training images of CIFAR-10 are padded by 4 pixels, cropped at random and flipped. "
-        "In each training image a square of 16 × 16 pixels is blotted out. Optimizers"
+        "In each training image a square of 16 × 16 pixels is masked. Optimizers"
     ) in found["Training"]
-    assert "the order of the data and their augmentation." in found["Seeds"]
+    assert "the order of the data and data augmentation." in found["Seeds"]
     arms = [arm("a", **images), arm("b", dataset="digits")]
     text = of(said(arms, observations))["Training"]
     assert text.count("Training images of") == 1
@@ -145,17 +145,17 @@ def test_what_becomes_of_training_images_is_said() -> None:
         arm(key, keep_prob=p, **voc, data={"crop_size": 65}) for key, p in (("a", 1), ("b", 0.5))
     ]
     text = of(said(arms, observations))["Training"]
-    assert "They measure 65 × 65 pixels. The backbone begins with ImageNet weights." in text
+    assert "They measure 65 × 65 pixels. The backbone starts from ImageNet weights." in text
 
 
 @pytest.mark.parametrize(
     ("precision", "devices", "words"),
     [
         ("fp32", H200, "Arithmetic is in FP32."),
-        ("tf32", H200, "products of matrices and convolutions in TF32."),
+        ("tf32", H200, "matrix products and convolutions in TF32."),
         ("tf32", (("x86_64 AVX512", 4, False),), "Arithmetic is in FP32."),
-        ("tf32", (), "products of matrices and convolutions in TF32."),
-        ("bf16", H200, "(autocast); weights and optimizer are in FP32."),
+        ("tf32", (), "matrix products and convolutions in TF32."),
+        ("bf16", H200, "(autocast); weights and optimizer state are in FP32."),
     ],
 )
 def test_a_precision_is_that_of_the_device(
@@ -172,11 +172,11 @@ def test_of_another_packages_task_and_optimizer_no_more_is_said_than_is_known() 
     for each in arms:
         each.config["optimizer"] |= {"name": "lion", "options": {"decoupled": False}}
     observations = [*trials("a", [0.5]), *trials("b", [0.5])]
-    found = of(said(arms, observations, precision="bf16", made=(Made("a", "d" * 64),)))
+    found = of(said(arms, observations, precision="bf16", made=(Provenance("a", "d" * 64),)))
     assert found["Training"].startswith("A model was trained by the task my_task for 5 epochs")
     assert "lion (learning rate 0.001, decoupled no)." in found["Training"]
     assert "bfloat16" not in found["Training"]
-    assert "A seed is that of torch's random numbers, and of LRD's masks." in found["Seeds"]
+    assert "The seed sets torch's random number generators and LRD's masks." in found["Seeds"]
     assert "begin with the same weights" not in found["Seeds"]
     assert found["Code and data"] == "Data: my_task (SHA-256 dddddddddddd…)."
 
@@ -184,9 +184,9 @@ def test_of_another_packages_task_and_optimizer_no_more_is_said_than_is_known() 
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ({"milestones": [], "gamma": 0.1}, "The learning rate stays."),
-        ({"milestones": [100, 150], "gamma": 0.1}, "is multiplied by 0.1 after epoch 100, 150."),
-        ({"milestones": [], "gamma": 0.1, "power": 0.9}, "falls with (1 − t) to the power 0.9,"),
+        ({"milestones": [], "gamma": 0.1}, "The learning rate is constant."),
+        ({"milestones": [100, 150], "gamma": 0.1}, "is multiplied by 0.1 after epochs 100, 150."),
+        ({"milestones": [], "gamma": 0.1, "power": 0.9}, "decays as (1 − t) to the power 0.9,"),
     ],
 )
 def test_the_schedule_is_a_sentence(schedule: dict[str, Any], words: str) -> None:
@@ -206,12 +206,12 @@ def test_each_regularizer_is_explained_once_in_each_strength() -> None:
     for words in (
         "SD is standard dropout: hidden units are kept with probability 0.9 and scaled",
         "SD is standard dropout: hidden units are kept with probability 0.8 and scaled",
-        "Gaussian noise is added, of variance 0.1 divided by (1 + t) to the power 0.55",
-        "with probability 0.05 a training label is another one",
-        "its elements are kept with probability 0.5",
+        "Gaussian noise is added whose variance is 0.1 divided by (1 + t) to the power 0.55",
+        "with probability 0.05 a training label is replaced by another",
+        "each of its elements is kept with probability 0.5",
     ):
         assert found["Training"].count(words) == 1
-    assert ", noisy labels, the noise of gradients and the masks." in found["Seeds"]
+    assert ", the label noise, the gradient noise and the masks." in found["Seeds"]
 
 
 def test_a_descent_has_neither_batches_nor_weights() -> None:
@@ -225,15 +225,18 @@ def test_a_descent_has_neither_batches_nor_weights() -> None:
     )
     assert "batches" not in found["Training"] + found["Seeds"]
     assert "FP32" not in found["Training"]
-    assert "A seed decides the masks. Arms that no seed changes: plain." in found["Seeds"]
+    assert (
+        "The seed determines the masks. Arms that the seed does not affect: plain."
+        in found["Seeds"]
+    )
     fixed = [
         arm(key, dataset="surface", model="point", lr=lr) for key, lr in (("a", 0.1), ("b", 1.0))
     ]
     found = of(said(fixed, [*trials("a", [0.5] * 3), *trials("b", [0.6] * 3)]))
-    assert "Nothing in them is drawn at random: no seed changes anything." in found["Seeds"]
+    assert "Nothing in them is random: the seed changes nothing." in found["Seeds"]
     marked = [replace(each, is_baseline=each.id == "a") for each in fixed]
     found = of(said(marked, [*trials("a", [0.5] * 3), *trials("b", [0.6] * 3)]))
-    assert found["Tests"] == "Not tested, for no seed changes them or their baseline: b."
+    assert found["Tests"] == "Not tested, because no seed changes them or their baseline: b."
 
 
 @pytest.mark.parametrize(
@@ -262,9 +265,9 @@ def test_arms_of_different_size_are_not_said_to_be_equal() -> None:
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        ("last", "is read at the last epoch of each trial; no epoch was chosen by it."),
-        ("epoch:3", "is read at epoch 3 of each trial; no epoch was chosen by it."),
-        ("best", "best epoch, chosen by the test accuracy itself: it flatters whatever fluctuates"),
+        ("last", "is read at the last epoch of each trial; it was not used to choose it."),
+        ("epoch:3", "is read at epoch 3 of each trial; it was not used to choose it."),
+        ("best", "best epoch, chosen by that same metric, which favours"),
     ],
 )
 def test_where_the_numbers_were_read(at: str, words: str) -> None:
@@ -274,8 +277,8 @@ def test_where_the_numbers_were_read(at: str, words: str) -> None:
 def test_the_tests_are_those_of_the_daggers() -> None:
     text = of_pair([0.5] * 7, [0.6 + seed / 100 for seed in range(7)])["Tests"]
     assert text == (
-        "Arms are compared with the baseline (plain) on equal seeds, by the exact two-sided paired "
-        "sign-flip test; p < 0.05 is called significant."
+        "Arms are compared with the baseline (plain) on the same seeds, by the exact two-sided "
+        "paired sign-flip test; p < 0.05 is called significant."
     )
     few = of_pair([0.5] * 5, [0.6] * 5)["Tests"]
     assert few.endswith("5 pairs cannot reach that, whatever the data.")
@@ -291,23 +294,23 @@ def test_tests_of_effects_are_described_where_there_are_any() -> None:
     ]
     observations = [trial for each in arms for trial in trials(str(each.id), [0.5, 0.6])]
     text = of(said(arms, observations))["Tests"]
-    assert "Holm-adjusted over 2 main effects, and apart from them over 1 interaction." in text
+    assert "Holm-adjusted over 2 main effects and, separately, over 1 interaction." in text
 
 
 def test_no_trial_without_a_number_is_left_out() -> None:
     """Catches: a failure that a methods section does not tell of."""
     found = of_pair([0.5, "diverged", 0.6, "oom"], [0.5, 0.4, "running", 0.7], repeated=2)
     assert found["Trials"] == (
-        "Of 8 trials 5 gave a number; none of these is left out. Diverged: plain: seed 1. "
+        "Of 8 trials, 5 gave a number; none of these is left out. Diverged: plain: seed 1. "
         "Failed (oom): plain: seed 3. Running: lrd: seed 2. 2 trials took more than one attempt."
     )
-    assert found["Draft"].startswith("7 of 8 trials have ended; what follows is of a sweep that")
-    assert "A seed that diverged makes no pair; counts of wins and losses have it" in found["Tests"]
+    assert found["Draft"].startswith("7 of 8 trials have ended; the sweep is still running")
+    assert "A seed that diverged in either arm forms no pair;" in found["Tests"]
     found = of_pair([0.5, 0.6], [0.5, 0.6])
     assert found["Trials"] == "All 4 trials succeeded; none is left out."
     assert "Draft" not in found
     none = of_pair(["queued"], ["queued"])
-    assert "Of 2 trials none has given a number." in none["Trials"]
+    assert "Of 2 trials, none has given a number." in none["Trials"]
 
 
 def test_that_it_was_extended_is_told() -> None:
@@ -319,7 +322,7 @@ def test_that_it_was_extended_is_told() -> None:
 @pytest.mark.parametrize(
     ("seconds", "gpus", "words"),
     [
-        (10.0, 0.0, "is 20 CPU-seconds, those of failed trials included."),
+        (10.0, 0.0, "is 20 CPU-seconds, failed trials included."),
         (0.5, 0.0, "is 1 CPU-second,"),
         (1800.0, 0.0, "is 1 CPU-hour,"),
         (90.0, 0.5, "is 1.5 GPU-minutes and 3 CPU-minutes,"),
@@ -334,19 +337,19 @@ def test_the_cost_is_that_of_all_trials(seconds: float, gpus: float, words: str)
     ]
     found = of(said(pair(), some, repeated=1))
     assert words in found["Cost"]
-    assert "Work that was lost and done again is not counted." in found["Cost"]
+    assert "Work that was lost and repeated is not counted." in found["Cost"]
     assert "failed" not in of_pair([0.5], [0.5])["Cost"]
 
 
 def test_devices_code_and_data_are_named_and_what_was_reused() -> None:
     made = (
         *MADE,
-        Made("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.15.0", "NVIDIA H200"),
-        Made("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.16.0", "x86_64 AVX2"),
+        Provenance("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.15.0", "NVIDIA H200"),
+        Provenance("lrd", "d" * 64, "0.1.0+ab12", None, "my-lab 1.0 aa", "2.16.0", "x86_64 AVX2"),
     )
     devices = (*H200, ("x86_64 AVX2", 1, False))
     found = of_pair([0.5] * 3, [0.5] * 3, made=made, devices=devices, reused=2)
-    assert "2 trials took over the results of an earlier sweep of the same code" in found["Cost"]
+    assert "2 trials reuse the results of an earlier sweep with the same code" in found["Cost"]
     assert found["Cost"].endswith("Trained on NVIDIA H200 (3 trials); x86_64 AVX2 (1 trial).")
     assert found["Code and data"].startswith(
         "Code: lrd 0.1.0+ab12, torch 2.15.0, torch 2.16.0, my-lab 1.0 aa. "

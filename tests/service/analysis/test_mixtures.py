@@ -1,12 +1,14 @@
 """Seeds of one arm that ran different code, or on different data, are told."""
 
-from service.analysis.mixtures import Made, warnings
+from service.analysis.mixtures import Provenance, warnings
 
 from .cases import arm
 
 
-def made(arm_id: str, data: str | None = "aaaa", lrd: str | None = "0.1.0", **more: str) -> Made:
-    return Made(arm_id, data, lrd, **more)
+def made(
+    arm_id: str, data: str | None = "aaaa", lrd: str | None = "0.1.0", **more: str
+) -> Provenance:
+    return Provenance(arm_id, data, lrd, **more)
 
 
 ARMS = [arm("a"), arm("b", keep_prob=0.5), arm("m", dataset="mnist")]

@@ -24,13 +24,13 @@ def test_an_arm_with_too_few_pairs_is_named_where_others_have_enough():
     arms = [arm("plain", baseline=True), arm("a", keep_prob=0.3), arm("b", keep_prob=0.5)]
     spread = [0.5 + i / 100 for i in range(8)]
     found = notes({"plain": spread, "a": spread[::-1], "b": spread[:2]}, arms)
-    assert found[-1] == "With too few pairs for any †, whatever the data: b (2)."
+    assert found[-1] == "Too few pairs for any †, whatever the data: b (2)."
 
 
 def test_without_a_single_pair_the_reader_is_told():
     # Catches: a winner in bold and a dagger explained, though nothing could be tested.
     found = notes({"plain": [0.5, "oom"], "lrd": ["oom", 0.9]}, pair())
-    assert found[-1] == "No seed gave a number in an arm and in its baseline: nothing is tested."
+    assert found[-1] == "No seed gave a number in both an arm and its baseline: nothing is tested."
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_where_no_seed_changes_anything_nothing_is_tested(noise):
     summaries = summarise(descents, observations)
     compared = compare(summaries, observations, baseline=["optimizer"])
     found = list(notes_on(summaries, compared, bold=None))
-    assert found[-1] == "Not tested, for no seed changes it or its baseline: lrd."
+    assert found[-1] == "Not tested, because no seed changes the arm or its baseline: lrd."
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -58,7 +58,7 @@ def test_more_seeds_that_change_nothing_are_not_advised(seeds):
     summaries = summarise(descents, observations)
     compared = compare(summaries, observations, baseline=["optimizer"])
     found = list(notes_on(summaries, compared, bold=None))
-    assert found[1:] == ["Not tested, for no seed changes it or its baseline: lrd."]
+    assert found[1:] == ["Not tested, because no seed changes the arm or its baseline: lrd."]
     assert not list(advice_on(compared))
 
 
@@ -88,13 +88,16 @@ def test_a_descent_that_diverged_has_its_score_and_no_test():
     summaries = summarise(descents, observations)
     compared = compare(summaries, observations, baseline=["optimizer"])
     found = list(notes_on(summaries, compared, bold=None))
-    assert "large against plain, a diverged seed lost: wins 0, losses 2." in found
+    assert "large against plain, counting a diverged seed as lost: wins 0, losses 2." in found
 
 
 def test_as_many_seeds_diverged_on_both_sides_are_told_of():
     """Catches: one seed lost and one won, which cancel out to nothing at all."""
     found = notes({"plain": [0.5, "diverged", 0.6], "lrd": ["diverged", 0.7, 0.8]}, pair())
-    assert "lrd against plain, a diverged seed lost: wins 2, losses 1; exact sign test" in found[-1]
+    assert (
+        "lrd against plain, counting a diverged seed as lost: wins 2, losses 1; exact sign test"
+        in found[-1]
+    )
 
 
 def test_an_arm_with_seeds_that_run_and_others_that_wait_is_not_broken():
@@ -115,9 +118,8 @@ class TestNotes:
 
     def test_a_complete_table_says_what_its_signs_mean(self):
         assert self.notes({"plain": [0.5] * 6, "lrd": WIDE}) == (
-            "Mean ± sample standard deviation (divided by n − 1); in brackets n, the seeds behind "
-            "it.",
-            "Bold: best by the mean as shown, where keep_prob alone differs.",
+            "Mean ± sample standard deviation (divisor n − 1); in brackets n, the number of seeds.",
+            "Bold: the best mean, as shown, of arms that differ only in keep_prob.",
             "† p < 0.05 against the baseline (plain): exact two-sided paired sign-flip test.",
         )
 
@@ -134,7 +136,7 @@ class TestNotes:
 
     def test_each_broken_arm_is_named_with_its_seeds(self):
         found = self.notes({"plain": [0.5, "oom"], "lrd": [0.9, "diverged"]})
-        assert "in brackets n, the seeds behind it, of those planned." in found[0]
+        assert "in brackets n, the number of seeds, out of those planned." in found[0]
         assert "plain: n=1/2, 1 failed (seed 1 oom)." in found
         assert "lrd: n=1/2, 1 failed (seed 1 diverged)." in found
 
@@ -164,7 +166,7 @@ class TestNotes:
         samples = {each.id: values if each.is_baseline else lrd for each in arms}
         found = self.notes(samples, arms)
         assert any(
-            note.startswith("† p < 0.05 against the baseline (without LRD, else equal): exact")
+            note.startswith("† p < 0.05 against the baseline (without LRD, otherwise equal): exact")
             for note in found
         )
 
@@ -173,7 +175,7 @@ class TestNotes:
         arms += [arm("c", keep_prob=0.5)]
         found = self.notes({each.id: [0.5, 0.6] for each in arms}, arms)
         assert (
-            "Compared with the only baseline, which differs from them in more: b (optimizer)."
+            "Compared with the only baseline, which also differs in more: b (optimizer)."
         ) in found
         assert not any("in more" in note for note in self.notes({"plain": [0.5], "lrd": [0.6]}))
 
@@ -181,8 +183,8 @@ class TestNotes:
         # Catches: twelve of twelve that LRD saves, and "too few pairs, whatever the data".
         found = self.notes({"plain": ["diverged"] * 12, "lrd": WIDE * 2})
         assert (
-            "lrd against plain, a diverged seed lost: wins 12, losses 0; exact sign test "
-            "p = 0.00049, not adjusted."
+            "lrd against plain, counting a diverged seed as lost: wins 12, losses 0; exact sign "
+            "test p = 0.00049, not adjusted."
         ) in found
 
     def test_random_flips_are_not_called_exact(self):

@@ -146,7 +146,7 @@ SETTINGS = [
 def test_data_sets_and_models_never_share_a_panel() -> None:
     """Catches: a panel an optimizer, with losses of MNIST and of CIFAR-100 on one axis."""
     few = of_arms(SETTINGS[:4])
-    assert [(panel.title, panel.setting) for panel in few] == [("MNIST", 0), ("CIFAR-100", 1)]
+    assert [(panel.title, panel.scale_group) for panel in few] == [("MNIST", 0), ("CIFAR-100", 1)]
     models = of_arms([arm("a"), arm("b", model="resnet34")])
     assert [panel.title for panel in models] == ["FCNet", "ResNet-34"]
 
@@ -161,8 +161,8 @@ def test_the_panels_of_a_data_set_stand_together() -> None:
     assert [panel.title for panel in panels] == [
         f"{data}, {name}" for data in ("MNIST", "CIFAR-100") for name in ("SGDM", "RMSprop", "Adam")
     ]
-    assert [panel.setting for panel in panels] == [0, 0, 0, 1, 1, 1]
-    assert {panel.setting for panel in over_keep_prob(ablated(arms))} == {0, 1}
+    assert [panel.scale_group for panel in panels] == [0, 0, 0, 1, 1, 1]
+    assert {panel.scale_group for panel in over_keep_prob(ablated(arms))} == {0, 1}
 
 
 def test_two_paths_part_what_one_leaves_too_many_of() -> None:

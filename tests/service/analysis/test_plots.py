@@ -144,7 +144,7 @@ class TestLearningCurves:
         low, high = layout["yaxis"]["range"]
         assert 0 <= low < 0.4 < 5.0 < high < 5.6
         assert "range" not in layout["yaxis2"]
-        assert "1 arm runs out of the panel (train loss)" in layout["meta"]["caption"]
+        assert "1 arm goes off scale (train loss)" in layout["meta"]["caption"]
         (line,) = (each for each in self.lines(plot) if each["y"][-1] == 1.5e29)
         assert line["yaxis"] == "y"
         graph_objects.Figure(plot)

@@ -194,7 +194,7 @@ def test_what_can_no_longer_be_read_is_said_with_its_line(was, now, said):
 
 
 def test_a_table_whose_rows_name_no_arms_is_not_taken_for_sound():
-    with pytest.raises(LRDError, match="line 2: no row of this table says any more of which arms"):
+    with pytest.raises(LRDError, match="line 2: no row of this table still says which arms"):
         printed.read(render.latex(grid()).replace(printed.OF_ROW, "% "))
 
 

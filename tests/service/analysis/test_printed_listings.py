@@ -104,7 +104,7 @@ def test_a_table_of_effects_stands_beside_others_and_rows_may_be_moved() -> None
 
 
 def test_rows_that_say_no_effect_are_not_taken_for_sound_and_no_rows_say_nothing() -> None:
-    with pytest.raises(LRDError, match="no row of this table says any more which effect it is"):
+    with pytest.raises(LRDError, match="no row of this table still says which effect it is"):
         printed.read(ORIGINAL.replace(OF_EFFECT, "% "))
     assert printed.read(listings.latex(EMPTY)) == []
 
@@ -168,5 +168,5 @@ def test_a_first_column_that_was_rewritten_is_no_difference() -> None:
 @pytest.mark.parametrize("of", ['"forests"', "[1]", "true"])
 def test_a_table_of_what_is_not_known_here_is_refused_with_its_line(of: str) -> None:
     """Catches: a newer service's table that is passed by, or a fault without a line."""
-    with pytest.raises(LRDError, match=r"line \d+: a table of .* is not known here"):
+    with pytest.raises(LRDError, match=r"line \d+: a table of .* is unknown"):
         printed.read(ORIGINAL.replace('"effects"', of))

@@ -71,7 +71,7 @@ def test_learning_curves_have_an_axis_for_each_data_set_and_one_explosion_cuts_n
     assert [len(axes.lines) for axes in figure.axes] == [4, 4]
     assert [len(axes.collections) for axes in figure.axes] == [4, 3]  # bands
     said = figure.texts[0].get_text().replace("\n", " ")
-    assert "1 arm runs out of the panel (test loss); what runs out has no band;" in said
+    assert "1 arm goes off scale (test loss); curves off scale have no band;" in said
     figures.to_bytes(figure, "png")
     assert all(label.get_visible() for label in cifar.get_yticklabels())
 

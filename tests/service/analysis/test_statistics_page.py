@@ -8,7 +8,7 @@ import pytest
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.comparisons import Comparison, compare, paired_statistics
 from service.analysis.contrasts import averaged
-from service.analysis.planning import detectable_effect, seeds_needed
+from service.analysis.power import detectable_effect, seeds_needed
 from service.analysis.tables import build_table
 
 from .cases import pair, trials

@@ -253,7 +253,7 @@ class TestLayout:
             arm("plain", "adam(keep_prob=1, lr=0.001)", name="adam", lr=0.001),
             arm("lrd", "adam(keep_prob=0.5, lr=0.01)", name="adam", lr=0.01, keep_prob=0.5),
         ]
-        said = "The arms differ in lr too, which no title says; the table's CSV does."
+        said = "The arms also differ in lr; the table's CSV shows it, its titles do not."
         assert said in table(tuned, {"plain": [0.9, 0.8], "lrd": [0.9, 0.8]}).notes
         # What comes with the optimizer's name is said by it.
         found = table(grid(), {each.id: [0.9, 0.8] for each in grid()})

@@ -79,7 +79,7 @@ def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:
     with pack(database, seed(database, document, states=("failed",))) as file:
         said = files_of(file.read())["figures/captions.md"].decode()
     assert r"without a number: \[a](b)\|c at 0.5 (0/2), " in said
-    assert r"\*d\* at 0.5 (0/2) and 1 more; n = 0 seeds an arm.\n".replace(r"\n", "\n") in said
+    assert r"\*d\* at 0.5 (0/2) and 1 more; n = 0 seeds per arm.\n".replace(r"\n", "\n") in said
 
 
 def test_a_sweep_that_runs_or_is_none_has_no_bundle(database: Database) -> None:

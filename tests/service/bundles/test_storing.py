@@ -50,7 +50,7 @@ def test_it_has_no_more_trials_than_a_sweep_of_the_token(
     """Catches: a limit that a submission has, gone round by an import."""
     answer = sent(api, bundle, **bearer(database, "small", max_sweep_trials=3))
     assert answer.status_code == 422
-    assert "has 4 trials; 3 are the limit" in answer.json()["detail"]
+    assert "has 4 trials; the limit for one sweep is 3" in answer.json()["detail"]
     assert sent(api, bundle, **bearer(database, "large", max_sweep_trials=4)).status_code == 201
 
 
@@ -63,7 +63,9 @@ def test_what_a_retry_would_queue_has_room_in_the_queue(
     assert api.post(SWEEPS, json=small_sweep(), headers=token).status_code == 201
     answer = sent(api, bundle, **token)
     assert answer.status_code == 429
-    assert "bob has 4 trials queued and 2 of the bundle" in answer.json()["detail"]
+    assert (
+        "bob has 4 trials queued, and 2 more would exceed the limit of 5" in answer.json()["detail"]
+    )
     api.post(
         f"{SWEEPS}/{api.get(SWEEPS, headers=token).json()['items'][0]['id']}/cancel", headers=token
     )

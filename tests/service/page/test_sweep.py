@@ -151,7 +151,7 @@ def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(
 
     page.goto(f"{url}/sweeps/{sweep_id}")
     drawn(page, 3)
-    expect(page.get_by_text("1 arm runs out of the panel (train loss)")).to_be_visible()
+    expect(page.get_by_text("1 arm goes off scale (train loss)")).to_be_visible()
     linear = ends()
     page.get_by_label("Scale").select_option("log")
     until(lambda: ends() != linear, "the axis is still linear")
@@ -214,7 +214,7 @@ def test_the_paths_of_a_descent_say_which_is_which(
     expect(paths.locator(".legendtext")).to_have_text(
         ["without LRD", "LRD (keep_prob = 0.5)", "start", "optimum"]
     )
-    expect(page.get_by_text("each arm on the surface saddle; dashed without LRD")).to_be_visible()
+    expect(page.get_by_text("each arm on the surface saddle; dashed: without LRD")).to_be_visible()
 
 
 def test_the_buttons_do_what_is_legal_and_say_why_not(

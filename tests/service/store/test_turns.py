@@ -5,13 +5,13 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import update
 
+from service.formatting import NO_DISPATCHER
 from service.lifecycle import Reason
 from service.placement import Need, Node, Rooms
 from service.store import leases, queue, shortages, turns
 from service.store.models import Sweep, Trial
 from service.store.plan_history import PlanHistory
 from service.store.session import Database
-from service.wording import NO_DISPATCHER
 from tests.service.store.test_dispatching import claim, settle, submit
 
 

@@ -9,26 +9,26 @@ from scipy import special
 
 from service.analysis.comparisons import ALPHA
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
-from service.wording import count
+from service.formatting import count
 
 POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Plan:
+class Power:
     """What `seeds` pairs can show, in a family of `comparisons`."""
 
     seeds: int
     comparisons: int
     alpha: float
     smallest_p: float
-    """The least p that the two-sided sign-flip test can give, whatever the data."""
+    """The smallest p that the two-sided sign-flip test can give, whatever the data."""
     smallest_p_holm: float
     """The same after Holm's correction, if this comparison is the clearest of the family."""
     seeds_needed_alone: int | None
-    """Least number of seeds at which a single comparison can give p < alpha."""
+    """Smallest number of seeds at which a single comparison can give p < alpha."""
     seeds_needed: int | None
-    """Least number of seeds at which the clearest of the family can give p_holm < alpha; None
+    """Smallest number of seeds at which the clearest of the family can give p_holm < alpha; None
     where no number can (above some 400,000 comparisons at 0.05)."""
     detectable_effect: float | None
     """Difference of means, in standard deviations of the paired difference, that a paired t test
@@ -36,8 +36,8 @@ class Plan:
     detectable_effect_holm: float | None
     """The same at alpha / comparisons, Holm's first threshold."""
     seeded: bool = True
-    """Whether a seed changes anything in any of the arms compared; where none does, n pairs are one
-    observation, n times, and nothing is tested."""
+    """Whether the seed changes anything in any of the arms compared. If not, n pairs are the same
+    observation n times, and nothing is tested."""
 
     @property
     def can_reject(self) -> bool:
@@ -48,13 +48,15 @@ class Plan:
     def sentence(self) -> str:
         """What a researcher should know before spending the GPU hours."""
         if not self.seeded:
-            return "No seed changes anything in what is compared: one shows it, nothing is tested."
+            return "No seed changes anything in what is compared: one is enough, nothing is tested."
         pairs = count(self.seeds, "pair")
         family = "" if self.comparisons <= 1 else f" under Holm over {self.comparisons} comparisons"
         if not self.can_reject:
             least = self.smallest_p if self.comparisons <= 1 else self.smallest_p_holm
             remedy = f"{self.seeds_needed} seeds can" if self.seeds_needed else "no number can"
-            if self.seeds > EXACT_UP_TO:  # fewer seeds would do: their sign patterns are counted
+            if (
+                self.seeds > EXACT_UP_TO
+            ):  # fewer seeds would do, because their sign patterns are enumerated
                 remedy = f"more than {FLIPS:,} random sign flips would be needed"
             return (
                 f"{pairs} cannot reach p < {self.alpha:g}{family}, whatever the data: the "
@@ -64,7 +66,7 @@ class Plan:
         return (
             f"{pairs} can reach p < {self.alpha:g}{family}; a paired t test has {POWER:.0%} power "
             f"for a difference of {effect:.2f} standard deviations of the paired difference, the "
-            "sign-flip test behind † less."
+            "sign-flip test behind † has less."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,10 +74,12 @@ class Plan:
         return asdict(self) | {"can_reject": self.can_reject, "sentence": self.sentence}
 
 
-def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA, *, seeded: bool = True) -> Plan:
+def power_of(
+    seeds: int, comparisons: int = 1, alpha: float = ALPHA, *, seeded: bool = True
+) -> Power:
     """What `seeds` paired seeds can show in a family of `comparisons` (0 counts as 1)."""
     family = max(1, comparisons)
-    return Plan(
+    return Power(
         seeds=seeds,
         comparisons=family,
         alpha=alpha,
@@ -90,16 +94,16 @@ def plan(seeds: int, comparisons: int = 1, alpha: float = ALPHA, *, seeded: bool
 
 
 def smallest_p(seeds: int) -> float:
-    """The least two-sided p of the sign-flip test: 2 / 2^n, and 1 without a pair.
+    """The smallest two-sided p of the sign-flip test: 2 / 2^n, and 1 without a pair.
 
-    The same bound holds for Wilcoxon's signed-rank test and for the sign test. Where there are too
-    many sign patterns to count, p is estimated, and 1 / 10,000 is the least.
+    The same bound holds for Wilcoxon's signed-rank test and for the sign test. With too many sign
+    patterns to enumerate, p is estimated and cannot be below 1 / (1 + FLIPS), about 1 / 10,000.
     """
     return 1 / (1 + FLIPS) if seeds > EXACT_UP_TO else min(1.0, 2.0 ** (1 - seeds))
 
 
 def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int | None:
-    """The least n with comparisons · 2 / 2^n < alpha: 6 for one comparison, 9 for ten."""
+    """The smallest n with comparisons · 2 / 2^n < alpha: 6 for one comparison, 9 for ten."""
     family = max(1, comparisons)
     enough = (n for n in range(1, EXACT_UP_TO + 1) if family * smallest_p(n) < alpha)
     return next(enough, None)
@@ -129,9 +133,10 @@ def detectable_effect(seeds: int, alpha: float = ALPHA, power: float = POWER) ->
 def _power(seeds: int, effect: float, critical: float) -> float:
     """P(T > critical) for noncentral t with n − 1 degrees of freedom.
 
-    Of the two sides only the likely one: at a power of 0.8 the other adds less than a millionth,
-    and scipy's distribution gives NaN there. So it does far out, for 2 seeds at an alpha of 5e-6: a
-    shift of 10,000 has no noise worth the name beside that of the estimated deviation.
+    Only the likelier side is computed: at a power of 0.8 the other adds less than a millionth, and
+    scipy's distribution gives NaN there. It also gives NaN far out, e.g. for 2 seeds at an alpha of
+    5e-6: at a shift of 10,000 only the noise of the estimated deviation matters, hence the
+    chi-squared approximation.
     """
     freedom, shift = seeds - 1, effect * seeds**0.5
     power = float(1 - special.nctdtr(freedom, shift, critical))

@@ -82,7 +82,7 @@ def test_a_change_that_is_meant_for_another_version_is_refused(
     tag = before.headers["etag"]
     answer = change(api, sweep, which, **{"If-Match": said.format(tag=tag, bare=tag.strip('"'))})
     assert (answer.status_code, answer.json()["type"]) == (412, "/errors#precondition-failed")
-    assert f"has the ETag {tag} by now" in answer.json()["detail"]
+    assert f"now has the ETag {tag}" in answer.json()["detail"]
     assert api.get(sweep).json() == before.json()
     assert len(api.get("/api/v1/sweeps").json()["items"]) == 1
 

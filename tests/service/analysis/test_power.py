@@ -10,7 +10,7 @@ from statsmodels.stats.power import TTestPower
 
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
-from service.analysis.planning import detectable_effect, plan, seeds_needed, smallest_p
+from service.analysis.power import detectable_effect, power_of, seeds_needed, smallest_p
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
 
 from .cases import pair, trials
@@ -103,43 +103,43 @@ class TestPower:
 
 class TestPlan:
     def test_five_seeds_cannot_and_six_can(self):
-        assert not plan(5).can_reject
-        assert plan(6).can_reject
-        assert plan(5).sentence == (
+        assert not power_of(5).can_reject
+        assert power_of(6).can_reject
+        assert power_of(5).sentence == (
             "5 pairs cannot reach p < 0.05, whatever the data: the paired sign-flip test gives at "
             "least 0.0625; 6 seeds can."
         )
 
     def test_ten_comparisons_under_holm_need_nine(self):
-        assert not plan(8, comparisons=10).can_reject
-        assert plan(9, comparisons=10).can_reject
-        assert plan(8, comparisons=10).sentence == (
+        assert not power_of(8, comparisons=10).can_reject
+        assert power_of(9, comparisons=10).can_reject
+        assert power_of(8, comparisons=10).sentence == (
             "8 pairs cannot reach p < 0.05 under Holm over 10 comparisons, whatever the data: the "
             "paired sign-flip test gives at least 0.0781; 9 seeds can."
         )
 
     def test_enough_seeds_are_told_what_they_can_find(self):
-        found = plan(10)
+        found = power_of(10)
         assert found.sentence == (
             "10 pairs can reach p < 0.05; a paired t test has 80% power for a difference of 1.00 "
-            "standard deviations of the paired difference, the sign-flip test behind † less."
+            "standard deviations of the paired difference, the sign-flip test behind † has less."
         )
 
     def test_one_seed_and_a_family_beyond_help(self):
-        assert plan(1).sentence.startswith("1 pair cannot")
-        assert plan(3, comparisons=500_000).sentence.endswith("at least 1; no number can.")
+        assert power_of(1).sentence.startswith("1 pair cannot")
+        assert power_of(3, comparisons=500_000).sentence.endswith("at least 1; no number can.")
 
     def test_a_sweep_without_comparisons_is_planned_for_one(self):
-        assert plan(6, comparisons=0) == plan(6, comparisons=1)
+        assert power_of(6, comparisons=0) == power_of(6, comparisons=1)
 
     @given(st.integers(0, EXACT_UP_TO), st.integers(1, 2000))
     def test_it_promises_exactly_what_holm_delivers(self, seeds, comparisons):
-        found = plan(seeds, comparisons)
+        found = power_of(seeds, comparisons)
         assert found.can_reject == (min(1.0, comparisons * smallest_p(seeds)) < 0.05)
         assert found.can_reject == (seeds >= found.seeds_needed)
         assert found.to_json()["sentence"] == found.sentence
 
     def test_too_few_random_flips_are_not_blamed_on_the_seeds(self):
-        found = plan(100, comparisons=1000)
+        found = power_of(100, comparisons=1000)
         assert not found.can_reject
         assert found.sentence.endswith("; more than 9,999 random sign flips would be needed.")

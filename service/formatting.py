@@ -1,9 +1,9 @@
-"""How counts, times and the want of a dispatcher read, wherever the service says them."""
+"""How counts and times are written, and the sentence that no dispatcher leads."""
 
 from datetime import UTC, datetime
 
 NO_DISPATCHER = "no dispatcher leads: nothing starts until `lrd dispatch` (or `lrd serve`) runs"
-"""What all open sweeps wait for then."""
+"""What every open sweep waits for while no dispatcher leads."""
 
 
 def count(number: int, noun: str) -> str:

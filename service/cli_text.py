@@ -1,4 +1,4 @@
-"""What `lrd` says: counts, plans, failures and waits, as lines to be read."""
+"""The text that `lrd` prints: plans, progress, failures and waits."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,21 +9,21 @@ from typing import Any
 from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
-from service.analysis.printed import Printed, PrintedListing
-from service.verifying import UNVERIFIED
-from service.wording import count
+from service.analysis.printed import PrintedListing
+from service.formatting import count
+from service.verifying import Verified
 
 FAILURES_SHOWN = 20
-"""So many distinct messages are told; the rest are counted."""
+"""Distinct messages shown; the rest are counted."""
 
 SHOWN = 10
-"""Of trials that run, so many are told one by one."""
+"""Running trials shown one by one."""
 TRIED_AGAIN = ("lost", "stalled", "oom")
-"""So ends an attempt after which there is another; `user`, who paused or drained, is no loss."""
+"""Outcomes of an attempt that is followed by another; `user` (a pause or a drain) is no loss."""
 
 
 def trouble(error: LRDError | OSError) -> str:
-    """Why a command ended: the error's own sentence; of a file which one, without a number."""
+    """Why a command ended: the error's own sentence, naming the file if there is one."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is None:
@@ -39,7 +39,7 @@ def plan(found: dict[str, Any]) -> str:
     time, present = found["time"], found["present_elsewhere"]
     lines = [f"{count(found['trials_total'], 'trial')}: {count(found['arms_total'], 'arm')}"]
     if present:
-        again = "would run again; `reuse: true` takes what is there over"
+        again = "would run again; `reuse: true` takes over the existing results"
         fate = f"{'is' if present == 1 else 'are'} reused" if found["reuse"] else again
         has = "has" if present == 1 else "have"
         lines.append(f"{present} {has} succeeded elsewhere and {fate}")
@@ -67,7 +67,7 @@ def plan(found: dict[str, Any]) -> str:
 
 
 def speed(found: dict[str, Any]) -> str:
-    """How soon each arm reaches a value, a line an arm below what the numbers are."""
+    """How soon each arm reaches a value: one line per arm, below an explanation of the numbers."""
     metric = Metric(found["metric"])
     value = NumberFormat.fitting(metric, [found["threshold"]]).show(found["threshold"])
     goal = " ".join(filter(None, [value, metric.unit]))
@@ -85,14 +85,14 @@ def speed(found: dict[str, Any]) -> str:
         rows.append((reached, *times, *ratios, tally or "–", arm["label"]))
     return "\n".join([
         f"{metric.words} {at} {goal}: seeds that reached it, medians of when (–: half never do)",
-        "×: how many times as fast as the arm's baseline, the median over equal seeds; seconds "
+        "×: how many times as fast as the arm's baseline, the median over the same seeds; seconds "
         "depend on what else ran",
         *_columns(rows),
     ])  # fmt: skip
 
 
 def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
-    """Why trials have failed: each distinct message once, and of how many trials it is."""
+    """Why trials have failed: each distinct message once, with its number of trials."""
     causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
     lines = [f"{count(causes.total(), 'trial')} failed; `lrd status {sweep_id}` names each:"]
     lines += [
@@ -104,21 +104,22 @@ def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
 
 
 def cancelled(trials: int, sweep_id: str) -> str:
-    """That trials have no result because somebody ended them."""
+    """The sentence that trials have no result because somebody cancelled them."""
     verb, them = ("was", "it") if trials == 1 else ("were", "them")
     return (
         f"{count(trials, 'trial')} {verb} cancelled; `lrd retry {sweep_id} --cancelled` runs {them}"
     )
 
 
-def verified(table: Printed, differ: Sequence[str]) -> str:
-    """Whether a table of a paper still says what the service does."""
+def verified(found: Verified) -> str:
+    """Whether a table of a paper still says what the service says."""
+    table, differ = found.table, found.differences
     asked, what = table.question, f"{table.of} of " if isinstance(table, PrintedListing) else ""
     of = f"line {table.line}: {what}{asked['metric']} at {asked['at']} of sweep {asked['sweep']}"
+    if found.unverified is not None:
+        return f"{of}: nothing in it is verified: {found.unverified}"
     if not differ:
         return f"{of}: {table.counted}, all as the service has them"
-    if differ[0].startswith(UNVERIFIED):
-        return f"{of}: {differ[0]}"
     unsigned = len(table.unsigned)
     wrong, said = len(differ) - unsigned, f"{table.counted} as the service has them"
     if wrong:
@@ -138,16 +139,16 @@ def trial(found: dict[str, Any], asked: str | None) -> str:
 
 
 def progress(running: int, trials: Iterable[dict[str, Any]]) -> str:
-    """How far the trials that run are; `trials` are some of them."""
+    """The progress of the running trials; `trials` are some of them."""
     shown = [f"{each['epochs_done']}/{each['epochs']}" for each in islice(trials, SHOWN)]
-    if not shown:  # they have ended meanwhile
+    if not shown:  # they have ended in the meantime
         return f"running: {count(running, 'trial')}"
     more = f", and {running - len(shown)} more" if running > len(shown) else ""
     return f"running: {count(running, 'trial')}, epochs {', '.join(shown)}{more}"
 
 
 def again(found: dict[str, Any], attempts: Sequence[dict[str, Any]] = ()) -> str:
-    """That a trial is tried again, and why; of one that runs its `attempts` know that."""
+    """That a trial is retried, and why; for a running trial, its `attempts` say so."""
     which, losses = f"trial {found['id']}", found["losses"]
     if found["state"] == "queued" and found["reason"]:
         return f"{which} {found['reason']}, to be tried again: {found['message']}"
@@ -159,14 +160,14 @@ def again(found: dict[str, Any], attempts: Sequence[dict[str, Any]] = ()) -> str
 
 
 def extended(added: int) -> str:
-    """What became of a request for more."""
+    """How many trials an extension added."""
     if not added:
         return "nothing is added: the sweep has all of these trials already"
     return f"{count(added, 'trial')} added"
 
 
 def deletion(sweeps: int, trials: int) -> str:
-    """What is asked before sweeps are deleted."""
+    """The question before sweeps are deleted."""
     return (
         f"Delete {count(sweeps, 'sweep')} with {count(trials, 'trial')}, all results, checkpoints "
         "and logs? This cannot be undone."
@@ -180,7 +181,7 @@ def paused(sweep_id: str) -> str:
 
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
-    return f"waiting, for none of its trials can start: {sweep['waiting_for']}"
+    return f"waiting, because none of its trials can start: {sweep['waiting_for']}"
 
 
 def _plain(value: Any, form: str) -> str:
@@ -188,7 +189,7 @@ def _plain(value: Any, form: str) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Numbers to the right, the last column, which is text, to the left."""
+    """Numbers right-aligned; the last column, which is text, left-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     return [
         "  ".join([*map(str.rjust, row[:-1], widths), row[-1]])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service import words
+from service import cli_text
 from service.client import StillRunning
-from service.wording import count
+from service.formatting import count
 
 PLAN: dict[str, Any] = {
     "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
@@ -21,7 +21,7 @@ PLAN: dict[str, Any] = {
 def test_one_is_singular() -> None:
     """Catches: `1 trials: 1 arms`."""
     assert [count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
-    said = words.plan(PLAN)
+    said = cli_text.plan(PLAN)
     assert said.startswith("1 trial: 1 arm\n")
     assert said.endswith("; 1 trial is of a kind not seen yet)")
 
@@ -31,31 +31,31 @@ def test_one_is_singular() -> None:
     [
         (1, True, "1 has succeeded elsewhere and is reused"),
         (2, True, "2 have succeeded elsewhere and are reused"),
-        (1, False, "1 has succeeded elsewhere and would run again; `reuse: true` takes what is"),
+        (1, False, "1 has succeeded elsewhere and would run again; `reuse: true` takes over the"),
     ],
 )
 def test_a_plan_says_what_becomes_of_trials_that_are_there(
     present: int, reuse: bool, said: str
 ) -> None:
-    assert f"\n{said}" in words.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
+    assert f"\n{said}" in cli_text.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
 
 
 def test_a_plan_says_that_nothing_of_it_could_start() -> None:
     why = "a trial needs 4 GPUs on one node; the largest node has 0"
-    said = words.plan(PLAN | {"waiting_for": why})
+    said = cli_text.plan(PLAN | {"waiting_for": why})
     assert said.endswith(f"\nnone of its trials could start now: {why}")
-    assert "could start" not in words.plan(PLAN)
+    assert "could start" not in cli_text.plan(PLAN)
 
 
 def test_a_plan_says_that_nothing_is_compared() -> None:
     """Catches: a baseline that every arm matches, and a table without tests days later."""
     arms = [{"label": label, "is_baseline": True} for label in "ab"]
     both = PLAN | {"arms_total": 2, "arms": arms}
-    assert words.plan(both).endswith("\nevery arm is a baseline: nothing is compared")
+    assert cli_text.plan(both).endswith("\nevery arm is a baseline: nothing is compared")
     one = {"label": "c", "is_baseline": False}
-    assert "nothing is" not in words.plan(both | {"arms": [*arms, one]})
-    assert "nothing is" not in words.plan(PLAN | {"arms": arms[:1]})
-    none = words.plan(both | {"arms": [one, one | {"label": "d"}]})
+    assert "nothing is" not in cli_text.plan(both | {"arms": [*arms, one]})
+    assert "nothing is" not in cli_text.plan(PLAN | {"arms": arms[:1]})
+    none = cli_text.plan(both | {"arms": [one, one | {"label": "d"}]})
     assert "no arm is a baseline: nothing is compared; say which is, e.g. `baseline: {" in none
 
 
@@ -64,7 +64,7 @@ def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
         *[{"reason": "error", "message": "no such file"}] * 3,
         {"reason": "diverged", "message": "the training loss of epoch 2 is nan"},
     ]
-    assert words.failures(trials, "8w2k").splitlines() == [
+    assert cli_text.failures(trials, "8w2k").splitlines() == [
         "4 trials failed; `lrd status 8w2k` names each:",
         "  3 trials: error: no such file",
         "  1 trial: diverged: the training loss of epoch 2 is nan",
@@ -73,7 +73,7 @@ def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
 
 def test_a_thousand_causes_do_not_flood_the_terminal() -> None:
     trials = [{"reason": "error", "message": f"file {n}"} for n in range(1000)]
-    assert words.failures(trials, "8w2k").splitlines()[-1] == "  and 980 other messages"
+    assert cli_text.failures(trials, "8w2k").splitlines()[-1] == "  and 980 other messages"
 
 
 TRIAL: dict[str, Any] = {
@@ -104,12 +104,12 @@ TRIAL: dict[str, Any] = {
 )
 def test_a_trial_is_told_in_a_line(changes: dict[str, Any], asked: str | None, said: str) -> None:
     """Catches: `last_report: {…}` for a reader, a share as 0.946, and `lr` for a result."""
-    line = words.trial(TRIAL | changes, asked)
+    line = cli_text.trial(TRIAL | changes, asked)
     assert re.sub("  +", "  ", line).strip().startswith(said.strip())
 
 
 def test_trials_stand_below_each_other() -> None:
-    lines = [words.trial(TRIAL | {"id": each}, None) for each in (7, 12_345)]
+    lines = [cli_text.trial(TRIAL | {"id": each}, None) for each in (7, 12_345)]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -133,23 +133,23 @@ def test_trials_stand_below_each_other() -> None:
     ],
 )
 def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str) -> None:
-    assert words.again(TRIAL | changes) == said
+    assert cli_text.again(TRIAL | changes) == said
 
 
 def test_of_many_trials_that_run_a_few_are_told() -> None:
     """Catches: `running 0/4` for hours, and a thousand numbers in a line."""
     trials = [{"epochs_done": done, "epochs": 5} for done in range(3)]
-    assert words.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
-    many = words.progress(1000, trials * 9)
-    assert many.count("/5") == words.SHOWN
+    assert cli_text.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
+    many = cli_text.progress(1000, trials * 9)
+    assert many.count("/5") == cli_text.SHOWN
     assert many.endswith(", and 990 more")
-    assert words.progress(1, []) == "running: 1 trial"
+    assert cli_text.progress(1, []) == "running: 1 trial"
 
 
 def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
-    assert words.extended(0).startswith("nothing is added: ")
-    assert [words.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
+    assert cli_text.extended(0).startswith("nothing is added: ")
+    assert [cli_text.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
 
 
 def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_pat
         try:
             act()
         except OSError as error:
-            return words.trouble(error)
+            return cli_text.trouble(error)
         return "nothing"
 
     assert said(there.read_text) == f"there is no file {there}"
     assert said((none / "forest.pdf").touch) == f"there is no folder {none}"
     assert said(tmp_path.read_text) == f"{tmp_path}: Is a directory"
-    assert words.trouble(OSError(28, "No space left on device")) == "No space left on device"
-    assert words.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
+    assert cli_text.trouble(OSError(28, "No space left on device")) == "No space left on device"
+    assert cli_text.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
