@@ -125,6 +125,7 @@ _LEFT_OUT = {
     ("Config", "task"): "the data set's task",
     ("Data", "surface"): "none",
     ("Data", "max_examples"): "all",
+    ("Data", "holdout"): "none",
     ("Data", "crop_size"): "473",
     ("Data", "cutout"): "none",
     ("Schedule", "power"): "none",

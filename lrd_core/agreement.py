@@ -97,8 +97,9 @@ def unreported(configs: Sequence[Config], asked: Mapping[str, str]) -> Iterator[
         asked: pointer into the sweep -> the metric named there.
     """
     known: dict[str, None] = {}
-    for dataset, task in {(config.dataset, config.task_name): None for config in configs}:
-        if (metrics := metrics_of(dataset, task)) is None:
+    kinds = {(each.dataset, each.task_name, each.data.holdout is not None) for each in configs}
+    for dataset, task, holdout in sorted(kinds):
+        if (metrics := metrics_of(dataset, task, holdout=holdout)) is None:
             return
         known |= dict.fromkeys(metrics)
     for place, metric in asked.items():

@@ -1,7 +1,8 @@
 """The data sets, models, tasks and optimizers that a spec may name, which of them fit together, and
 what they report. No torch."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from lrd_core import plugins
@@ -106,13 +107,13 @@ def unambiguous(optimizer: Any) -> Any:
     return optimizer
 
 
-def wrong_data(dataset: str, asked: Collection[str], task: str = "") -> str | None:
+def wrong_data(dataset: str, asked: Mapping[str, Any], task: str = "") -> str | None:
     """Why the data set does not take one of the `asked` options, or None.
 
     A plugin's data set takes what its task does. For a plugin's task, the plugin decides what fits.
 
     Args:
-        asked: names of the options that are set.
+        asked: the options that are set, with their values.
     """
     if dataset == "surface" and "surface" not in asked:
         return "dataset surface needs data.surface: toy or saddle"
@@ -123,9 +124,15 @@ def wrong_data(dataset: str, asked: Collection[str], task: str = "") -> str | No
         "max_examples": dataset != "surface",
         "crop_size": dataset == "voc_segmentation",
         "cutout": TASK_OF.get(dataset, task) == "classification",
+        "holdout": TASK_OF.get(dataset, task) == "classification" and dataset not in HELD_OUT,
     }
     wrong = [name for name in asked if not takes[name]]
-    return f"{wrong[0]} does not go with dataset {dataset}" if wrong else None
+    if wrong:
+        return f"{wrong[0]} does not go with dataset {dataset}"
+    images, held_out = PARTS.get(dataset, (math.inf, 0))[0], asked.get("holdout", 0)
+    if held_out >= images:
+        return f"holdout leaves nothing to train on: {dataset} has {images:,} training images"
+    return None
 
 
 def wrong_task(dataset: str, task: str) -> str | None:
@@ -167,11 +174,15 @@ def wrong_regularizers(kinds: set[str], task: str, model: str) -> str | None:
     return None
 
 
-def metrics_of(dataset: str, task: str) -> tuple[str, ...] | None:
-    """The metrics of a trial of this data set and task; None if a plugin decides them."""
+def metrics_of(dataset: str, task: str, *, holdout: bool = False) -> tuple[str, ...] | None:
+    """The metrics of a trial of this data set and task; None if a plugin decides them.
+
+    Args:
+        holdout: whether training images are held out to evaluate on, by `data.holdout`.
+    """
     if task not in TASKS or (task == "classification" and dataset not in TASK_OF):
         return None
-    if dataset in HELD_OUT:
+    if holdout or dataset in HELD_OUT:
         return tuple(name.replace("test_", "val_") for name in METRICS[task])
     return METRICS[task]
 

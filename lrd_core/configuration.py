@@ -250,6 +250,12 @@ class Data(Spec):
     ] = None
     """Use only this many examples of each part, the first ones, e.g. to try something out on a CPU.
     Not for `surface`."""
+    holdout: Annotated[
+        Annotated[int, Field(ge=1, le=100_000_000)] | None, Field(exclude_if=_absent)
+    ] = None
+    """Hold this many training images out, the last ones, and evaluate on them; the test images are
+    not looked at, and metrics are `val_…`. For choosing a learning rate or p. For classification
+    only."""
     crop_size: Annotated[
         Annotated[int, Field(ge=33, le=1025)] | None, Field(exclude_if=_absent)
     ] = None

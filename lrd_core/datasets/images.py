@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lrd_core import plugins
 from lrd_core.datasets import catalogue
-from lrd_core.errors import DataNotFound, PluginError
+from lrd_core.errors import DataNotFound, PluginError, TrialError
 
 HELD_OUT_IMAGES = 5_000
 """Of CIFAR-10's 50,000 training images: 45,000 remain to train on."""
@@ -58,6 +58,28 @@ class ImageData:
             train_labels=self.train_labels[:count],
             test_images=self.test_images[:count],
             test_labels=self.test_labels[:count],
+        )
+
+    def holding_out(self, count: int | None) -> "ImageData":
+        """The last `count` training examples in place of the evaluation part; for None this object.
+
+        Raises:
+            TrialError: none would be left to train on.
+        """
+        if count is None:
+            return self
+        if count >= len(self.train_labels):
+            raise TrialError(
+                f"data.holdout is {count:,}, which leaves nothing to train on: there are "
+                f"{len(self.train_labels):,} training images"
+            )
+        return replace(
+            self,
+            train_images=self.train_images[:-count],
+            train_labels=self.train_labels[:-count],
+            test_images=self.train_images[-count:],
+            test_labels=self.train_labels[-count:],
+            evaluated="val",
         )
 
     @functools.cached_property

@@ -181,7 +181,15 @@ def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """How large data sets are, what becomes of their training images, and with which weights a
     network begins if not at random; of what only some arms have, the differences tell."""
     shared = shared_of([config.get("data") or {} for config in configs])
-    whole = all("max_examples" not in (config.get("data") or {}) for config in configs)
+    whole = all(
+        (config.get("data") or {}).keys().isdisjoint(("max_examples", "holdout"))
+        for config in configs
+    )
+    if "holdout" in shared:
+        yield (
+            f"The last {count(shared['holdout'], 'training image')} were held out and "
+            "evaluated on; the test images were not used."
+        )
     for name in distinct(config.get("dataset", "") for config in configs):
         title = value_titles("dataset", [name])[0]
         if name in PARTS and whole:

@@ -238,6 +238,13 @@ def test_what_one_arm_reports_is_a_metric_of_the_sweep() -> None:
         assert expand_arms(SweepSpec.parse(SWEEP | changes))
 
 
+def test_a_sweep_that_holds_images_out_has_no_test_metric() -> None:
+    base = SWEEP["base"] | {"data": {"holdout": 100}}
+    assert expand_arms(SweepSpec.parse(SWEEP | {"base": base, "table": {"metric": "val_loss"}}))
+    found = faults(base=base, table={"metric": "test_loss"})
+    assert "they report train_loss, train_accuracy, val_loss, val_a" in found["/table/metric"]
+
+
 def test_where_numbers_have_metrics_of_their_own_the_sections_is_not_asked_for() -> None:
     """Catches: a fault in the default of a field that nobody wrote."""
     values = [VALUE | {"metric": "reached_share"}]

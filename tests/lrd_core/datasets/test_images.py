@@ -12,7 +12,7 @@ import torch
 from lrd_core.choices import AUGMENTED, PARTS, metrics_of
 from lrd_core.datasets.batches import PADDING
 from lrd_core.datasets.images import HELD_OUT_IMAGES, load_images
-from lrd_core.errors import DataNotFound
+from lrd_core.errors import DataNotFound, InvalidSpec, TrialError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
 
@@ -134,6 +134,52 @@ def test_the_digits_need_no_files(tmp_path: Path) -> None:
     few = data.first(10)
     assert len(few.train_labels) == len(few.test_images) == 10
     assert torch.equal(few.train_images, data.train_images[:10])
+
+
+def test_the_last_training_images_are_held_out_of_any_data_set(tmp_path: Path) -> None:
+    """Catches: a learning rate that is chosen by looking at the test set."""
+    data = load_images("digits", tmp_path)
+    held = data.holding_out(300)
+    assert torch.equal(torch.cat([held.train_images, held.test_images]), data.train_images)
+    assert torch.equal(torch.cat([held.train_labels, held.test_labels]), data.train_labels)
+    assert (len(held.test_labels), held.evaluated) == (300, "val")
+    assert held.sha256 != data.sha256
+    assert data.holding_out(None) is data
+    with pytest.raises(TrialError, match=r"there are 1,437 training images"):
+        data.holding_out(1437)
+
+
+def test_a_trial_that_holds_images_out_reports_no_test_metric() -> None:
+    trial = {
+        "dataset": "digits",
+        "data": {"holdout": 400, "max_examples": 350},
+        "model": "fcnet",
+        "optimizer": {"name": "adam", "keep_prob": 0.5},
+        "epochs": 1,
+    }
+    spec = TrialSpec.parse(trial)
+    state = TrainState.create(spec)
+    (report,) = train(spec, state)
+    assert set(report.metrics) == set(metrics_of("digits", "classification", holdout=True) or ())
+    assert "val_accuracy" in report.metrics
+    assert len(state.task.data.test_labels) == 350
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": {"holdout": 1437}}, "leaves nothing to train on: digits has 1,437 training im"),
+        ({"dataset": "cifar10_holdout"}, "holdout does not go with dataset cifar10_holdout"),
+        ({"dataset": "voc_detection", "model": "ssd300"}, "holdout does not go with dataset voc"),
+    ],
+)
+def test_what_cannot_be_held_out_is_refused(changes: dict[str, Any], said: str) -> None:
+    trial = {
+        "dataset": "digits", "data": {"holdout": 100}, "model": "fcnet",
+        "optimizer": {"name": "adam"}, "epochs": 1,
+    }  # fmt: skip
+    with pytest.raises(InvalidSpec, match=said):
+        TrialSpec.parse(trial | changes)
 
 
 def test_the_real_mnist_is_whole(data_dir: Path) -> None:
