@@ -274,7 +274,8 @@ class Results:
         for arm in self.arms:
             dataset = arm.config.get("dataset") or ""
             task = arm.config.get("task") or TASK_OF.get(dataset, "classification")
-            names |= dict.fromkeys(metrics_of(dataset, task) or ())
+            holdout = "holdout" in (arm.config.get("data") or {})
+            names |= dict.fromkeys(metrics_of(dataset, task, holdout=holdout) or ())
         return list(names)
 
     def _about_the_metric(self, metric: str) -> list[str]:
