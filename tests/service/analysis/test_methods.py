@@ -70,14 +70,6 @@ def test_what_all_arms_have_is_said_once_and_in_what_they_differ_beside_it() -> 
     assert "each element of the weights keeps its learning rate with probability keep_prob" in text
 
 
-def test_images_that_were_held_out_are_told() -> None:
-    """Catches: 360 test images in a paper, for numbers that were measured on 100 others."""
-    arms = [arm("a", data={"holdout": 100}), arm("b", data={"holdout": 100}, keep_prob=0.5)]
-    text = of(said(arms, []))["Training"]
-    assert "The last 100 training images were held out and evaluated on; the test" in text
-    assert "to evaluate on" not in text
-
-
 def test_what_differs_is_not_said_of_all_and_nothing_of_it_is_left_out() -> None:
     """Catches: the first arm's epochs or model, said of every arm; and a comparison of batches of
     64 with batches of 128 that reads as one of regularizers alone."""

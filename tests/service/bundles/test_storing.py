@@ -21,9 +21,11 @@ from service.store.models import Event
 from service.store.session import Database
 from service.store.tokens import Role
 from tests.conftest import small_sweep
+from tests.seeded import seed
 from tests.service.bundles.forging import ELSEWHERE, Rows, forged, sent
 
 SWEEPS = "/api/v1/sweeps"
+SMALL_BATCHES = {"label": "small batches", "set": {"batch_size": 64}}
 
 
 def bearer(database: Database, name: str, **limits: int) -> dict[str, str]:
@@ -72,18 +74,27 @@ def test_what_a_retry_would_queue_has_room_in_the_queue(
     assert sent(api, bundle, **token).status_code == 201
 
 
-def test_a_sweep_that_grew_comes_back_with_what_it_had_before(api: TestClient) -> None:
-    """Catches: a bundle refused for arms that the spec no longer lists: a grid that was extended by
-    explicit arms has its first ones still."""
+def test_a_sweep_that_grew_comes_back_whole(api: TestClient) -> None:
     sweep_id = api.post(SWEEPS, json=small_sweep()).json()["id"]
-    more = {"arms": [{"label": "small batches", "set": {"batch_size": 64}}], "seeds": 3}
-    answer = api.post(f"{SWEEPS}/{sweep_id}/extend", json=more)
-    assert answer.json()["trials_total"] == 4 + 6, answer.text
+    api.post(f"{SWEEPS}/{sweep_id}/extend", json={"arms": [SMALL_BATCHES], "seeds": 3})
     api.post(f"{SWEEPS}/{sweep_id}/cancel")
     made = api.get(f"{SWEEPS}/{sweep_id}/export?format=bundle")
     answer = sent(api, forged(made.content, lambda rows: None))
     assert answer.status_code == 201, answer.text
-    assert answer.json()["trials"]["cancelled"] == 10
+    assert answer.json()["trials"]["cancelled"] == 12
+
+
+def test_a_sweep_with_arms_that_its_spec_no_longer_lists_comes_back(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: a bundle refused that an earlier version made: in it the first explicit arms of a
+    grid stood in place of the grid's own."""
+    document = small_sweep(arms=[{"label": "base"}, SMALL_BATCHES])
+    sweep_id = seed(database, document, stored={"arms": [SMALL_BATCHES]})
+    made = api.get(f"{SWEEPS}/{sweep_id}/export?format=bundle")
+    answer = sent(api, forged(made.content, lambda rows: None))
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["trials_total"] == 8
 
 
 def test_its_ids_are_those_of_this_database(
