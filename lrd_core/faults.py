@@ -23,7 +23,7 @@ def parsed(model: type[M], document: Any) -> M:
         InvalidSpec: with each fault and its JSON pointer.
     """
     if document is None:
-        raise InvalidSpec([Fault("", "there is no spec here: it is empty or has only comments")])
+        raise InvalidSpec([Fault("", "this is empty, or has only comments")])
     try:
         return model.model_validate(document)
     except ValidationError as error:

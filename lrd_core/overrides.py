@@ -173,6 +173,8 @@ def changed_sweep(document: Any, changes: Mapping[str, Any], seeds: Any = None) 
             made = _with(made, parts_in_sweep(path), value)
         except _NoFields as error:
             faults.append(Fault(pointer(["set", path]), f"there is no {path!r} in a sweep{error}"))
+    if seeds is not None and "seeds" in changes:
+        faults.append(Fault(pointer(["set", "seeds"]), "the seeds are given twice: leave one out"))
     if faults:
         raise InvalidSpec(faults)
     return made if seeds is None else made | {"seeds": seeds}

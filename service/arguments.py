@@ -22,6 +22,7 @@ Token = Annotated[
     str | None,
     typer.Option("--token", envvar="LRD_TOKEN", help="Token, if the service asks for one."),
 ]
+Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
 Metric = Annotated[str | None, typer.Option(help="Metric to read, e.g. test_loss.")]
 At = Annotated[str | None, typer.Option(help="Epoch to read: last, best or epoch:N.")]
 Baseline = Annotated[
@@ -58,8 +59,8 @@ def sweep_of(client: Client, called: str, *, exactly: bool = False) -> Submitted
     raise LRDError(f"there is no sweep {called!r}; `lrd ls` lists them")
 
 
-def baseline_of(sweep: SubmittedSweep, called: str | None) -> int | None:
-    """The id of the arm to use as the baseline, named by its id or by its label.
+def arm_of(sweep: SubmittedSweep, called: str | None) -> int | None:
+    """The id of the arm that is named by its id or its label; None if none is named.
 
     Raises:
         LRDError: no arm is called so.

@@ -13,21 +13,21 @@ from lrd_core.overrides import changed_sweep
 try:
     import typer
 
-    from service import cli_text, logs, readout, single, upkeep, watching
+    from service import cli_text, logs, readout, single, steering, upkeep, watching
     from service.arguments import (
         LOCAL,
-        OneSweep,
+        Plan,
         Sweep,
         Token,
         Url,
         assignments,
-        one_of,
         seeds_of,
         sweep_of,
     )
     from service.cli_text import SHOWN
     from service.client import DONE, Client, Written
     from service.formatting import count
+    from service.lifecycle import SweepState
 except ModuleNotFoundError as missing:  # installed without the extras, for the optimizer alone
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -116,7 +116,6 @@ Seeds = Annotated[
         help="N for the seeds 0 … N − 1, or a list such as 5,6,7; replaces the sweep's own."
     ),
 ]
-Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
 Watch = Annotated[
     bool,
     typer.Option(
@@ -184,14 +183,25 @@ def presets(name: Annotated[str | None, typer.Argument()] = None) -> None:
 
 
 @app.command("ls")
-def list_sweeps(url: Url = LOCAL, token: Token = None) -> None:
+def list_sweeps(
+    state: Annotated[SweepState | None, typer.Option(help="Only those in this state.")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Only those with this in their name, or at the start of it in their id."),
+    ] = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
     """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended."""
     with Client(url, token) as client:
-        found = client.sweeps()
+        found = client.sweeps(state=state, search=search)
         for sweep in found:
-            _line(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
+            typer.echo(
+                cli_text.sweep(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
+            )
     if not found:
-        typer.echo("no sweeps yet: `lrd submit` creates one", err=True)
+        none = "no sweeps yet: `lrd submit` creates one"
+        typer.echo("no sweep is like that" if state or search else none, err=True)
 
 
 @app.command()
@@ -200,7 +210,7 @@ def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         view = sweep.status()
-        _line(view)
+        typer.echo(cli_text.sweep(view))
         if why := watching.still(client, view):
             typer.echo(f"  {why}")
         if running := view["trials"]["running"]:
@@ -208,9 +218,8 @@ def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
         for trial in sweep.failures():
             typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
         for number, trial in enumerate([] if view["state"] in DONE else sweep.tried_again()):
-            runs = (
-                trial["state"] == "running" and number < SHOWN
-            )  # a running trial has lost its message
+            # A running trial no longer has its message; its attempts do.
+            runs = trial["state"] == "running" and number < SHOWN
             typer.echo(f"  {cli_text.again(trial, client.attempts(trial['id']) if runs else [])}")
 
 
@@ -224,136 +233,15 @@ def watch(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
 
 for command in (*readout.COMMANDS, *single.COMMANDS):
     app.command()(command)
+for called, change in steering.COMMANDS.items():
+    app.command(called)(change)
 
 
 @app.command("import")
 def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
     """Import a bundle that another service exported."""
     with Client(url, token) as client:
-        _line(client.import_bundle(bundle.read_bytes()).status())
-
-
-@app.command()
-def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """Start no more trials; running ones save their state and wait."""
-    with Client(url, token) as client:
-        _line(sweep_of(client, called).pause())
-
-
-@app.command()
-def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
-    """Continue a paused sweep."""
-    with Client(url, token) as client:
-        _line(sweep_of(client, called).resume())
-
-
-OneTrial = Annotated[
-    int | None,
-    typer.Option("--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids."),
-]
-
-
-@app.command()
-def cancel(
-    called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
-) -> None:
-    """Cancel a sweep, or one trial: `lrd cancel --trial 7`."""
-    with Client(url, token) as client:
-        if trial is not None and called is None:
-            typer.echo(cli_text.trial(client.cancel_trial(trial), None))
-        else:
-            _line(sweep_of(client, one_of(called, trial)).cancel())
-
-
-@app.command()
-def delete(
-    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Complete ids.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Delete sweeps that have ended, with their results, checkpoints and logs, for good."""
-    with Client(url, token) as client:
-        found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
-        for sweep in found:
-            _line(sweep.status())
-        if not yes:
-            _ask(cli_text.deletion(len(found), sum(sweep.trials_total for sweep in found)))
-        for sweep in found:
-            sweep.delete()
-            typer.echo(f"{sweep.id}  deleted")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise LRDError(f"{question} Nobody can answer here, so nothing was deleted: add --yes")
-    typer.confirm(question, abort=True)
-
-
-@app.command()
-def retry(
-    called: OneSweep = None,
-    cancelled: Annotated[bool, typer.Option(help="Also retry cancelled trials.")] = False,
-    trial: OneTrial = None,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Retry what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
-    with Client(url, token) as client:
-        if trial is not None and called is None:
-            typer.echo(cli_text.trial(client.retry_trial(trial), None))
-        else:
-            _line(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
-
-
-@app.command()
-def extend(
-    called: Sweep,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; trials that the "
-            "sweep already has stay, and do not run again."
-        ),
-    ] = None,
-    grid: Annotated[
-        list[str] | None, typer.Option(help="PATH=[VALUES] to add to an axis; repeatable.")
-    ] = None,
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Add seeds or values of an axis; only the missing trials run."""
-    more: dict[str, Any] = {"grid": assignments(grid)}
-    if seeds is not None:
-        more["seeds"] = seeds_of(seeds)
-    if more == {"grid": {}}:
-        raise typer.BadParameter(
-            "say what to add to the sweep: --seeds N (0 … N − 1) or a list such as 5,6,7, "
-            "--grid PATH=[VALUES], or both"
-        )
-    with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        view = sweep.extend(**more)
-        typer.echo(cli_text.extended(view["trials_total"] - sweep.trials_total))
-        _line(view)
-
-
-@app.command("set")
-def set_values(
-    called: Sweep,
-    changes: Annotated[
-        list[str],
-        typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
-    ],
-    url: Url = LOCAL,
-    token: Token = None,
-) -> None:
-    """Change the priority or max_concurrent, even while the sweep runs (`lrd set SWEEP priority=5
-    max_concurrent=null`); clones inherit it."""
-    with Client(url, token) as client:
-        _line(view := sweep_of(client, called).change(**assignments(changes)))
-        limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
-        typer.echo(f"priority={view['priority']} max_concurrent={limit}")
+        typer.echo(cli_text.sweep(client.import_bundle(bundle.read_bytes()).status()))
 
 
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
@@ -367,12 +255,6 @@ def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
         watching.watch(sweep)
     elif nobody:
         typer.echo(nobody, err=True)
-
-
-def _line(sweep: dict[str, Any], since: str = "") -> None:
-    done = f"{watching.finished(sweep)}/{sweep['trials_total']}"
-    name = " ".join(sweep["name"].splitlines())
-    typer.echo(f"{sweep['id']}  {since}{sweep['state']:<9}  {done}  {name}")
 
 
 def main() -> None:

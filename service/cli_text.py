@@ -11,6 +11,7 @@ from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.formatting import count
+from service.lifecycle import TERMINAL
 from service.verifying import Verified
 
 FAILURES_SHOWN = 20
@@ -32,6 +33,18 @@ def trouble(error: LRDError | OSError) -> str:
         folder = Path(error.filename).parent  # a file to be written lacks nothing else
         return f"there is no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}"
     return f"{error.filename}: {error.strerror}"
+
+
+def sweep(found: dict[str, Any], since: str = "") -> str:
+    """A sweep in one line: id, `since`, state, trials that have ended, name."""
+    done = f"{finished(found)}/{found['trials_total']}"
+    name = " ".join(found["name"].splitlines())
+    return f"{found['id']}  {since}{found['state']:<9}  {done}  {name}"
+
+
+def finished(found: dict[str, Any]) -> int:
+    """Number of trials that have ended."""
+    return sum(int(found["trials"][state]) for state in TERMINAL)
 
 
 def plan(found: dict[str, Any]) -> str:
@@ -157,6 +170,13 @@ def again(found: dict[str, Any], attempts: Sequence[dict[str, Any]] = ()) -> str
     if losses:
         return f"{which} is tried again, after {losses} loss{'es' * (losses > 1)} in a row{why}"
     return f"{which} is tried again, alone on a node{why or ': it had run out of memory'}"
+
+
+def extension(found: dict[str, Any]) -> str:
+    """What an extension would add, and the sweep that would result."""
+    if not found["trials_added"]:
+        return extended(0)
+    return f"{count(found['trials_added'], 'trial')} would be added, to make:\n{plan(found)}"
 
 
 def extended(added: int) -> str:

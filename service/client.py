@@ -288,10 +288,10 @@ class SubmittedSweep:
         return [trial for trial in chain(*looked_at) if trial["losses"] or trial["alone"]]
 
     def list_trials(
-        self, state: str | None = None, page_size: int = 1000
+        self, state: str | None = None, page_size: int = 1000, *, arm_id: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Each trial as the service shows it, in order: all, or those in a `state`."""
-        asked = {"state": state, "page_size": page_size}
+        """Each trial as the service shows it, in order: all, or those in a `state` or of an arm."""
+        asked = {"state": state, "arm_id": arm_id, "page_size": page_size}
         return self.client._service.items(self._path("trials"), **asked)
 
     def figure(self, name: str, kind: str = "svg", **question: Any) -> bytes:
@@ -328,6 +328,10 @@ class SubmittedSweep:
     def extend(self, **more: Any) -> dict[str, Any]:
         """More `seeds`, values of a `grid`'s axes, `arms`: only the missing trials run."""
         return self._json("POST", "extend", json=more)
+
+    def plan_extension(self, **more: Any) -> dict[str, Any]:
+        """What `extend` would add, and the sweep that would result; nothing is changed."""
+        return self._json("POST", "extend", params={"validate_only": "true"}, json=more)
 
     def clone(self, **changes: Any) -> "SubmittedSweep":
         """A new sweep like this one, parts of its spec replaced."""

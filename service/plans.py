@@ -13,6 +13,7 @@ from service.analysis.estimates import Past, estimate
 from service.analysis.power import power_of
 from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
+from service.store.sweeps import pairs_of
 from service.store.turns import need
 
 
@@ -22,14 +23,25 @@ def plan_sweep(
     arms: list[Arm],
     *,
     owner: str | None = None,
+    extends: str | None = None,
 ) -> dict[str, Any]:
-    """The plan of a valid sweep that `owner` would submit now; nothing is stored."""
+    """The plan of a valid sweep that `owner` would submit now; nothing is stored.
+
+    Args:
+        extends: the id of the sweep that would become this one. Its own trials are neither run
+            again nor counted as present elsewhere.
+    """
     configs = [arm.config_json() for arm in arms]
     hashes = [config_hash(config) for config in configs]
     execution = spec.model_dump(mode="json", exclude_unset=True).get("execution", {})
     codes = dict(zip(hashes, codes_of(configs), strict=True))
     present = reuse.present(session, codes, execution=execution, owner=owner)
-    elsewhere = sum((sha256, seed) in present for sha256 in hashes for seed in spec.seeds)
+    own = pairs_of(session, extends) if extends else set()
+    missing = {
+        sha256: [(sha256, seed) for seed in spec.seeds if (sha256, seed) not in own]
+        for sha256 in hashes
+    }
+    elsewhere = sum(pair in present for pairs in missing.values() for pair in pairs)
     infos = [
         ArmInfo(at, arm.label, config, arm.is_baseline)
         for at, (arm, config) in enumerate(zip(arms, configs, strict=True))
@@ -41,7 +53,7 @@ def plan_sweep(
     )
     past = [Past(each.config, each.epochs_done, each.seconds) for each in history.timed(session)]
     planned = [
-        (config, sum((sha256, seed) not in present or not spec.reuse for seed in spec.seeds))
+        (config, sum(pair not in present or not spec.reuse for pair in missing[sha256]))
         for config, sha256 in zip(configs, hashes, strict=True)
     ]
     shown = power_of(len(spec.seeds), len(pairings), seeded=seeded)
@@ -50,6 +62,7 @@ def plan_sweep(
         "name": spec.name,
         "arms_total": len(arms),
         "trials_total": spec.trials_total(),
+        "trials_added": sum(map(len, missing.values())),
         "arms": [{"label": arm.label, "is_baseline": arm.is_baseline} for arm in infos],
         "comparisons": len(pairings),
         "present_elsewhere": elsewhere,

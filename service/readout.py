@@ -16,7 +16,7 @@ from service.arguments import (
     Sweep,
     Token,
     Url,
-    baseline_of,
+    arm_of,
     number_of,
     sweep_of,
 )
@@ -42,7 +42,7 @@ def table(
     """Print a sweep's table."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
-        against = baseline_of(sweep, baseline)
+        against = arm_of(sweep, baseline)
         typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=against))
 
 
@@ -58,7 +58,7 @@ def compare(
     """Compare each arm with its baseline, paired by seed."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
-        against = baseline_of(sweep, baseline)
+        against = arm_of(sweep, baseline)
         typer.echo(sweep.comparisons_text(form, metric=metric, at=at, baseline=against))
 
 
@@ -74,7 +74,7 @@ def effects(
     """Show each factor's effect over the settings of the other factors, and interactions."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
-        against = baseline_of(sweep, baseline)
+        against = arm_of(sweep, baseline)
         typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=against))
 
 
@@ -90,7 +90,7 @@ def methods(
     """Describe how a sweep's numbers were made, for a paper's methods section."""
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
-        against = baseline_of(sweep, baseline)
+        against = arm_of(sweep, baseline)
         typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=against), nl=False)
 
 
@@ -160,7 +160,7 @@ def figure(
     kind = _form_of(to, {".svg": "svg", ".pdf": "pdf", ".png": "png"})
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
-        against = baseline_of(sweep, baseline)
+        against = arm_of(sweep, baseline)
         asked = {"metric": metric, "at": at, "by": by, "baseline": against}
         below = {} if caption else {"caption": "false"}
         to.write_bytes(sweep.figure(name, kind, **asked, **below))
@@ -171,6 +171,9 @@ def figure(
 
 def trials(
     called: Sweep,
+    arm: Annotated[
+        str | None, typer.Option(help="Only those of this arm, by its label or its id.")
+    ] = None,
     state: Annotated[TrialState | None, typer.Option(help="Only trials in this state.")] = None,
     as_json: Annotated[
         bool,
@@ -186,10 +189,10 @@ def trials(
     with Client(url, token) as client:
         sweep = sweep_of(client, called)
         asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
-        for found in sweep.list_trials(state):
+        for found in sweep.list_trials(state, arm_id=arm_of(sweep, arm)):
             typer.echo(json.dumps(found) if as_json else cli_text.trial(found, asked))
     if found is None:
-        typer.echo(f"none of its trials is {state}", err=True)
+        typer.echo("none of its trials is like that", err=True)
 
 
 def logs(

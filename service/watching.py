@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from service import cli_text
 from service.client import DONE, Client, SubmittedSweep
 from service.formatting import NO_DISPATCHER
-from service.lifecycle import TERMINAL
 
 console = Console()
 _bars = Console(stderr=True)  # stdout carries only the table, to be redirected
@@ -40,7 +39,7 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
             why = still(sweep.client, view)
             if why not in (None, told):
                 sys.stderr.write(f"{why}\n")  # rich keeps it clear of the bar
-            told, done = why, finished(view)
+            told, done = why, cli_text.finished(view)
             said = f"{view['state']}: {done}/{view['trials_total']} done, "
             said += f"{view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=said)
@@ -61,8 +60,3 @@ def still(client: Client, view: dict[str, Any]) -> str | None:
 def undispatched(client: Client) -> str | None:
     """The sentence that no dispatcher leads, if none does."""
     return NO_DISPATCHER if client.cluster()["dispatcher"] is None else None
-
-
-def finished(sweep: dict[str, Any]) -> int:
-    """Number of trials that have ended."""
-    return sum(int(sweep["trials"][state]) for state in TERMINAL)

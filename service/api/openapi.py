@@ -100,7 +100,9 @@ def gives(
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
     if also:
         answers[status]["content"] = {kind: {"schema": {"type": "string"}} for kind in also}
-    if plan is not None:
+    if plan is not None and status == 200:
+        answers[200] = {"model": model | plan, "description": "With `validate_only`: the plan"}
+    elif plan is not None:
         answers[200] = {"model": plan, "description": "With `validate_only`: the plan"}
     return {"response_model": None, "status_code": status, "responses": answers}
 

@@ -1,6 +1,7 @@
 """/sweeps: submit, list, read and change them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -184,24 +185,38 @@ def retry(
     return once(again)
 
 
-@router.post("/{sweep_id}/extend", **gives(Sweep), **takes(Extension))
+@router.post("/{sweep_id}/extend", **gives(Sweep, plan=SweepPlan), **takes(Extension))
 def extend(
-    sweep_id: SweepId, document: DocumentDep, request: Request, once: OnceDep
+    sweep_id: SweepId,
+    document: DocumentDep,
+    request: Request,
+    once: OnceDep,
+    database: DatabaseDep,
+    validate_only: bool = False,
 ) -> JSONResponse:
-    """More seeds, more values of an axis, more arms: only the missing trials run."""
+    """More seeds, more values of an axis, more arms: only the missing trials run. With
+    `validate_only` answer the plan of the sweep that would result, and change nothing."""
     more, caller = Extension.parse(document), caller_of(request)
 
     def add(session: Session) -> dict[str, Any]:
         sweep = _meant(session, sweep_id, request)
         had = SweepSpec.parse(sweep.spec)
-        try:
+        with _located_in(more, had):
             spec = _limit(extended(had, more), caller)
             refuse_over_quota(session, caller, spec.trials_total() - sweep.trials_total)
             return sweep_view(requests.extend(session, sweep_id, spec))
-        except InvalidSpec as error:  # located in what was sent
-            raise InvalidSpec([in_extension(each, had, more) for each in error.faults]) from None
 
-    return once(add)
+    if not validate_only:
+        return once(add)
+    with database.read() as session:
+        sweep = store.get(session, sweep_id)
+        requests.refuse_cancelled(sweep)
+        had = SweepSpec.parse(sweep.spec)
+        with _located_in(more, had):
+            spec = _limit(extended(had, more), caller)
+            arms = expand_arms(spec)
+        planned = plan_sweep(session, spec, arms, owner=sweep.owner, extends=sweep_id)
+    return JSONResponse(planned)
 
 
 @router.post("/{sweep_id}/clone", **gives(Sweep, 201), **takes(Clone, required=False))
@@ -278,6 +293,15 @@ def _asking(
         return sweep_view(ask(session, sweep_id))
 
     return asked
+
+
+@contextmanager
+def _located_in(more: Extension, had: SweepSpec) -> Iterator[None]:
+    """Move faults of the extended sweep to their places in the extension, which was sent."""
+    try:
+        yield
+    except InvalidSpec as error:
+        raise InvalidSpec([in_extension(each, had, more) for each in error.faults]) from None
 
 
 def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:

@@ -126,8 +126,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
         InvalidSpec: the extended sweep is not valid.
     """
     sweep = locked(session, sweep_id)
-    if sweep.cancel_requested_at is not None:
-        raise Conflict(f"sweep {sweep_id} was cancelled; clone it instead")
+    refuse_cancelled(sweep)
     now = clock(session)
     arms = expand_arms(spec)
     added, reused = sweeps.add_trials(session, sweep, arms, spec, now)
@@ -143,6 +142,16 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
         queued=Sweep.queued + added - reused,
         succeeded=Sweep.succeeded + reused,
     )
+
+
+def refuse_cancelled(sweep: Sweep) -> None:
+    """Refuse to extend a cancelled sweep.
+
+    Raises:
+        Conflict: it was cancelled.
+    """
+    if sweep.cancel_requested_at is not None:
+        raise Conflict(f"sweep {sweep.id} was cancelled; clone it instead")
 
 
 def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:

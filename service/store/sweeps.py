@@ -139,6 +139,13 @@ def _add_arms(session: Session, sweep_id: str, hashed: Sequence[_Hashed]) -> dic
     return {arm.config_sha256: arm.id for arm in arms_of(session, sweep_id)}
 
 
+def pairs_of(session: Session, sweep_id: str) -> set[reuse.Key]:
+    """The (configuration's hash, seed) of each trial that the sweep has."""
+    pairs = select(Arm.config_sha256, Trial.seed).join(Arm, Arm.id == Trial.arm_id)
+    rows = session.execute(pairs.where(Trial.sweep_id == sweep_id))
+    return {(sha256, seed) for sha256, seed in rows}
+
+
 def _existing_pairs(session: Session, sweep_id: str) -> set[tuple[int, int]]:
     """The (arm, seed) of each trial that the sweep has."""
     pairs = select(Trial.arm_id, Trial.seed).where(Trial.sweep_id == sweep_id)

@@ -107,6 +107,6 @@ def test_what_is_no_mapping_is_told_so_without_the_names_of_classes(document: An
     with pytest.raises(InvalidSpec) as caught:
         SweepSpec.parse(document)
     assert "SweepSpec" not in str(caught.value)
-    empty = "/: there is no spec here: it is empty or has only comments"
+    empty = "/: this is empty, or has only comments"
     other = f"/: should be a mapping of fields to their values, got {document!r}"
     assert str(caught.value) == (empty if document is None else other)

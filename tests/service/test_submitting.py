@@ -187,6 +187,47 @@ def test_what_is_wrong_with_a_clone_is_told_at_its_place(url: str, file: str) ->
         lrd("clone", "nope")
 
 
+def test_an_extension_is_planned(url: str, file: str) -> None:
+    """Catches: a plan that changes the sweep, counts what it has again, or is of the addition
+    alone: what seeds can show depends on all of them."""
+    sweep_id = submitted(lrd("submit", file, "--seeds", "3"), url)["id"]
+    plan = lrd("extend", sweep_id, "--seeds", "6", "--plan").splitlines()
+    assert plan[:2] == ["6 trials would be added, to make:", "12 trials: 2 arms"]
+    assert plan[-1].startswith("6 pairs can reach p < 0.05")
+    axis = ("--grid", "optimizer.keep_prob=[0.5, 0.7]")
+    assert lrd("extend", sweep_id, *axis, "--plan").startswith("3 trials would be added")
+    assert lrd("extend", sweep_id, "--seeds", "2", "--plan").startswith("nothing is added: ")
+    with pytest.raises(InvalidSpec, match=r"/grid/optimizer.lr: no axis of this sweep"):
+        lrd("extend", sweep_id, "--grid", "optimizer.lr=[1]", "--plan")
+    assert lrd("status", sweep_id).split()[2] == "0/6"
+    lrd("cancel", sweep_id)
+    with pytest.raises(LRDError, match="was cancelled; clone it instead"):
+        lrd("extend", sweep_id, "--seeds", "6", "--plan")
+
+
+def test_sweeps_and_trials_are_found(url: str, file: str) -> None:
+    first = submitted(lrd("submit", file, "--set", "name=first"), url)["id"]
+    second = submitted(lrd("submit", file, "--set", "name=second"), url)["id"]
+    lrd("cancel", second)
+    assert first in lrd("ls", "--search", "firs")
+    assert second not in lrd("ls", "--search", "firs")
+    assert lrd("ls", "--state", "cancelled").split()[0] == second
+    assert lrd("ls", "--state", "failed") == "no sweep is like that\n"
+    of_arm = lrd("trials", first, "--arm", "without LRD").splitlines()
+    assert [line.split(maxsplit=6)[-1] for line in of_arm] == ["without LRD"] * 2
+    assert lrd("trials", first, "--arm", "without LRD", "--state", "failed").startswith("none of")
+    with pytest.raises(LRDError, match=r"no arm of sweep .* is called 'with LRD'"):
+        lrd("trials", first, "--arm", "with LRD")
+
+
+def test_seeds_are_given_once(url: str, file: str) -> None:
+    """Catches: one seed, for one who asked for four, too."""
+    with pytest.raises(InvalidSpec, match="/set/seeds: the seeds are given twice"):
+        lrd("submit", file, "--seeds", "1", "--set", "seeds=4")
+    with pytest.raises(InvalidSpec, match="/set/seeds: the seeds are given twice"):
+        lrd("submit", "--preset", "digits", "--seeds", "1", "--set", "seeds=4")
+
+
 def test_an_extension_says_how_much_it_adds(url: str, file: str) -> None:
     """Catches: `How many in all`, to one whose seeds are 10, 11 and 12, and who gets ten more."""
     sweep_id = submitted(lrd("submit", file, "--seeds", "10,11,12"), url)["id"]

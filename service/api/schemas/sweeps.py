@@ -88,6 +88,7 @@ class SweepPlan(Answer):
     name: str
     arms_total: int
     trials_total: int
+    trials_added: int = Field(description="of an extension: those that the sweep lacks; else all")
     arms: list[PlannedArm]
     comparisons: int
     present_elsewhere: int

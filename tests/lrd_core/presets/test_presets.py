@@ -242,7 +242,7 @@ def test_any_document_is_changed_likewise_and_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (None, "there is no spec here"),
+        (None, "this is empty"),
         ([], "should be a mapping"),
         ({"dataset": "digits"}, "this is one trial, not a sweep"),
     ],

@@ -1,0 +1,160 @@
+"""Commands of `lrd` that change what was submitted: pause, cancel, retry, extend, set, delete."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from lrd_core.errors import LRDError
+from service import cli_text
+from service.arguments import (
+    LOCAL,
+    OneSweep,
+    Plan,
+    Sweep,
+    Token,
+    Url,
+    assignments,
+    one_of,
+    seeds_of,
+    sweep_of,
+)
+from service.client import Client
+
+OneTrial = Annotated[
+    int | None,
+    typer.Option("--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids."),
+]
+
+
+def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
+    """Start no more trials; running ones save their state and wait."""
+    with Client(url, token) as client:
+        _show(sweep_of(client, called).pause())
+
+
+def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
+    """Continue a paused sweep."""
+    with Client(url, token) as client:
+        _show(sweep_of(client, called).resume())
+
+
+def cancel(
+    called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+) -> None:
+    """Cancel a sweep, or one trial: `lrd cancel --trial 7`."""
+    with Client(url, token) as client:
+        if trial is not None and called is None:
+            typer.echo(cli_text.trial(client.cancel_trial(trial), None))
+        else:
+            _show(sweep_of(client, one_of(called, trial)).cancel())
+
+
+def delete(
+    sweep_ids: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Complete ids.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Delete sweeps that have ended, with their results, checkpoints and logs, for good."""
+    with Client(url, token) as client:
+        found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
+        for sweep in found:
+            _show(sweep.status())
+        if not yes:
+            _ask(cli_text.deletion(len(found), sum(sweep.trials_total for sweep in found)))
+        for sweep in found:
+            sweep.delete()
+            typer.echo(f"{sweep.id}  deleted")
+
+
+def retry(
+    called: OneSweep = None,
+    cancelled: Annotated[bool, typer.Option(help="Also retry cancelled trials.")] = False,
+    trial: OneTrial = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Retry what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
+    with Client(url, token) as client:
+        if trial is not None and called is None:
+            typer.echo(cli_text.trial(client.retry_trial(trial), None))
+        else:
+            _show(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
+
+
+def extend(
+    called: Sweep,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="N adds the seeds 0 … N − 1, a list such as 5,6,7 adds those; trials that the "
+            "sweep already has stay, and do not run again."
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="PATH=[VALUES] to add to an axis; repeatable.")
+    ] = None,
+    plan: Plan = False,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Add seeds or values of an axis; only the missing trials run."""
+    more: dict[str, Any] = {"grid": assignments(grid)}
+    if seeds is not None:
+        more["seeds"] = seeds_of(seeds)
+    if more == {"grid": {}}:
+        raise typer.BadParameter(
+            "say what to add to the sweep: --seeds N (0 … N − 1) or a list such as 5,6,7, "
+            "--grid PATH=[VALUES], or both"
+        )
+    with Client(url, token) as client:
+        sweep = sweep_of(client, called)
+        if plan:
+            typer.echo(cli_text.extension(sweep.plan_extension(**more)))
+            return
+        view = sweep.extend(**more)
+        typer.echo(cli_text.extended(view["trials_total"] - sweep.trials_total))
+        _show(view)
+
+
+def set_values(
+    called: Sweep,
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
+    ],
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Change the priority or max_concurrent, even while the sweep runs (`lrd set SWEEP priority=5
+    max_concurrent=null`); clones inherit it."""
+    with Client(url, token) as client:
+        _show(view := sweep_of(client, called).change(**assignments(changes)))
+        limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
+        typer.echo(f"priority={view['priority']} max_concurrent={limit}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pause": pause,
+    "resume": resume,
+    "cancel": cancel,
+    "retry": retry,
+    "extend": extend,
+    "set": set_values,
+    "delete": delete,
+}
+"""By their names on the command line."""
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise LRDError(f"{question} Nobody can answer here, so nothing was deleted: add --yes")
+    typer.confirm(question, abort=True)
+
+
+def _show(sweep: dict[str, Any]) -> None:
+    typer.echo(cli_text.sweep(sweep))
