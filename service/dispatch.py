@@ -49,14 +49,13 @@ def main() -> None:
     # After ray.init(), which installs handlers of its own.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
-    parent = int(
-        os.environ.get("LRD_WITH_PARENT", 0)
-    )  # from the environment, because it may be gone by now
+    parent = int(os.environ.get("LRD_WITH_PARENT", 0))  # it may be gone by now
     # Imported objects stay. The collector would walk them all, for 0.2 s, now and then between a
     # report and its record.
     gc.freeze()
     try:
-        Dispatcher(database, executor, settings.lease_seconds, settings.stall_seconds).run(
+        seconds = settings.lease_seconds, settings.stall_seconds, settings.drain_seconds
+        Dispatcher(database, executor, *seconds).run(
             lambda: stop.is_set() or executor.cut_off or (parent != 0 and os.getppid() != parent)
         )
         if executor.cut_off:  # logged first: leaving Ray may end this process

@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 KILL_AFTER_SECONDS = 10
 """A cancelled trial that has not stopped by then is hanging, and its process is killed."""
-DRAIN_SECONDS = 8
-"""How long a drain waits for the present epochs to end. Docker kills after 10 s."""
 PLAN_SECONDS = 0.1
 """How often to look for more work while no trial ends. With 10,000 running, a look takes 5 ms."""
 WATCH_SECONDS = 1.0
@@ -51,10 +49,12 @@ class Dispatcher:
         executor: Executor,
         lease_seconds: float,
         stall_seconds: float = 600,
+        drain_seconds: float = 8,
     ) -> None:
         self.id = str(uuid.uuid4())
         self._database, self._executor = database, executor
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
+        self._drain_seconds = drain_seconds
         self._leads = self._was_away = False
         self._behind: tuple[str, str, int] | None = None
         """The leader (holder, host, pid) that this one last logged standing by for."""
@@ -99,9 +99,9 @@ class Dispatcher:
         """Stop all trials, save their states and requeue them: a planned restart fails none."""
         for trial_id, attempt in self._held:
             self._executor.stop(trial_id, attempt)
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = time.monotonic() + self._drain_seconds
         try:
-            while self._held and time.monotonic() < deadline:
+            while self._held and time.monotonic() < deadline and self._keep_lease():
                 self._follow(0.1)
             with self._database.write() as session:
                 self._lock(session, list(self._held))

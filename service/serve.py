@@ -30,8 +30,8 @@ from service.store.session import Database
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 20
-"""How long the dispatcher may take to drain before it is killed."""
+STOP_SECONDS = 12
+"""How long the dispatcher may take to stop, beyond its drain, before it is killed."""
 FINISH_SECONDS = 8
 """How long answers that are being sent may take once it is to stop: a reader that has stopped
 reading would otherwise keep the process for ever. Docker kills after 10."""
@@ -140,6 +140,7 @@ class _Supervisor:
         watched = {"LRD_WITH_PARENT": str(os.getpid())}
         self._environment = {**os.environ, **settings.environment(), **watched}
         self._server = server
+        self._patience = settings.drain_seconds + STOP_SECONDS
         self._stopping = threading.Event()
         self.gave_up = False
         self._child = self._start()
@@ -169,6 +170,6 @@ class _Supervisor:
         self._stopping.set()
         self._child.send_signal(signal.SIGTERM)
         try:
-            self._child.wait(STOP_SECONDS)
+            self._child.wait(self._patience)
         except subprocess.TimeoutExpired:
             os.killpg(self._child.pid, signal.SIGKILL)

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     """Whether webhooks may point to this machine or its network."""
     lease_seconds: float = Field(30, gt=0)
     """How long a dispatcher that has gone silent keeps its right to run and write."""
+    drain_seconds: float = Field(8, ge=0, le=86_400)
+    """How long a dispatcher that is told to stop waits for the epochs that are being trained; what
+    takes longer is trained again. Docker kills after 10 s, unless `stop_grace_period` says
+    otherwise."""
     stall_seconds: float = Field(600, gt=0)
     """A running trial without a report for this long, or for ten of its epochs if that is longer,
     is stopped as `stalled` and retried, each time with twice the limit, up to 16 times it,

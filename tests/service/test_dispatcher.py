@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -198,6 +199,29 @@ def test_a_drained_dispatcher_costs_no_trial_a_loss(
     with database.read() as session:
         assert session.query(Trial).filter(Trial.losses > 0).count() == 0
     assert finish(api, Dispatcher(database, executor, 60), sweep_id)["state"] == "succeeded"
+
+
+def test_a_dispatcher_that_drains_keeps_its_lease(
+    api: TestClient, database: Database, executor: InlineExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: trials lost to a standby, in a drain that outlasts the lease for a long epoch."""
+    submit(api, seeds=1)
+    leader = Dispatcher(database, executor, 1, drain_seconds=2.5)
+    standby = Dispatcher(database, executor, 1)
+    assert leader.step(0)
+    taken = []
+
+    def long_epoch(timeout: float) -> None:
+        threading.Event().wait(timeout)
+        taken.append(standby.step(0))
+
+    monkeypatch.setattr(leader, "_follow", long_epoch)
+    leader.drain()
+    assert len(taken) > 2
+    assert not any(taken)
+    executor.close()
+    standby._renew_at = 0
+    assert standby.step(0)
 
 
 def test_cancel_reaches_a_running_trial(api: TestClient, dispatcher: Dispatcher) -> None:
