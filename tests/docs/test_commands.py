@@ -207,6 +207,7 @@ SCENES: dict[tuple[str, int], Scene] = {
     ("docs/user-guide.md", 4): nothing,
     ("docs/user-guide.md", 5): with_trial,
     ("docs/user-guide.md", 6): own_database,
+    ("docs/presets.md", 0): nothing,
     ("docs/operations.md", 0): with_postgres,
     ("docs/operations.md", 1): with_dump,
     ("docs/operations.md", 2): with_copy,
