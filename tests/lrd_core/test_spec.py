@@ -130,7 +130,7 @@ def test_json_tricks_are_refused(text: str) -> None:
     ("path", "value", "said"),
     [
         ("name", "", "/name: is empty"),
-        ("name", "  ", "/name: is blank: nothing would be seen of it"),
+        ("name", "  ", "/name: is blank: it has no visible character"),
         ("name", "x" * 201, "/name: should have at most 200 characters, got 201"),
         ("seeds", [], "/seeds: is empty"),
         (
@@ -138,7 +138,7 @@ def test_json_tricks_are_refused(text: str) -> None:
             "adam",
             "/base/optimizer: should be a mapping, {name: …}, got 'adam'",
         ),
-        ("arms", [{"label": " "}], "/arms/0/label: is blank: nothing would be seen of it"),
+        ("arms", [{"label": " "}], "/arms/0/label: is blank: it has no visible character"),
     ],
 )
 def test_a_fault_says_what_the_user_wrote(path: str, value: Any, said: str) -> None:

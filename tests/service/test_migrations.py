@@ -213,7 +213,7 @@ def test_what_the_api_does_by_itself_outlives_a_schema_that_is_away(
 
     monkeypatch.setattr(asyncio, "sleep", soon)
     migrations.downgrade(database.engine, "base")
-    for task in (app._send(Sender(database, private=False)), app._reap(database, 1)):
+    for task in (app._send(Sender(database, private=False)), app._housekeeping(database, 1)):
         steps = 0
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(task)

@@ -136,7 +136,7 @@ def test_after_an_outage_the_api_looks_twice(
 
     contacts = []
     monkeypatch.setattr(leases, "reap", reap)
-    monkeypatch.setattr(app, "_forget", lambda _: contacts.append(looks))
+    monkeypatch.setattr(app, "_forget_answers", lambda _: contacts.append(looks))
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(app._reap(database, 0))
+        asyncio.run(app._housekeeping(database, 0))
     assert contacts == [1]  # between the outage and the next look it has seen the database answer

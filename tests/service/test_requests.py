@@ -172,7 +172,7 @@ class TestExtend:
         assert problem["errors"][0]["pointer"].startswith("/grid/optimizer.keep_prob")
         more = {
             "grid": {"optimizer.keep_prob": [0.5, 0.7, 7]},
-            "arms": [{"label": "a", "set": {}}, {"label": "b", "set": {"epochs": 0}}],
+            "arms": [{"label": "a", "set": {"epochs": 3}}, {"label": "b", "set": {"epochs": 0}}],
         }
         problem = ask(api, f"/sweeps/{sweep_id}/extend", 422, json=more)
         # Catches: the place in a list that the sender has never seen.

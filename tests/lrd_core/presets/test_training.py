@@ -54,7 +54,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", presets.names())
+# The arms of table-1 are those of its parts: test_presets.py.
+@pytest.mark.parametrize("name", [name for name in presets.names() if name != "table-1"])
 def test_a_preset_trains(name: str, data: Path) -> None:
     sweep = presets.apply_preset(name, REDUCED[name], seeds=1)
     trials = expand(sweep)

@@ -99,7 +99,7 @@ def test_the_command_copies_a_file_into_the_configured_database(
     said = CliRunner().invoke(app, ["db", "copy", str(tmp_path / "laptop" / "lrd.db")])
     assert said.exit_code == 0, said.output
     assert "trials                     4" in said.output
-    assert f"the trials' folders lie in {tmp_path / 'trials'}" in said.output
+    assert f"the trials' folders are now expected in {tmp_path / 'trials'}" in said.output
     missing = CliRunner().invoke(app, ["db", "copy", str(tmp_path / "none.db")])
     assert "there is no database at" in str(missing.exception)
     assert not (tmp_path / "none.db").exists()
