@@ -67,7 +67,11 @@ class RayExecutor:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-            options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
+            options["_system_config"] = {
+                "num_workers_soft_limit": IDLE_WORKERS,
+                # Those are told nothing of the code, and so are never given a trial.
+                "prestart_worker_first_driver": False,
+            }
         # Told once, for the job: told with each task, as few as half as many start in a second.
         self._code = kept.runtime_env({})
         ray.init(address, **options, **self._code)
