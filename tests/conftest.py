@@ -1,21 +1,24 @@
 """What several tests share: a migrated database, the API over it, and small sweeps."""
 
-import itertools
+import functools
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import URL, NullPool, create_engine, make_url
+from sqlalchemy import Engine, event, make_url
 
 import migrations
 from service.app import create_app
 from service.settings import Settings
+from service.store import session
 from service.store.session import Database
+from tests.postgres import Postgres
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 os.environ["LRD_PRETENDED_GPUS"] = "1"  # what is tested of GPUs is mostly where trials go
@@ -46,57 +49,22 @@ def factorial(**changes: Any) -> dict[str, Any]:
     return document | changes
 
 
-class Postgres:
-    """Makes migrated PostgreSQL databases and gives their URLs."""
+@pytest.fixture(scope="session", autouse=True)
+def no_power_is_cut() -> Iterator[None]:
+    """No commit to a SQLite file waits for the disk: it took half of the time of the store's tests.
+    In other processes it waits as ever."""
+    made = session._sqlite_engine
 
-    def __init__(self, server: URL, settings: Mapping[str, str]) -> None:
-        """Of the server at an address, which gets these settings first."""
-        self._server = server
-        self._admin = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        self._names = (f"lrd_test_{os.getpid()}_{number}" for number in itertools.count())
-        self._made: list[str] = []
-        self._released: set[str] = set()
-        self._set(settings)
-        template = Database(self._create("template0"))
-        migrations.upgrade(template.engine)
-        template.close()
+    @functools.wraps(made)
+    def quick(url: str, *, lasting: bool) -> Engine:
+        engine = made(url, lasting=lasting)
+        off = "pragma synchronous = OFF"
+        event.listen(engine, "connect", lambda connection, _: connection.execute(off))
+        return engine
 
-    def __call__(self) -> str:
-        self._drop_released()
-        return self._create(self._made[0])
-
-    def release(self, url: str) -> None:
-        """It is wanted no more, and goes before the next one is made, or as soon as nobody holds on
-        to it: each takes 8 MB."""
-        self._released.add(str(make_url(url).database))
-
-    def drop_all(self) -> None:
-        """All that are left."""
-        with self._admin.connect() as connection:
-            for name in self._made:
-                connection.exec_driver_sql(f"drop database if exists {name} with (force)")
-
-    def _drop_released(self) -> None:
-        with self._admin.connect() as connection:
-            asked = "select datname from pg_stat_activity where datname is not null"
-            free = self._released - set(connection.exec_driver_sql(asked).scalars())
-            for name in free:
-                connection.exec_driver_sql(f"drop database {name}")
-        self._released -= free
-
-    def _set(self, settings: Mapping[str, str]) -> None:
-        with self._admin.connect() as connection:
-            for name, value in settings.items():
-                connection.exec_driver_sql(f"alter system set {name} = {value}")
-            if settings:
-                connection.exec_driver_sql("select pg_reload_conf()")
-
-    def _create(self, template: str) -> str:
-        name = next(self._names)
-        with self._admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name} template {template}")
-        self._made.append(name)
-        return self._server.set(database=name).render_as_string(hide_password=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_sqlite_engine", quick)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -188,3 +156,11 @@ def data_dir() -> Path:
 
 def pytest_configure() -> None:
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected lives to the end. To walk it again and again took a sixth of
+    the time of the API's tests; less often is enough for what tests leave."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -68,7 +68,11 @@ class RayExecutor:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
         if address == "local":
             options |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-            options["_system_config"] = {"num_workers_soft_limit": IDLE_WORKERS}
+            options["_system_config"] = {
+                "num_workers_soft_limit": IDLE_WORKERS,
+                # Processes started in advance lack the job's environment, so they get no trial.
+                "prestart_worker_first_driver": False,
+            }
         # Set once for the job: set per task, half as many tasks start per second.
         self._code = kept.runtime_env({})
         ray.init(address, **options, **self._code)

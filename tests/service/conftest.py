@@ -5,12 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from lrd_core.models import fcnet
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store import leases
 from service.store.session import Database
 from tests.inline import InlineExecutor
 from tests.serving import serving
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service does not care how wide a network is, and one of 1,000 takes five times as long
+    to train and to save. What trials in other processes run is as it is."""
+    monkeypatch.setattr(fcnet, "HIDDEN", 50)
 
 
 @pytest.fixture

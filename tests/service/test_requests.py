@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from lrd_core.models import fcnet
 from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.lifecycle import Reason, TrialState
@@ -295,8 +296,9 @@ def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Di
     assert re.fullmatch("[0-9a-f]{64}", provenance["config_sha256"])
     assert re.fullmatch("[0-9a-f]{64}", attempt["environment"]["data_sha256"])
     assert {"commit", "dirty", "lrd", "device", "driver"} <= set(attempt["environment"])
-    hidden = (64 + 1) * 1000 + (1000 + 1) * 1000
-    assert attempt["environment"]["parameters"] == hidden + (1000 + 1) * 10
+    width = fcnet.HIDDEN
+    hidden = (64 + 1) * width + (width + 1) * width
+    assert attempt["environment"]["parameters"] == hidden + (width + 1) * 10
     moves = [(e["from_state"], e["to_state"]) for e in api.get(f"{path}/events").json()["items"]]
     assert moves == [("queued", "running"), ("running", "succeeded")]
     kinds = [e["kind"] for e in api.get(f"/api/v1/sweeps/{sweep_id}/events").json()["items"]]

@@ -1,6 +1,8 @@
 """A bundle is made of a copy, out of the database's way."""
 
+import inspect
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from service.analysis import figures
 from service.bundles.packing import pack
 from service.bundles.snapshot import taken
 from service.errors import Conflict, NotFound
+from service.store import session as store_session
 from service.store import sweeps
 from service.store.models import Arm, Report, Trial
 from service.store.session import Database
@@ -62,14 +65,19 @@ def test_the_copy_is_the_sweep_and_no_other(database: Database) -> None:
         assert sweeps.reports_by_trial(copied, others[0]) == reports
 
 
-def test_the_copy_waits_for_no_disk_and_what_it_copies_does(database: Database) -> None:
+def test_the_copy_waits_for_no_disk_and_what_it_copies_does(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches: ten waits for a copy that is thrown away; a database that waits for none."""
-    sweep_id = seed(database, small_sweep())
+    as_it_is = inspect.unwrap(store_session._sqlite_engine)  # in other tests none waits
+    monkeypatch.setattr(store_session, "_sqlite_engine", as_it_is)
     pragma = text("pragma synchronous")
-    with taken(database, sweep_id) as copied, database.read() as session:
-        assert copied.scalar(pragma) == 0
-        if database.is_sqlite:
-            assert session.scalar(pragma) == 2
+    with closing(Database(database_url)) as database:
+        sweep_id = seed(database, small_sweep())
+        with taken(database, sweep_id) as copied, database.read() as session:
+            assert copied.scalar(pragma) == 0
+            if database.is_sqlite:
+                assert session.scalar(pragma) == 2
 
 
 def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:
