@@ -1,4 +1,4 @@
-"""`make demo`: the way from POST to table, in a folder of its own, leaving nothing running."""
+"""`make demo`: from POST to table, in a folder of its own, leaving nothing running."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from service.client import Client
 from service.watching import console, follow, undispatched
 
 PATIENCE_SECONDS = 60.0
-"""A dispatcher starts Ray first, for four seconds; what comes after these is said of the sweep."""
+"""A dispatcher first spends four seconds on starting Ray; later messages concern the sweep."""
 
 
 def main() -> int:
