@@ -12,7 +12,8 @@ from service.client import Client
 from service.watching import console, follow, undispatched
 
 PATIENCE_SECONDS = 60.0
-"""A dispatcher first spends four seconds on starting Ray; later messages concern the sweep."""
+"""Time for a dispatcher to start; Ray takes four seconds of it. After that the sweep is submitted
+regardless, and what it waits for is reported."""
 
 
 def main() -> int:
