@@ -26,8 +26,7 @@ requests are used up. Without it, e.g. with too many queued trials, the wait may
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 """Seconds before the second try, doubled with each further one up to the longest."""
 SOON, LATE = 60.0, 900.0
-"""Seconds until an answer must begin. Most are ready at once; for a large sweep, some take minutes.
-"""
+"""Seconds until an answer must begin. Most are ready at once; a large sweep can take minutes."""
 _LATE = re.compile(
     r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|curves|figures/.+"
     r"|plots/.+)"

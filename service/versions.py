@@ -22,8 +22,8 @@ OLDEST_CLIENT = "0.1"
 
 
 def tag_of_results(version: int) -> str:
-    """The `ETag` of results of a sweep at this version; it contains the code, which may word or
-    compute them differently."""
+    """The `ETag` of results of a sweep at this version. It includes the code's checksum, because
+    other code may compute or word them differently."""
     return f'"{version}-{CODE}"'
 
 

@@ -71,8 +71,8 @@ class Comparison:
     """Two-sided Welch t test: unpaired, over all numbers of both arms."""
     p_wins: float | None = None
     """Two-sided exact sign test of wins against losses, ties left out: the only test that counts
-    seeds that diverged on one side. Not adjusted, and behind no dagger; None without wins and
-    losses."""
+    seeds that diverged on one side. Not adjusted, and behind no dagger; None with neither wins
+    nor losses."""
     d_z: float | None = None
     """Cohen's d of paired differences: mean / std of d."""
     g_z: float | None = None

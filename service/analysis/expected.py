@@ -20,8 +20,7 @@ MEANING = (
 )
 """The note below a table that has published numbers."""
 MIN_SEEDS = 3
-"""With two seeds the interval is 22 standard deviations wide, so that everything is within noise.
-"""
+"""With two seeds the interval is 22 standard deviations wide, so everything is within noise."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ class ExpectedRow:
     """
 
     label: str
-    """The arm's name; if it is not exactly one arm, the conditions: `Adam, LRD (keep_prob = 0.5)`.
-    """
+    """The arm's name; unless it is just one arm, the conditions: `Adam, LRD (keep_prob = 0.5)`."""
     where: dict[str, Any]
     paper: float
     arm_id: ArmId | None

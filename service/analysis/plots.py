@@ -129,7 +129,7 @@ def forest(
 
 
 def effects(found: Sequence[Effect], *, at: str = "last") -> Plot:
-    """As `figures.effects`: each main effect and interaction; without any, nothing, for ever."""
+    """As `figures.effects`: each main effect and interaction; without any, an empty plot."""
     caption = captions.effects(found, at)
     if not found:
         layout = layout_of(caption)

@@ -107,7 +107,7 @@ def listed(texts: Sequence[str], between: str = ", ") -> str:
 
 
 def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> str:
-    """`FCNet was trained on MNIST for 30 epochs in batches of 128`: as far as all arms share it."""
+    """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms share it."""
     data, named = shared_of([config.get("data") or {} for config in configs]), {}
     for path in ("model", "dataset"):
         if shared.get(path):
