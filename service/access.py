@@ -1,7 +1,7 @@
-"""Who may ask: a token with the role that the method needs; or, with no token made, this machine.
+"""Access control: a token whose role allows the method, or, if no token exists, this machine.
 
-Every route of the REST API depends on `check`. The page's own files and `/healthz` are for all:
-they hold nothing of anybody's.
+Every route of the REST API depends on `check`. The page's own files and `/healthz` are open to all,
+because they hold nobody's data.
 """
 
 import contextlib
@@ -27,31 +27,31 @@ from service.store.tokens import Role
 
 READING = {"GET", "HEAD"}
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""Headers by which a proxy says that it asks for somebody else."""
+"""Headers by which a proxy says that it forwards a request."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, from where, and how much they may."""
+    """Who sent a request, from where, and their limits."""
 
     name: str
-    """Of the token, or `this machine`."""
+    """The token's name, or `this machine`."""
     address: str | None
     token_id: int | None
     max_sweep_trials: int
     max_queued_trials: int | None
-    """None: without tokens nothing is counted by caller."""
+    """None without tokens, when nothing is counted by caller."""
     role: Role
-    """Without tokens this machine may do everything."""
+    """Without tokens, this machine may do everything."""
 
     @property
     def key(self) -> int:
-        """The token's id, or 0."""
+        """The token's id, or 0 without one."""
         return self.token_id or 0
 
     @property
     def owner(self) -> str | None:
-        """Whose sweep it is that they submit."""
+        """The owner of the sweeps that they submit."""
         return None if self.token_id is None else self.name
 
 
@@ -62,7 +62,7 @@ class Rates:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def count(self, token_id: int, limit: int) -> None:
-        """One more request.
+        """Count one more request.
 
         Raises:
             TooMany: the token has had `limit` in the last minute.
@@ -77,17 +77,17 @@ class Rates:
 
 
 def caller_of(request: Request) -> Caller:
-    """Whom `check` let through."""
+    """The caller that `check` let through."""
     return request.state.caller  # type: ignore[no-any-return]
 
 
 def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> None:
-    """Let the request through, or not.
+    """Let the request through, or refuse it.
 
     Raises:
-        Unauthorized: a token is needed, and none that counts was sent.
+        Unauthorized: a token is needed, and no valid one was sent.
         Forbidden: the token's role is too low; or there are no tokens, and the request comes from
-            a page, through a proxy, or under a name that is not this machine's.
+            another page, through a proxy, or under a name that is not this machine's.
         TooMany: the token has used up its requests of this minute.
     """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
@@ -108,7 +108,7 @@ def check(request: Request, database: DatabaseDep, settings: SettingsDep) -> Non
 
 
 async def admin(request: Request) -> None:
-    """On top of `check`, for what shows or changes what belongs to all.
+    """Additional check for routes that show or change what belongs to everybody.
 
     Raises:
         Forbidden: the token's role is not admin.
@@ -119,10 +119,10 @@ async def admin(request: Request) -> None:
 
 
 def of_ones_own(request: Request, owner: str | None) -> None:
-    """On top of `check`, for what takes a sweep of `owner` away for good.
+    """Additional check for routes that permanently delete a sweep of `owner`.
 
     Raises:
-        Forbidden: the sweep is not the token's, whose role is not admin.
+        Forbidden: the sweep belongs to another token, and the caller's role is not admin.
     """
     caller = caller_of(request)
     if caller.role != Role.admin and owner != caller.name:
@@ -133,7 +133,7 @@ def of_ones_own(request: Request, owner: str | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at `host`."""
+    """Whether only this machine can reach a server that listens at `host`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host == "localhost"
@@ -152,7 +152,7 @@ def _by_token(request: Request, database: Database, settings: Settings, secret: 
     )
     if token.last_used_at is None or time.time() - token.last_used_at > 60:
         with contextlib.suppress(OperationalError), database.write() as session:
-            tokens.used(session, token.id)  # a note; a database that is busy may go without
+            tokens.used(session, token.id)  # only informative: skipped if the database is busy
     return _caller(request, settings, token)
 
 
@@ -173,9 +173,11 @@ def _address(request: Request) -> str | None:
 
 
 def _from_this_machine(request: Request) -> None:
-    """Other machines do not reach the service, but the pages that a browser here shows would: by
-    their own requests (Origin), or under a name that they let point here (Host). And so would all
-    whom a proxy on this machine lets in."""
+    """Refuse requests that reach this machine's service on behalf of somebody else.
+
+    Pages shown in a browser on this machine can send them: directly (Origin), or under a name that
+    they point at this machine (Host). So can anybody whom a proxy on this machine lets in.
+    """
     host = request.headers.get("host", "")
     name = _name_in(host)
     if not is_loopback(name):

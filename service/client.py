@@ -1,12 +1,12 @@
-"""The Python client of the REST API; the CLI is written on it.
+"""The Python client of the REST API, on which the CLI is built.
 
     with Client("http://127.0.0.1:8000") as client:
         sweep = client.submit(Path("sweep.yaml"))
         sweep.wait()
         print(sweep.table())
 
-Connections that break, and a service that is away for a moment, are waited for: a request is sent
-again under its Idempotency-Key, and done once (`service.connection`).
+If a connection breaks or the service is away for a moment, the request is sent again under its
+Idempotency-Key, so that it is carried out once (`service.connection`).
 """
 
 import json
@@ -38,17 +38,17 @@ _YAML, _JSON = {"Content-Type": "application/yaml"}, {"Content-Type": "applicati
 DONE = {"succeeded", "failed", "cancelled"}
 
 Written = str | Path | Mapping[str, Any] | SweepSpec
-"""A sweep as YAML or JSON text, in a file, as plain data, or parsed."""
+"""A sweep as YAML or JSON text, as a file, as plain data, or parsed."""
 
 
 class Client:
-    """Speaks to one service.
+    """Talks to one service.
 
     Args:
-        url: of the service.
-        token: where it asks for one; by default what LRD_TOKEN holds.
-        patience: seconds for which a request is sent again while the service is away.
-        transport: another way to the service than the network.
+        url: the service's URL.
+        token: a token, if the service requires one; by default the value of LRD_TOKEN.
+        patience: seconds for which requests are retried while the service is away.
+        transport: a way to reach the service other than the network.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Client:
         """Store a sweep and queue its trials.
 
         Raises:
-            InvalidSpec: with each fault; nothing was stored.
-            LRDError: the file is not UTF-8; the text is the name of a file.
+            InvalidSpec: the sweep has faults, which it lists; nothing was stored.
+            LRDError: the file is not UTF-8, or the text is the name of a file.
         """
         view = self._service.json("POST", "/sweeps", **_body(spec))
         return SubmittedSweep(view["id"], view["trials_total"], self)
@@ -88,22 +88,22 @@ class Client:
     def submit_preset(
         self, name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
     ) -> "SubmittedSweep":
-        """Submit a preset, some of it changed: dotted path -> value, e.g. `base.epochs`."""
+        """Submit a preset with `changes`: dotted path -> value, e.g. `base.epochs`."""
         return self.submit(_preset(name, changes, seeds))
 
     def plan(self, spec: Written) -> dict[str, Any]:
-        """What a sweep would be; nothing is stored."""
+        """The plan of a sweep; nothing is stored."""
         params = {"validate_only": "true"}
         return self._service.json("POST", "/sweeps", params=params, **_body(spec))
 
     def plan_preset(
         self, name: str, changes: Mapping[str, Any] | None = None, seeds: Any = None
     ) -> dict[str, Any]:
-        """What a preset would be."""
+        """The plan of a preset; nothing is stored."""
         return self.plan(_preset(name, changes, seeds))
 
     def sweep(self, sweep_id: str) -> "SubmittedSweep":
-        """A sweep that was submitted before.
+        """Look up a sweep that was submitted earlier.
 
         Raises:
             ServiceAnswered: there is none with this id.
@@ -112,11 +112,11 @@ class Client:
         return SubmittedSweep(view["id"], view["trials_total"], self)
 
     def sweeps(self, **filters: Any) -> list[dict[str, Any]]:
-        """All sweeps, newest first, or those of a `state` or with `search` in the name."""
+        """All sweeps, newest first; or those in a `state` or with `search` in their names."""
         return list(self._service.items("/sweeps", **filters))
 
     def import_bundle(self, content: bytes) -> "SubmittedSweep":
-        """Take in a bundle that another service made."""
+        """Import a bundle that another service exported."""
         headers = {"Content-Type": "application/zip"}
         view = self._service.json("POST", "/import", content=content, headers=headers)
         return SubmittedSweep(view["id"], view["trials_total"], self)
@@ -124,7 +124,7 @@ class Client:
     # --- the rest ---------------------------------------------------------------------------------
 
     def presets(self) -> list[dict[str, Any]]:
-        """The paper's tables and figures, ready to be submitted."""
+        """The paper's tables and figures as sweeps that are ready to submit."""
         return list(self._service.items("/presets"))
 
     def trial(self, trial_id: int) -> dict[str, Any]:
@@ -132,40 +132,42 @@ class Client:
         return self._service.json("GET", f"/trials/{trial_id}")
 
     def cancel_trial(self, trial_id: int) -> dict[str, Any]:
-        """End one trial."""
+        """Cancel one trial."""
         return self._service.json("POST", f"/trials/{trial_id}/cancel")
 
     def retry_trial(self, trial_id: int) -> dict[str, Any]:
-        """Run one trial again, that failed or was cancelled."""
+        """Run one trial again that failed or was cancelled."""
         return self._service.json("POST", f"/trials/{trial_id}/retry")
 
     def attempts(self, trial_id: int) -> list[dict[str, Any]]:
-        """The tries at a trial: when, where, on what, and how each ended."""
+        """The attempts at a trial: when, where, on what, and how each ended."""
         return list(self._service.items(f"/trials/{trial_id}/attempts"))
 
     def log(self, trial_id: int, *, attempt: int | None = None, tail: int | None = None) -> str:
-        """The last lines (`tail`; 1000 where it does not say) of what an attempt at a trial wrote,
-        of the newest where none is named; empty where there is no log."""
+        """The last `tail` lines (default: 1000) of the log of an attempt at a trial (default: the
+        newest); empty if there is no log."""
         asked = given({"attempt": attempt, "tail": tail})
         return self._service.request("GET", f"/trials/{trial_id}/logs", params=asked).text
 
     def weights(self, trial_id: int) -> bytes:
-        """The final weights of a trial whose sweep keeps them (`execution.keep_weights`), a file
+        """The final weights of a trial whose sweep keeps them (`execution.keep_weights`), as a file
         for `torch.load(…, weights_only=True)`: the `state_dict` of its model."""
         return self._service.request("GET", f"/trials/{trial_id}/weights").content
 
     def verify(self, file: Path) -> list[Verified]:
         """Check each table in a LaTeX file that `table_text("latex")`, `comparisons_text("latex")`
-        or `effects_text("latex")` wrote: its `differences` from what the service says now, one
-        sentence per cell or line; or why it is `unverified`, e.g. because its sweep is gone.
+        or `effects_text("latex")` wrote.
+
+        Each result holds the table's `differences` from what the service says now, one sentence per
+        cell or line, or the reason why it is `unverified`, e.g. because its sweep is gone.
 
         Raises:
-            LRDError: there is no such table in it, or it can no longer be read.
+            LRDError: the file contains no such table, or one that can no longer be read.
         """
         return verified(self, file)
 
     def cluster(self) -> dict[str, Any]:
-        """Who dispatches, what there is, what runs and what waits."""
+        """The dispatcher, the cluster's resources, and what is running and waiting."""
         return self._service.json("GET", "/cluster")
 
 
@@ -175,7 +177,7 @@ class SubmittedSweep:
 
     id: str
     trials_total: int
-    """As it was when it was submitted or looked up."""
+    """The sweep as it was when it was submitted or looked up."""
     client: Client
 
     def status(self) -> dict[str, Any]:
@@ -183,7 +185,7 @@ class SubmittedSweep:
         return self._json("GET")
 
     def watch(self, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
-        """`status` at once and whenever it has changed, until the sweep has ended."""
+        """Yield `status` at once and after every change, until the sweep has ended."""
         tag, service = "", self.client._service
         while True:
             answer = service.request("GET", self._path(), headers={"If-None-Match": tag})
@@ -195,14 +197,14 @@ class SubmittedSweep:
             time.sleep(seconds)
 
     def wait(self, timeout: float | None = None, seconds: float = 0.5) -> dict[str, Any]:
-        """Wait until all trials have ended; `status` then, also where trials have failed.
+        """Wait until all trials have ended, even if some fail, and return `status`.
 
         Args:
-            timeout: seconds; None waits for ever.
-            seconds: between two looks.
+            timeout: seconds to wait; None waits for ever.
+            seconds: seconds between two polls.
 
         Raises:
-            StillRunning: the sweep has not ended within `timeout`; it goes on.
+            StillRunning: the sweep has not ended within `timeout`; it keeps running.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -216,29 +218,29 @@ class SubmittedSweep:
     # --- results, as frames -----------------------------------------------------------------------
 
     def table(self, **question: Any) -> "DataFrame":
-        """A row an arm: its configuration, its statistics, and its comparison with the baseline.
+        """One row per arm: its configuration, statistics and comparison with the baseline.
 
         `question`: `metric`, `at` (last, best, epoch:N), `baseline` (id of an arm).
         """
         return frame(self.table_text("csv", **question).encode())
 
     def reports(self) -> "DataFrame":
-        """A row an epoch of every trial, nothing left out, each with its arm's id and label."""
+        """One row per epoch of every trial, without sampling, with the arm's id and label."""
         return frame(self.export("csv", "reports"))
 
     def trials(self) -> "DataFrame":
-        """A row a trial, with its configuration and the metrics of its last epoch."""
+        """One row per trial, with its configuration and the metrics of its last epoch."""
         return frame(self.export("csv", "trials"))
 
     def comparisons(self, **question: Any) -> "DataFrame":
-        """A row an arm that has a baseline: difference, intervals, tests, effect."""
+        """One row per arm that has a baseline: difference, intervals, tests, effect size."""
         from pandas import DataFrame
 
         return DataFrame(self.compare(**question))
 
     def effects(self, **question: Any) -> "DataFrame":
-        """A row a factor of a grid, then one each two: what they do over the settings of the
-        others. `question` as for the table."""
+        """One row per factor of a grid, then one per pair of factors: their effects over the
+        settings of the others. `question` as for the table."""
         return frame(self.effects_text("csv", **question).encode())
 
     # --- results, as the service writes them ------------------------------------------------------
@@ -248,19 +250,19 @@ class SubmittedSweep:
         return self._get("table", format=form, **question).text
 
     def comparisons_text(self, form: str = "markdown", **question: Any) -> str:
-        """Each arm against its baseline, as `markdown`, `csv`, `latex` or `json`."""
+        """The comparison of each arm with its baseline, as `markdown`, `csv`, `latex` or `json`."""
         return self._get("comparisons", format=form, **question).text
 
     def effects_text(self, form: str = "markdown", **question: Any) -> str:
-        """What each factor does, as `markdown`, `csv`, `latex` or `json`."""
+        """The effects of the factors, as `markdown`, `csv`, `latex` or `json`."""
         return self._get("effects", format=form, **question).text
 
     def methods_text(self, form: str = "markdown", **question: Any) -> str:
-        """How the numbers were made, for a paper, as `markdown`, `latex` or `json`."""
+        """How the numbers were obtained, for a paper, as `markdown`, `latex` or `json`."""
         return self._get("methods", format=form, **question).text
 
     def compare(self, **question: Any) -> list[dict[str, Any]]:
-        """Each arm against its baseline; `question`: metric, at, baseline."""
+        """The comparison of each arm with its baseline; `question`: metric, at, baseline."""
         return list(self._json("GET", "comparisons", params=given(question))["items"])
 
     def arms(self, **question: Any) -> list[dict[str, Any]]:
@@ -268,12 +270,12 @@ class SubmittedSweep:
         return list(self._json("GET", "arms", params=given(question))["items"])
 
     def speed(self, threshold: float, metric: str | None = None) -> dict[str, Any]:
-        """How soon each arm (`items`) reaches a value of a metric, which is in the metric's own
-        unit (0.9, not 90 %), and how that compares with its baseline (`comparisons`)."""
+        """How soon each arm reaches a value of a metric (`items`), and how that compares with its
+        baseline (`comparisons`). The value is in the metric's own unit: 0.9, not 90 %."""
         return self._json("GET", "speed", params=given({"threshold": threshold, "metric": metric}))
 
     def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
-        """The mean of a metric at each epoch (or second) of each arm."""
+        """The mean of a metric for each arm at each epoch, or against seconds."""
         return list(self._json("GET", "curves", params={"metric": metric, "by": by})["items"])
 
     def failures(self) -> list[dict[str, Any]]:
@@ -281,16 +283,18 @@ class SubmittedSweep:
         return list(self.list_trials("failed"))
 
     def tried_again(self) -> list[dict[str, Any]]:
-        """The trials that were lost, stood still or ran out of memory and are tried again; the
-        first hundred that are queued and the first that run are looked at. A trial that waits to
-        be tried again stands before all that have not run yet."""
+        """The trials that were lost, stalled or ran out of memory and are tried again.
+
+        Only the first hundred queued and the first hundred running trials are examined. A trial
+        that waits for another attempt precedes all that have not run yet.
+        """
         looked_at = (islice(self.list_trials(state, 100), 100) for state in ("queued", "running"))
         return [trial for trial in chain(*looked_at) if trial["losses"] or trial["alone"]]
 
     def list_trials(
         self, state: str | None = None, page_size: int = 1000, *, arm_id: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Each trial as the service shows it, in order: all, or those in a `state` or of an arm."""
+        """Trials as the service shows them, in order: all, or those in a `state` or of an arm."""
         asked = {"state": state, "arm_id": arm_id, "page_size": page_size}
         return self.client._service.items(self._path("trials"), **asked)
 
@@ -299,34 +303,34 @@ class SubmittedSweep:
         return self._get(f"figures/{name}.{kind}", **question).content
 
     def caption(self, name: str, **question: Any) -> str:
-        """What stands below a figure, for one that was asked for with `caption="false"`."""
+        """The caption of a figure, for one requested with `caption="false"`."""
         found = json.loads(self._get(f"plots/{name}", **question).text)
         return str(found["layout"]["meta"]["caption"])
 
     def export(self, form: str = "csv", of: str = "reports") -> bytes:
-        """Everything: `csv` or `parquet` of the `trials` or `reports`, or a `bundle`."""
+        """All data: `csv` or `parquet` of the `trials` or `reports`, or a `bundle`."""
         return self._get("export", format=form, of=of).content
 
     # --- requests ---------------------------------------------------------------------------------
 
     def pause(self) -> dict[str, Any]:
-        """Start no more trials; running ones save their state and wait."""
+        """Start no more trials; running ones save their state after the current epoch and wait."""
         return self._json("POST", "pause")
 
     def resume(self) -> dict[str, Any]:
-        """Go on after a pause."""
+        """Continue after a pause."""
         return self._json("POST", "resume")
 
     def cancel(self) -> dict[str, Any]:
-        """End it."""
+        """Cancel the sweep: queued trials now, running ones as soon as they have stopped."""
         return self._json("POST", "cancel")
 
     def retry(self, *, cancelled: bool = False) -> dict[str, Any]:
-        """Run again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
+        """Run failed trials again, with `cancelled` also the cancelled ones; diverged ones stay."""
         return self._json("POST", "retry", params={"cancelled": str(cancelled).lower()})
 
     def extend(self, **more: Any) -> dict[str, Any]:
-        """More `seeds`, values of a `grid`'s axes, `arms`: only the missing trials run."""
+        """Add `seeds`, values of a `grid`'s axes, or `arms`; only the missing trials run."""
         return self._json("POST", "extend", json=more)
 
     def plan_extension(self, **more: Any) -> dict[str, Any]:
@@ -334,16 +338,16 @@ class SubmittedSweep:
         return self._json("POST", "extend", params={"validate_only": "true"}, json=more)
 
     def clone(self, **changes: Any) -> "SubmittedSweep":
-        """A new sweep like this one, parts of its spec replaced."""
+        """Submit a copy of this sweep with parts of its spec replaced."""
         view = self._json("POST", "clone", json=changes)
         return SubmittedSweep(view["id"], view["trials_total"], self.client)
 
     def delete(self) -> None:
-        """Take it away with its results, checkpoints and logs, for good; it has ended."""
+        """Permanently delete the sweep, which must have ended, with results, checkpoints, logs."""
         self.client._service.request("DELETE", self._path())
 
     def change(self, **changes: Any) -> dict[str, Any]:
-        """Another `priority` or `max_concurrent`."""
+        """Change `priority` or `max_concurrent`."""
         return self._json("PATCH", json=changes)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -359,11 +363,11 @@ class SubmittedSweep:
 
 
 class StillRunning(LRDError, TimeoutError):
-    """The sweep has not ended in time; it goes on."""
+    """The sweep has not ended in time; it keeps running."""
 
 
 def _body(spec: Written) -> dict[str, Any]:
-    """Sent as it was written, so that a fault is named at the place where it was made."""
+    """The request body, exactly as written, so that faults refer to the places in the source."""
     if isinstance(spec, Path):
         spec = read(spec)
     if isinstance(spec, str):

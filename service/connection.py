@@ -1,7 +1,7 @@
 """How a request reaches the service: retries under one Idempotency-Key, and errors as sentences.
 
 LRDError
-├── NoAnswer           nobody answers there, or not in time
+├── NoAnswer           nothing answers at the address, or not in time
 └── ServiceAnswered    the service refused or failed; carries status, type and faults
 
 A sweep with faults is `InvalidSpec`, as everywhere.
@@ -21,12 +21,12 @@ from lrd_core.errors import Fault, InvalidSpec, LRDError
 
 TRANSIENT = {502, 503, 504}
 _ONLY_WHERE_SAID = {409, 429}
-"""With a `Retry-After`: a key whose first request is at work, or a minute's requests that are used
-up. Without, too many trials in the queue, say: it may take hours."""
+"""Retried only with a `Retry-After`: the key's first request is still in progress, or the minute's
+requests are used up. Without it, e.g. with too many queued trials, the wait may be hours."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
-"""Seconds before the second try, doubled with each, up to the longest."""
+"""Seconds before the second try, doubled with each further one up to the longest."""
 SOON, LATE = 60.0, 900.0
-"""Seconds until an answer begins: most are at hand; of a large sweep some take minutes to make."""
+"""Seconds until an answer must begin. Most are ready at once; a large sweep can take minutes."""
 _LATE = re.compile(
     r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|curves|figures/.+"
     r"|plots/.+)"
@@ -37,7 +37,7 @@ Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class NoAnswer(LRDError):
-    """Nobody answers at the address, or not in time."""
+    """Nothing answers at the address, or not in time."""
 
 
 class ServiceAnswered(LRDError):
@@ -48,19 +48,19 @@ class ServiceAnswered(LRDError):
     ) -> None:
         super().__init__("\n".join([message, *map(str, faults)]))
         self.status = status
-        """Of HTTP."""
+        """HTTP status."""
         self.type = kind
-        """What the service's `/errors` calls it, e.g. `conflict`; empty where something else than
-        the service answered."""
+        """Its type in the service's `/errors`, e.g. `conflict`; empty if it was not the service
+        that answered."""
         self.faults = faults
 
 
 class Connection:
-    """Sends requests to one service, again if need be; closed by whoever opened it.
+    """Sends requests to one service and retries them; whoever opens it must close it.
 
     Raises:
-        LRDError: `url` does not begin with http:// or https://, or is none; or `token` cannot be
-            one.
+        LRDError: `url` is invalid or does not begin with http:// or https://, or `token` cannot be
+            a token.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Connection:
         self._patience, self._answered = patience, False
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._http.close()
 
     def json(self, method: Method, path: str, **request: Any) -> dict[str, Any]:
-        """What `request` answers, where that is an object."""
+        """The answer to a request, as a JSON object."""
         return self.parsed(self.request(method, path, **request))
 
     def items(self, path: str, **question: Any) -> Iterator[dict[str, Any]]:
@@ -114,18 +114,19 @@ class Connection:
     def request(
         self, method: Method, path: str, *, key: str | None = None, **request: Any
     ) -> httpx2.Response:
-        """The answer, a 304 included; what is lost on the way is sent again, and done once.
+        """The answer, possibly a 304; a request that is lost is sent again, and carried out once.
 
         Args:
-            method: all but GET carry an Idempotency-Key.
+            method: all except GET carry an Idempotency-Key.
             path: below `/api/v1`.
             key: the Idempotency-Key; by default a new one.
-            request: as of `httpx2.Client.request`.
+            request: as for `httpx2.Client.request`.
 
         Raises:
             InvalidSpec: the body is a sweep with faults.
-            NoAnswer: until patience ran out; or from the first, where there was no answer ever.
-            ServiceAnswered: the service refuses, or has failed until patience ran out.
+            NoAnswer: there was no answer until patience ran out; or at once, if there never was
+                one.
+            ServiceAnswered: the service refuses, or kept failing until patience ran out.
         """
         if method != "GET":
             headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -135,7 +136,7 @@ class Connection:
             error, pause = self._failure(method, path, request)
             if isinstance(error, httpx2.Response):
                 return error
-            # Not all at once: those who lost the service together come back one by one.
+            # Random, so that clients that lost the service together do not all return at once.
             pause = None if pause is None else max(pause, wait * random.uniform(0.5, 1))  # noqa: S311
             if pause is None or time.monotonic() + pause > deadline:
                 raise error
@@ -145,7 +146,7 @@ class Connection:
     def _failure(
         self, method: Method, path: str, request: dict[str, Any]
     ) -> tuple[LRDError, float | None] | tuple[httpx2.Response, None]:
-        """Send once: the answer, or the error and the least seconds to wait; None: it is final."""
+        """Send once: the answer, or the error and the least seconds to wait (None: it is final)."""
         seconds = LATE if _LATE.fullmatch(path) else SOON
         timeout = httpx2.Timeout(SOON, read=seconds)
         try:
@@ -161,7 +162,7 @@ class Connection:
                 f"no service answers at {self._http.base_url} ({error}): is `lrd serve` up, and "
                 "does it listen there? `--url` or LRD_URL names another address"
             )
-            # An address that never answered is a wrong one more often than a service restarting.
+            # An address that never answered is more often wrong than that of a restarting service.
             nobody = isinstance(error, httpx2.ConnectError) and not self._answered
             final = nobody or not isinstance(error, _LOST)
             return NoAnswer(sentence), None if final else 0.0
@@ -185,7 +186,7 @@ class Connection:
         """The object in the answer.
 
         Raises:
-            ServiceAnswered: there is none: something else listens there.
+            ServiceAnswered: there is none, so something else listens at the address.
         """
         try:
             content = answer.json()
@@ -206,12 +207,12 @@ class Connection:
 
 
 def given(question: dict[str, Any]) -> dict[str, Any]:
-    """`question` without what was not asked."""
+    """`question` without the parameters that are None."""
     return {name: value for name, value in question.items() if value is not None}
 
 
 def _pause(answer: httpx2.Response) -> float | None:
-    """The least seconds before the request may come again; None: waiting does not help."""
+    """The least seconds before the request may be sent again; None if waiting does not help."""
     after = answer.headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,6}", after):
         return float(after) if answer.status_code in {*TRANSIENT, *_ONLY_WHERE_SAID} else None

@@ -1,4 +1,4 @@
-"""`make demo`: the way from POST to table, in a folder of its own, leaving nothing running."""
+"""`make demo`: from POST to table, in a folder of its own, leaving nothing running."""
 
 import os
 import signal
@@ -12,7 +12,8 @@ from service.client import Client
 from service.watching import console, follow, undispatched
 
 PATIENCE_SECONDS = 60.0
-"""A dispatcher starts Ray first, for four seconds; what comes after these is said of the sweep."""
+"""Time for a dispatcher to start; Ray takes four seconds of it. After that the sweep is submitted
+regardless, and what it waits for is reported."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The paths that a sweep's descents took, as the workers left them in the trials' folders."""
+"""The paths of a sweep's descents, which the workers left in the trials' folders."""
 
 import json
 
@@ -10,8 +10,9 @@ from service.results import Results
 
 
 def descents_of(found: Results, trials: str) -> dict[ArmId, list[Polyline]]:
-    """The paths of each arm's first trial that has ended well, read from `trials`, a path or an
-    fsspec URL; of the arms that have left any.
+    """The paths of each arm's first successful trial, for the arms that have any.
+
+    `trials`: path or fsspec URL of the trials' folders.
 
     Raises:
         NotFound: the sweep has no descent.
@@ -27,17 +28,17 @@ def descents_of(found: Results, trials: str) -> dict[ArmId, list[Polyline]]:
 
 
 def grids_of(found: Results) -> dict[str, Grid]:
-    """Each surface that the sweep descends on -> its heights."""
+    """Surface -> its heights, for each surface that the sweep descends on."""
     return {name: grid_of(name) for name in sorted({surface_of(arm) for arm in found.arms} - {""})}
 
 
 def surface_of(arm: ArmInfo) -> str:
-    """Empty where the arm descends on none."""
+    """The surface on which the arm descends; empty if none."""
     return str((arm.config.get("data") or {}).get("surface") or "")
 
 
 def _read(folder: TrialFolder) -> list[Polyline]:
     try:
         return list(json.loads(folder.read(PATHS)))
-    except FileNotFoundError:  # imported from elsewhere, or run before paths were kept
+    except FileNotFoundError:  # the trial was imported, or run before paths were kept
         return []

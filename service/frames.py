@@ -1,4 +1,4 @@
-"""The service's CSV as data frames: labels as they were given, numbers as they were reported."""
+"""The service's CSV as data frames: labels as given, numbers as reported."""
 
 import io
 from typing import TYPE_CHECKING, Any
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _TEXTS = {"arm", "baseline", "name", "label", "factors", "levels", "references"}
-"""Columns of what users chose: an arm may be called `None`, `NA` or `1`."""
+"""Columns of names that users chose: an arm may be called `None`, `NA` or `1`."""
 
 
 def frame(csv: bytes) -> "DataFrame":
-    """Of a table, a listing or an export."""
-    from pandas import read_csv  # a second that the command line does without
+    """The data frame of a table, a listing or an export."""
+    from pandas import read_csv  # takes a second, which the command line can do without
 
     columns = read_csv(io.BytesIO(csv), nrows=0).columns
-    # Empty is what is not there, and NaN a number; pandas would take two dozen words for either.
+    # Only empty means missing, and NaN is a number; pandas would take two dozen words for missing.
     absent = {name: [""] if name in _TEXTS else ["", "nan"] for name in columns}
     types = {name: str for name in columns if name in _TEXTS}
     found = read_csv(io.BytesIO(csv), keep_default_na=False, na_values=absent, dtype=types)

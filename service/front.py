@@ -1,4 +1,4 @@
-"""What stands before every route: the request's id, the versions' header, HEAD, counts, times."""
+"""Middleware in front of every route: request id, version header, HEAD, counts and times."""
 
 import logging
 import secrets
@@ -18,7 +18,7 @@ REQUEST_ID = "X-Request-ID"
 
 
 class Front:
-    """ASGI middleware, outermost but for the server's own."""
+    """ASGI middleware; only the server's own is further out."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -31,7 +31,7 @@ class Front:
         started, request_id = time.perf_counter(), secrets.token_hex(8)
         status, begun = 500, False
         scope.setdefault("state", {})["request_id"] = request_id
-        # RFC 9110, 9.1: HEAD is for every resource, and is GET without its body.
+        # RFC 9110, 9.1: every resource supports HEAD, which is GET without the body.
         headless, asked = scope["method"] == "HEAD", dict(scope)
         if headless:
             asked["method"] = "GET"
@@ -53,7 +53,7 @@ class Front:
             await self._app(asked, receive, marked)
         except ServiceError as error:
             await problem_of(error)(asked, receive, marked)
-        except Exception:  # what nobody foresaw: the log has it, the answer has its number
+        except Exception:  # unforeseen: the log has the error, the answer has its number
             log.exception("request %s, %s %s, failed", request_id, scope["method"], scope["path"])
             if begun:
                 raise

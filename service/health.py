@@ -1,4 +1,4 @@
-"""/healthz, /readyz, /metrics: for whoever watches the service."""
+"""/healthz, /readyz, /metrics: for monitoring the service."""
 
 from typing import Any
 
@@ -18,15 +18,16 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
-    """This process answers. Ask this before starting it anew: it depends on nothing else."""
+    """Liveness: this process answers. It depends on nothing else, so it can decide on restarts."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
 def readyz(database: DatabaseDep) -> JSONResponse:
-    """Whether a sweep would run now: the database answers, a dispatcher leads, Ray has nodes.
+    """Readiness: whether a sweep would run now.
 
-    503 where one of them is missing. An API without a dispatcher still takes sweeps.
+    503 unless the database answers, a dispatcher leads and Ray has nodes. An API without a
+    dispatcher still accepts sweeps.
     """
     parts = _parts(database)
     ready = all(part == "ok" for part in parts.values())
@@ -35,7 +36,7 @@ def readyz(database: DatabaseDep) -> JSONResponse:
 
 @router.get("/metrics", dependencies=[Depends(access.check)])
 def metrics(request: Request) -> Response:
-    """Prometheus asks this; it needs a token where others do, of the role viewer."""
+    """Metrics for Prometheus. Once tokens exist, one with the role viewer is needed."""
     found: Metrics = request.app.state.metrics
     return Response(found.text(), media_type=CONTENT_TYPE_LATEST)
 

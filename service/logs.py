@@ -1,14 +1,14 @@
-"""What the service's processes log, and how it reads: on stderr, a line each."""
+"""Logging of the service's processes: one line per message on stderr."""
 
 import logging
 import time
 
 TALKATIVE = ("fontTools",)
-"""It tells at INFO each table of each font that is put into a PDF."""
+"""Loggers to quieten: at INFO, fontTools reports each table of each font that goes into a PDF."""
 
 
 def to_stderr() -> None:
-    """Log there from now on."""
+    """Log to stderr from now on."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Utc("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -17,7 +17,7 @@ def to_stderr() -> None:
 
 
 class _Utc(logging.Formatter):
-    """Times as the API, the audit log and the trials' logs have them, wherever the process runs."""
+    """Times in UTC wherever the process runs, as in the API, the audit log and the trials' logs."""
 
     converter = staticmethod(time.gmtime)
     default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"

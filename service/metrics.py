@@ -1,6 +1,6 @@
-"""/metrics for Prometheus: what this process answers, and what the database says when asked.
+"""/metrics for Prometheus: counts of this process's answers, and figures from the database.
 
-The dispatcher is no web server: its counts travel with its lease. They start at 0 with each
+The dispatcher is not a web server, so its counts travel with its lease. They start at 0 with each
 dispatcher, as Prometheus expects of counters.
 """
 
@@ -41,7 +41,7 @@ class Metrics:
         self._registry.register(_Stored(database))
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request: by its route, not its address, of which there are endlessly many."""
+        """Count a request by its route: there is no limit to the number of addresses."""
         route = getattr(scope.get("route"), "path", "other")
         if scope["path"].startswith("/api/v1/"):
             route = "/api/v1" + route if route != "other" else route
@@ -50,7 +50,7 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
@@ -58,7 +58,7 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class _Stored(Collector):
-    """What the database knows; `lrd_database_up 0` alone where it does not answer."""
+    """Metrics from the database; only `lrd_database_up 0` if it does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,6 +1,6 @@
-"""The page: its routes, its files, and the headers that keep other people's strings from running.
+"""The page: its routes, its files, and the headers that keep users' strings from being run.
 
-Plain ES modules and one stylesheet, served as they lie in `web/`; plotly.js comes from the
+Plain ES modules and one stylesheet, served from `web/` as they are; plotly.js comes from the
 installed plotly package, so that neither a build nor another host is needed.
 """
 
@@ -24,7 +24,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "connect-src 'self'",
         "img-src 'self' data:",
-        # plotly.js makes an empty <style> and fills it by script: the hash is that of nothing.
+        # plotly.js adds an empty <style> and fills it by script: this is the hash of no content.
         "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
         "base-uri 'none'",
         "form-action 'none'",
@@ -50,16 +50,16 @@ router = APIRouter(include_in_schema=False)
 @router.get("/sweeps/{sweep_id}")
 @router.get("/trials/{trial_id}")
 def page(request: Request) -> HTMLResponse:
-    """One document for every address: its script draws what the address names.
+    """One document for every address; its script draws what the address names.
 
-    Its links lead from there, so that it works below any address at which a proxy shows it.
+    Links are relative, so that it works below any path at which a proxy shows it.
     """
     return _document(request)
 
 
 @router.get(PLOTLY)
 def plotly(request: Request) -> Response:
-    """plotly.js, under a name that holds its version: a browser asks once."""
+    """plotly.js, under a name that contains its version, so that a browser fetches it once."""
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
     content = _plotly()
     if "gzip" in request.headers.get("accept-encoding", ""):
@@ -68,7 +68,7 @@ def plotly(request: Request) -> Response:
 
 
 def missing(request: Request) -> Response | None:
-    """What a browser shows at an address that nothing has; None for who asks for no page."""
+    """The page for an address that does not exist; None unless the client asks for a page."""
     path, asked = request.url.path, request.headers.get("accept", "")
     if request.method != "GET" or "text/html" not in asked or path.startswith(("/api/", "/web/")):
         return None
@@ -91,7 +91,7 @@ def _document(request: Request, status: int = 200) -> HTMLResponse:
 
 
 class _Files(StaticFiles):
-    """Asked for again at each visit, sent again only when changed: modules name no version."""
+    """Files that are revalidated at each visit, because modules' names contain no version."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         answer = await super().get_response(path, scope)

@@ -1,5 +1,8 @@
-"""The rows of an export as Parquet. What type a column has is known before its first row: by the
-tables, and by all the configurations of the sweep."""
+"""The rows of an export as Parquet.
+
+The type of a column is known before its first row, from the tables and from all configurations of
+the sweep.
+"""
 
 import itertools
 import json
@@ -19,9 +22,9 @@ _TIMES = ("created_at", "started_at", "finished_at")
 
 
 def write(session: Session, sweep_id: str, kind: str, out: IO[bytes]) -> None:
-    """The rows as a Parquet file. Lists are JSON, and so is a setting that is a number in one arm
-    and a word in another."""
-    import pyarrow as pa  # a tenth of a second that other answers do without
+    """Write the rows as a Parquet file. Lists are written as JSON, and so is a setting that is a
+    number in one arm and a word in another."""
+    import pyarrow as pa  # takes a tenth of a second, which other answers can do without
     import pyarrow.parquet as pq
 
     own = _of_trials(session, sweep_id) if kind == "trials" else _OF_REPORTS
@@ -44,7 +47,7 @@ def write(session: Session, sweep_id: str, kind: str, out: IO[bytes]) -> None:
 
 
 def _of_trials(session: Session, sweep_id: str) -> dict[str, type]:
-    """The types of what is no metric: metrics are all numbers."""
+    """The types of the columns other than metrics, which are all numbers."""
     tables = {column.key: column.type.python_type for column in Trial.__table__.columns}
     configs = session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id))
     return tables | dict.fromkeys(_TIMES, datetime) | {"arm": str} | _of_settings(configs)
@@ -63,7 +66,7 @@ def _of_settings(configs: Iterable[dict[str, Any]]) -> dict[str, type]:
 def _kind(value: Any) -> type:
     if isinstance(value, bool):
         return bool
-    # A number that is whole in these arms may be a fraction in another sweep's.
+    # A number that is whole in these arms may be a fraction in those of another sweep.
     return float if isinstance(value, int | float) else str
 
 
@@ -78,7 +81,7 @@ def _as(kind: type, value: Any) -> Any:
 
 
 def _moment(value: float | str) -> datetime:
-    """Of seconds since 1970, or of RFC 3339."""
+    """The time given by seconds since 1970 or in RFC 3339."""
     if isinstance(value, str):
         return datetime.fromisoformat(value)
     return datetime.fromtimestamp(value, UTC)

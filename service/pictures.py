@@ -1,11 +1,11 @@
-"""A sweep's table, arms, comparisons and the like as answers, kept for who asks next.
+"""A cache of answers: a sweep's table, arms, comparisons and the like.
 
-An answer is a function of the sweep at one version, so it is kept under its version: asked again,
-nothing is computed until something has changed. Of a large sweep that is still running something
-always has: there the last picture is shown while a process of its own (python -m service.pictures)
-makes the next one. A sweep that has ended is shown as it is, always.
+An answer depends only on the sweep at one version, so it is kept under that version and not
+computed again until something has changed. In a large sweep that is still running, something always
+has. In that case the last picture is shown while a separate process (python -m service.pictures)
+makes the next one. A sweep that has ended is always shown as it is.
 
-What is kept is a cache: each API has its own, and one that starts has none.
+Each API process has its own cache, which is empty when it starts.
 """
 
 import contextlib
@@ -35,17 +35,17 @@ from service.versions import tag_of_results
 log = logging.getLogger(__name__)
 
 SMALL = 2_000
-"""Trials: up to so many an answer takes some 50 ms, and is computed on the spot."""
+"""Trials up to which an answer takes about 50 ms and is computed on the spot."""
 LARGE = 20_000
-"""Trials: from so many on an answer takes a second, and a process of its own."""
+"""Trials from which an answer takes a second, and a process of its own."""
 KEPT_BYTES = 128 << 20
-"""Of all kept answers together; those not asked for the longest go first."""
+"""Total size of the cache; the least recently requested answers are dropped first."""
 REST = 3
-"""Before the next picture of a sweep that runs is begun: so many times what the last one took."""
+"""Pause before the next picture of a running sweep, as a multiple of what the last one took."""
 PENDING = 1_000
-"""Questions for newer pictures that wait their turn; more are noted when they are asked again."""
+"""Requests for newer pictures that are queued, at most; others must be asked again."""
 MAKE_SECONDS = 600
-"""A process that has not made its picture by then is ended."""
+"""Time limit of the process that makes a picture."""
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -56,7 +56,7 @@ MEDIA_TYPES = {
 
 
 class Asked(NamedTuple):
-    """What is to be seen of a sweep."""
+    """A question about a sweep."""
 
     sweep_id: str
     what: str
@@ -77,7 +77,7 @@ class Picture:
 
     @property
     def etag(self) -> str:
-        """That of results of the sweep at that version."""
+        """The ETag of the sweep's results at that version."""
         return tag_of_results(self.version)
 
     @property
@@ -87,7 +87,7 @@ class Picture:
 
 
 def make(session: Session, sweep: Sweep, asked: Asked) -> Picture:
-    """From the rows.
+    """Make an answer from the rows.
 
     Raises:
         NotFound: no arm of the sweep has the id `baseline`.
@@ -106,14 +106,15 @@ class Pictures:
         self._lock = threading.Lock()
         self._making: dict[Asked, threading.Lock] = {}
         self._turn = threading.Lock()
-        """One process at a time."""
+        """Held while a picture is made in a separate process: one at a time."""
         self._rest_until = 0.0
         self._pending: OrderedDict[Asked, None] = OrderedDict()
-        """What a newer picture was asked for and not yet made of, in the order of asking."""
+        """Requests for newer pictures that are not yet made, oldest first."""
 
     def of(self, session: Session, sweep: Sweep, asked: Asked) -> Picture | None:
-        """The sweep as it is; of a large one that runs, as it was when last looked at. None where
-        it takes a while: `wait` for it, without a transaction.
+        """The answer as of now; for a large sweep that is running, the last one made.
+
+        None if making it takes a while: call `wait`, outside of any transaction.
 
         Raises:
             NotFound: no arm of the sweep has the id `baseline`.
@@ -130,8 +131,7 @@ class Pictures:
         return kept
 
     def wait(self, asked: Asked, version: int) -> Picture:
-        """A picture of this version or a newer one; who asks for the same meanwhile waits for the
-        same.
+        """A picture of this version or a newer one; concurrent callers share it.
 
         Raises:
             NotFound: no arm of the sweep has the id `baseline`.
@@ -144,8 +144,10 @@ class Pictures:
                 return self._keep(asked, self._apart(asked))
 
     def _refresh(self, asked: Asked) -> None:
-        """Have a newer one made in its turn: who asks when one can be made has that made which was
-        asked for first, or of several the one asked for most often would always be made."""
+        """Queue a request for a newer picture; if none is being made, make the oldest one queued.
+
+        Making the caller's own instead would always favour the picture requested most often.
+        """
         with self._lock:
             if len(self._pending) < PENDING:
                 self._pending.setdefault(asked)
@@ -218,7 +220,7 @@ class Pictures:
 # --- inside ---------------------------------------------------------------------------------------
 
 REFUSED: dict[type[ServiceError], int] = {NotFound: 3, Unprocessable: 4}
-"""The process's exit status where the sweep has no such arm, or no such epoch."""
+"""The process's exit status if the sweep has no such arm or epoch."""
 
 
 def _content(found: Results, asked: Asked) -> str:
@@ -262,23 +264,23 @@ def _listed(listing: listings.Listing, found: Results, asked: Asked) -> str:
 
 
 def _number(found: Results, asked: Asked) -> int | None:
-    """Of the arm that was asked for as the baseline."""
+    """The number of the arm that was asked for as the baseline."""
     return next((arm.number for arm in found.arms if arm.id == asked.baseline), None)
 
 
 def _json(content: Any) -> str:
     try:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:  # NaN is spelled out, which costs a walk through all of it
+    except ValueError:  # NaN must be spelled out, which costs a walk through all of it
         return json.dumps(json_safe(content), ensure_ascii=False, separators=(",", ":"))
 
 
 def main() -> None:
-    """Make the picture that stdin asks for: its version in a line, and its content."""
+    """Make the picture that stdin asks for; print its version in a line, then its content."""
     asked = Asked(*json.load(sys.stdin))
     database = Database(os.environ["LRD_DATABASE_URL"])
     with database.read() as session:
-        if not database.is_sqlite:  # it decodes for a while between two questions; it locks nothing
+        if not database.is_sqlite:  # decoding takes a while between queries, but locks nothing
             session.execute(text("set idle_in_transaction_session_timeout = 0"))
         try:
             sweep = store.get(session, asked.sweep_id)

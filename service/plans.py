@@ -28,8 +28,8 @@ def plan_sweep(
     """The plan of a valid sweep that `owner` would submit now; nothing is stored.
 
     Args:
-        extends: the id of the sweep that would become this one. Its own trials are neither run
-            again nor counted as present elsewhere.
+        extends: the id of the sweep that would be extended to this one. Its own trials are neither
+            run again nor counted as present elsewhere.
     """
     configs = [arm.config_json() for arm in arms]
     hashes = [config_hash(config) for config in configs]
@@ -74,14 +74,14 @@ def plan_sweep(
 
 
 def _nodes(session: Session) -> list[Node]:
-    """The cluster, as its dispatcher last saw it; empty where none has."""
+    """The cluster's nodes as its dispatcher last saw them; empty if none has."""
     lease = leases.current(session)
     seen = ((lease.cluster or {}) if lease else {}).get("nodes", [])
     return [Node(**each) for each in seen]
 
 
 def _slots(spec: SweepSpec, nodes: list[Node]) -> int:
-    """How many trials the cluster runs at once; at least 1."""
+    """The number of trials that the cluster runs at once; at least 1."""
     trial = need(spec.resources, nodes)
     slots = sum(fit(trial, node) for node in nodes)
     return max(1, min(slots, spec.max_concurrent or slots))

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: `application/problem+json`, of a type that `/errors` documents."""
+"""Errors as RFC 9457 problems: `application/problem+json`, with a type documented at `/errors`."""
 
 import html
 import inspect
@@ -27,12 +27,12 @@ _AT = "should be last, best or epoch:N, e.g. epoch:10"
 
 
 def _is_at(error: Any) -> bool:
-    """Whether it is about where the metric is read, which has a pattern."""
+    """Whether the error concerns where the metric is read, which has a pattern."""
     return bool(error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "at")
 
 
 def problem_of(error: ServiceError) -> JSONResponse:
-    """The answer that says this error."""
+    """The answer that reports this error."""
     answer = _problem(type(error), str(error), error.faults)
     if isinstance(error, Unauthorized):
         answer.headers["WWW-Authenticate"] = "Bearer"
@@ -42,7 +42,7 @@ def problem_of(error: ServiceError) -> JSONResponse:
 
 
 def mount(app: FastAPI) -> None:
-    """Have every error of the application answered as a problem."""
+    """Answer every error of the application with a problem."""
 
     @app.exception_handler(ServiceError)
     def refused(_: Request, error: ServiceError) -> JSONResponse:
@@ -90,18 +90,18 @@ def mount(app: FastAPI) -> None:
 
 
 def kinds() -> list[type[ServiceError]]:
-    """Every type of problem, by its status."""
+    """Every type of problem, ordered by status."""
     found: list[type[ServiceError]] = [ServiceError, *ServiceError.__subclasses__()]
     return sorted(found, key=lambda kind: (kind.status, kind.type))
 
 
 def explanation(kind: type[ServiceError]) -> str:
-    """What the type's documentation says: the docstring of its class."""
+    """The type's documentation: the docstring of its class."""
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
 
 
 def _allowed(request: Request) -> list[str]:
-    """What the address takes; Starlette names the methods of one of its routes only."""
+    """All methods of the address; Starlette names those of only one of its routes."""
     found = iter_route_contexts(request.app.routes)
     fitting = [each for each in found if each.path_regex.match(request.url.path)]
     methods = {method for each in fitting for method in each.methods or ()}
@@ -138,5 +138,5 @@ def _problem(
 
 
 def _sendable(text: str) -> str:
-    """A lone surrogate of the request must not break the answer about it."""
+    """The text without lone surrogates, which the request may contain and JSON in UTF-8 cannot."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""/docs: the REST API to read and to try out, drawn by Swagger UI from files of this machine."""
+"""/docs: the REST API to read and try out, with Swagger UI served from this machine."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 
 
 def mount(app: FastAPI) -> None:
-    """Serve the page and Swagger UI's files, which the package fastapi-offline brings along."""
+    """Serve the page and Swagger UI's files, which come with the package fastapi-offline."""
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

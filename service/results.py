@@ -1,4 +1,4 @@
-"""From rows to numbers: what the store holds of one sweep, put through the analysis."""
+"""From rows to numbers: one sweep is read from the store and put through the analysis."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -40,8 +40,8 @@ class _Label(BaseModel):
 
 
 class _Spec(BaseModel):
-    """What a stored spec says of how its results are read. The rest is not looked at: a model of
-    another package need not be installed any more."""
+    """The part of a stored spec that says how to read its results. The rest is ignored, because a
+    model of another package may no longer be installed."""
 
     baseline: dict[str, Any] = {}
     table: TableSpec = TableSpec()
@@ -54,14 +54,14 @@ class Results:
     """One sweep, read at one place (last, best or a given epoch) against one baseline.
 
     Args:
-        session: a reading transaction; everything comes from its one picture.
-        sweep: whose results.
-        at: `last`, `best` or `epoch:N`; None for what the spec's table says.
-        baseline: the id of an arm; None for what the spec says.
+        session: a reading transaction, so that everything comes from one snapshot.
+        sweep: the sweep.
+        at: `last`, `best` or `epoch:N`; None for the place in the spec's table.
+        baseline: the id of an arm; None for the spec's baseline.
 
     Raises:
         NotFound: no arm of the sweep has the id `baseline`.
-        Unprocessable: none has the epoch `at`.
+        Unprocessable: no arm has the epoch `at`.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class Results:
                 ) from None
 
     def read(self, *, epochs: bool = False, provenance: bool = False) -> None:
-        """Read all that the numbers are made of, so that the transaction may end before they are:
-        SQLite's writers wait for it.
+        """Read everything that the numbers need, so that the transaction can end before they are
+        computed: SQLite's writers wait for it.
 
         Args:
-            epochs: curves and speed will be asked for, too.
-            provenance: so will what made the numbers.
+            epochs: also read what curves and speed need.
+            provenance: also read the provenance of the numbers.
         """
         _ = self.trials
         if provenance:
@@ -104,12 +104,12 @@ class Results:
 
     @cached_property
     def trials(self) -> list[store.TrialRow]:
-        """What the statistics need of each trial."""
+        """The columns of each trial that the statistics need."""
         return store.trial_rows(self._session, self._sweep.id)
 
     @cached_property
     def metrics(self) -> list[str]:
-        """What the trials report, in the order of the reports."""
+        """The metrics that the trials report, in the order of the reports."""
         names: dict[str, None] = {}
         for trial in self.trials:
             names |= dict.fromkeys(trial.last_report or ())
@@ -117,18 +117,18 @@ class Results:
 
     @property
     def headline(self) -> str:
-        """The metric of the sweep's table, before the first report too."""
+        """The metric of the sweep's table, known even before the first report."""
         return headline(self.spec.table.metric, self.metrics or self._promised)
 
     @property
     def learning_metrics(self) -> list[str]:
-        """The panels of the paper's figures, as far as the trials report them."""
+        """The metrics in the panels of the paper's figures, if the trials report them."""
         paper = ("train_loss", "train_accuracy", "test_accuracy", "val_accuracy")
         return [name for name in paper if name in self.metrics] or self.metrics[:3]
 
     @cached_property
     def provenance(self) -> dict[str, str]:
-        """What made these numbers, for a comment in a paper's source."""
+        """The provenance of these numbers, for a comment in a paper's source."""
         sweep = self._sweep
         known = environments(self._session, sweep.id)
         return {
@@ -150,7 +150,7 @@ class Results:
         return compare(summaries, observations, metric=metric, baseline=self._baseline_paths)
 
     def comparison_table(self, metric: str | None = None) -> ComparisonTable:
-        """The same, with what a reader has to know."""
+        """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
         return ComparisonTable(
@@ -163,12 +163,12 @@ class Results:
         )
 
     def effects(self, metric: str) -> list[Effect]:
-        """What each factor does, and each two of them together."""
+        """The effect of each factor, and the interaction of every two."""
         observations = self._observations(metric)
         return effects_of(self.arms, observations, metric=metric, baseline=self._baseline_paths)
 
     def effect_table(self, metric: str | None = None) -> EffectTable:
-        """The same, with what a reader has to know."""
+        """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         about = subject([arm.config for arm in self.arms])
         mixed = tuple(warnings(self.arms, self._made))
@@ -194,7 +194,7 @@ class Results:
         return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
 
     def methods(self, metric: str | None = None) -> Methods:
-        """How the numbers of a metric were made, for a paper's section on methods."""
+        """How the numbers of a metric were obtained, for a paper's section on methods."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
         ran = Ran(
@@ -219,7 +219,7 @@ class Results:
     def curves(
         self, metric: str, *, by: Literal["epoch", "seconds"] = "epoch", points: int | None = None
     ) -> list[Curve]:
-        """The mean of `metric` at each epoch of each arm, with its spread and n."""
+        """The mean of `metric` for each arm at each epoch, with its spread and n."""
         return mean_curves(self.arms, self.series(metric), by=by, points=points)
 
     def speed(self, metric: str, threshold: float) -> tuple[list[Reach], list[Speed]]:
@@ -238,7 +238,7 @@ class Results:
         return [self._series(trial, metric) for trial in self.trials]
 
     def arm_views(self) -> list[dict[str, Any]]:
-        """The arms, each with what became of its seeds and with every metric's statistics."""
+        """The arms, each with the outcome of its seeds and the statistics of every metric."""
         views: dict[ArmId, dict[str, Any]] = {
             arm.id: {
                 "id": arm.id,
@@ -262,14 +262,14 @@ class Results:
                 if metric == self.headline or not view["planned"]:
                     view |= {name: flat[name] for name in _OF_THE_ARM}
                 view["metrics"][metric] = {name: flat[name] for name in _OF_A_METRIC}
-            self._observed.pop(metric, None)  # of a million trials they are half a gigabyte
+            self._observed.pop(metric, None)  # half a gigabyte for a million trials
         return list(views.values())
 
     # --- inside -----------------------------------------------------------------------------------
 
     @property
     def _promised(self) -> list[str]:
-        """What the arms will report; nothing where a plugin decides it."""
+        """The metrics that the arms will report; empty if a plugin decides that."""
         names: dict[str, None] = {}
         for arm in self.arms:
             dataset = arm.config.get("dataset") or ""
@@ -279,7 +279,8 @@ class Results:
         return list(names)
 
     def _about_the_metric(self, metric: str) -> list[str]:
-        """That the spec's table asks for what no trial reports, once any has reported."""
+        """A note if the spec's table asks for a metric that no trial reports; none before the first
+        report."""
         if not self.metrics or metric in (*self.metrics, *SELDOM):
             return []
         meant = did_you_mean(metric, self.metrics)
@@ -290,7 +291,7 @@ class Results:
         ]
 
     def _about_expected(self) -> Iterator[str]:
-        """That a published number is of a metric that no trial reports, and so stands nowhere."""
+        """A note for published numbers of a metric that no trial reports, which appear nowhere."""
         expected = self.spec.expected
         if not self.metrics or expected is None:
             return
@@ -373,7 +374,7 @@ _OF_A_METRIC = (
 
 
 def _given(name: str, labels: Collection[str]) -> str:
-    """Which of the labels an arm's name begins with; the longest, since labels may hold commas."""
+    """The longest of the labels with which an arm's name begins, since labels may hold commas."""
     parts = name.split(", ")
     heads = (", ".join(parts[:count]) for count in range(len(parts), 0, -1))
     return next((head for head in heads if head in labels), "")

@@ -1,7 +1,7 @@
-"""`lrd serve`: API, dispatcher, SQLite and a local Ray on this machine, by one command.
+"""`lrd serve`: API, dispatcher, SQLite and a local Ray on this machine, with one command.
 
-The dispatcher is a child in a session of its own: Ctrl-C reaches only this process, which then
-stops the child in order. A child that dies is started again.
+The dispatcher is a child process in a session of its own, so that Ctrl-C reaches only this process,
+which then shuts the child down. A child that dies is started again.
 """
 
 import contextlib
@@ -31,20 +31,20 @@ from service.store.session import Database
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 12
-"""How long the dispatcher may take to stop, beyond its drain, before it is killed."""
+"""Time the dispatcher has to stop, after its drain, before it is killed."""
 FINISH_SECONDS = 8
-"""How long answers that are being sent may take once it is to stop: a reader that has stopped
-reading would otherwise keep the process for ever. Docker kills after 10."""
+"""Time for sending unfinished answers during shutdown: a client that has stopped reading would
+otherwise keep the process alive for ever. Docker kills after 10 s."""
 GIVE_UP_AFTER, SETTLED_SECONDS = 5, 30
-"""A dispatcher that so many times in a row ends so soon does so for a reason that stays."""
+"""A dispatcher that ends this often in a row, each time this soon, has a lasting reason."""
 
 
 def serve(settings: Settings, *, dispatch: bool = True) -> None:
-    """Run until Ctrl-C or SIGTERM; nothing that was started is left behind.
+    """Run until Ctrl-C or SIGTERM, and leave none of the processes behind.
 
     Raises:
-        LRDError: the database does not answer, or is of a newer version; or it would listen to
-            other machines, and no token has been made.
+        LRDError: the database does not answer, or belongs to a newer version; or the service would
+            be open to other machines without a token having been made.
     """
     with contextlib.closing(Database(settings.database)) as database:
         with in_words():
@@ -54,12 +54,13 @@ def serve(settings: Settings, *, dispatch: bool = True) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket to be served; a `host` with a colon is of IPv6. asyncio leaves Nagle's algorithm on
-    where it did not make the socket: an answer's body would wait 40 ms for the acknowledgement of
-    its head.
+    """A listening socket; a `host` with a colon is an IPv6 address.
+
+    Nagle's algorithm is switched off, which asyncio does only for sockets of its own: the body of
+    an answer would wait 40 ms for the acknowledgement of its head.
 
     Raises:
-        LRDError: the port is in use, or may not or cannot be listened on.
+        LRDError: the port is in use, not permitted or not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -79,13 +80,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int) -> str:
-    """Where a browser finds it: `http://[::1]:8000`, brackets around IPv6."""
+    """The URL for a browser: `http://[::1]:8000`, with brackets around an IPv6 address."""
     name = host.strip("[]")
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """How the application is served. By h11: httptools would take a head without end."""
+    """uvicorn's configuration. It uses h11, because httptools would accept an endless head."""
     return uvicorn.Config(
         app,
         http="h11",
@@ -102,9 +103,9 @@ def _serve(settings: Settings, database: Database, *, dispatch: bool) -> None:
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     server = uvicorn.Server(server_config(create_app(settings, database)))
-    gc.freeze()  # what was imported stays; Python would walk all of it in the middle of requests
+    gc.freeze()  # or Python would walk everything imported so far in the middle of requests
     supervisor = _Supervisor(settings, server) if dispatch else None
-    # uvicorn raises the signal again once it has stopped: SIGTERM must not end this process there.
+    # uvicorn raises the signal again once it has stopped; that SIGTERM must not end this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.run(sockets=[listener])
@@ -134,7 +135,7 @@ def _refuse_to_be_open(settings: Settings, database: Database) -> None:
 
 
 class _Supervisor:
-    """Keeps one dispatcher running; one that does not stay ends the server, which says so."""
+    """Keeps one dispatcher running; if it keeps ending, stops the server and reports that."""
 
     def __init__(self, settings: Settings, server: uvicorn.Server) -> None:
         watched = {"LRD_WITH_PARENT": str(os.getpid())}
@@ -166,7 +167,7 @@ class _Supervisor:
             self._child = self._start()
 
     def stop(self) -> None:
-        """Drain and stop the dispatcher."""
+        """Drain the dispatcher and stop it."""
         self._stopping.set()
         self._child.send_signal(signal.SIGTERM)
         try:

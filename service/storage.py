@@ -35,7 +35,7 @@ class AnothersFolder(LRDError):
 
 @contextlib.contextmanager
 def answering() -> Iterator[None]:
-    """What is read from the trials' folders meanwhile.
+    """Guard a block that reads from the trials' folders.
 
     Raises:
         Unavailable: the storage does not answer.
@@ -52,8 +52,9 @@ def answering() -> Iterator[None]:
 
 
 def own(database: Database, trials: str) -> None:
-    """Claim the folder of trials for the database, if it is nobody's. Wait for a database that is
-    away; leave storage that is away to the next dispatcher that starts.
+    """Claim the folder of trials for the database, unless it already belongs to one.
+
+    Wait if the database is away; if the storage is away, leave it to the next dispatcher.
 
     Args:
         trials: a path or an fsspec URL.

@@ -1,7 +1,7 @@
 """Which clients the service understands: the header `LRD-Version`, sent both ways.
 
-The service says its version on every answer. A client says its own with every request, and is told
-when the two do not fit; who sends none (curl, a browser) is answered as ever.
+The service sends its version with every answer. A client sends its own with every request, and is
+refused if the two do not fit. Clients that send none (curl, a browser) are served as usual.
 """
 
 import re
@@ -15,22 +15,23 @@ HEADER = "LRD-Version"
 VERSION = version("learning-rate-dropout")
 _OWN = sums.of(sums.below(Path(__file__).parent, ".py"))
 CODE = sums.short(f"{sources.IMPORTED} {_OWN}".encode())
-"""What this process makes its answers with, as it was when it began: a sum over the service's own
-sources, and those of lrd that a number depends on."""
+"""The code of this process as of its start: a checksum of the service's own sources and of the
+sources of lrd on which a number depends."""
 OLDEST_CLIENT = "0.1"
 """Raised when an answer or a request changes so that an older client would misread it."""
 
 
 def tag_of_results(version: int) -> str:
-    """The `ETag` of what is made of a sweep at this version: another code may say it otherwise."""
+    """The `ETag` of results of a sweep at this version. It includes the code's checksum, because
+    other code may compute or word them differently."""
     return f'"{version}-{CODE}"'
 
 
 def check(client: str | None) -> None:
-    """Refuse a client that is too old, or newer than this service.
+    """Refuse a client that is too old for this service or newer than it.
 
     Raises:
-        WrongVersion: with what to install.
+        WrongVersion: the message says what to install.
     """
     if client is None:
         return
@@ -50,7 +51,7 @@ def check(client: str | None) -> None:
 
 
 def _series(text: str) -> tuple[int, int] | None:
-    """(major, minor): the third number changes no contract."""
+    """(major, minor); the third number does not change the contract."""
     found = re.match(r"(\d{1,6})\.(\d{1,6})(?![\d])", text)
     return None if found is None else (int(found[1]), int(found[2]))
 

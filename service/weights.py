@@ -1,4 +1,4 @@
-"""Where the final weights of a trial lie, if they are here."""
+"""Where the final weights of a trial are stored, if they are kept."""
 
 from lrd_core.trial_folder import TrialFolder, trial_folder, weights_name
 from service.lifecycle import TrialState
@@ -6,12 +6,13 @@ from service.store.models import Trial
 
 
 def folder_of_weights(trials: str, trial: Trial) -> TrialFolder | None:
-    """The folder that has them: the trial's own, or that of the trial whose results it has. None
-    where its sweep did not ask for them, or came as a bundle.
+    """The folder with the weights: the trial's own, or that of the trial whose results it reuses.
+
+    None if its sweep did not ask for them, or was imported as a bundle.
 
     Args:
         trials: path or fsspec URL of the trials' folders.
-        trial: any.
+        trial: the trial.
 
     Raises:
         OSError: the storage does not answer.

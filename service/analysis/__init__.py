@@ -1,5 +1,5 @@
-"""What the numbers say: arms, comparisons, plans, tables, curves and figures.
+"""The analysis of results: arms, comparisons, plans, tables, curves and figures.
 
-Pure functions over plain data (`data.py`); none of them knows SQL, HTTP, torch or Ray. How to read
-each number: docs/statistics.md.
+Pure functions over plain data (`data.py`), independent of SQL, HTTP, torch and Ray.
+docs/statistics.md explains each number.
 """

@@ -19,7 +19,7 @@ from service.analysis.data import ArmId, ArmInfo
 
 @dataclass(frozen=True)
 class Pairing:
-    """An arm, the baseline it is compared with, and in what the two differ."""
+    """An arm, the baseline it is compared with, and how the two differ."""
 
     arm: ArmInfo
     baseline: ArmInfo
@@ -41,10 +41,10 @@ def compared_with(arms: Sequence[ArmInfo], arm_id: ArmId) -> list[ArmInfo]:
 def as_asked(
     arms: Sequence[ArmInfo], baseline: Mapping[str, Any]
 ) -> tuple[list[ArmInfo], list[str]]:
-    """The arms, and the paths of their baseline, where a sweep's spec says `baseline`.
+    """The arms, and the paths of their baseline, for the `baseline` of a sweep's spec.
 
-    The arms that it means are marked since the sweep was submitted (`lrd_core.agreement`). Where it
-    says nothing it is the plain optimizer, if some arms are that and some are not.
+    The baselines were marked when the sweep was submitted (`lrd_core.agreement`). Without a
+    `baseline`, it is the plain optimizer, if some arms are that and some are not.
     """
     keep_probs = [arm.config.get("optimizer", {}).get("keep_prob") for arm in arms]
     if baseline or 1.0 not in keep_probs or len(set(keep_probs)) == 1:
@@ -57,14 +57,14 @@ def as_asked(
 
 
 def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[Pairing]:
-    """For each arm that is no baseline, the baseline it belongs to; arms without one are left out.
+    """Pair each arm other than a baseline with its baseline; arms without one are left out.
 
     `paths` are those of the sweep's baseline, e.g. `["optimizer.keep_prob"]`. An arm belongs to the
-    baseline that equals it everywhere else. Where a path names a variant (`optimizer.name`), its
-    defaults differ with it (the learning rate); then the rest of that sub-tree may differ too, and
-    of several such baselines the one that differs least is taken, if there is just one. An arm that
-    finds none so is compared with the sweep's only baseline, if it has just one, on the same data
-    set and task: numbers of two data sets are no pairs.
+    baseline that equals it everywhere else. If a path names a variant (`optimizer.name`), the
+    defaults that come with it (the learning rate) differ too, so the rest of that sub-tree may
+    differ; of several such baselines the one that differs least is taken, if it is unique. An arm
+    without a match is compared with the sweep's only baseline, if there is just one, provided that
+    data set and task are the same: numbers of two data sets do not form pairs.
     """
     flats = [flatten(arm.config) for arm in arms]
     loose = [scope(path) for path in paths]
@@ -76,8 +76,8 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
     for index in marked:
         of_key.setdefault(keys[index], []).append(index)
 
-    # The paths that tell the arms apart; a default that came along with another choice is not
-    # worth naming.
+    # The paths that tell the arms apart; a default that follows from another choice is not worth
+    # naming.
     telling = distinguishing(flats, varied)
     pairings = []
     for index, arm in enumerate(arms):

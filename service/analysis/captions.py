@@ -1,5 +1,4 @@
-"""What a table is of, and what each figure shows, in a sentence below it: what is drawn, the
-interval, and n."""
+"""Captions: the subject of a table, and what each figure draws, its intervals and n."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,12 +16,12 @@ from service.formatting import count
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
-"""So many arms without a number are named; the rest are counted."""
+"""Arms without a number that are named; the rest are counted."""
 
 
 def subject(configs: Sequence[Mapping[str, Any]]) -> str:
-    """`FCNet on MNIST, the first 400 examples of each part, 30 epochs`, as far as all arms have the
-    same; else empty."""
+    """`FCNet on MNIST, the first 400 examples of each part, 30 epochs`: what all arms share, or
+    empty."""
     first = configs[0]
     what = " on ".join(
         value_titles(path, [first[path]])[0]
@@ -48,7 +47,7 @@ def place_read(at: str) -> str:
 
 
 def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmInfo] = ()) -> str:
-    """Of `figures.learning_curves` and its plot; `arms` say which curves share a scale."""
+    """The caption of `figures.learning_curves` and its plot; `arms` tell which share a scale."""
     counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
     return (
         "Mean over the seeds; band: ± 1 sample standard deviation (divisor n − 1); "
@@ -57,7 +56,7 @@ def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmIn
 
 
 def against_keep_prob(panels: Sequence[Panel[Points]], at: str = "last") -> str:
-    """Of `figures.against_keep_prob` and its plot; `panels` with the lines that are not drawn."""
+    """The caption of `figures.against_keep_prob` and its plot; `panels` include undrawn lines."""
     if not panels:
         return "Nothing is drawn: all arms have the same keep_prob."
     counts = [each.n for panel in panels for line in panel.lines for _, each in line.of if each.n]
@@ -70,7 +69,7 @@ def against_keep_prob(panels: Sequence[Panel[Points]], at: str = "last") -> str:
 
 
 def forest(comparisons: Sequence[Comparison], at: str = "last") -> str:
-    """Of `figures.forest` and its plot."""
+    """The caption of `figures.forest` and its plot."""
     counts = [each.n for each in comparisons]
     return (
         f"Mean difference of the pairs (same seed), {_read(at)}; "
@@ -80,7 +79,7 @@ def forest(comparisons: Sequence[Comparison], at: str = "last") -> str:
 
 
 def effects(found: Sequence[Effect], at: str = "last") -> str:
-    """Of `figures.effects` and its plot."""
+    """The caption of `figures.effects` and its plot."""
     both = any(each.kind == "interaction" for each in found)
     crossed = "A × B: how much larger the effect of A is with B than without; " if both else ""
     families = ", main effects and interactions separately" if both else ""
@@ -99,7 +98,7 @@ def effects(found: Sequence[Effect], at: str = "last") -> str:
 
 
 def descent_paths(surfaces: Sequence[str]) -> str:
-    """Of `figures.descent_paths` and its plot."""
+    """The caption of `figures.descent_paths` and its plot."""
     of_one = f" on the surface {surfaces[0]}" if len(surfaces) == 1 and surfaces[0] else ""
     return (
         f"The first trial of each arm{of_one}; dashed: without LRD; "
@@ -108,7 +107,7 @@ def descent_paths(surfaces: Sequence[str]) -> str:
 
 
 def _unmarked(found: Iterable[Comparison | Effect]) -> str:
-    """That some are hollow in spite of their p, which stands beside them."""
+    """A remark if some are hollow in spite of the p next to them."""
     some = any(
         each.survivors_only and each.p_holm is not None and each.p_holm < ALPHA for each in found
     )
@@ -116,14 +115,14 @@ def _unmarked(found: Iterable[Comparison | Effect]) -> str:
 
 
 def _read(at: str) -> str:
-    """`read at the last epoch`; of the best one, what that does."""
+    """`read at the last epoch`; for the best epoch, with its bias."""
     the = "" if at.startswith("epoch:") else "the "
     flatters = ", which favours the arm that fluctuates more" if at == "best" else ""
     return f"read at {the}{place_read(at)}{flatters}"
 
 
 def _bars(counts: Sequence[int], more: str = "", alone: str = "no bar: n = 1") -> str:
-    """What the bars are, as far as there are any, and that of one number there is none."""
+    """What the bars are, if there are any, and that a single number has none."""
     if {*counts} - {0} == {1}:
         return alone
     return f"bar: its {_INTERVAL}{more}{f'; {alone}' if 1 in counts else ''}"

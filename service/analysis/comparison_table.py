@@ -1,4 +1,4 @@
-"""The comparisons of a sweep as a listing, with what a reader has to know."""
+"""The comparisons of a sweep as a listing, with the notes a reader needs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,18 +23,18 @@ class ComparisonTable:
 
     comparisons: tuple[Comparison, ...]
     summaries: tuple[ArmSummary, ...]
-    """Of all arms, those without a comparison too."""
+    """Summaries of all arms, including those without a comparison."""
     metric: Metric
     at: str
     """`last`, `best` or `epoch:N`."""
     baseline: tuple[str, ...] = ()
-    """The dotted paths of the sweep's; empty where an arm was asked for."""
+    """The dotted paths of the sweep's baseline; empty if an arm was asked for instead."""
     warnings: tuple[str, ...] = ()
-    """For the researcher, beside what more seeds could show."""
+    """Warnings for the researcher, besides what more seeds could show."""
 
     @property
     def of(self) -> str:
-        """By which a paper's table is known as one of these."""
+        """The kind of listing, which identifies it in a paper's LaTeX file."""
         return COMPARISONS
 
     @property
@@ -47,7 +47,7 @@ class ComparisonTable:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """Column headings."""
         unit = self.metric.difference_unit
         return (
             "arm" if self._is_said else "arm − its baseline",
@@ -61,17 +61,17 @@ class ComparisonTable:
 
     @property
     def alignment(self) -> str:
-        """Of the columns."""
+        """Column alignment in LaTeX's notation."""
         return "lrccrrr"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the CSV."""
+        """Column names of the CSV."""
         return "arm_id", "arm", "baseline_id", "baseline", "metric", "at", *_COLUMNS
 
     @property
     def lines(self) -> list[Line]:
-        """One an arm that has a baseline, as the arms stand; a dagger where p (Holm) < 0.05."""
+        """One line per arm with a baseline, in the order of the arms; † means p (Holm) < 0.05."""
         number, is_said = number_of(self.metric, self.comparisons), self._is_said
         return [
             Line(
@@ -92,12 +92,12 @@ class ComparisonTable:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """As plain data."""
+        """The comparisons as plain data."""
         return [each.to_json() for each in self.comparisons]
 
     @property
     def notes(self) -> list[str]:
-        """What a difference is, what is tested, what is left out; of none, why there are none."""
+        """What a difference is, what is tested and what is left out; or why there are none."""
         if not self.comparisons:
             return [NONE]
         better = "higher" if self.metric.higher_is_better else "lower"

@@ -21,8 +21,8 @@ ALPHA = 0.05
 class Comparison:
     """An arm against its baseline on the seeds that gave a number in both: d = arm − baseline.
 
-    Differences are in the metric's own unit (accuracies are shares). A field is None where the
-    number of pairs or the spread does not define it.
+    Differences are in the metric's own unit (accuracies are shares). A field is None if the number
+    of pairs or the spread does not define it.
     """
 
     arm_id: ArmId
@@ -38,9 +38,9 @@ class Comparison:
     left_out: dict[str, tuple[int, ...]]
     """Why the other seeds make no pair, e.g. `arm: diverged` -> their seeds."""
     wins: int
-    """Seeds on which the arm is better. Diverging loses to any number; both diverging is a tie.
-    So wins + ties + losses exceeds n by the seeds on which an arm diverged. A metric that is not
-    finite at the end of a trial that went through counts as diverged."""
+    """Seeds on which the arm is better. Diverging loses to any number, and both diverging is a tie,
+    so wins + ties + losses exceeds n by the seeds on which an arm diverged. A trial that succeeded
+    with a non-finite metric counts as diverged."""
     ties: int
     losses: int
     diverged: int
@@ -50,28 +50,29 @@ class Comparison:
     difference: float | None = None
     """Mean of d; n ≥ 1."""
     ci_low: float | None = None
-    """95 % BCa bootstrap interval of the mean of d; n ≥ 2. Too narrow below some 20 pairs: see
+    """95 % BCa bootstrap interval of the mean of d; n ≥ 2. Too narrow below about 20 pairs: see
     docs/statistics.md."""
     ci_high: float | None = None
     t_low: float | None = None
-    """95 % Student t interval of the mean of d; n ≥ 2. The one for a handful of seeds."""
+    """95 % Student t interval of the mean of d; n ≥ 2. The one to use for a handful of seeds."""
     t_high: float | None = None
     std: float | None = None
-    """Of d, divided by n − 1; n ≥ 2."""
+    """Sample standard deviation of d (divisor n − 1); n ≥ 2."""
     p_sign_flip: float | None = None
-    """Two-sided, by sign flips; exact where `flips` is None. Never below 2 / 2^n. None where the
-    seed changes nothing in either arm: n pairs are then one observation, n times."""
+    """Two-sided, by sign flips; exact if `flips` is None. Never below 2 / 2^n. None if the seed
+    changes nothing in either arm, because n pairs are then one observation, n times."""
     flips: int | None = None
-    """Random sign patterns behind `p_sign_flip`, where there were too many pairs to count all."""
+    """Random sign patterns behind `p_sign_flip`, if there were too many pairs to count all."""
     p_holm: float | None = None
     """`p_sign_flip`, adjusted by Holm over all comparisons of the metric in the sweep."""
     p_t: float | None = None
     """Two-sided paired t test; n ≥ 2 and a spread."""
     p_welch: float | None = None
-    """Two-sided Welch t test: not paired, over all numbers of both arms."""
+    """Two-sided Welch t test: unpaired, over all numbers of both arms."""
     p_wins: float | None = None
-    """Two-sided exact sign test of wins against losses, ties left out; where seeds diverged on one
-    side the only test that counts them. Not adjusted, and behind no dagger; None without either."""
+    """Two-sided exact sign test of wins against losses, ties left out: the only test that counts
+    seeds that diverged on one side. Not adjusted, and behind no dagger; None with neither wins
+    nor losses."""
     d_z: float | None = None
     """Cohen's d of paired differences: mean / std of d."""
     g_z: float | None = None
@@ -82,7 +83,7 @@ class Comparison:
 
     @property
     def better(self) -> bool | None:
-        """Whether the arm is better than its baseline by the mean; None where equal or unknown."""
+        """Whether the arm is better than its baseline by the mean; None if equal or unknown."""
         if not self.difference:
             return None
         return (self.difference > 0) == self.higher_is_better
@@ -103,17 +104,17 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What its line in a forest is called."""
+        """The name of its line in a forest plot."""
         return self.arm
 
     @property
     def seedless(self) -> bool:
-        """Whether the pairs are one observation, n times, so that nothing is tested."""
+        """Whether the n pairs are a single observation repeated, so that nothing is tested."""
         return self.n > 0 and self.p_sign_flip is None
 
     @property
     def tested(self) -> str:
-        """`n = 9, p (Holm) = 0.039`, beside its line in a forest plot; without a pair, how many
+        """`n = 9, p (Holm) = 0.039`, next to its line in a forest plot; without a pair, how many
         seeds diverged: `n = 0, diverged: arm 9, baseline 2`."""
         if self.n:
             return tested(self.n, self.p_holm)
@@ -143,14 +144,14 @@ def compare(
     metric: str = "test_accuracy",
     baseline: Iterable[str] = ("optimizer.keep_prob",),
 ) -> list[Comparison]:
-    """Every arm that is no baseline against the baseline it belongs to, in the order of the arms.
+    """Compare every arm other than a baseline with its baseline, in the order of the arms.
 
-    `summaries` are those of the same `observations` (`arms.summarise`); `baseline` are the dotted
+    `summaries` are those of the same `observations` (`arms.summarise`); `baseline` holds the dotted
     paths of the sweep's baseline (see `baselines.pair_with_baselines`). These comparisons are one
     family for Holm's correction.
 
     Raises:
-        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+        ValueError: an observation names an unknown arm, or an arm has a seed twice.
     """
     arms = [summary.arm for summary in summaries]
     of_arm = group_by_arm(arms, observations)
@@ -207,14 +208,15 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
-    """What k comparisons of n pairs each say; both arrays are (k, n), n ≥ 1. Undefined is NaN."""
+    """Statistics of k comparisons with n pairs each; both arrays are (k, n), n ≥ 1. NaN is
+    undefined."""
     n = arm.shape[1]
     exponent = scale_of(np.concatenate([arm, baseline], axis=1))
     arm, baseline = (np.ldexp(rows, -exponent[:, None]) for rows in (arm, baseline))
     size = np.abs(arm) + np.abs(baseline)
     rounding = 4 * np.finfo(float).eps
     differences = arm - baseline
-    # Differences that are equal but for rounding have no spread: 0.3 - 0.2 is not 0.2 - 0.1.
+    # Differences that are equal up to rounding have no spread: in floats, 0.3 - 0.2 != 0.2 - 0.1.
     constant = np.ptp(differences, axis=1) <= rounding * size.max(axis=1)
     differences = np.where(constant[:, None], differences[:, :1], differences)
     mean = np.where(constant, differences[:, 0], differences.mean(axis=1))
@@ -237,22 +239,22 @@ def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
 
 
 def small_sample_factor(freedom: int) -> float:
-    """Hedges' factor that takes the bias from Cohen's d; `freedom` ≥ 2."""
+    """Hedges' factor, which removes the bias of Cohen's d; `freedom` ≥ 2."""
     log = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
     return float(np.exp(log) / np.sqrt(freedom / 2))
 
 
 def sign_test(wins: int, losses: int) -> float | None:
-    """Two-sided exact p of so many wins and losses, if one is as likely as the other (Dixon and
-    Mood 1946); None without either."""
+    """Two-sided exact p of these wins and losses if both are equally likely (Dixon and Mood 1946);
+    None without any."""
     if not wins + losses:
         return None
     return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def welch_p(one: ArmSummary, other: ArmSummary) -> float | None:
-    """Two-sided p of Welch's t test; None where an arm has fewer than two numbers, or where neither
-    has a spread."""
+    """Two-sided p of Welch's t test; None if an arm has fewer than two numbers, or if neither has a
+    spread."""
     if one.standard_error is None or other.standard_error is None:
         return None
     error = math.hypot(one.standard_error, other.standard_error)
@@ -271,8 +273,11 @@ def tested(n: int, p_holm: float | None) -> str:
 
 
 def is_seeded(config: Mapping[str, Any]) -> bool:
-    """Whether the seed changes what the configuration gives: a descent starts at fixed points, and
-    has no chance in it but that of its masks and of regularizers, and with keep_prob 0 no step."""
+    """Whether the seed changes the configuration's result.
+
+    A descent starts at fixed points, so that only its masks and regularizers are random; with
+    keep_prob 0 it takes no step.
+    """
     if config.get("dataset") != "surface":
         return True
     keep_prob = config.get("optimizer", {}).get("keep_prob", 1.0)
@@ -284,7 +289,7 @@ def is_seeded(config: Mapping[str, Any]) -> bool:
 
 
 def _is_by_chance(regularizer: Mapping[str, Any]) -> bool:
-    """Of those that a descent may have: NG adds noise, and DG drops some elements."""
+    """Whether a regularizer of a descent is random: NG adds noise, and DG drops some elements."""
     if regularizer["kind"] == "NG":
         return bool(regularizer["eta"] > 0)
     return bool(0 < regularizer["keep_prob"] < 1)
@@ -301,7 +306,7 @@ class _Pairs:
 
 
 def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pairs:
-    """The numbers of the seeds that have one in both arms, by rising seed."""
+    """Pair the numbers of the seeds that have one in both arms, by rising seed."""
     one, other = ({trial.seed: trial for trial in trials} for trials in (arm, baseline))
     left_out: dict[str, list[int]] = {}
     values: list[float] = []
@@ -331,7 +336,7 @@ def _pair_up(arm: Sequence[Observation], baseline: Sequence[Observation]) -> _Pa
 
 
 def _score(pair: _Pairs, metric: Metric, *, tested: bool) -> dict[str, Any]:
-    """Who is ahead on how many seeds, and how likely that is by chance if it is `tested`."""
+    """Wins, ties and losses over the seeds, and their p by chance if `tested`."""
     above = sum(a > b for a, b in zip(pair.arm, pair.baseline, strict=True))
     below = sum(a < b for a, b in zip(pair.arm, pair.baseline, strict=True))
     wins, losses = (above, below) if metric.higher_is_better else (below, above)
@@ -348,7 +353,7 @@ def _score(pair: _Pairs, metric: Metric, *, tested: bool) -> dict[str, Any]:
 
 
 def _numbers(pairs: Sequence[_Pairs]) -> list[dict[str, Any]]:
-    """The statistics of each comparison; those with equally many pairs are computed together."""
+    """The statistics of each comparison; equal numbers of pairs are computed at once."""
     found: list[dict[str, Any]] = [{} for _ in pairs]
     of_size: dict[int, list[int]] = {}
     for index, pair in enumerate(pairs):

@@ -8,7 +8,7 @@ from lrd_core.titles import ABSENT
 Flat = dict[str, Any]
 """Dotted path -> value; lists are leaves."""
 FIRST = ("dataset", "model", "optimizer.name", "regularizers")
-"""The paths that a reader looks for first; the others follow as the configuration lists them."""
+"""The paths that a reader looks for first; the others follow in the configuration's order."""
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
@@ -23,12 +23,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def identity(value: Any) -> Any:
-    """Something hashable that is equal where values are equal."""
+    """A hashable stand-in that is equal exactly if the values are equal."""
     return repr(value) if isinstance(value, list | dict) else value
 
 
 def varying(configs: Sequence[Flat]) -> list[str]:
-    """The paths whose value is not the same in all configurations, those a reader wants first.
+    """The paths whose values differ between configurations, the most interesting ones first.
 
     A path that only some configurations have varies too.
     """
@@ -42,10 +42,10 @@ def varying(configs: Sequence[Flat]) -> list[str]:
 
 
 def distinguishing(configs: Sequence[Flat], paths: Iterable[str]) -> list[str]:
-    """Those of `paths` that are needed, taken in order, to tell the configurations apart.
+    """Those of `paths`, taken in order, that are needed to tell the configurations apart.
 
-    A path that follows from the ones before it says nothing new and is left out: with
-    `optimizer.name` given, `optimizer.momentum` or a learning rate that goes with the optimizer.
+    A path that follows from the ones before it is left out: after `optimizer.name`, for instance,
+    `optimizer.momentum` or a learning rate that goes with the optimizer.
     """
     kept: list[str] = []
     groups: list[Any] = [()] * len(configs)
@@ -64,7 +64,7 @@ def distinguishing(configs: Sequence[Flat], paths: Iterable[str]) -> list[str]:
 
 
 def value_at(flat: Flat, path: str) -> Any:
-    """The value at a dotted path; of a sub-tree its leaves."""
+    """The value at a dotted path; for a sub-tree, its leaves."""
     if path in flat:
         return flat[path]
     below = {key[len(path) + 1 :]: value for key, value in flat.items() if under(key, path)}
@@ -74,20 +74,20 @@ def value_at(flat: Flat, path: str) -> Any:
 def agrees(flat: Flat, where: Mapping[str, Any]) -> bool:
     """Whether a configuration has these values (dotted path -> value).
 
-    What a value leaves open may be anything: `SD` agrees with `{"kind": "SD", "keep_prob": 0.9}`,
-    as it does in a sweep file. None is a field that is left out.
+    Whatever a value leaves open may be anything: `SD` agrees with `{"kind": "SD", "keep_prob":
+    0.9}`, as it does in a sweep file. None stands for a field that is left out.
     """
     return all(_agree(value_at(flat, path), asked) for path, asked in where.items())
 
 
 def under(path: str, top: str) -> bool:
-    """Whether `path` is `top` or lies below it."""
+    """Whether `path` is `top` or is below it."""
     return path == top or path.startswith(top + ".")
 
 
 def scope(path: str) -> str:
-    """What may differ along with a path: where it names a variant (`optimizer.name`), the sub-tree
-    whose defaults come with it."""
+    """The sub-tree that may differ along with a path: if it names a variant (`optimizer.name`), the
+    one whose defaults come with it."""
     parent, _, last = path.rpartition(".")
     return parent if parent and last == "name" else path
 

@@ -1,4 +1,4 @@
-"""The mean over settings of what seeds say in each, where some seeds lack some settings."""
+"""The mean of contrasts over settings, when some seeds are missing in some settings."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,17 @@ from service.analysis.data import Floats
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, sign_flip
 
 ROUNDING = 4 * np.finfo(float).eps
-"""As a share of what was summed: sums that differ by less are equal. 0.3 − 0.2 is not 0.2 − 0.1."""
+"""Sums that differ by less than this share of their terms are equal: 0.3 − 0.2 is not 0.2 − 0.1."""
 
 
 def averaged(contrasts: Sequence[Floats]) -> list[dict[str, Any]]:
-    """The numbers of each contrast, by the names that `effects.Effect` has for them.
+    """The numbers of each contrast, under their names in `effects.Effect`.
 
-    Each is (settings, arms of a setting, seeds): the arms' numbers with their signs, so that a
-    setting's difference is their sum; NaN in all arms where a seed does not count in a setting.
-    With two arms (level, −reference) `lowest` and `highest` are those of the settings; with four
-    (both, −first, −second, neither) the first one's effect without and with the second.
+    Each contrast is (settings, arms of a setting, seeds) and holds the arms' numbers with their
+    signs, so that a setting's difference is their sum. It is NaN in all arms where a seed does not
+    count in a setting. With two arms (level, −reference), `lowest` and `highest` are extremes over
+    the settings; with four (both, −first, −second, neither), the first factor's effect without and
+    with the second.
     """
     found: list[dict[str, Any]] = []
     shares: dict[int, list[tuple[int, Floats, float]]] = {}
@@ -43,8 +44,8 @@ def averaged(contrasts: Sequence[Floats]) -> list[dict[str, Any]]:
 
 
 def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
-    """Its numbers but those of the sign flips, each seed's share in the difference, and what their
-    sums may differ by and be equal."""
+    """The numbers except those of the sign flips, each seed's share in the difference, and the
+    tolerance within which sums of shares are equal."""
     counts = np.isfinite(values[:, 0])
     values, counts = values[counts.any(axis=1)], counts[counts.any(axis=1)]
     values, counts = values[:, :, counts.any(axis=0)], counts[:, counts.any(axis=0)]
@@ -74,8 +75,8 @@ def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
         ends = {"lowest": -(first + neither), "highest": both + second}
     numbers |= _in_units(exponent, ends)
     if (freedom := numbers["n_least"] - 1) > 0:
-        # Residuals of few seeds are too small, those of one are 0: each setting has a factor of its
-        # own, which is √(n / (n − 1)) where every seed counts.
+        # Residuals of few seeds are too small, and those of one are 0, so each setting has its own
+        # factor; if every seed counts, it is √(n / (n − 1)).
         factors = np.sqrt(per_setting / (per_setting - 1) / (n / (n - 1)))
         rest = (weights * factors) @ np.where(counts, differences - means[:, None], 0.0)
         spread = not (np.abs(rest) <= ROUNDING * sizes.max()).all()
@@ -97,7 +98,7 @@ def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
 
 
 def _in_units(exponent: int, numbers: dict[str, float]) -> dict[str, float | None]:
-    """Brought back to size; None is what no float can hold."""
+    """The numbers scaled back; None if no float can hold the result."""
     with np.errstate(over="ignore"):
         back = {name: float(np.ldexp(number, exponent)) for name, number in numbers.items()}
     return {name: number if math.isfinite(number) else None for name, number in back.items()}

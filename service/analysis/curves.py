@@ -15,25 +15,25 @@ class Curve:
     """One arm's curve; `x`, `epochs`, `mean`, `std` and `n` are of equal length, x rising.
 
     At each epoch the statistics are over the trials that reported a finite value there. So n falls
-    where trials diverged or have not arrived yet, and the mean may jump there: draw n, or say it.
+    where trials diverged or have not arrived yet, and the mean may jump: show n, or mention it.
     """
 
     arm_id: ArmId
     label: str
     trials: int
-    """Trials with at least one report, whatever became of them."""
+    """Trials with at least one report, whatever their state."""
     epochs: tuple[int, ...]
     """Counted from 1."""
     x: tuple[float, ...]
-    """The epochs again, or seconds: the running sum of the mean duration of each epoch. With all
-    trials present that is their mean time of arrival."""
+    """The epochs, or seconds: the running sum of each epoch's mean duration. If all trials are
+    present, that is their mean time of arrival."""
     mean: tuple[float | None, ...]
     """None where n = 0: a gap in the line."""
     std: tuple[float | None, ...]
     """Sample standard deviation (divided by n − 1); None where n < 2."""
     n: tuple[int, ...]
     thinned_from: int | None
-    """How many points there were before thinning; None where all of them are here."""
+    """The number of points before thinning; None if all were kept."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields; tuples become lists in JSON."""
@@ -49,7 +49,7 @@ def mean_curves(
 ) -> list[Curve]:
     """One curve per arm, in the order of `arms`; an arm without reports has an empty one.
 
-    `points`: at most so many are kept (see `thin`); None keeps all.
+    `points`: how many to keep, at most (see `thin`); None keeps all.
 
     Raises:
         ValueError: a series names an unknown arm, or `points` is below 2.
@@ -64,11 +64,11 @@ def mean_curves(
 
 
 def thin(x: Sequence[float], y: Sequence[float | None], points: int) -> list[int]:
-    """Which points to keep, at most `points`, so that the line looks the same; in order.
+    """The indices of at most `points` points that preserve the look of the line, in order.
 
-    Largest triangle, three buckets (Steinarsson 2013): of each bucket the point that spans the
-    largest triangle with the one kept before it and the mean of the next bucket. A spike survives;
-    so do the first and the last point.
+    Largest triangle, three buckets (Steinarsson 2013): each bucket keeps the point that spans the
+    largest triangle with the point kept before it and the mean of the next bucket. Spikes survive,
+    and so do the first and the last point.
 
     Raises:
         ValueError: `points` below 2.
@@ -124,10 +124,10 @@ def _curve(arm: ArmInfo, series: Sequence[Series], by: str, points: int | None) 
 
 
 def _filled(y: Sequence[float | None]) -> Floats:
-    """Gaps bridged by a straight line, for measuring only."""
+    """The values with gaps bridged by straight lines, for measuring only."""
     ys = np.array([np.nan if value is None else value for value in y], dtype=np.float64)
     known = np.flatnonzero(np.isfinite(ys))
     if not known.size:
         return np.zeros_like(ys)
-    top = np.abs(ys[known]).max() or 1.0  # an area of two losses of 1e200 is no number
+    top = np.abs(ys[known]).max() or 1.0  # the area of two losses of 1e200 would overflow
     return np.asarray(np.interp(np.arange(len(ys)), known, ys[known] / top))

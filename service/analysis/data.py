@@ -1,4 +1,4 @@
-"""What the analysis reads: arms, and trials seen through one metric. The seam to the store."""
+"""Input of the analysis, and its interface to the store: arms, and trials seen in one metric."""
 
 import math
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ being finite. A trial that ran out of memory says nothing about the arm."""
 
 
 ArmId = int | str
-"""Only compared and passed on; the store uses integers."""
+"""Ids are only compared and passed on; the store uses integers."""
 
 
 @dataclass(frozen=True)
 class ArmInfo:
-    """One configuration, seed left out."""
+    """One configuration without its seed."""
 
     id: ArmId
     label: str
-    """Its name, everywhere (`lrd_core.titles.arm_names`)."""
+    """Its name, the same everywhere (`lrd_core.titles.arm_names`)."""
     config: dict[str, Any]
     """Defaults written out, nested: `config["optimizer"]["keep_prob"]`."""
     is_baseline: bool
     given: str = ""
     """The part of its name that the sweep gives it as a label."""
     number: int = 0
-    """Its place among the sweep's arms, from 1: the same wherever the sweep is imported."""
+    """Its place among the sweep's arms, from 1, which an import preserves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Observation:
     reason: str | None
     """diverged oom error stalled lost timeout user"""
     value: float | None
-    """The metric; None if it was not reported; may be NaN or infinite."""
+    """The metric, which may be NaN or infinite; None if it was not reported."""
     seconds: float
     """Wall-clock time, summed over the epochs."""
     epochs_done: int
     epoch: int | None = None
     """The epoch at which `value` was read; None: the last one."""
     gpus: float = 0.0
-    """What the trial occupied while it ran; a share such as 0.25 is possible."""
+    """Resources held while the trial ran; a share such as 0.25 is possible."""
     cpus: float = 1.0
 
     @property
@@ -84,7 +84,7 @@ class Series:
     epochs: tuple[int, ...]
     """Rising; counted from 1."""
     values: tuple[float | None, ...]
-    """One per epoch; None where not reported; may be NaN or infinite."""
+    """One per epoch, possibly NaN or infinite; None where it was not reported."""
     seconds: tuple[float, ...]
     """Wall-clock time of each epoch, not cumulative."""
 

@@ -1,4 +1,4 @@
-"""What a figure of descents shows: a surface on a grid, and the paths over it."""
+"""Data of a figure of descents: a surface on a grid, and the paths over it."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Polyline = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class Grid:
-    """A function of two variables on a grid, and where it is least."""
+    """A function of two variables on a grid, and its minima."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -23,11 +23,12 @@ class Grid:
     """z[i][j] is the value at (x[j], y[i])."""
     optima: Sequence[tuple[float, float]] = ()
     name: str = ""
-    """Of the surface, where it is one of the paper's."""
+    """The surface's name, if it is one of the paper's."""
 
     def levels(self) -> list[float]:
-        """The heights of its contours: equally many grid points between two of them, so that narrow
-        valleys are seen beside steep walls.
+        """The heights of its contours, with the same number of grid points between each two.
+
+        This way, narrow valleys remain visible next to steep walls.
 
         Raises:
             ValueError: the grid's sizes do not fit, or it has no finite value.
@@ -42,10 +43,10 @@ class Grid:
 
 
 def grid_of(name: str, points: int = 120) -> Grid:
-    """One of the paper's surfaces on `points` × `points` places.
+    """One of the paper's surfaces on a grid of `points` × `points`.
 
     Raises:
-        KeyError: it has none of this name.
+        KeyError: the paper has no surface of this name.
     """
     surface = SURFACES[name]
     x, y = (np.linspace(a, b, points) for a, b in zip(surface.low, surface.high, strict=True))
@@ -54,6 +55,6 @@ def grid_of(name: str, points: int = 120) -> Grid:
 
 
 def while_finite(path: Polyline) -> tuple[list[float], list[float]]:
-    """The x and the y of a path, up to where it leaves for infinity."""
+    """The x and y of a path, up to the first point that is not finite."""
     points = list(takewhile(lambda point: all(map(math.isfinite, point)), path))
     return [point[0] for point in points], [point[1] for point in points]

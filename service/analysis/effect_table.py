@@ -1,4 +1,4 @@
-"""The effects of a sweep's factors as a listing, with what a reader has to know."""
+"""The effects of a sweep's factors as a listing, with the notes a reader needs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NONE = (
     "baselines say everything. Effects are for grids of several factors."
 )
 _NAMED = 5
-"""So many factors or effects are named in a note; the rest are counted."""
+"""Factors or effects that are named in a note; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class EffectTable:
     at: str
     """`last`, `best` or `epoch:N`."""
     subject: str = ""
-    """`FCNet on MNIST`, where all arms have the same."""
+    """`FCNet on MNIST`, if all arms have the same; otherwise empty."""
     advice: tuple[str, ...] = ()
-    """For the researcher, not for the paper."""
+    """Advice for the researcher, not for the paper."""
 
     @property
     def caption(self) -> str:
@@ -44,7 +44,7 @@ class EffectTable:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Of the columns."""
+        """Column headings."""
         unit = self.metric.difference_unit
         effect = f"effect ({unit})" if unit else "effect"
         return (
@@ -60,22 +60,22 @@ class EffectTable:
 
     @property
     def of(self) -> str:
-        """By which a paper's table is known as one of these."""
+        """The kind of listing, which identifies it in a paper's LaTeX file."""
         return EFFECTS
 
     @property
     def alignment(self) -> str:
-        """Of the columns."""
+        """Column alignment in LaTeX's notation."""
         return "lrccrrrr"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the CSV."""
+        """Column names of the CSV."""
         return "kind", "name", "metric", "at", *_COLUMNS
 
     @property
     def lines(self) -> list[Line]:
-        """One an effect, main effects first; a dagger where p (Holm) < 0.05."""
+        """One line per effect, main effects first; † means p (Holm) < 0.05."""
         number = number_of(self.metric, self.effects)
         head = self.metric.name, self.at
         return [
@@ -90,12 +90,12 @@ class EffectTable:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """As plain data."""
+        """The effects as plain data."""
         return [each.to_json() for each in self.effects]
 
     @property
     def notes(self) -> list[str]:
-        """What an effect is, what is tested and what is left out; of none, why there are none."""
+        """What an effect is, what is tested and what is left out; or why there are none."""
         return list(_notes(self.effects)) if self.effects else [NONE]
 
 
@@ -183,7 +183,7 @@ def _about_tests(
 
 
 def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
-    """That no data could mark one of these."""
+    """A note if no data could mark any of these as significant."""
     most = max((each.n for each in family if not each.seedless), default=0)
     prospect = power_of(most, len(family))
     if most and not prospect.can_reject and prospect.seeds_needed:
@@ -194,7 +194,7 @@ def _about_few(family: Sequence[Effect], noun: str) -> Iterator[str]:
 
 
 def _about_left_out(effects: Sequence[Effect]) -> Iterator[str]:
-    """Which seeds lack an arm."""
+    """A note on the seeds without a number in some arm."""
     why: dict[str, set[int]] = {}
     for each in effects:
         for reason, seeds in each.left_out.items():

@@ -1,8 +1,8 @@
 """What each factor of a sweep does: main effects, and interactions of two, paired by seed.
 
 A comparison sets one arm against another. An effect sets one level of a factor against its
-reference in every setting of the other factors, and takes the mean: with 16 arms of SD, NL, NG and
-DG, on and off, the effect of SD rests on 8 differences a seed and not on one.
+reference in every setting of the other factors, and takes the mean. With 16 arms of SD, NL, NG and
+DG, on and off, the effect of SD rests on 8 differences per seed instead of one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,70 +26,70 @@ class Effect:
     """A main effect or an interaction of two factors.
 
     In each setting it is a mean over the seeds that gave a number in all of the setting's arms (two
-    of a main effect, four of an interaction); the effect is the mean over the settings that have
-    such a seed, each with the same weight. Differences are in the metric's own unit (accuracies are
-    shares). A field is None where the number of seeds or the spread does not define it.
+    for a main effect, four for an interaction). The effect is the mean over the settings that have
+    such a seed, with equal weights. Differences are in the metric's own unit (accuracies are
+    shares). A field is None if the number of seeds or the spread does not define it.
     """
 
     kind: Literal["main", "interaction"]
     name: str
-    """`SD`, `SGDM − Adam`, `LRD (keep_prob = 0.5) × SD`; of several data sets or models, which."""
+    """`SD`, `SGDM − Adam`, `LRD (keep_prob = 0.5) × SD`; with the data set or model, if several."""
     where: dict[str, Any]
-    """The data set and the model, as far as the sweep has several."""
+    """The data set and the model, where the sweep has several."""
     factors: tuple[str, ...]
     """One dotted path or two: `optimizer.keep_prob`, `regularizers.SD`."""
     levels: tuple[str, ...]
-    """The level of each."""
+    """The level of each factor."""
     references: tuple[str, ...]
-    """What each is held against."""
+    """The level that each is compared with."""
     along: tuple[str, ...]
-    """Paths that change with a factor between some of the arms: it is not the factor alone."""
+    """Paths that change with a factor between some of the arms, so that it does not act alone."""
     asked: bool
     """Whether it is tested in a family: a main effect, or an interaction with a factor of the
-    sweep's baseline (with any, where the baseline names none). The others are looked at, no more:
-    they have a p of their own, and are never marked."""
+    sweep's baseline (with any factor, if the baseline names none). The others are exploratory: they
+    have an unadjusted p and are never marked."""
     planned: int
-    """Settings of the other factors of which every arm that it takes is in the sweep."""
+    """Settings of the other factors for which the sweep has every arm needed."""
     settings: int
-    """Those of them that have a seed, over which the mean is taken."""
+    """Settings that also have a seed: the mean is taken over these."""
     metric: str
     higher_is_better: bool
     n: int
-    """Seeds that count in a setting at least."""
+    """Seeds that count in at least one setting."""
     n_least: int
-    """Of the setting with the fewest; n where every seed counts in all settings."""
+    """Seeds of the setting with the fewest; n if every seed counts in all settings."""
     left_out: dict[str, tuple[int, ...]]
-    """Why seeds do not count in some setting -> those seeds; a seed may stand twice."""
+    """Why seeds do not count in some setting -> those seeds; a seed may occur twice."""
     diverged: int
     """Trials of its arms whose numbers left the floats."""
     survivors_only: bool
-    """Whether the better side diverged in a setting on a seed that the other side finished, and of
-    an interaction whether any trial did: such an effect is between survivors, and never marked as
-    significant."""
+    """Whether, in some setting, the better side diverged on a seed that the other side finished;
+    for an interaction, whether any trial diverged. Such an effect is between survivors, and never
+    marked as significant."""
     difference: float | None = None
-    """Of a main effect level − reference. Of an interaction how much larger the first one's effect
-    is with the second than without: (both − second alone) − (first alone − neither)."""
+    """Main effect: level − reference. Interaction: how much larger the first factor's effect is
+    with the second than without, (both − second alone) − (first alone − neither)."""
     lowest: float | None = None
-    """Of a main effect the least of its settings; of an interaction the first one's effect without
-    the second."""
+    """Main effect: the smallest in any setting. Interaction: the first factor's effect without the
+    second."""
     highest: float | None = None
-    """Of a main effect the largest of its settings; of an interaction the first one's effect with
-    the second."""
+    """Main effect: the largest in any setting. Interaction: the first factor's effect with the
+    second."""
     t_low: float | None = None
-    """95 % Student t interval of the difference; n_least ≥ 2. Its standard error is of the seeds'
-    shares in the difference (clustered by seed), each setting's residuals times √(n / (n − 1)) of
-    its own n; n_least − 1 degrees of freedom."""
+    """95 % Student t interval of the difference, with n_least − 1 degrees of freedom; n_least ≥ 2.
+    Its standard error is that of the seeds' shares in the difference (clustered by seed); each
+    setting's residuals are multiplied by √(n / (n − 1)) with its own n."""
     t_high: float | None = None
     std: float | None = None
-    """√n times that standard error: where every seed counts in all settings, the sample standard
-    deviation of the seeds' differences; n_least ≥ 2."""
+    """√n times that standard error; n_least ≥ 2. If every seed counts in all settings, this is the
+    sample standard deviation of the seeds' differences."""
     p_sign_flip: float | None = None
     """Two-sided, by sign flips of whole seeds; never below 2 / 2^n."""
     flips: int | None = None
-    """Random sign patterns behind it, where there were too many seeds to count all."""
+    """Random sign patterns behind `p_sign_flip`, if there were too many seeds to count all."""
     p_holm: float | None = None
     """`p_sign_flip`, adjusted by Holm over all main effects of the metric, or over all interactions
-    that are `asked`; None of the others."""
+    that are `asked`; None for the others."""
     p_t: float | None = None
     """Two-sided t test of the difference; n_least ≥ 2 and a spread."""
     d_z: float | None = None
@@ -97,14 +97,14 @@ class Effect:
 
     @property
     def better(self) -> bool | None:
-        """Whether the metric is better for it; None where nothing changes or nothing is known."""
+        """Whether it improves the metric; None if nothing changes or nothing is known."""
         if not self.difference:
             return None
         return (self.difference > 0) == self.higher_is_better
 
     @property
     def significant(self) -> bool:
-        """Whether p_holm < 0.05, and not by survival only."""
+        """Whether p_holm < 0.05, other than by survival alone."""
         return self.p_holm is not None and self.p_holm < ALPHA and not self.survivors_only
 
     @property
@@ -114,12 +114,12 @@ class Effect:
 
     @property
     def title(self) -> str:
-        """What its line in a forest is called."""
+        """The name of its line in a forest plot."""
         return self.name
 
     @property
     def tested(self) -> str:
-        """`n = 9, p (Holm) = 0.039`, beside its line in a figure."""
+        """`n = 9, p (Holm) = 0.039`, next to its line in a figure."""
         lost = f", diverged: {self.diverged}" if self.diverged and not self.n else ""
         return tested(self.n, self.p_holm) + lost
 
@@ -139,14 +139,16 @@ def effects_of(
     metric: str = "test_accuracy",
     baseline: Iterable[str] = (),
 ) -> list[Effect]:
-    """The main effects of each factor, then the interactions of each two; of several data sets or
-    models each by itself. None where arms differ in one factor: their comparisons say it all.
+    """The main effects of each factor, then the interactions of every two.
+
+    Each data set and model is treated by itself. Empty if the arms differ in only one factor, since
+    their comparisons already say everything.
 
     Args:
         baseline: the dotted paths of the sweep's baseline.
 
     Raises:
-        ValueError: an observation names an unknown arm, or a seed stands twice in an arm.
+        ValueError: an observation names an unknown arm, or an arm has a seed twice.
     """
     of_arm = group_by_arm(arms, observations)
     contrasts: list[_Contrast] = []
@@ -182,25 +184,24 @@ def effects_of(
 
 @dataclass(frozen=True)
 class _Contrast:
-    """Which arms of a design an effect adds and which it subtracts, by their places in it."""
+    """Which arms of a design an effect adds and which it subtracts, by their indices."""
 
     told: dict[str, Any]
-    """What an effect says of it, numbers apart, by the names of its fields."""
+    """The effect's fields that are not numbers, by name."""
     settings: list[tuple[int, ...]]
-    """Of each the arms, added and subtracted in turn: of a main effect the level's and the
-    reference's, of an interaction both factors', the first one's, the second one's, and neither's,
-    of which those in the middle are subtracted."""
+    """The arms of each setting: (level, reference) for a main effect; (both factors, first alone,
+    second alone, neither) for an interaction. `signs` says which are subtracted."""
     seeded: bool
-    """Whether the seed changes what any of them gives."""
+    """Whether the seed changes the result of any of them."""
 
     @property
     def is_main(self) -> bool:
-        """Or else an interaction."""
+        """Whether this is a main effect; otherwise it is an interaction."""
         return len(self.settings[0]) == 2
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """Of the arms of a setting."""
+        """The signs of a setting's arms."""
         return (1, -1) if self.is_main else (1, -1, -1, 1)
 
 
@@ -209,14 +210,15 @@ class _Sight:
     """A contrast, seed by seed."""
 
     settings: Floats
-    """(settings, arms of one, seeds), each arm's number with its sign; NaN where a seed does not
-    count."""
+    """Each arm's number with its sign: (settings, arms of a setting, seeds). NaN where a seed does
+    not count."""
     left_out: dict[str, tuple[int, ...]]
     ran_away: int
-    """Trials of its arms."""
+    """Trials of its arms whose numbers left the floats."""
     lost: tuple[int, int]
-    """Those that count against what is added if that is better, and against what is subtracted: of
-    a main effect its own whose opposite gave a number, of an interaction all."""
+    """How many of them count against the added side, if that is better, and against the subtracted
+    one. For a main effect: that side's trials whose opposite gave a number; for an interaction:
+    all."""
 
 
 class _Seen:
@@ -237,7 +239,7 @@ class _Seen:
         self._ran_away = np.isin(self._why, list(NON_FINITE))
 
     def through(self, contrast: _Contrast) -> _Sight:
-        """What the seeds say of a contrast."""
+        """The contrast, seed by seed."""
         arms, signs = np.array(contrast.settings), np.array(contrast.signs)
         values = self._values[arms]
         gone, whole = self._ran_away[arms], np.isfinite(values)
@@ -269,8 +271,8 @@ def _contrasts(design: Design) -> Iterator[_Contrast]:
 def _settings(
     design: Design, chosen: Sequence[int]
 ) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
-    """For all levels of these factors but the reference: the settings that have both arms of a main
-    effect, or all four of an interaction."""
+    """For each combination of these factors' non-reference levels, the settings that have both arms
+    of the main effect, or all four of the interaction."""
     place = {point: at for at, point in enumerate(design.points)}
     found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     for point in design.points:

@@ -1,4 +1,4 @@
-"""Strings that users chose, made harmless in each format. Nothing else in a table is foreign."""
+"""Escape strings that users chose, the only foreign content of a table, for each format."""
 
 import html
 import re
@@ -31,22 +31,22 @@ _LATEX = {
 
 
 def escape_markdown(text: str) -> str:
-    """`text` as one line that reads as it stands, in GitHub's Markdown.
+    """`text` as one line that GitHub's Markdown shows unchanged.
 
-    Only what Markdown would take for its own is escaped: `p = 0.5`, `(%)` and `keep_prob` stay.
+    Only what Markdown would interpret is escaped: `p = 0.5`, `(%)` and `keep_prob` stay.
     """
     line = _MARKDOWN.sub(r"\\\g<0>", _one_line(text).strip())
     return _NUMBERED.sub(r"\1\\\2", line)
 
 
 def escape_latex(text: str) -> str:
-    """`text` as one line in which no character has a meaning of its own."""
+    """`text` as one line in which no character has a special meaning to LaTeX."""
     safe = "".join(_LATEX.get(char, char) for char in _one_line(text))
     return re.sub(r"([-,])(?=\1)", r"\1\\/", safe)  # two would become a dash, or a quote
 
 
 def latex_label(*of: str) -> str:
-    """What a table `of` these is cited by: `tab:SWEEP-test-accuracy-last`."""
+    """The label by which a table `of` these is cited: `tab:SWEEP-test-accuracy-last`."""
     return "tab:" + re.sub(r"[^A-Za-z0-9]+", "-", " ".join(of)).strip("-")
 
 
@@ -56,11 +56,12 @@ def latex_comment(text: str) -> str:
 
 
 def escape_csv(text: str) -> str:
-    """`text`, with an apostrophe before it where a spreadsheet would take it for a formula.
+    """`text`, preceded by an apostrophe if a spreadsheet would take it for a formula.
 
-    That is a first sign of =, +, - or @, also behind white space (OWASP, CSV injection); and where
-    that stands behind apostrophes of its own, so that `unescape_csv` knows whose they are. Carriage
-    returns become line feeds: `csv` writes them without quotes, and readers end the line there.
+    That is, if it begins with =, +, - or @, possibly after white space (OWASP, CSV injection). It
+    also gets one if apostrophes of its own precede such a sign, so that `unescape_csv` can tell
+    them apart. Carriage returns become line feeds, because `csv` writes them without quotes, and
+    readers end the line there.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     bare = text.lstrip("'")
@@ -69,7 +70,7 @@ def escape_csv(text: str) -> str:
 
 
 def unescape_csv(text: str) -> str:
-    """What `escape_csv` made `text` of, but for its carriage returns."""
+    """Undo `escape_csv`, except for carriage returns."""
     return text[1:] if text.startswith("'") and escape_csv(text[1:]) == text else text
 
 
@@ -79,7 +80,7 @@ def escape_html(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    # splitlines knows every line end there is, also the vertical ones; the rest of the control
-    # characters mean nothing in a table.
+    # splitlines knows all line ends, including the vertical ones; other control characters mean
+    # nothing in a table.
     line = " ".join(text.splitlines())
     return "".join(char if char.isprintable() else " " for char in line)

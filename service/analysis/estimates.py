@@ -1,4 +1,4 @@
-"""How long a sweep will take, judged by trials of the past."""
+"""Estimate how long a sweep will take, from past trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,29 +11,29 @@ from service.analysis.configurations import identity
 
 @dataclass(frozen=True)
 class Past:
-    """A trial that ran, to the end or not."""
+    """A trial that ran, whether or not to its end."""
 
     config: Mapping[str, Any]
     epochs_done: int
     seconds: float
-    """Wall-clock time of those epochs together."""
+    """Total wall-clock time of those epochs."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The time of the planned trials, from the median seconds per epoch of past ones like them."""
+    """The time of the planned trials, from the median seconds per epoch of similar past ones."""
 
     trials: int
     exact: int
-    """Trials whose very configuration has run before, but for its number of epochs."""
+    """Trials whose configuration has run before, apart from its number of epochs."""
     alike: int
-    """Trials judged by others with the same task, data set, model and batch size."""
+    """Trials estimated from others with the same task, data set, model and batch size."""
     unknown: int
-    """Trials of which nothing is known; they are in none of the seconds."""
+    """Trials that cannot be estimated; they are in none of the seconds."""
     trial_seconds: float | None
-    """All known trials one after the other; None where there are trials and none is known."""
+    """All known trials one after another; None if there are trials and none is known."""
     wall_seconds: float | None
-    """The same with `slots` trials at once, at best: no waiting, no start-up, no retries."""
+    """The same with `slots` trials at once, at best: without waiting, start-up or retries."""
     slots: int
 
     def to_json(self) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def estimate(
 ) -> Estimate:
     """The time for `planned` arms: configurations (with their `epochs`), each with its trials.
 
-    The seconds per epoch of a past trial are its mean; of several trials the median is taken. The
-    machines are taken to be alike.
+    A past trial counts with its mean seconds per epoch, and several with the median of theirs. All
+    machines are assumed to be alike.
 
     Raises:
         ValueError: `slots` below 1.
@@ -69,7 +69,7 @@ def estimate(
         seconds = rate * config["epochs"]
         total += seconds * trials
         longest = max(longest, seconds if trials else 0.0)
-    known = exact + alike > 0 or unknown == 0  # where nothing is left to run, it takes no time
+    known = exact + alike > 0 or unknown == 0  # nothing left to run takes no time
     return Estimate(
         trials=exact + alike + unknown,
         exact=exact,
@@ -84,7 +84,7 @@ def estimate(
 # --- inside ---------------------------------------------------------------------------------------
 
 _KIND = ("task", "dataset", "data", "model", "batch_size")
-"""`data` among them: a first look at a few examples tells nothing of an epoch over all of them."""
+"""`data` is included: a first look at a few examples says nothing about an epoch over all."""
 
 
 def _rates(past: Sequence[Past], key: Any) -> dict[Any, float]:

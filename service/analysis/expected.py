@@ -1,4 +1,4 @@
-"""Our numbers held against published ones."""
+"""Our numbers compared with published ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +20,12 @@ MEANING = (
 )
 """The note below a table that has published numbers."""
 MIN_SEEDS = 3
-"""With two seeds the interval is 22 standard deviations wide, and everything is within noise."""
+"""With two seeds the interval is 22 standard deviations wide, so everything is within noise."""
 
 
 @dataclass(frozen=True)
 class ExpectedRow:
-    """One published value beside ours. Numbers are in the metric's own unit.
+    """One published value next to ours. Numbers are in the metric's own unit.
 
     The paper gives one number without a spread, so it is taken for one more run: if our runs and
     the paper's come from the same normal distribution, it lies with probability 0.95 in the
@@ -34,14 +34,14 @@ class ExpectedRow:
     - `within noise`: the published value is in that interval, or within the given tolerance of
       our mean;
     - `differs`: it is outside both;
-    - `too few seeds`: n < 3, and outside the tolerance: no interval worth the name;
-    - `other settings: …`: the arm differs from what the published numbers were measured with
-      (`expected.where`), in what follows: nothing is judged;
+    - `too few seeds`: it is outside the tolerance, and n < 3 gives no interval worth the name;
+    - `other settings: …`: nothing is judged, because the arm differs from what the published
+      numbers were measured with (`expected.where`) in the settings listed;
     - `no such arm`, `several arms`: the conditions do not name exactly one arm of the sweep.
     """
 
     label: str
-    """The arm's name; where it is not one arm, the conditions: `Adam, LRD (keep_prob = 0.5)`."""
+    """The arm's name; unless it is just one arm, the conditions: `Adam, LRD (keep_prob = 0.5)`."""
     where: dict[str, Any]
     paper: float
     arm_id: ArmId | None
@@ -55,7 +55,7 @@ class ExpectedRow:
     high: float | None
     verdict: str
     shown: tuple[str, str, str]
-    """paper, ours and difference as the table writes them."""
+    """`paper`, `ours` and `difference` as the table writes them."""
     interval: str
     """The prediction interval as the table writes it."""
 
@@ -67,7 +67,7 @@ class ExpectedRow:
 def hold_against(
     expected: ExpectedSpec, summaries: Sequence[ArmSummary], number: NumberFormat
 ) -> Iterator[ExpectedRow]:
-    """A row for each published value, in the order given; none is left out."""
+    """Compare ours with each published value, in the order given; none is left out."""
     scale = 0.01 if expected.unit == "percent" else 1.0
     flats = [flatten(summary.arm.config) for summary in summaries]
     for value in expected.values:
@@ -112,7 +112,7 @@ def _judge(
     arm: ArmSummary, paper: float, tolerance: float
 ) -> tuple[str, float | None, float | None]:
     n, mean, std = arm.n, arm.mean, arm.std
-    # The slack is for rounding: 0.9377 is not 93.77 / 100 to the last bit.
+    # The slack allows for rounding: 0.9377 is not 93.77 / 100 to the last bit.
     close = mean is not None and abs(mean - paper) <= tolerance + 1e-12 * max(1.0, abs(paper))
     if mean is None or std is None or n < MIN_SEEDS:
         return ("within noise" if close and tolerance else "too few seeds"), None, None
@@ -122,7 +122,7 @@ def _judge(
 
 
 def _unlike(flat: Flat, where: Mapping[str, Any]) -> str:
-    """In what a configuration differs: `epochs = 2 (published: 200)`."""
+    """How a configuration differs: `epochs = 2 (published: 200)`."""
     return "; ".join(
         f"{speaking_titles(path, [value_at(flat, path)])[0]} (published: "
         f"{'none' if published is None else value_titles(path, [published])[0]})"

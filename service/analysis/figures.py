@@ -38,17 +38,17 @@ from service.analysis.rows import axes_with_rows
 from service.analysis.scales import views
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
-"""By the number of `Look.shape`."""
+"""Marker of each `Look.shape`."""
 
 HEIGHT = 3.2
-"""Of a figure with one row of panels, without its legend, in inches."""
+"""Height of a figure with one row of panels, without its legend, in inches."""
 _ROW = 2.1
-"""Of one of several rows."""
+"""Height of each of several rows."""
 _CAPTION_LINE = 0.12
 _OF_PANEL = 0.8
-"""Of a panel with its numbers: what its title may take."""
+"""Share of a panel and its numbers that the title may fill."""
 _NOTHING = 0.4
-"""Of a figure without anything but its caption."""
+"""Height of a figure that has only a caption."""
 
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a label is a user's text, not mathematics
@@ -75,13 +75,12 @@ def learning_curves(
     *,
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Figure:
-    """A column for each metric (name -> its curves), a line for each arm with a report; of more
-    arms than one panel can hold some in each row (`panels.py`). Panels of one metric, data set and
-    model share their scales.
+    """A column for each metric (name -> its curves) and a line for each arm with a report.
 
-    Solid with LRD, dashed without; arms that differ in keep_prob alone share colour and marker
-    where that leaves each line its own look. The band is ± 1 sample standard deviation;
-    a curve that runs out of its panel has none.
+    Arms that do not fit one panel are spread over several rows (`panels.py`). Panels of one metric,
+    data set and model share their scales. Lines are solid with LRD, dashed without. Arms that
+    differ only in keep_prob share colour and marker, as long as no two lines look the same. The
+    band is ± 1 sample standard deviation; a curve that runs out of its panel has none.
     """
     reported = {
         name: {curve.arm_id: curve for curve in curves if any(curve.n)}
@@ -120,11 +119,12 @@ def learning_curves(
 
 
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str = "last") -> Figure:
-    """The mean against keep_prob with its 95 % t interval; one line for what is else equal, of more
-    lines than one panel can hold some in each (`panels.py`). `at`: where the numbers were read.
+    """The mean against keep_prob with its 95 % t interval; `at`: where the numbers were read.
 
-    Dotted: the mean without LRD (keep_prob = 1). A line breaks at an arm without a number. Not
-    drawn: lines without any, and arms without a keep_prob; nothing, where all have the same.
+    Arms that are otherwise equal form a line; lines that do not fit one panel are spread over
+    several (`panels.py`). Dotted: the mean without LRD (keep_prob = 1). A line breaks at an arm
+    without a number. Lines without any number and arms without a keep_prob are not drawn, and
+    nothing is if all arms have the same keep_prob.
     """
     kind, found = Metric(metric), panels.over_keep_prob(summaries)
     every = panels.with_numbers(found)
@@ -157,10 +157,10 @@ def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str =
 def forest(
     comparisons: Sequence[Comparison], arms: Sequence[ArmInfo] = (), *, at: str = "last"
 ) -> Figure:
-    """Each difference from its baseline with its 95 % t interval, and p_holm beside it; of several
-    data sets or models, which `arms` tell, each has an axis of its own. `at`: where they were read.
+    """Each difference from its baseline with its 95 % t interval, and p_holm next to it.
 
-    Filled where significant. Comparisons without a pair are listed without a point.
+    Significant ones are filled. Comparisons without a pair are listed without a point. Each data
+    set and model, as `arms` have them, has its own axis. `at`: where the numbers were read.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
     caption = captions.forest(comparisons, at)
@@ -176,10 +176,10 @@ def effects(found: Sequence[Effect], *, at: str = "last") -> Figure:
 def descent_paths(
     grids: Mapping[str, Grid], arms: Sequence[ArmInfo], paths: Mapping[ArmId, Sequence[Polyline]]
 ) -> Figure:
-    """Each arm's paths over the contours of its surface, a panel a surface: dashed without LRD,
-    solid with; starts and optima marked.
+    """Each arm's paths over the contours of its surface, one panel per surface.
 
-    What leaves the grid is cut off there; a path ends where it is no longer finite.
+    Solid with LRD, dashed without; starts and optima are marked. A path is clipped at the edge of
+    the grid, and ends where it is no longer finite.
 
     Args:
         grids: surface -> its heights.
@@ -200,7 +200,7 @@ def descent_paths(
 
 
 def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"], *, caption: bool = True) -> bytes:
-    """The figure as a file, with its caption below it or without; equal figures give equal bytes.
+    """The figure as a file, with or without its caption below; equal figures give equal bytes.
 
     Raises:
         KeyError: another kind.
@@ -208,7 +208,7 @@ def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"], *, caption: boo
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     out = io.BytesIO()
     for text in [] if caption else list(figure.texts):
-        text.remove()  # whatever else is written belongs to axes or legends
+        text.remove()  # all other text belongs to axes or legends
     with _styled():
         figure.savefig(out, format=kind, dpi=200, metadata=metadata, bbox_inches=_whole(figure))
     return out.getvalue()
@@ -219,9 +219,9 @@ def to_bytes(figure: Figure, kind: Literal["svg", "pdf", "png"], *, caption: boo
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    """Matplotlib's settings belong to the process: one thread at a time."""
+    """Apply our style to one thread at a time: matplotlib's settings belong to the process."""
     with _style_lock, mpl.rc_context(_STYLE | {"font.family": here()}), warnings.catch_warnings():
-        # A label in a script that the font lacks is drawn as boxes; that is no reason to fail.
+        # A label in a script that the font lacks is drawn as boxes, which is no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
@@ -232,7 +232,7 @@ def _drawn(look: Look) -> dict[str, Any]:
 
 
 _Named = dict[tuple[str, Look | None], Any]
-"""What the legend has: (name, look) -> what was drawn; marks have no look."""
+"""Entries of the legend: (name, look) -> what was drawn; marks have no look."""
 
 _POINTS: dict[str, dict[str, Any]] = {
     "start": {"marker": "o", "color": "black", "linestyle": "none", "zorder": 4},
@@ -243,8 +243,8 @@ _POINTS: dict[str, dict[str, Any]] = {
 
 
 def _panels(scales: Sequence[Any], columns: int, width: float) -> tuple[Figure, list[Axes]]:
-    """So many pairs of axes, at least one; those whose scales are equal, and not None, share them,
-    and have numbers only at the left and below."""
+    """A pair of axes per scale, at least one. Those with equal scales, other than None, share them
+    and have numbers only at the left and at the bottom."""
     count = max(1, len(scales))
     rows = math.ceil(count / columns)
     height = HEIGHT if rows == 1 else _ROW * rows
@@ -278,7 +278,7 @@ def _draw_curve(axes: Axes, curve: Curve, scale: float, look: Look, *, banded: b
     nan = float("nan")
     mean = [nan if value is None else value * scale for value in curve.mean]
     std = [nan if value is None else value * scale for value in curve.std]
-    # Some eight markers a line, not where another line has them; a single point shows its own.
+    # About eight markers per line, offset from those of other lines; a single point shows its own.
     step = max(1, len(mean) // 8)
     offset = look.shape * step // 5 % step
     (line,) = axes.plot(curve.x, mean, markevery=(offset, step), **_drawn(look))
@@ -340,7 +340,7 @@ def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) ->
             for row, each in zip(rows, block.rows, strict=True):
                 _draw_difference(axes, row, each, metric.scale)
             axes.grid(visible=False, axis="y")
-            axes.locator_params(axis="x", nbins=5)  # numbers such as −0.015 need their room
+            axes.locator_params(axis="x", nbins=5)  # numbers such as −0.015 need room
         _caption(figure, caption)
         return figure
 
@@ -357,16 +357,17 @@ def _draw_difference(axes: Axes, row: float, each: Row, scale: float) -> None:
 
 
 def _caption(figure: Figure, text: str) -> None:
-    """Below the figure, where `_whole` makes room."""
+    """Write the caption below the figure, where `_whole` makes room for it."""
     lines = "\n".join(textwrap.wrap(text, int(figure.get_figwidth() * 21)))
     below = -0.2 * _CAPTION_LINE / figure.get_figheight()
     figure.text(0.02, below, lines, va="top", fontsize=6.5, color="#555555")
 
 
 def _whole(figure: Figure) -> Bbox:
-    """The figure with its caption, in inches.
+    """The bounds of the figure with its caption, in inches.
 
-    The layout is made before, and kept: it has no place for a caption below a legend.
+    The layout is computed first and then kept, because it has no place for a caption below a
+    legend.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -378,7 +379,7 @@ def _whole(figure: Figure) -> Bbox:
 
 
 def _legend(figure: Figure, named: _Named) -> None:
-    """Below the panels; marks come last."""
+    """Draw the legend below the panels, marks last."""
     if named:
         entries = sorted(named.items(), key=lambda entry: entry[0][1] is None)
         names = [name for (name, _), _ in entries]

@@ -1,7 +1,7 @@
-"""A long text in lines that fit a width, as a figure on paper draws it.
+"""Fold a long text into lines that fit a width, as drawn in a printed figure.
 
-Parted after a comma where that will do, since the parts of an arm's name belong together; else
-between words; a word that is too long for a line, between its signs.
+It is folded after a comma if possible, because the parts of an arm's name belong together, else
+between words. A word that is too long for a line is broken between characters.
 """
 
 import re
@@ -10,11 +10,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 _SLACK = 1.04
-"""Text on the grid of a picture's dots is up to so much wider than the font says."""
+"""Text rounded to a picture's pixels is wider than the font says, by this factor at most."""
 
 
 def folded(text: str, width: float) -> str:
-    """`text` in lines of at most `width` inches, at the font size that is set.
+    """`text` in lines of at most `width` inches, at the current font size.
 
     Lines that fit stay as they are.
     """
@@ -22,7 +22,7 @@ def folded(text: str, width: float) -> str:
 
 
 def width_of(text: str) -> float:
-    """Of the longest of its lines, in inches, at the font size that is set."""
+    """The width of the longest line in inches, at the current font size."""
     return max(_measured(line) for line in text.split("\n"))
 
 
@@ -30,7 +30,7 @@ def width_of(text: str) -> float:
 
 
 def _measured(line: str) -> float:
-    # By the font alone: no figure and no dots per inch are asked for.
+    # Measured by the font alone, independent of any figure and its dots per inch.
     points, _, _ = text_to_path.get_text_width_height_descent(line, FontProperties(), ismath=False)
     return _SLACK * points / 72
 
@@ -47,7 +47,7 @@ def _lines(text: str, width: float) -> list[str]:
 
 
 def _pieces(text: str, width: float) -> list[str]:
-    """What is not parted, with the blank behind it."""
+    """The pieces that stay whole, each with the blank after it."""
     found: list[str] = []
     for part in re.split(r"(?<=, )", text):
         for word in [part] if _measured(part) <= width else re.split(r"(?<= )", part):

@@ -1,5 +1,5 @@
-"""In which fonts a figure on paper writes: the one that matplotlib brings, and for what that lacks
-(Chinese, Japanese, Korean and others) those that this machine has."""
+"""Fonts of printed figures: the one that comes with matplotlib, and for scripts that it lacks
+(Chinese, Japanese, Korean and others) those installed on this machine."""
 
 from collections.abc import Collection
 from functools import cache
@@ -12,17 +12,17 @@ FURTHER = (
     "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic",
     "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai",
 )  # fmt: skip
-"""Where a machine has one, in the order in which they are asked for a sign."""
+"""Fallback fonts, if installed, in the order in which they are searched for a character."""
 
 
 def families(installed: Collection[str]) -> list[str]:
-    """What `font.family` is set to, given the names of the fonts that are there."""
+    """The value of `font.family`, given the names of the installed fonts."""
     return [FIRST, *(name for name in FURTHER if name in installed)]
 
 
 @cache
 def here() -> list[str]:
-    """`families` of this machine."""
+    """The `families` of this machine."""
     from matplotlib.font_manager import fontManager
 
     return families({font.name for font in fontManager.ttflist})

@@ -1,4 +1,4 @@
-"""Where each arm stands in a table: which paths make its rows and columns."""
+"""Where each arm goes in a table: which paths make its rows and columns."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,27 +19,27 @@ from service.analysis.configurations import (
 from service.analysis.data import ArmInfo
 
 MAX_COLUMNS = 12
-"""A table chosen by default is no wider."""
+"""Columns of a table that is laid out by default, at most."""
 MAX_PAIR = 3
 """With more values than this (p from 0.1 to 1) the pair factor makes the rows instead."""
 
 _NAMES = ("dataset", "task", "model", "optimizer.name")
-"""Paths whose values stand for all that is the default with them."""
+"""Paths whose values imply the defaults that come with them."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of a table's rows and columns; the place of an arm is its values at them."""
+    """The paths of a table's rows and columns; an arm's values at them are its place."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     pair: str | None
-    """The path whose values are compared with each other: one of them, or given by the labels."""
+    """The path whose values are compared: one of those paths, or implied by the labels."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The rows or the columns: their places in order, and how each reads."""
+    """The rows or the columns: their places in order, with titles."""
 
     places: list[tuple[Any, ...]]
     """For each row or column its (hashable) values at the paths."""
@@ -51,12 +51,12 @@ def lay_out(
 ) -> Layout:
     """The layout that the spec asks for, completed so that every arm has a place of its own.
 
-    Where the spec says nothing: the pair factor is the baseline's path (else `keep_prob` if it
-    varies); the labels that the sweep gives its arms (`labelled`), else the first other path that
-    varies, make the rows, the rest the columns with the pair innermost. Columns that are too many,
-    or mostly holes, move to the rows (not every model is run on every data set); arms that make no
-    grid even so are listed by their labels. What the spec leaves unsaid of the paths needed to tell
-    the arms apart goes to the rows.
+    Defaults: the pair factor is the baseline's path (else `keep_prob` if it varies). The labels
+    that the sweep gives its arms (`labelled`), else the first other path that varies, make the
+    rows; the rest make the columns, the pair innermost. Columns that are too many, or mostly holes
+    (not every model is run on every data set), move to the rows. Arms that still make no grid are
+    listed by their labels. Paths that the spec omits, but that are needed to tell the arms apart,
+    go to the rows.
     """
     varied = [path for path in varying(flats) if path != ARM]
     first = [ARM] if labelled else []
@@ -74,7 +74,7 @@ def lay_out(
         return Layout((ARM,), (), None)
     layout = replace(_by_default(flats, placed, free), pair=pair)
     if _sparse(flats, layout.rows, layout.columns):
-        # Labels need not differ: what else tells the arms apart stands beside them.
+        # Labels need not differ: whatever else tells the arms apart goes next to them.
         return Layout(tuple(distinguishing(flats, [ARM, *varied])), (), None)
     return layout
 
@@ -84,7 +84,7 @@ def axis(
 ) -> Axis:
     """The distinct values at `paths` in the order of the arms, baselines first at the last path.
 
-    `headed`: whether a head beside the titles says what the values are, as that of the rows does.
+    `headed`: whether a heading next to the titles says what the values are, as for the rows.
     """
     found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     baselines = [flat for arm, flat in zip(arms, flats, strict=True) if arm.is_baseline]
@@ -112,8 +112,8 @@ def axis(
 def flatten_arms(arms: Sequence[ArmInfo], asked: TableSpec) -> list[Flat]:
     """The arms' configurations by dotted path, and at `arm` the label that the sweep gives each.
 
-    An arm without one has its name there, less what the table's other paths already say: of
-    `Adam, without LRD` stays `Adam` where keep_prob makes the columns.
+    An arm without a label has its name there, less what the table's other paths already say:
+    `Adam, without LRD` becomes `Adam` if keep_prob makes the columns.
     """
     named = (asked.rows, asked.columns, asked.pair)
     said = [path for path in named if path is not None and path != ARM]
@@ -134,8 +134,8 @@ def unsaid(flats: Sequence[Flat], layout: Layout) -> list[str]:
     """The paths in which arms differ though no title says so.
 
     A path that follows from another (a learning rate that goes with keep_prob) is not needed to
-    tell the arms apart, yet may be why they differ. What comes with a name (the optimizer's, the
-    data set's) or stands under a label is said by it.
+    tell the arms apart, yet may be why they differ. A name (the optimizer's, the data set's) or a
+    label speaks for whatever comes with it.
     """
     shown = (*layout.rows, *layout.columns)
     if ARM in shown:
@@ -156,7 +156,7 @@ def unsaid(flats: Sequence[Flat], layout: Layout) -> list[str]:
 
 
 def _without(name: str, title: str, path: str) -> str:
-    """A name less the part that says this; what would be nothing stays."""
+    """The name without the part that says this, unless nothing would remain."""
     start = f", {name}, ".find(f", {title}, ")  # a title may hold commas
     if start >= 0:
         rest = name[: max(0, start - 2)] + name[start + len(title) :]

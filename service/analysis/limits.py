@@ -1,15 +1,15 @@
-"""Between which values the curves of a metric are shown.
+"""The range of values in which the curves of a metric are shown.
 
-A loss of 1e29, just before it is no number, would make a flat line of every other curve. So a curve
-that runs away is cut off where the others end. What is cut off is the view: no number is changed.
+A loss of 1e29, just before it overflows, would flatten every other curve. So a curve that runs away
+is cut off where the others end. Only the view is cut off: no number is changed.
 
-When is a curve one that runs away? A panel is some 160 points high and a line one point wide: of a
-hundredth of the axis nothing can be read, so nothing is lost by cutting there, and nothing is cut
-before. The measure is what the lowest quarter of the curves reach: not half of them, since in a
-sweep over learning rates half of the arms may explode. A curve that only starts high, or that never
-learns, is no such curve, so it must have risen as far above its own start too; but for one that is
-ten thousand times beyond the others at once, which is what an explosion within its first epoch
-leaves. Shares lie in 0 to 1 and are never cut off.
+When does a curve run away? A panel is about 160 points high and a line one point wide, so nothing
+can be read in a hundredth of the axis. Cutting at that point loses nothing, and nothing is cut
+before. The measure is what the lowest quarter of the curves reach, not half of them, since half of
+the arms may explode in a sweep over learning rates. A curve that only starts high, or that never
+learns, does not run away, so it must also have risen as far above its own start. The exception is a
+curve that is ten thousand times beyond the others from the beginning, after an explosion within its
+first epoch. Shares are in 0 to 1 and are never cut off.
 """
 
 import math

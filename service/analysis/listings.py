@@ -1,7 +1,6 @@
-"""One difference a line, of arms or of factors: as Markdown, CSV and LaTeX.
+"""Differences between arms or factors, one per line, as Markdown, CSV and LaTeX.
 
-What the lines are, and what a reader has to know of them, say `comparison_table` and
-`effect_table`.
+`comparison_table` and `effect_table` provide the lines and their notes.
 """
 
 import csv as csv_module
@@ -21,17 +20,17 @@ class Line:
     """One difference."""
 
     name: str
-    """By which it is found again in a paper."""
+    """Identifies the line in a paper's LaTeX file."""
     kind: str
-    """Lines of another kind stand below a rule."""
+    """A rule separates lines of different kinds."""
     cells: tuple[str, ...]
-    """As shown, below the heads."""
+    """Texts for the columns of `heads`."""
     values: tuple[Any, ...]
-    """In full precision and in the metric's own unit, below the columns of the CSV."""
+    """Values for the CSV's columns, in full precision and in the metric's own unit."""
 
 
 class Listing(Protocol):
-    """The differences of one metric, read at one place; the columns are the same without any."""
+    """The differences of one metric, read at one place; its columns do not depend on its lines."""
 
     @property
     def of(self) -> str:
@@ -39,7 +38,7 @@ class Listing(Protocol):
 
     @property
     def metric(self) -> Metric:
-        """Whose differences they are."""
+        """The metric whose differences are listed."""
 
     @property
     def at(self) -> str:
@@ -47,36 +46,35 @@ class Listing(Protocol):
 
     @property
     def caption(self) -> str:
-        """What they are, in a sentence without its full stop."""
+        """What the differences are, in a sentence without its full stop."""
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Of the columns as shown."""
+        """Column headings."""
 
     @property
     def alignment(self) -> str:
-        """Of the same, as LaTeX has it: `lrr`."""
+        """Column alignment in LaTeX's notation: `lrr`."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the CSV."""
+        """Column names of the CSV."""
 
     @property
     def lines(self) -> list[Line]:
-        """In reading order."""
+        """The lines in reading order."""
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The same as plain data."""
+        """The lines as plain data."""
 
     @property
     def notes(self) -> list[str]:
-        """What the differences are, what is tested and what is left out; of none, why there are
-        none."""
+        """What the differences are, what is tested and what is left out; or why there are none."""
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """For the researcher, not for the paper."""
+        """Advice for the researcher, not for the paper."""
 
 
 def markdown(listing: Listing) -> str:
@@ -89,7 +87,7 @@ def markdown(listing: Listing) -> str:
 
 
 def csv(listing: Listing) -> str:
-    """A line a difference, numbers in full precision and in the metric's own unit."""
+    """One line per difference, numbers in full precision and in the metric's own unit."""
     out = io.StringIO()
     writer = csv_module.writer(out, lineterminator="\n")
     writer.writerow(listing.columns)
@@ -105,15 +103,16 @@ def latex(
     name: str = "table",
     baseline: int | None = None,
 ) -> str:
-    """A table for booktabs; the advice and `provenance` (by name) stand in comments above it,
-    others say to `printed.read` what it is. It is cited as `tab:` with the `name`, what it is of,
-    the metric and the place read.
+    """A booktabs table, with the advice and the `provenance` in comments above it.
+
+    Further comments let `printed.read` identify the table and its rows. Its label is `tab:` with
+    `name`, the kind of listing, the metric and the place read.
 
     Args:
-        listing: any.
-        provenance: by name.
+        listing: the differences.
+        provenance: name -> value, e.g. of the sweep, the code's version, the environment.
         name: the sweep's id.
-        baseline: the number of the arm that was asked for instead of the sweep's own.
+        baseline: the number of the arm that was asked for in place of the sweep's baseline.
     """
     announced = announcement(name, listing.metric.name, listing.at, baseline, of=listing.of)
     lines = listing.lines
@@ -148,7 +147,7 @@ def latex(
 
 
 def to_json(listing: Listing) -> dict[str, Any]:
-    """Numbers in the metric's own unit, and the notes."""
+    """The listing as plain data, numbers in the metric's own unit, with its notes."""
     return {
         "caption": listing.caption,
         "metric": listing.metric.name,
@@ -173,7 +172,7 @@ class _Interval(Protocol):
 
 
 def number_of(metric: Metric, differences: Sequence[_Interval]) -> NumberFormat:
-    """How the numbers of a listing are written."""
+    """The number format of a listing."""
     widths = [
         each.t_high - each.t_low
         for each in differences
@@ -185,7 +184,7 @@ def number_of(metric: Metric, differences: Sequence[_Interval]) -> NumberFormat:
 def signed(
     number: NumberFormat, one: float | None, other: float | None = None, between: str = ""
 ) -> str:
-    """`+0.75`, and with a second one `+0.50 to +1.00`; a dash where one is not known."""
+    """`+0.75`, or with a second number `+0.50 to +1.00`; a dash if one is unknown."""
     if one is None or (between and other is None):
         return "–"
     ends = [one] if other is None else [one, other]
@@ -193,5 +192,5 @@ def signed(
 
 
 def shown_p(p: float | None) -> str:
-    """`0.0039`; a dash where nothing is tested."""
+    """`0.0039`; a dash if nothing is tested."""
     return "–" if p is None else f"{p:.2g}"

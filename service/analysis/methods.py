@@ -1,7 +1,7 @@
-"""How a sweep's numbers were made, in the words of a paper's section on methods.
+"""How a sweep's numbers were obtained, in the words of a paper's section on methods.
 
-Every word comes from what was asked for and what was recorded, failures and costs included; what it
-was for, and what it means, its author knows.
+All of it comes from the spec and the records, including failures and costs. What the sweep was for
+and what it means is left to its author.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,26 +26,26 @@ from service.formatting import count
 
 @dataclass(frozen=True)
 class Ran:
-    """What is known of the trials beside their numbers."""
+    """Facts about the trials other than their numbers."""
 
     seeds: tuple[int, ...]
-    """Of any trial, rising."""
+    """The seeds of all trials, in ascending order."""
     precision: str = "fp32"
-    """`fp32`, `tf32` or `bf16`, as it was asked for."""
+    """`fp32`, `tf32` or `bf16`, as requested."""
     reused: int = 0
     """Trials whose results come from another sweep."""
     repeated: int = 0
     """Trials that took more than one attempt."""
     extended: tuple[str, ...] = ()
-    """By what the sweep was extended after it was submitted: `extended by 3 trials`."""
+    """How the sweep was extended after it was submitted: `extended by 3 trials`."""
     made: tuple[Provenance, ...] = ()
     devices: tuple[tuple[str, int, bool], ...] = ()
-    """Each device, the trials that ran on it, whether it is a GPU."""
+    """Each device, the number of trials that ran on it, and whether it is a GPU."""
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """What is to be said of one thing."""
+    """A paragraph about one subject."""
 
     title: str
     text: str
@@ -53,7 +53,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Methods:
-    """The paragraphs, and of which numbers they speak."""
+    """The paragraphs, and the numbers that they describe."""
 
     metric: Metric
     at: str
@@ -70,12 +70,12 @@ def describe(
     at: str = "last",
     baseline: Sequence[str] = (),
 ) -> Methods:
-    """How the numbers of one metric were made.
+    """Describe how the numbers of one metric were obtained.
 
     Args:
-        summaries: of every arm.
+        summaries: those of every arm.
         comparisons: as `comparisons.compare` gives them.
-        ran: what else is known.
+        ran: other facts about the trials.
         effects: as `effects.effects_of` gives them.
         metric: the summaries' metric.
         at: where it was read.
@@ -98,14 +98,14 @@ def describe(
 
 
 def markdown(methods: Methods) -> str:
-    """A paragraph each, its title in bold."""
+    """One paragraph each, its title in bold."""
     return "\n".join(
         f"**{each.title}.** {escape_markdown(each.text)}\n" for each in methods.paragraphs
     )
 
 
 def latex(methods: Methods, provenance: Mapping[str, Any] | None = None) -> str:
-    r"""A `\paragraph` each; `provenance`, by name, stands in comments above them."""
+    r"""One `\paragraph` each, with the `provenance` (name -> value) in comments above them."""
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
     lines += [
         rf"\paragraph{{{each.title}.}} {escape_latex(each.text)}" for each in methods.paragraphs
@@ -123,7 +123,7 @@ def to_json(methods: Methods) -> dict[str, Any]:
 
 
 def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
-    """Where the sweep has not ended, that this is no account of it yet."""
+    """A warning that the account is provisional, if the sweep has not ended."""
     waiting = sum(
         len(seeds)
         for summary in summaries
@@ -139,7 +139,7 @@ def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
 
 
 def _sizes(summaries: Sequence[ArmSummary], ran: Ran) -> list[int | None]:
-    """The parameters of each arm's network, as far as a trial of it has told."""
+    """The number of parameters of each arm's network; None until a trial has reported it."""
     known = {each.arm_id: each.parameters for each in ran.made if each.parameters is not None}
     return [known.get(summary.arm.id) for summary in summaries]
 
@@ -175,7 +175,7 @@ def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
 
 
 def _drawn(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is drawn at random in some arm."""
+    """The things that are drawn at random in some arm."""
     kinds = {each["kind"] for config in configs for each in config.get("regularizers", [])}
     masked = any(config["optimizer"].get("keep_prob", 1.0) != 1.0 for config in configs)
     augmented = any(
@@ -308,7 +308,7 @@ def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
 
 
 def _time(seconds: float, kind: str) -> str:
-    """`3.2 GPU-hours`; of little time minutes or seconds."""
+    """`3.2 GPU-hours`; short times in minutes or seconds."""
     unit, of = next(
         ((name, size) for name, size in (("hour", 3600), ("minute", 60)) if seconds >= size),
         ("second", 1),

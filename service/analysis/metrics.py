@@ -1,4 +1,4 @@
-"""What a metric's name tells: which way is better, and how it is written."""
+"""What a metric's name implies: which way is better, and how it is written."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ _SMALLER_WORDS = frozenset(
     ("mse", "rmse", "mae", "mape", "nll", "bce", "ece", "brier", "wer", "cer", "fid", "bpc", "bpb",
      "ppl", "epe", "time", "latency")
 )  # fmt: skip
-"""What a task of another package may report by its short name."""
+"""Short names of metrics that a task of another package may report."""
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 
 
 def headline(asked: str | None, reported: Sequence[str]) -> str:
-    """The metric of a table: the one that it asks for, else the first of `HEADLINES` that is
-    reported, else the first that is, if possible of no training."""
+    """The metric of a table: the one it asks for, else the first of `HEADLINES` that is reported,
+    else the first that is, preferably not one of training."""
     if asked:
         return asked
     evaluated = [name for name in reported if not name.startswith("train_")]
@@ -41,48 +41,48 @@ class Metric:
 
     @property
     def is_share(self) -> bool:
-        """Whether it lies in 0 to 1 and is shown in percent."""
+        """Whether its values are in 0 to 1 and shown in percent."""
         return any(word in self.name.lower().split("_") for word in _SHARES)
 
     @property
     def is_never_negative(self) -> bool:
-        """Whether it is a share, loss, error, time or distance. The log-likelihood of a density may
-        be negative all the same: where a mean is, believe the mean."""
+        """Whether it is a share, loss, error, time or distance. The negative log-likelihood of a
+        density may be below 0 all the same: if a mean is, trust the mean."""
         return self.is_share or not self.higher_is_better
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied by to be shown."""
+        """The factor by which a value is multiplied for display."""
         return 100.0 if self.is_share else 1.0
 
     @property
     def unit(self) -> str:
-        """`%` or nothing."""
+        """`%` or empty."""
         return "%" if self.is_share else ""
 
     @property
     def difference_unit(self) -> str:
-        """Of the difference of two values: `percentage points` or nothing."""
+        """The unit of a difference of two values: `percentage points` or empty."""
         return "percentage points" if self.is_share else ""
 
     @property
     def words(self) -> str:
-        """As it is spoken: `test accuracy`."""
+        """The name in words: `test accuracy`."""
         return self.name.replace("_", " ")
 
     @property
     def title(self) -> str:
-        """As it stands on an axis: `test accuracy (%)`."""
+        """The title of an axis: `test accuracy (%)`."""
         return f"{self.words} ({self.unit})" if self.unit else self.words
 
     @property
     def difference_title(self) -> str:
-        """On the axis of differences from a baseline, which way is better included."""
+        """The title of an axis of differences from a baseline, including which way is better."""
         return f"difference in {self.words}{self._in_unit}, arm − baseline; {self._better_side}"
 
     @property
     def effect_title(self) -> str:
-        """On the axis of effects, likewise."""
+        """The title of an axis of effects, including which way is better."""
         return f"effect on {self.words}{self._in_unit}; {self._better_side}"
 
     @property
@@ -104,7 +104,7 @@ class NumberFormat:
 
     metric: Metric
     spec: str
-    """For `format`."""
+    """Specification for `format`."""
 
     @classmethod
     def fitting(
@@ -113,8 +113,12 @@ class NumberFormat:
         means: Iterable[float | None],
         spreads: Iterable[float | None] = (),
     ) -> Self:
-        """Percent with two decimals; else four decimals, or powers of ten where those mislead. Up
-        to two decimals more show the least of the `spreads` that is one: `± 0.00` is none."""
+        """The format for these values: percent with two decimals; for other metrics four decimals,
+        or powers of ten where those would mislead.
+
+        Up to two more decimals are added to show the smallest nonzero one of the `spreads`, since
+        `± 0.00` would look like none.
+        """
         sizes = [abs(mean) for mean in means if mean]
         return cls._of(metric, min(sizes, default=1.0), max(sizes, default=1.0), spreads)
 
@@ -125,7 +129,7 @@ class NumberFormat:
         differences: Iterable[float | None],
         spreads: Iterable[float | None] = (),
     ) -> Self:
-        """The same for differences, some of which are about 0: the largest decides."""
+        """The format for differences, decided by the largest, because some are about 0."""
         largest = max((abs(each) for each in differences if each), default=1.0)
         return cls._of(metric, 10 * largest, largest, spreads)
 

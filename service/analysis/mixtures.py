@@ -1,4 +1,4 @@
-"""What is to be one within a sweep, and is not: code, data and devices of its trials."""
+"""Warnings if the trials of a sweep differ in code, data or devices."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,28 +7,28 @@ from service.analysis.data import ArmId, ArmInfo
 
 
 class Provenance(NamedTuple):
-    """By what code and of which data trials of an arm have their numbers."""
+    """The code, data and device behind the numbers of some trials of an arm."""
 
     arm_id: ArmId
     data: str | None = None
-    """Its SHA-256."""
+    """SHA-256 of the data."""
     lrd: str | None = None
-    """The version, and behind a plus the sum over its sources: `lrd_core.sources.Code.lrd`."""
+    """The version and, after a plus, the checksum of its sources: `lrd_core.sources.Code.lrd`."""
     commit: str | None = None
-    """It tells of trials from before there was a sum; a sum tells more, of a dirty checkout too."""
+    """Used for trials from before there was a checksum, which also covers a dirty checkout."""
     plugins: str | None = None
-    """Their versions (`lrd_core.plugins.versions_of`), separated by commas."""
+    """The plugins' versions (`lrd_core.plugins.versions_of`), separated by commas."""
     torch: str | None = None
-    """Its version."""
+    """Version of torch."""
     device: str | None = None
-    """`NVIDIA H200`; of a CPU its machine and what it can: `x86_64 AVX512`."""
+    """`NVIDIA H200`; for a CPU, the architecture and its capability: `x86_64 AVX512`."""
     parameters: int | None = None
-    """Of the network: its elements."""
+    """The number of elements in the network's parameters."""
 
 
 def warnings(arms: Sequence[ArmInfo], made: Iterable[Provenance]) -> Iterator[str]:
-    """A sentence for each mixture: after an upgrade, an edit or a change of files in between some
-    seeds of an arm may tell of something else than the others."""
+    """A sentence for each mixture: after an upgrade, an edit or a change of files in the meantime,
+    some seeds of an arm may describe something different from the others."""
     made, configs = list(made), {arm.id: arm.config for arm in arms}
     code: dict[str, set[str]] = {"lrd": set(), "torch": set()}
     data: dict[str, tuple[str, set[str]]] = {}

@@ -1,4 +1,4 @@
-"""The sentences under a table: what was left out, what the signs mean, what n can show."""
+"""The notes under a table: what was left out, what the signs mean, what n can show."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from service.formatting import count
 
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
-"""What several baselines that have nothing in common are called."""
+"""The name for several baselines that have nothing in common."""
 WAITING = {"queued", "running"}
 """States without a final number yet."""
 
@@ -43,8 +43,8 @@ def notes_on(
 def notes_on_comparisons(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], baseline: Sequence[str] = ()
 ) -> Iterator[str]:
-    """What is missing, what is tested, and what is compared otherwise than asked; `baseline`: the
-    dotted paths of the sweep's."""
+    """What is missing, what is tested, and what is compared otherwise than requested; `baseline`:
+    the dotted paths of the sweep's baseline."""
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons, against(summaries, comparisons, baseline))
     yield from _about_divergence(comparisons)
@@ -53,7 +53,7 @@ def notes_on_comparisons(
 
 
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """What the researcher should know before more is spent, and no reader of the paper."""
+    """Advice for the researcher before spending more, not for readers of the paper."""
     pairs = most_pairs(comparisons)
     prospect = power_of(pairs, len(comparisons))
     if pairs and not prospect.can_reject:
@@ -61,14 +61,14 @@ def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def most_pairs(comparisons: Sequence[Comparison]) -> int:
-    """Of any comparison that is tested; where no seed changes anything, more are of no help."""
+    """The largest n of the comparisons tested; more are no help where seeds change nothing."""
     return max((comparison.n for comparison in comparisons if not comparison.seedless), default=0)
 
 
 def against(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
 ) -> str:
-    """`the baseline (Adam, without LRD)`; of several, what they have in common: `the baseline
+    """`the baseline (Adam, without LRD)`; for several, what they have in common: `the baseline
     (without LRD, otherwise equal)`."""
     ids = {comparison.baseline_id for comparison in comparisons}
     if len(ids) == 1:
@@ -158,11 +158,11 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
 
 
 def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """What the tests of differences leave out: seeds that diverged on one side."""
+    """Notes on what the tests of differences leave out: seeds that diverged on one side."""
     told = [each for each in comparisons if each.diverged + each.baseline_diverged]
     for each in told[:MAX_ARMS_NAMED]:
         test = ""
-        if each.p_wins is not None:  # else no seed changes either, and nothing is tested
+        if each.p_wins is not None:  # otherwise no seed changes either, and nothing is tested
             test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
         yield (
             f"{each.arm} against {each.baseline}, counting a diverged seed as lost: wins "
@@ -173,7 +173,7 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def _about_more_than_asked(
     comparisons: Sequence[Comparison], paths: Sequence[str]
 ) -> Iterator[str]:
-    """Which arms have no baseline that equals them in all that the sweep's does not name."""
+    """A note on arms whose baseline differs in more than the sweep's baseline names."""
     if not paths:
         return  # one arm was asked for as the baseline of all
     tops = [scope(path) for path in paths]
@@ -198,7 +198,7 @@ def _named(arms: Sequence[str]) -> str:
 def without_baseline(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
 ) -> list[str]:
-    """The labels of the arms that are no baseline and have none to be compared with."""
+    """The labels of the arms that neither are nor have a baseline."""
     compared = {comparison.arm_id for comparison in comparisons}
     return [
         summary.arm.label

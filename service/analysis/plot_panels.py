@@ -1,4 +1,4 @@
-"""Where the panels of a plot stand, and which of them share a scale: the axes in its layout."""
+"""The axes in a plot's layout: where its panels are, and which of them share a scale."""
 
 import math
 from typing import Any
@@ -7,16 +7,16 @@ from service.analysis import panels
 from service.analysis.escaping import escape_html
 
 _GAP = 0.08
-"""Between two panels beside each other, as a share of the whole width."""
+"""Gap between adjacent panels, as a share of the whole width."""
 _BELOW, _ABOVE = 0.16, 0.1
-"""What a panel leaves of its row, where there are several, for its axis and for its title."""
+"""Shares of a row reserved for a panel's axis and title, if there are several rows."""
 
 
 class PlotPanels:
     """The panels of a plot, row by row: their axes in its layout."""
 
     def __init__(self, count: int, columns: int | None = None) -> None:
-        """`columns`: one a metric; by default as many as so many panels of one metric have."""
+        """`columns`: one per metric; by default, as many as `count` panels of one metric need."""
         self._of_one_metric = columns is None
         self._columns = columns or panels.columns(count)
         self._rows = math.ceil(max(1, count) / self._columns)
@@ -30,10 +30,10 @@ class PlotPanels:
         x_ends: dict[str, Any] | None = None, y_ends: dict[str, Any] | None = None,
         scale: Any = None,
     ) -> dict[str, str]:  # fmt: skip
-        """Make the axes of the panel with this number; which ones its traces name.
+        """Create the axes of the panel with this number, and return their names for its traces.
 
-        `x_ends`, `y_ends`: what their layouts say of where they end. Panels whose `scale` is equal,
-        and not None, have the same scales.
+        `x_ends`, `y_ends`: the parts of their layouts that set the range. Panels whose `scale` is
+        equal, and not None, share their scales.
         """
         row, column = divmod(at, self._columns)
         axis = number_of(at)
@@ -63,7 +63,7 @@ class PlotPanels:
         return {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
 
     def layout(self, caption: str) -> dict[str, Any]:
-        """Of the whole plot."""
+        """The layout of the whole plot."""
         whole = (
             layout_of(caption)
             | self._layout
@@ -74,12 +74,12 @@ class PlotPanels:
 
 
 def number_of(at: int) -> str:
-    """Of a panel's axes: the first ones have none."""
+    """The suffix of a panel's axes; the first ones have none."""
     return str(at + 1) if at else ""
 
 
 def title_above(text: str, axis: str) -> dict[str, Any]:
-    """Above the left end of a panel."""
+    """A title above the left end of a panel."""
     where = {"xref": f"x{axis} domain", "yref": f"y{axis} domain", "x": 0, "y": 1}
     sides = {"xanchor": "left", "yanchor": "bottom", "showarrow": False}
     return {"text": escape_html(text)} | where | sides

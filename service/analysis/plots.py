@@ -1,10 +1,10 @@
-"""The figures as Plotly JSON, for a page to draw: plain dictionaries, no Plotly is needed here.
+"""The figures as Plotly JSON for a page to draw: plain dictionaries, made without Plotly.
 
-`layout.meta.caption` says what is drawn, the interval and n; `rows` and `columns`, how its panels
-stand.
+`layout.meta.caption` says what is drawn, the interval and n; `rows` and `columns` give the grid of
+panels.
 
-The same looks as on paper (`looks.py`). A user's label goes through `escape_html`: Plotly would
-read tags in it.
+Lines look as on paper (`looks.py`). Users' labels go through `escape_html`, because Plotly would
+interpret tags in them.
 """
 
 from bisect import bisect
@@ -31,12 +31,12 @@ SYMBOLS = (
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star",
     "triangle-left", "triangle-right", "pentagon",
 )  # fmt: skip
-"""By the number of `Look.shape`."""
+"""Marker of each `Look.shape`."""
 
 Plot = dict[str, Any]
 """`{"data": [...], "layout": {...}}`"""
 _BETWEEN = 2.5
-"""What a block of a forest leaves above itself, in rows: for the axis above it and for its head."""
+"""Space above a block of a forest, in rows: for the axis above it and for its heading."""
 
 
 def learning_curves(
@@ -45,11 +45,11 @@ def learning_curves(
     *,
     by: Literal["epoch", "seconds"] = "epoch",
 ) -> Plot:
-    """As `figures.learning_curves`: a column a metric, a line an arm, the band ± 1 sample standard
-    deviation. A click on an arm in the legend hides it in all panels.
+    """As `figures.learning_curves`: a column per metric, a line per arm, ± 1 sample std as a band.
 
-    Where curves are thinned, `layout.meta` has `points` (drawn) and `of` (recorded) too. An axis
-    has a range only where a curve is cut off: else it follows the arms that are not hidden.
+    A click on an arm in the legend hides it in all panels. If curves are thinned, `layout.meta`
+    also has `points` (drawn) and `of` (recorded). An axis has a fixed range only if a curve is cut
+    off; otherwise it follows the arms that are not hidden.
     """
     reported = {
         name: {curve.arm_id: curve for curve in curves if any(curve.n)}
@@ -90,7 +90,7 @@ def learning_curves(
 def against_keep_prob(summaries: Sequence[ArmSummary], metric: str, *, at: str = "last") -> Plot:
     """As `figures.against_keep_prob`: the mean against keep_prob with its 95 % t interval.
 
-    Where all arms have one keep_prob, `layout.meta.never` says that nothing will ever be drawn.
+    If all arms have one keep_prob, `layout.meta.never` says that nothing will ever be drawn.
     """
     kind, found = Metric(metric), panels.over_keep_prob(summaries)
     every = panels.with_numbers(found)
@@ -121,7 +121,7 @@ def forest(
 ) -> Plot:
     """As `figures.forest`: each difference with its 95 % t interval, filled where significant.
 
-    The first comparison stands on top; those without a pair have a row without a point.
+    The first comparison is at the top; those without a pair have a row without a point.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
     caption = captions.forest(comparisons, at)
@@ -129,7 +129,7 @@ def forest(
 
 
 def effects(found: Sequence[Effect], *, at: str = "last") -> Plot:
-    """As `figures.effects`: each main effect and interaction; of none, nothing, for good."""
+    """As `figures.effects`: each main effect and interaction; without any, an empty plot."""
     caption = captions.effects(found, at)
     if not found:
         layout = layout_of(caption)
@@ -176,7 +176,7 @@ def descent_paths(
 
 
 def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) -> Plot:
-    """The blocks on top of each other, each as high as it has rows."""
+    """The blocks above each other, each as high as its number of rows."""
     layout = layout_of(caption)
     data, heads = [], []
     sizes = [max(1, len(each.rows)) for each in every]
@@ -229,7 +229,7 @@ def _rows(rows: Sequence[Row], scale: float) -> dict[str, Any]:
 
 
 def _ends(view: View) -> dict[str, Any]:
-    """Of an axis. A double click on a range shows all."""
+    """The range of an axis; a double click shows everything."""
     if view.ends and view.away:
         return {"range": list(view.ends)}
     return {"rangemode": "nonnegative"} if view.ends else {}
@@ -268,7 +268,7 @@ def _across(place: Mapping[str, str], y: float | None, look: Look) -> dict[str, 
 
 
 def _contours(grid: Grid) -> dict[str, Any]:
-    """They lie between quantiles of the heights, so the heights are drawn as their ranks."""
+    """Contours at quantiles of the heights: the heights are drawn as their ranks."""
     levels = grid.levels()
     return {
         "type": "contour",
@@ -299,14 +299,14 @@ def _line(curve: Curve, scale: float, look: Look) -> dict[str, Any]:
 
 
 def _band(curve: Curve, scale: float, color: str) -> dict[str, Any]:
-    """One polygon for each run of points with a spread; None parts them."""
+    """One polygon for each run of points with a spread, separated by None."""
     x: list[float | None] = []
     y: list[float | None] = []
     points = zip(curve.x, curve.mean, curve.std, strict=True)
     for known, run in groupby(points, key=lambda point: point[2] is not None):
         if not known:
             continue
-        # There is no spread without a mean.
+        # A point with a spread always has a mean.
         edges = [(at, (mean or 0.0) * scale, (std or 0.0) * scale) for at, mean, std in run]
         x += [None] if x else []
         y += [None] if y else []
@@ -328,7 +328,7 @@ def _band(curve: Curve, scale: float, color: str) -> dict[str, Any]:
 
 
 def _whiskers(halves: Iterable[float | None], scale: float) -> dict[str, Any]:
-    """None where there is no interval. Plotly takes that for one of no width: so no caps."""
+    """Error bars; None where there is no interval. Plotly draws that with width 0, so no caps."""
     return {"type": "data", "symmetric": True, "array": _scaled(halves, scale), "width": 0}
 
 

@@ -1,8 +1,8 @@
-"""A table in a paper: read back from LaTeX, and held against what the service has now.
+"""Read a paper's tables back from LaTeX, and compare them with what the service has now.
 
-`render.latex` says in comments of which sweep, metric and place a table is, and of which arm each
-cell; `listings.latex` which comparison or effect each row is. Titles may be changed, rows and
-columns moved or left out, numbers set in other type: what the cells still say is read. Rows of
+In comments, `render.latex` names the sweep, metric and place of a table and the arm of each cell,
+and `listings.latex` the comparison or effect of each row. Titles may be changed, rows and columns
+moved or left out, and numbers set in another type: whatever the cells still say is read. Rows of
 numbers without such a comment cannot be attributed, and are reported separately.
 """
 
@@ -20,14 +20,14 @@ from service.formatting import count
 OF_TABLE = "% lrd verify "
 """Begins the comment that says, in JSON, which table follows."""
 OF_ROW = "% arm numbers "
-"""Begins the comment behind a row: the arm's number in each column, `-` for a hole."""
+"""Begins the comment after a row: the arm's number in each column, `-` for a hole."""
 COMPARISONS, EFFECTS = "comparisons", "effects"
 """`of` in the JSON of a listing."""
 OF_LINE = {COMPARISONS: "% lrd comparison ", EFFECTS: "% lrd effect "}
-"""Begins the comment behind a row of a listing: the arm's label, or the effect's name."""
+"""Begins the comment after a row of a listing: the arm's label, or the effect's name."""
 
 P_COLUMNS = 2
-"""At the right of a listing."""
+"""The number of columns with p at the right of a listing."""
 
 _NOISE = Decimal("1e-12")
 """Relative error that a product of floats may have."""
@@ -37,7 +37,7 @@ _COMMANDS = re.compile(r"\\[A-Za-z]+")
 _POWER = re.compile(r"\\times10\^\{?(-?\d+)\}?|e([+-]?\d+)")
 _CELL = re.compile(r"([^±()†]*)(?:±([^±()†]*))?(†)?(?:\(([\d/]*)\))?(†)?")
 _NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
-_ANY_COMMENT = r"(?:(?<!\\)|(?<=\\\\))%"  # \% begins none, behind \\ it does
+_ANY_COMMENT = r"(?:(?<!\\)|(?<=\\\\))%"  # \% begins none, except after \\
 _ROW_END = re.compile(r"\\\\\*?(?:\s*\[[^]]*\])?|\\tabularnewline\b")
 _SPAN = re.compile(r"\\multi(?:column|row)(?:\[[^]]*\])?\{[^}]*\}\{[^}]*\}")
 _HOLDS_NUMBER = re.compile(r"[^A-Za-z]*\d|.*\(\d+(?:/\d+)?\)")
@@ -48,12 +48,12 @@ _BODY_END = re.compile(r"\\bottomrule\b|\\end\{")
 
 @dataclass(frozen=True)
 class PrintedCell:
-    """The content of a cell; parts that were taken out are empty."""
+    """The content of a cell; parts that were removed are empty."""
 
     line: int
     """Line in the file, from 1."""
     number: str
-    """Number of its arm."""
+    """The arm's number."""
     mean: str
     spread: str
     count: str
@@ -68,7 +68,7 @@ class PrintedCell:
 
 @dataclass(frozen=True)
 class UnsignedRow:
-    """Numbers without the comment that says what they are."""
+    """A row of numbers without the comment that identifies them."""
 
     line: int
     """Line in the file, from 1."""
@@ -85,8 +85,8 @@ class PrintedTable:
 
     line: int
     question: dict[str, Any]
-    """`sweep`, `metric`, `at`, and `baseline`, an arm's number, where another than the sweep's was
-    asked for."""
+    """`sweep`, `metric` and `at`; also `baseline`, an arm's number, if one other than the sweep's
+    was asked for."""
     cells: tuple[PrintedCell, ...]
     unsigned: tuple[UnsignedRow, ...] = ()
 
@@ -98,14 +98,14 @@ class PrintedTable:
 
 @dataclass(frozen=True)
 class PrintedLine:
-    """The content of a row of a listing; cells that were emptied are empty."""
+    """The content of a row of a listing; cells that were blanked are empty."""
 
     line: int
     """Line in the file, from 1."""
     name: str
     """Name of the arm or the effect."""
     texts: tuple[str, ...]
-    """Behind the first column, in the order of the service; those at the right may be missing."""
+    """The cells after the first, in the service's order; those at the right may be missing."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class PrintedListing:
     of: str
     """`COMPARISONS` or `EFFECTS`."""
     question: dict[str, Any]
-    """As that of a `PrintedTable`."""
+    """As in `PrintedTable`."""
     lines: tuple[PrintedLine, ...]
     unsigned: tuple[UnsignedRow, ...] = ()
 
@@ -132,7 +132,7 @@ Printed = PrintedTable | PrintedListing
 def announcement(
     sweep: str, metric: str, at: str, baseline: int | None, of: str | None = None
 ) -> str:
-    """The comment above a table that says what it is; `of`: of which listing, None for arms."""
+    """The comment above a table that identifies it; `of`: the kind of listing, None for arms."""
     question = {"sweep": sweep, "metric": metric, "at": at, "baseline": baseline, "of": of}
     return OF_TABLE + json.dumps(
         {name: each for name, each in question.items() if each is not None}
@@ -143,7 +143,7 @@ def read(source: str) -> list[Printed]:
     """Every table of this service in a LaTeX file.
 
     Raises:
-        LRDError: what a comment announces is not there, with the line.
+        LRDError: something that a comment announces is missing; the message names the line.
     """
     lines = source.splitlines()
     starts = [number for number, line in enumerate(lines) if line.lstrip().startswith(OF_TABLE)]
@@ -158,16 +158,16 @@ def read(source: str) -> list[Printed]:
 
 
 def arm_ids(table: Mapping[str, Any]) -> dict[int, int]:
-    """Number -> id of the arms in a table, given as JSON."""
+    """Number -> id of the arms in a table, which is the service's JSON."""
     cells = (cell for row in table["rows"] for cell in row["cells"] if cell is not None)
     return {cell["number"]: cell["arm_id"] for cell in cells}
 
 
 def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
-    """A sentence for each cell that says what the service does not, and for each row without its
+    """A sentence for each cell that disagrees with the service, and for each row without its
     comment; `table` is the service's JSON.
 
-    What the file leaves out, such as n, a dagger or decimal places, is no difference.
+    Whatever the file leaves out, such as n, a dagger or decimal places, is not a difference.
     """
     cells = (cell for row in table["rows"] for cell in row["cells"] if cell is not None)
     known = {str(cell["number"]): cell for cell in cells}
@@ -188,8 +188,8 @@ def differences(printed: PrintedTable, table: Mapping[str, Any]) -> list[str]:
 
 
 def line_differences(printed: PrintedListing, now: Iterable[PrintedListing]) -> list[str]:
-    """A sentence for each line that reads otherwise than it does in the listings of `now`, or has
-    lost its comment."""
+    """A sentence for each line that differs from the one in the listings of `now`, or has lost its
+    comment."""
     known = {each.name: each.texts for listing in now for each in listing.lines}
     found = []
     for theirs in printed.lines:
@@ -215,7 +215,7 @@ def _one(of: str) -> str:
 
 
 def _reads_as(theirs: str, ours: str, *, p: bool) -> bool:
-    """Whether a text says what another does, as far as it says anything; `p`: of a test's p."""
+    """Whether a text agrees with another in whatever it says; `p`: both are p-values."""
     if not theirs:
         return True
     if "†" in theirs and "†" not in ours:
@@ -239,10 +239,10 @@ def _agrees(theirs: PrintedCell, ours: PrintedCell, exact: Mapping[str, float | 
 
 
 def _rounds_to(number: str, shorter: str, exact: float | None = None, *, p: bool = False) -> bool:
-    """Whether `shorter` is `number`, or its value rounded to other decimals; of a tie, either way.
+    """Whether `shorter` is `number` or its value rounded to other decimals, ties either way.
 
-    Without the `exact` value that `number` shows, no more decimals than it has are known, and its
-    last may be rounded up or down. A p of 0 is none."""
+    Without the `exact` value behind `number`, no more decimals than it shows are known, and the
+    last one may be rounded up or down. A p of 0 does not count as one."""
     if number == shorter:
         return True
     try:
@@ -304,12 +304,12 @@ def _mute(line: int, what: str, command: str) -> LRDError:
 
 
 _Row = tuple[str, str | None, int]
-"""What stands in it, the rest of its comment and its line."""
+"""The content of a row, the rest of its comment, and its line."""
 
 
 def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[_Row]:
-    """Each row that has its comment, and of the others those between the head and the foot. A row
-    may run over several lines; the comment stands behind its end."""
+    """Each row that has its comment, and other rows between the head and the foot. A row may extend
+    over several lines; the comment follows its end."""
     comment, any_comment = re.compile(_ANY_COMMENT + sign[1:]), re.compile(_ANY_COMMENT)
     body = _body(lines, start, end, comment)
     row = ""
@@ -331,8 +331,8 @@ def _rows(lines: list[str], start: int, end: int, sign: str) -> Iterator[_Row]:
 
 
 def _body(lines: list[str], start: int, end: int, comment: re.Pattern[str]) -> range:
-    """The lines from the end of a table's head to its foot; without a head, from the first row that
-    has its comment."""
+    """The lines from the end of a table's head, or without a head from the first row that has its
+    comment, to its foot."""
     first = next((number for number in range(start, end) if comment.search(lines[number])), end)
     # A longtable has the heads and feet of its pages before its first row.
     above = "\n".join(lines[start:first])
@@ -343,7 +343,7 @@ def _body(lines: list[str], start: int, end: int, comment: re.Pattern[str]) -> r
 
 
 def _unsigned(rows: Iterable[_Row]) -> tuple[UnsignedRow, ...]:
-    """Those with numbers: a heading over a group of rows has none."""
+    """The rows with numbers; a heading over a group of rows has none."""
     found = []
     for row, about, line in rows:
         titles, *cells = map(_plain, _split(_SPAN.sub("", row)))
@@ -369,14 +369,14 @@ def _split(row: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """What LaTeX, or the service's own text, says: without type, colours and blanks."""
+    """The plain content of LaTeX, or of the service's own text: no fonts, colours or blanks."""
     plain = _POWER.sub(lambda found: f"e{int(found[1] or found[2])}", _COLOURS.sub("", text))
     plain = _COMMANDS.sub(lambda found: _SIGNS.get(found[0], ""), plain)
     return re.sub(r"[\s{}$^~\\]", "", plain)
 
 
 def _cell(text: str, line: int, number: str) -> PrintedCell:
-    """Of LaTeX, or of the service's own text."""
+    """A cell, from LaTeX or from the service's own text."""
     found = _CELL.fullmatch(_plain(text))
     if found is None:
         raise LRDError(f"line {line}: no mean ± deviation (n) can be read in `{text.strip()}`")

@@ -7,10 +7,10 @@ from service.analysis.metrics import Metric
 
 
 def read(series: Series, metric: Metric, at: str) -> tuple[float | None, int | None]:
-    """The value at `at` (`last`, `best` or `epoch:N`) and its epoch; (None, None) where none is.
+    """The value at `at` (`last`, `best` or `epoch:N`) and its epoch; (None, None) if there is none.
 
-    `best` is the best finite value, the earliest of equals. It is chosen by looking at the very
-    numbers it reports, so it flatters: see docs/statistics.md.
+    `best` is the best finite value, the earliest of equals. It is chosen by the same numbers that
+    it reports, so it flatters: see docs/statistics.md.
 
     Raises:
         ValueError: `at` is none of the three.

@@ -1,6 +1,6 @@
-"""What a sweep trains, in sentences: what all arms have, in what they differ, and all settings.
+"""What a sweep trains, in sentences: what all arms share, how they differ, and all settings.
 
-Nothing in which arms differ is left unsaid: a reader would take it for equal.
+Every difference between arms is mentioned, because a reader would take anything else for equal.
 """
 
 import math
@@ -13,7 +13,7 @@ from service.analysis.configurations import Flat, distinguishing, flatten, ident
 from service.formatting import count
 
 LISTED = 12
-"""So many values, optimizers or arms are named; the rest are counted."""
+"""Values, optimizers or arms that are named; the rest are counted."""
 _REGULARIZERS = {
     "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
     "inverse",
@@ -45,10 +45,10 @@ def recipe(
     """What was trained and how, in sentences.
 
     Args:
-        configs: of each arm.
-        precision: `fp32`, `tf32` or `bf16`, as it was asked for.
-        on_gpus: whether trials ran on a GPU; None where none has run.
-        sizes: the number of parameters of each arm's network; None where it is not known.
+        configs: each arm's configuration.
+        precision: `fp32`, `tf32` or `bf16`, as requested.
+        on_gpus: whether trials ran on a GPU; None if none has run.
+        sizes: the number of parameters of each arm's network; None if it is not known.
     """
     shared = shared_of(configs)
     yield f"{_what(shared, configs)}."
@@ -70,12 +70,12 @@ def recipe(
     if "schedule" in shared:
         yield _schedule(shared["schedule"])
     if has_networks(configs):
-        # On a CPU torch has no TF32.
+        # torch has no TF32 on a CPU.
         yield _PRECISIONS["fp32" if precision == "tf32" and on_gpus is False else precision]
 
 
 def shared_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all configurations have in common, at their first level."""
+    """The top-level entries that all configurations have in common."""
     return {
         name: value
         for name, value in configs[0].items()
@@ -84,8 +84,8 @@ def shared_of(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def has_networks(configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether all arms train a network by a task of this package: what another's does with a seed
-    or a precision is not known here."""
+    """Whether all arms train a network by a task of this package; what a task of another does with
+    a seed or a precision is unknown."""
     return all(
         config.get("dataset") != "surface" and config.get("task") in (None, *TASKS)
         for config in configs
@@ -93,12 +93,12 @@ def has_networks(configs: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """Each once, in order."""
+    """Each value once, in order."""
     return list({identity(value): value for value in values}.values())
 
 
 def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """`a, b, c`; of many `a, b … and 28 more`."""
+    """`a, b, c`; many as `a, b … and 28 more`."""
     more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
     return between.join(texts[:LISTED]) + more
 
@@ -107,7 +107,7 @@ def listed(texts: Sequence[str], between: str = ", ") -> str:
 
 
 def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> str:
-    """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms have it."""
+    """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms share it."""
     data, named = shared_of([config.get("data") or {} for config in configs]), {}
     for path in ("model", "dataset"):
         if shared.get(path):
@@ -129,8 +129,8 @@ def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> st
 
 
 def _differences(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """In what arms differ: first what tells them apart, then what changes with it. What comes with
-    an optimizer's name, the list of the optimizers says."""
+    """How arms differ: first what tells them apart, then what changes with it. What comes with an
+    optimizer's name is left to the list of optimizers."""
     flats = [flatten(config) for config in configs]
     varied = varying(flats)
     told = distinguishing(flats, varied)
@@ -151,7 +151,7 @@ def _spread(paths: Sequence[str], flats: Sequence[Flat]) -> str:
 
 
 def _values(path: str, flats: Sequence[Flat]) -> list[str]:
-    """The values at a path, each once, as they read."""
+    """The titles of the values at a path, each once."""
     values = distinct(flat.get(path, ABSENT) for flat in flats)
     if path == KEEP_PROB:
         return [spell(value) for value in values]
@@ -162,7 +162,7 @@ def _values(path: str, flats: Sequence[Flat]) -> list[str]:
 
 
 def _parameters(configs: Sequence[Mapping[str, Any]], sizes: Sequence[int | None]) -> Iterator[str]:
-    """How large the networks are: one of several sizes by its name and what it learns."""
+    """The sizes of the networks; if there are several, each with its model and data set."""
     known = [(config, size) for config, size in zip(configs, sizes, strict=True) if size]
     counts = distinct(size for _, size in known)
     if len(counts) == 1 and len(known) == len(configs):
@@ -178,8 +178,8 @@ def _parameters(configs: Sequence[Mapping[str, Any]], sizes: Sequence[int | None
 
 
 def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How large data sets are, what becomes of their training images, and with which weights a
-    network begins if not at random; of what only some arms have, the differences tell."""
+    """The sizes of data sets, how training images are processed, and the weights with which a
+    network starts if they are not random. What only some arms have is left to the differences."""
     shared = shared_of([config.get("data") or {} for config in configs])
     whole = all(
         (config.get("data") or {}).keys().isdisjoint(("max_examples", "holdout"))

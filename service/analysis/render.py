@@ -30,7 +30,7 @@ _EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % prediction interv
 
 
 def markdown(table: Table) -> str:
-    """A GitHub-flavoured table with its caption and notes; `expected` follows as a second one."""
+    """A GitHub-flavoured table with caption and notes; `expected` follows as a second table."""
     heads = [*table.heads, *(column_title(table, titles) for titles in table.columns)]
     rows = [
         [*map(escape_markdown, row.titles), *(_markdown_cell(cell) for cell in row.cells)]
@@ -47,7 +47,7 @@ def markdown(table: Table) -> str:
 
 
 def column_title(table: Table, titles: Sequence[str]) -> str:
-    """A column's titles in one line: `SGDM, without LRD`; without any, the metric."""
+    """A column's titles in one line: `SGDM, without LRD`; the metric, if it has none."""
     return ", ".join(titles) or table.metric.title
 
 
@@ -83,10 +83,10 @@ _COMPARISON = {
 
 
 def csv(table: Table) -> str:
-    """One line per arm, numbers in full precision and in the metric's own unit, for machines.
+    """One line per arm, for machines: numbers in full precision and in the metric's own unit.
 
     Columns: the arm, the dotted paths that vary, the summary, the comparison with its baseline.
-    What is not defined is empty.
+    Undefined values are empty.
     """
     flats = [flatten(summary.arm.config) for summary in table.summaries]
     paths = varying(flats)
@@ -107,7 +107,7 @@ def csv(table: Table) -> str:
 
 
 def csv_value(value: Any) -> str:
-    """As text: what is not defined is empty, and seeds stand behind the reason that they share."""
+    """`value` as text; undefined is empty, and seeds follow the reason that they share."""
     if value is None:
         return ""
     if isinstance(value, dict):
@@ -129,17 +129,17 @@ def latex(
     name: str = "table",
     baseline: int | None = None,
 ) -> str:
-    """A table for booktabs: bold for the better one, a dagger where p_holm < 0.05.
+    """A booktabs table: bold for the better of a pair, a dagger where p_holm < 0.05.
 
-    `provenance` (sweep, code version, environment …) goes into comments above it, and so does what
-    more seeds could show; others say to `printed.read` of what the table and its cells are. It is
-    cited as `tab:` with the `name`, the metric and the place read.
+    The comments above it hold the `provenance` and what more seeds could show. Further comments let
+    `printed.read` identify the table and its cells. Its label is `tab:` with `name`, the metric and
+    the place read.
 
     Args:
-        table: any.
-        provenance: by name.
+        table: the table.
+        provenance: name -> value, e.g. of the sweep, the code's version, the environment.
         name: the sweep's id.
-        baseline: the number of the arm that was asked for instead of the sweep's own.
+        baseline: the number of the arm that was asked for in place of the sweep's baseline.
     """
     labels, width = len(table.heads), len(table.columns)
     lines = [latex_comment(f"{key}: {value}") for key, value in (provenance or {}).items()]
@@ -186,7 +186,7 @@ def _latex_head(table: Table) -> Iterator[str]:
 def _latex_body(table: Table) -> Iterator[str]:
     above: tuple[str, ...] = ()
     for row in table.rows:
-        # A title that repeats the one above it is left blank, as printed tables do.
+        # As in printed tables, a title that repeats the one above it is left blank.
         same = 0
         while same < len(row.titles) - 1 and row.titles[: same + 1] == above[: same + 1]:
             same += 1
@@ -236,7 +236,7 @@ def latex_line(cells: Sequence[str]) -> str:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """Everything a page needs to draw the table; numbers in the metric's own unit, texts as shown.
+    """All that a page needs to draw the table; numbers in the metric's own unit, texts as shown.
 
     A hole in the grid is None.
     """

@@ -13,17 +13,17 @@ from scipy import special
 from service.analysis.data import Floats
 
 EXACT_UP_TO = 24
-"""Pairs up to which all 2^n sign patterns are counted; above it, FLIPS random ones are."""
+"""Pairs up to which all 2^n sign patterns are counted; above that, FLIPS random ones."""
 FLIPS = 9_999
 """Random sign patterns; with the observed one they make p a multiple of 1 / 10,000."""
 RESAMPLES = 5_000
 """Bootstrap resamples."""
 SEED = 1912_00144
-"""Of both random streams: the same numbers give the same p and interval, always."""
+"""Seed of both random streams, so that the same numbers always give the same p and interval."""
 
 _TABULATED_UP_TO = 10
 _FEW_RESAMPLES_UP_TO = 7
-"""1,716 different resamples; of 8 pairs there are more than RESAMPLES."""
+"""7 pairs have 1,716 different resamples; 8 have more than RESAMPLES."""
 _BLOCK = 4_000_000
 
 
@@ -67,7 +67,7 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
         return differences[:, 0].copy(), differences[:, 0].copy()
     means, times = _resampled_means(differences)
     observed = differences.mean(axis=1)
-    # Resampled means equal to the observed one but for rounding count half.
+    # Resampled means that equal the observed one up to rounding count half.
     slack = 8 * np.finfo(float).eps * np.abs(differences).max(axis=1)
     below = (times * (means < (observed - slack)[:, None])).sum(axis=1)
     up_to = (times * (means <= (observed + slack)[:, None])).sum(axis=1)
@@ -76,7 +76,7 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
     centred = differences - observed[:, None]
     flat = np.ptp(differences, axis=1) == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Brought to size first: the cube of 1e-163 is no number.
+        # Scaled first, because the cube of 1e-163 would underflow.
         centred = centred / np.abs(centred).max(axis=1, keepdims=True)
         spread = (centred**2).sum(axis=1)
         # The jackknife's acceleration; for a mean it is the skewness over 6 sqrt(n).
@@ -95,7 +95,7 @@ def bca_interval(differences: Floats, confidence: float = 0.95) -> tuple[Floats,
 
 
 def _exact(row: Floats, limit: float) -> float:
-    """The same share for more pairs: both halves' sums are sorted and met in the middle."""
+    """The same share for more pairs: meet in the middle with the sorted sums of both halves."""
     if limit <= 0:
         return 1.0
     half = len(row) // 2
@@ -136,9 +136,9 @@ def _bootstrap_weights(n: int) -> Iterator[Floats]:
 
 
 def _resampled_means(differences: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """The RESAMPLES means of each row, sorted; and how many resamples have each: both (k, u).
+    """The RESAMPLES means of each row, sorted, and how many resamples have each: both (k, u).
 
-    A few pairs give few different resamples (5 give 126), so each is computed once.
+    Few pairs have few different resamples (5 have 126), so each is computed once.
     """
     n = differences.shape[1]
     if n > _FEW_RESAMPLES_UP_TO:
@@ -159,8 +159,8 @@ def _few_resamples(n: int) -> tuple[Floats, npt.NDArray[np.int64]]:
 
 
 def _quantiles(rows: Floats, times: npt.NDArray[np.int64], levels: Floats) -> Floats:
-    """One quantile of each sorted row, whose elements stand there `times` times, linearly
-    interpolated, as `numpy.quantile` does."""
+    """One quantile of each sorted row whose elements occur `times` times, linearly interpolated as
+    in `numpy.quantile`."""
     place = np.clip(levels, 0, 1) * (RESAMPLES - 1)
     lower = np.floor(place).astype(np.intp)
     upper = np.minimum(lower + 1, RESAMPLES - 1)

@@ -1,7 +1,7 @@
-"""Axes with a row for each name, made so that every text lies within the figure, however long.
+"""Axes with a row for each name, laid out so that every text fits in the figure, however long.
 
-By hand: matplotlib's layouts make room for names beside the axes until none is left for the axes,
-and make none for a title that is wider than these.
+Done by hand, because matplotlib's layouts make room for names next to the axes until none is left
+for the axes, and make none for a title that is wider than the axes.
 """
 
 from collections.abc import Sequence
@@ -13,31 +13,32 @@ from matplotlib.figure import Figure
 from service.analysis.folding import folded, width_of
 
 WIDTH = 5.4
-"""Of the figure, in inches; so are all of these."""
+"""Width of the figure. All lengths here are in inches."""
 _NAMES, _BESIDE = 1.9, 1.6
-"""At most of the names; of what stands on the right. What is left is for the axes."""
+"""Maximum widths of the names and of the texts on the right; the rest is for the axes."""
 _EDGE, _GAP, _LEAST = 0.1, 0.08, 0.15
-"""Left free at the edges of the figure; between the axes and a text; for the texts of one side, as
-the last number below the axes needs it."""
+"""Margin at the edges of the figure; gap between the axes and a text; least width for the texts of
+one side, which the last number below the axes needs."""
 _ROW, _LINE, _ENDS = 0.24, 0.135, 0.03
-"""Of a row with one line; of each other line of a text; above the first row and below the last."""
+"""Height of a row with one line; of each further line; space above the first and below the last."""
 _ABOVE, _BELOW, _HEAD = 0.08, 0.34, 0.24
-"""For what stands above the axes: nothing; below them, without the title: ticks and numbers; for
-the head of a block."""
+"""Space above the axes, which is empty; below them, for ticks and numbers without the title; for
+the heading of a block."""
 
 Texts = tuple[str, Sequence[str], Sequence[str]]
-"""Of a block: its head, if it has one; on the left of each row; on its right."""
+"""A block's texts: its heading, if it has one; left of each row; right of each row."""
 
 
 def axes_with_rows(
     blocks: Sequence[Texts], title: str
 ) -> tuple[Figure, list[tuple[Axes, list[float]]]]:
-    """A figure; for each block its axes, and where on them the middle of each row is, the first one
-    on top.
+    """A figure and, for each block, its axes and the position of each row's middle on them.
+
+    The first row is at the top.
 
     Args:
         blocks: at least one; each has an axis of its own.
-        title: of the horizontal axes.
+        title: the title of the horizontal axes.
     """
     folds = [
         (
@@ -85,7 +86,7 @@ def axes_with_rows(
         made.append((axes, rows))
     lowest = made[-1][0]
     lowest.set_xlabel(title)
-    # Below the middle of the axes, or as near as the figure's edges let it be.
+    # Centred below the axes, or as nearly as the figure's edges permit.
     half = _EDGE + width_of(title) / 2
     middle = min(max(left + width / 2, half), WIDTH - half)
     lowest.xaxis.label.set_x((middle - left) / width)

@@ -1,7 +1,7 @@
-"""What of each metric is shown where: the curves of one data set and model share a scale.
+"""The range of each metric in each panel: the curves of one data set and model share a scale.
 
-A loss of 0.01 on MNIST and one of 4 on CIFAR-100 have no common size: on one axis, or held against
-each other as `limits.py` does, all curves of one of them would run out of the panel.
+A loss of 0.01 on MNIST and one of 4 on CIFAR-100 are of different sizes. On one axis, or compared
+with each other as `limits.py` does, all curves of one of them would run out of the panel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from service.analysis.parting import scale_groups
 
 @dataclass(frozen=True)
 class View:
-    """What the panels of one metric, data set and model show."""
+    """The view in the panels of one metric, data set and model."""
 
     ends: tuple[float, float] | None = None
-    """Of the axis, in its unit; None where all is shown."""
+    """The ends of the axis, in its unit; None to show everything."""
     away: frozenset[ArmId] = frozenset()
-    """The arms that run out of it. Their bands would fill the panel, and are not drawn."""
+    """The arms that run out of it. Their bands would fill the panel and are not drawn."""
 
 
 def views(
     arms: Sequence[ArmInfo], metrics: Mapping[str, Sequence[Curve]]
 ) -> dict[tuple[str, int], View]:
-    """(metric, number of the data set and model) -> what its panels show."""
+    """(metric, number of the data set and model) -> the view in its panels."""
     numbers = scale_groups([flatten(arm.config) for arm in arms])
     of_arm = {arm.id: number for arm, number in zip(arms, numbers, strict=True)}
     found: dict[tuple[str, int], View] = {}

@@ -1,9 +1,9 @@
 """How soon an arm reaches a given value of a metric: the paper's claim about speed.
 
 A trial has *reached* the threshold at its first epoch with a value at least as good. A trial that
-ended (succeeded or diverged) without it will *never* reach it; of one that is queued, running,
-cancelled or failed for a reason of its own nothing is known yet: it is *undecided*, unless it had
-reached the threshold before.
+ended (succeeded or diverged) without such an epoch will *never* reach it. A trial that is queued,
+running, cancelled or failed for another reason is *undecided*, unless it reached the threshold
+before.
 """
 
 import math
@@ -26,14 +26,14 @@ class Reach:
     trials: int
     reached: int
     never: tuple[int, ...]
-    """Seeds."""
+    """Seeds that ended without reaching it."""
     undecided: tuple[int, ...]
-    """Seeds; in neither median."""
+    """Seeds not yet decided; in neither median."""
     epochs: float | None
-    """Median epochs over reached and never, where never counts as later than any; so None where
-    half of them or more never do. Dropping those instead would flatter the arm that fails."""
+    """Median epochs over reached and never, where never counts as later than any epoch: None if
+    half of them or more never do. Dropping those instead would flatter an arm that fails."""
     seconds: float | None
-    """The same in wall-clock seconds of training and evaluation."""
+    """The same median in wall-clock seconds of training and evaluation."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields; tuples become lists in JSON."""
@@ -42,7 +42,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Speed:
-    """An arm against its baseline, over the seeds that are decided in both."""
+    """An arm against its baseline, over the seeds decided in both."""
 
     arm_id: ArmId
     arm: str
@@ -55,9 +55,9 @@ class Speed:
     slower: int
     epoch_ratio: float | None
     """Median over the seeds of baseline's epochs / arm's epochs: 2 is twice as fast. A seed on
-    which only the arm gets there counts as infinitely faster, the reverse as 0; both never is left
-    out. None where the median is infinite, or half of the seeds never get there, or there is
-    none."""
+    which only the arm gets there counts as infinite, one on which only the baseline does as 0; one
+    on which neither does is left out. None if the median is infinite, if half of the seeds never
+    get there, or if there are none."""
     second_ratio: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def compare_speed(
     threshold: float,
     baseline: Iterable[str] = ("optimizer.keep_prob",),
 ) -> list[Speed]:
-    """Every arm against the baseline it belongs to, paired by seed, as `comparisons.compare` pairs.
+    """Every arm against its baseline, with the pairs of seeds that `comparisons.compare` forms.
 
     Raises:
         ValueError: a series names an unknown arm.
@@ -100,14 +100,14 @@ def compare_speed(
 # --- inside ---------------------------------------------------------------------------------------
 
 _Time = tuple[float, float]
-"""Epochs and seconds; infinite where the threshold is never reached."""
+"""Epochs and seconds; infinite if the threshold is never reached."""
 _NEVER = (math.inf, math.inf)
 
 
 def _by_arm(
     arms: Sequence[ArmInfo], series: Iterable[Series], metric: Metric, threshold: float
 ) -> dict[ArmId, dict[int, _Time | None]]:
-    """Arm id -> seed -> when; None where undecided."""
+    """Arm id -> seed -> when the threshold is reached; None if undecided."""
     of_arm: dict[ArmId, dict[int, _Time | None]] = {arm.id: {} for arm in arms}
     for each in sorted(series, key=lambda one: one.seed):
         if each.arm_id not in of_arm:
@@ -168,13 +168,13 @@ def _speed(
 
 
 def _ratio(baseline: float, arm: float) -> float:
-    if arm == 0:  # a clock too coarse
+    if arm == 0:  # the clock is too coarse
         return 1.0 if baseline == 0 else math.inf
     return baseline / arm
 
 
 def _middle(ratios: Sequence[float]) -> float | None:
-    """The median; None also where it would lie between never (0) and a speed: no seed had that."""
+    """The median; None also if it would fall between never (0) and a speed, which no seed had."""
     known = [ratio for ratio in ratios if not math.isnan(ratio)]
     if known and median_low(known) == 0 < median_high(known):
         return None
@@ -182,7 +182,7 @@ def _middle(ratios: Sequence[float]) -> float | None:
 
 
 def _median(times: Sequence[float]) -> float | None:
-    """None where there is none, or where it is infinite; NaN (never over never) is left out."""
+    """The median without NaN (never over never); None if there is none or it is infinite."""
     known = [time for time in times if not math.isnan(time)]
     middle = median(known) if known else math.inf
     return middle if math.isfinite(middle) else None

@@ -1,4 +1,4 @@
-"""The table the researcher came for, as data: rows, columns, cells and what to know about them."""
+"""The table of a sweep, as data: rows, columns, cells and the notes a reader needs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from service.analysis.notes import advice_on, notes_on
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm in the table; without an arm the cell is a hole in the grid."""
+    """One arm in the table; a cell without an arm is a hole in the grid."""
 
     summary: ArmSummary | None = None
     comparison: Comparison | None = None
-    """Against its baseline; None for a baseline."""
+    """The comparison with its baseline; None for a baseline."""
     mean: str = ""
     """As shown: `94.61`; `diverged`, `running` … where there is no number yet."""
     spread: str = ""
     """Sample standard deviation as shown: `0.12`; empty for n = 1."""
     count: str = ""
-    """The seeds behind it: `5`, or `4/5` where a planned one gave no number."""
+    """The number of seeds behind it: `5`, or `4/5` if a planned one gave no number."""
     best: bool = False
-    """The better of its pair, by the mean as shown."""
+    """Whether it is the better of its pair, by the mean as shown."""
 
     @property
     def text(self) -> str:
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows and columns with their titles; every arm of the sweep stands in exactly one cell."""
+    """Rows and columns with their titles; every arm of the sweep is in exactly one cell."""
 
     metric: Metric
     at: str
@@ -64,10 +64,10 @@ class Table:
     heads: tuple[str, ...]
     """The title of each row path."""
     columns: tuple[tuple[str, ...], ...]
-    """For each column a title for each column path, outermost first."""
+    """For each column, a title for each column path, outermost first."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    """What ± is, which cells are partial and why, which test the dagger stands for."""
+    """What ± means, which cells are partial and why, which test the dagger stands for."""
     advice: tuple[str, ...]
     """What more seeds could show: for the researcher, not for the paper."""
     expected: tuple[ExpectedRow, ...]
@@ -80,7 +80,7 @@ class Table:
     def caption(self) -> str:
         """`test loss, last epoch: mean ± standard deviation (n) over seeds; FCNet on MNIST`.
 
-        A model or a data set that is not the same in all arms is in a title instead.
+        A model or a data set that differs between arms is in a title instead.
         """
         place = place_read(self.at)
         text = f"{self.metric.title}, {place}: mean ± standard deviation (n) over seeds"
@@ -102,13 +102,13 @@ def build_table(
 
     Args:
         summaries: as `arms.summarise` gives them.
-        comparisons: as `comparisons.compare` gives them; without them no dagger.
-        layout: rows, columns and pair; what it leaves out is chosen (see `layout.lay_out`). Its
-            `metric` and `at` are not read here: the summaries are already of one metric and place.
+        comparisons: as `comparisons.compare` gives them; without them there are no daggers.
+        layout: rows, columns and pair; `layout.lay_out` chooses what it leaves out. Its `metric`
+            and `at` are ignored, because the summaries already have one metric and place.
         metric: the summaries' metric.
-        at: where it was read; goes into the caption.
+        at: where it was read, for the caption.
         baseline: the dotted paths of the sweep's baseline.
-        expected: published values; taken if they are of this metric.
+        expected: published values; those of other metrics are ignored.
     """
     kind, asked, paths = Metric(metric), layout or TableSpec(), tuple(baseline)
     arms = [summary.arm for summary in summaries]
@@ -166,10 +166,10 @@ def _best(
 ) -> set[ArmId]:
     """The ids of the arms to set in bold.
 
-    Only those of a pair stand against each other: arms that differ in the pair factor alone (or,
-    where that is the label, that share a row or a column). What reads the same is equally good, and
-    where all read the same none is bold. A mean over survivors (an arm with diverged seeds) is
-    never bold, and neither is what it beats.
+    Only the arms of a pair compete: those that differ in the pair factor alone (or, where that is
+    the label, that share a row or a column). Means that read the same are equally good; if all read
+    the same, none is bold. A mean over survivors (an arm with diverged seeds) is never bold, and
+    neither is any mean that it beats.
     """
     if layout.pair is None:
         return set()

@@ -1,4 +1,4 @@
-"""/audit: who changed what. For admins."""
+"""/audit: who changed what; for admins only."""
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
@@ -20,7 +20,7 @@ router = APIRouter(
 def index(
     database: DatabaseDep, page_size: PageSize = 100, page_token: PageToken = None
 ) -> JSONResponse:
-    """Every change that was requested and made, the newest first."""
+    """Every change that was requested and made, newest first."""
     with database.read() as session:
         found = store.page(session, cursor_of(page_token), page_size + 1)
     return page_of([audit_view(each) for each in found], page_size)

@@ -1,4 +1,4 @@
-"""/cluster: who dispatches, what the cluster has, and how much of it is in use."""
+"""/cluster: the dispatcher, the cluster's resources, and how much of them is in use."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/cluster", tags=["cluster"], route_class=Tagged)
 
 @router.get("", **gives(Cluster))
 def read(database: DatabaseDep) -> dict[str, Any]:
-    """The cluster as the leading dispatcher last saw it, what runs where, and what waits for what.
+    """The cluster as the leading dispatcher last saw it: what runs where, and what waits for what.
 
     `dispatcher` is null while none leads.
     """

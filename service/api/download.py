@@ -1,5 +1,4 @@
-"""A file that is made first and sent afterwards: who reads it slowly, or stops, holds no
-transaction."""
+"""Files that are made first and sent afterwards, so that a slow reader holds no transaction."""
 
 import os
 import tempfile
@@ -10,7 +9,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 IN_MEMORY = 1 << 20
-"""A larger file lies on the disk, in TMPDIR, under no name: whatever ends this process frees it."""
+"""A larger file is on disk, in TMPDIR, without a name, so that it is freed however this process
+ends."""
 CHUNK = 1 << 18
 """Bytes read and sent at a time."""
 
@@ -29,14 +29,14 @@ class Download(StreamingResponse):
         super().__init__(_chunks(file), media_type=kind, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        # Not a background task: that is left out where the reader has gone.
+        """Send the file, then close it."""
+        # Not a background task, which would be skipped if the reader has gone.
         with self._file:
             await super().__call__(scope, receive, send)
 
 
 def made(write: Callable[[IO[bytes]], None]) -> IO[bytes]:
-    """A temporary file with what `write` puts into it."""
+    """A temporary file with the content that `write` puts into it."""
     file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - a Download closes it
     try:
         write(file)

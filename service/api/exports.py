@@ -1,4 +1,4 @@
-"""Files of a sweep: CSV, Parquet, bundles out and in, and the weights of a trial."""
+"""Files of a sweep: CSV, Parquet, export and import of bundles, and the weights of a trial."""
 
 import contextlib
 from typing import IO, Annotated, Any, Literal
@@ -38,19 +38,19 @@ def export(
     format: Literal["csv", "parquet", "bundle"] = "csv",
     of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
 ) -> Response:
-    """All trials or all epoch reports, nothing sampled; or a zip of everything (`bundle`)."""
+    """All trials or all epoch reports, without sampling; or a zip of everything (`bundle`)."""
     if format == "bundle":
         return Download(pack(database, sweep_id), f"{sweep_id}.zip", "application/zip")
     with database.read() as session:
         store.get(session, sweep_id)
-        # Written before the transaction ends and sent after it: a reader may be slow.
+        # Written within the transaction but sent after it, because a reader may be slow.
         file = made(lambda out: _WRITERS[format](session, sweep_id, of, out))
     return Download(file, f"{sweep_id}-{of}.{format}", _MEDIA_TYPES[format])
 
 
 @router.get("/trials/{trial_id}/weights", **gives_bytes("application/octet-stream"))
 def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> Response:
-    """The final weights of a trial of a sweep with `execution.keep_weights`: the `state_dict` of
+    """The final weights of a trial, if its sweep has `execution.keep_weights`: the `state_dict` of
     its model, for `torch.load(…, weights_only=True)`."""
     with database.read() as session:
         trial = store.get_trial(session, trial_id)
@@ -61,7 +61,7 @@ def weights(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> 
     name = weights_name(trial.weights_sha256)
     with storage.answering():
         if folder := folder_of_weights(settings.trials, trial):
-            with contextlib.suppress(FileNotFoundError):  # cleared away in between
+            with contextlib.suppress(FileNotFoundError):  # removed in the meantime
                 file = folder.open(name)
                 return Download(file, f"trial-{trial_id}-{name}", "application/octet-stream")
     raise NotFound(
@@ -79,8 +79,8 @@ async def import_bundle(
 ) -> Response:
     """Import a bundle that another service exported; the body is the zip.
 
-    Its sweep keeps its id and becomes the sender's. Content that no service would have written is
-    refused, with file and row, and so is a sweep with more trials than the token may submit.
+    The sweep keeps its id and belongs to the sender. Content that no service would have written is
+    refused with its file and row, and so is a sweep with more trials than the token may submit.
     """
     if media_type(request) != "application/zip":
         raise UnsupportedMedia("send the bundle as application/zip")
@@ -92,7 +92,7 @@ async def import_bundle(
         with checked(content, caller.max_sweep_trials) as bundle:
 
             def keep(session: Session) -> dict[str, Any]:
-                refuse_over_quota(session, caller, bundle.retryable)  # by a retry, later
+                refuse_over_quota(session, caller, bundle.retryable)  # a retry would queue them
                 return sweep_view(store_bundle(session, bundle, caller.owner))
 
             return once.create(keep, "/api/v1/sweeps")

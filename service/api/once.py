@@ -1,7 +1,7 @@
-"""How a request changes something: in one transaction with its line in the audit log, and once.
+"""Make a requested change exactly once, in one transaction with its entry in the audit log.
 
-An `Idempotency-Key` is welcome on every request that changes something: sent again, the first
-answer comes again.
+Every request that changes something may carry an `Idempotency-Key`. Repeating the request with the
+same key returns the first answer.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="any text of your choice: sent again with the same request, the first answer "
-        "comes again and nothing is done twice; known for 30 days",
+        description="any text of your choice: repeating the same request with it returns the first "
+        "answer, and nothing is done twice; remembered for 30 days",
         examples=["6f0c2a4e-93b1-4b1e-a1f3-5d1c9be2a7f0"],
     ),
 ]
@@ -36,7 +36,7 @@ _lock = threading.Lock()
 
 
 class Once:
-    """Makes the change that a request asks for, and its answer."""
+    """Carries out the change that a request asks for, and answers it."""
 
     def __init__(self, request: Request, database: Database, content: bytes, key: str | None):
         self._request, self._database = request, database
@@ -44,11 +44,11 @@ class Once:
         self._key = None if key is None else Key(self._caller.key, key, _sum(request, content))
 
     def __call__(self, change: Callable[[Session], dict[str, Any]]) -> JSONResponse:
-        """Do `change` in a transaction; what it returns is the answer."""
+        """Do `change` in a transaction, and answer with what it returns."""
         return JSONResponse(**self._answer(lambda session: Made(change(session))))
 
     def create(self, change: Callable[[Session], dict[str, Any]], path: str) -> JSONResponse:
-        """Do `change`, which makes something new: 201, and its address below `path`."""
+        """Do `change`, which creates something; answer 201 with its address below `path`."""
 
         def made(session: Session) -> Made:
             view = change(session)
@@ -57,7 +57,7 @@ class Once:
         return JSONResponse(**self._answer(made))
 
     def remove(self, change: Callable[[Session], None]) -> Response:
-        """Do `change`, after which there is nothing to show: 204."""
+        """Do `change`, after which there is nothing to show; answer 204."""
 
         def made(session: Session) -> Made:
             change(session)
@@ -107,7 +107,7 @@ def _sum(request: Request, content: bytes) -> str:
 
 @contextlib.contextmanager
 def _alone(key: Key) -> Iterator[None]:
-    """Refuse a key that this process is answering now."""
+    """Refuse a key whose first request this process is still answering."""
     mine = (key.token_id, key.text)
     with _lock:
         if mine in _answering:

@@ -1,8 +1,8 @@
-"""The OpenAPI document: what each route takes and gives, where FastAPI cannot see it.
+"""The OpenAPI document: the requests and answers of each route that FastAPI cannot see.
 
-Answers are made without a model (they are plain data, and validating them again would cost more
-than making them), bodies are read as JSON or YAML: so both are declared by `gives` and `takes`.
-The examples of answers are real ones: `python -m tests.examples` records them.
+Answers are plain data, made without a model because validating them again would cost more than
+making them. Bodies are read as JSON or YAML. So `gives` and `takes` declare both. The examples of
+answers are real: `python -m tests.examples` records them.
 """
 
 import json
@@ -77,13 +77,13 @@ async def declared(
         str | None,
         Header(
             alias=versions.HEADER,
-            description="version of the client; it is told if the two do not fit",
+            description="version of the client, which is refused if it does not fit the service",
             examples=[versions.VERSION],
             pattern=r"^\d{1,6}\.\d{1,6}(\D.*)?$",
         ),
     ] = None,
 ) -> None:
-    """The header that `front` reads, for the document."""
+    """Declare the header that `front` reads, for the document."""
 
 
 def gives(
@@ -93,9 +93,9 @@ def gives(
     also: tuple[str, ...] = (),
     plan: type[BaseModel] | None = None,
 ) -> dict[str, Any]:
-    """Of a route: it answers with `model`, and `also` in other media types.
+    """Declare that a route answers with `model`, and `also` in other media types.
 
-    `plan`: what it answers, with 200, where nothing is to be stored.
+    `plan`: its answer, with 200, if nothing should be stored.
     """
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
     if also:
@@ -108,7 +108,7 @@ def gives(
 
 
 def gives_nothing() -> dict[str, Any]:
-    """Of a route: what was there is gone, and its answer has no body."""
+    """Declare that a route removes something and answers without a body."""
     return {
         "response_model": None,
         "status_code": 204,
@@ -118,24 +118,24 @@ def gives_nothing() -> dict[str, Any]:
 
 
 def gives_text(kind: str) -> dict[str, Any]:
-    """Of a route: it answers with text."""
+    """Declare that a route answers with text."""
     return _gives({kind: {"schema": {"type": "string"}}})
 
 
 def gives_yaml(model: type[BaseModel]) -> dict[str, Any]:
-    """Of a route: it answers with `model` as YAML."""
+    """Declare that a route answers with `model` as YAML."""
     return _gives(
         {"application/yaml": {"schema": {"$ref": _COMPONENT.format(model=model.__name__)}}}
     )
 
 
 def gives_bytes(*kinds: str) -> dict[str, Any]:
-    """Of a route: it answers with a file."""
+    """Declare that a route answers with a file."""
     return _gives({kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds})
 
 
 def takes(*models: type[BaseModel], required: bool = True) -> dict[str, Any]:
-    """Of a route: its body is one of `models`, in JSON or YAML."""
+    """Declare that a route's body is one of `models`, in JSON or YAML."""
     choices = [{"$ref": _COMPONENT.format(model=model.__name__)} for model in models]
     schema = choices[0] if len(choices) == 1 else {"anyOf": choices}
     content = {"application/json": {"schema": schema}, "application/yaml": {"schema": schema}}
@@ -143,13 +143,13 @@ def takes(*models: type[BaseModel], required: bool = True) -> dict[str, Any]:
 
 
 def takes_bytes(kind: str) -> dict[str, Any]:
-    """Of a route: its body is a file."""
+    """Declare that a route's body is a file."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}}}
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
 def complete(app: FastAPI) -> None:
-    """Have the application's document name all that `gives` and `takes` refer to."""
+    """Add all schemas that `gives` and `takes` refer to, to the application's document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -165,7 +165,7 @@ def complete(app: FastAPI) -> None:
                     components[name]["examples"] = [example]
             _without_unused(components)
             made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            made["security"] = [{}, {"token": []}]  # {}: where no token was made, none is needed
+            made["security"] = [{}, {"token": []}]  # {}: if no token was made, none is needed
             app.openapi_schema = made
         return app.openapi_schema
 
@@ -185,6 +185,6 @@ def _gives(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_unused(components: dict[str, Any]) -> None:
-    """FastAPI's own errors are never sent."""
+    """Drop the schemas of FastAPI's own errors, which are never sent."""
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)

@@ -1,4 +1,4 @@
-"""/presets: the paper's tables and figures as sweeps that are ready to be submitted."""
+"""/presets: the paper's tables and figures as sweeps that are ready to submit."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ router = APIRouter(prefix="/presets", tags=["presets"])
 
 @router.get("", **gives(PresetPage))
 def index() -> dict[str, Any]:
-    """All presets, each with what it is and how many trials it has."""
+    """All presets, each with a description and its number of trials."""
     return {"items": [_view(name) for name in presets.names()], "next_page_token": None}
 
 
 @router.get("/{name}", **gives(PresetDetail))
 def read(name: str) -> dict[str, Any]:
-    """One preset: its spec, and the file as it was written."""
+    """One preset: its spec, and the file as written."""
     _must_exist(name)
     return _view(name) | {"spec": presets.load(name), "text": presets.text(name)}
 

@@ -67,7 +67,7 @@ def submit(
     database: DatabaseDep,
     validate_only: bool = False,
 ) -> JSONResponse:
-    """Store a sweep and queue its trials; with `validate_only` answer the plan and store nothing.
+    """Store a sweep and queue its trials; with `validate_only`, return the plan and store nothing.
 
     The body is a sweep, or a preset with changes.
     """
@@ -91,7 +91,7 @@ def index(
         Text, Query(max_length=200, description="part of a name, or the beginning of an id")
     ] = "",
 ) -> dict[str, Any]:
-    """Sweeps, newest first: all, or those in a state or with a name."""
+    """Sweeps, newest first: all of them, or those in a state or matching a search."""
     after = None
     if page_token:
         at, sweep_id = decode_token(page_token, float, str)
@@ -113,7 +113,7 @@ def read(
     request: Request,
     database: DatabaseDep,
 ) -> Response:
-    """One sweep; with `If-None-Match` 304 as long as nothing has changed."""
+    """One sweep; with `If-None-Match`, 304 as long as nothing has changed."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         if matches_if_none_match(request, etag_of(sweep)):
@@ -125,10 +125,10 @@ def read(
 def change(
     sweep_id: SweepId, document: DocumentDep, request: Request, once: OnceDep
 ) -> JSONResponse:
-    """Another `priority` or `max_concurrent`, also while it runs.
+    """Change `priority` or `max_concurrent`, even while the sweep runs.
 
-    As with every change of a sweep, `If-Match` with its `ETag` refuses it (412) where the sweep has
-    changed since that was read.
+    As with every change of a sweep, `If-Match` with its `ETag` makes the service refuse (412) if
+    the sweep has changed since that was read.
     """
     given = parsed(Changes, document).model_dump(exclude_unset=True)
     return once(_asking(partial(requests.change, changes=given), sweep_id, request))
@@ -136,10 +136,10 @@ def change(
 
 @router.delete("/{sweep_id}", **gives_nothing())
 def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
-    """Take away a sweep that has ended, with its results, checkpoints and logs, for good.
+    """Permanently delete a sweep that has ended, with its results, checkpoints and logs.
 
-    With a token: one of its own, or any for the role admin. What other sweeps took over from it by
-    `reuse` stays theirs.
+    A token may delete its own sweeps, with the role admin any. Results that other sweeps took over
+    from it by `reuse` stay theirs.
     """
 
     def remove(session: Session) -> None:
@@ -152,19 +152,19 @@ def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
 
 @router.post("/{sweep_id}/cancel", **gives(Sweep))
 def cancel(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
-    """End the sweep: queued trials now, running ones as soon as they have stopped."""
+    """Cancel the sweep: queued trials now, running ones as soon as they have stopped."""
     return once(_asking(requests.cancel_sweep, sweep_id, request))
 
 
 @router.post("/{sweep_id}/pause", **gives(Sweep))
 def pause(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
-    """Start no more trials; running ones save their state after their epoch and wait."""
+    """Start no more trials; running ones save their state after the current epoch and wait."""
     return once(_asking(requests.pause, sweep_id, request))
 
 
 @router.post("/{sweep_id}/resume", **gives(Sweep))
 def resume(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
-    """Go on after a pause."""
+    """Continue after a pause."""
     return once(_asking(requests.resume, sweep_id, request))
 
 
@@ -172,7 +172,7 @@ def resume(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
 def retry(
     sweep_id: SweepId, request: Request, once: OnceDep, cancelled: bool = False
 ) -> JSONResponse:
-    """Queue again what failed, and with `cancelled` what was cancelled; diverged trials stay."""
+    """Queue failed trials again, and with `cancelled` the cancelled ones; diverged trials stay."""
     caller = caller_of(request)
 
     def again(session: Session) -> dict[str, Any]:
@@ -194,8 +194,8 @@ def extend(
     database: DatabaseDep,
     validate_only: bool = False,
 ) -> JSONResponse:
-    """More seeds, more values of an axis, more arms: only the missing trials run. With
-    `validate_only` answer the plan of the sweep that would result, and change nothing."""
+    """Add seeds, values of an axis or arms; only the missing trials run. With `validate_only`,
+    return the plan of the resulting sweep and change nothing."""
     more, caller = Extension.parse(document), caller_of(request)
 
     def add(session: Session) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def clone(
     once: OnceDep,
     database: DatabaseDep,
 ) -> JSONResponse:
-    """A new sweep like this one; the body may replace parts of its spec, e.g. `{"seeds": 5}`."""
+    """Submit a copy of this sweep; the body may replace parts of its spec, e.g. `{"seeds": 5}`."""
     with database.read() as session:
         sweep = store.get(session, sweep_id)
     if not isinstance(document, dict):
@@ -243,7 +243,7 @@ def events(
     page_token: PageToken = None,
     newest_first: bool = False,
 ) -> JSONResponse:
-    """What happened to the sweep and its trials, oldest first unless asked otherwise."""
+    """Events of the sweep and its trials, oldest first by default."""
     with database.read() as session:
         store.get(session, sweep_id)
         return event_page(
@@ -253,9 +253,9 @@ def events(
 
 @router.get("/{sweep_id}/failures", **gives(FailurePage))
 def failures(sweep_id: SweepId, database: DatabaseDep) -> JSONResponse:
-    """Why trials failed: each message once, with its count, the 20 most frequent.
+    """Why trials failed: the 20 most frequent messages, each once with its count.
 
-    Of more than 10,000 failed trials 10,000 are counted.
+    If more than 10,000 trials have failed, only 10,000 of them are counted.
     """
     with database.read() as session:
         store.get(session, sweep_id)
@@ -272,7 +272,7 @@ def trials(
     state: TrialState | None = None,
     arm_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> JSONResponse:
-    """The sweep's trials in order: all, or those in a state or of an arm."""
+    """The sweep's trials in order: all of them, or those in a state or of an arm."""
     after = cursor_of(page_token) or 0
     with database.read() as session:
         store.get(session, sweep_id)
@@ -297,7 +297,7 @@ def _asking(
 
 @contextmanager
 def _located_in(more: Extension, had: SweepSpec) -> Iterator[None]:
-    """Move faults of the extended sweep to their places in the extension, which was sent."""
+    """Move faults of the extended sweep to the corresponding places in the extension sent."""
     try:
         yield
     except InvalidSpec as error:
@@ -305,7 +305,7 @@ def _located_in(more: Extension, had: SweepSpec) -> Iterator[None]:
 
 
 def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:
-    """The locked sweep, if its version is the one that the request names.
+    """Lock and return the sweep, provided its version is the one that the request names.
 
     Raises:
         NotFound: there is none with this id.
@@ -327,11 +327,11 @@ def _refuse_changed(sweep: models.Sweep, request: Request) -> None:
 def _create(
     document: Any, request: Request, once: Once, *, like: models.Sweep | None = None
 ) -> JSONResponse:
-    """`like`: the sweep that is cloned, which must still exist."""
+    """`like`: the sweep to clone, which must still exist."""
     caller = caller_of(request)
     spec = _limit(_spec_of(document), caller)
     arms = expand_arms(spec)
-    code = _code(arms)  # it may read files, and no transaction should wait for that
+    code = _code(arms)  # may read files, for which no transaction should wait
 
     def create(session: Session) -> dict[str, Any]:
         if like is not None:
@@ -345,8 +345,8 @@ def _create(
 
 
 def _code(arms: Sequence[Arm]) -> str:
-    """The code that will run, as far as this process can see: lrd as installed here, and the
-    packages that the arms use. What did run is in each attempt's environment."""
+    """The code that will run, as far as this process can tell: lrd as installed here, and the
+    packages that the arms use. Each attempt's environment says what did run."""
     return sources.code_version(arm.config_json() for arm in arms)
 
 

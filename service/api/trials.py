@@ -1,4 +1,4 @@
-"""/trials: one training run: its epochs, attempts, events, log; cancel and retry."""
+"""/trials: a single training run with its epochs, attempts, events and log; cancel and retry."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -47,15 +47,15 @@ def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dic
         provenance = provenance_view(trial, arm, sweep, attempt)
         view = trial_view(trial, arm)
     kept = False
-    if provenance["execution"]["keep_weights"]:  # otherwise the storage need not be asked
-        with suppress(OSError):  # all else is known without it
+    if provenance["execution"]["keep_weights"]:  # otherwise there is no need to ask the storage
+        with suppress(OSError):  # everything else is known without it
             kept = folder_of_weights(settings.trials, trial) is not None
     return {**view, "has_weights": kept, "provenance": provenance}
 
 
 @router.post("/cancel", **gives(schemas.Trial))
 def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
-    """End the trial: at once if it is queued, otherwise as soon as it has stopped."""
+    """Cancel the trial: at once if it is queued, otherwise as soon as it has stopped."""
     return once(lambda session: _view(session, requests.cancel_trial(session, trial_id)))
 
 
@@ -95,7 +95,7 @@ def reports(
 
 @router.get("/attempts", **gives(schemas.AttemptPage))
 def attempts(trial_id: TrialId, database: DatabaseDep) -> dict[str, Any]:
-    """The tries at the trial: when, where, on what, and how each ended."""
+    """The attempts at the trial: when, where, on what, and how each ended."""
     with database.read() as session:
         store.get_trial(session, trial_id)
         found = history.attempts(session, trial_id)
@@ -110,7 +110,7 @@ def events(
     page_token: PageToken = None,
     newest_first: bool = False,
 ) -> JSONResponse:
-    """What happened to the trial, oldest first unless asked otherwise."""
+    """The trial's events, oldest first by default."""
     with database.read() as session:
         store.get_trial(session, trial_id)
         return event_page(
@@ -126,7 +126,7 @@ def logs(
     attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     tail: Annotated[int, Query(ge=1, le=100_000, description="last lines")] = 1000,
 ) -> PlainTextResponse:
-    """The log of an attempt, by default of the newest."""
+    """The log of an attempt, by default the newest."""
     trial = _existing(database, trial_id)
     number = attempt or trial.attempt
     if number > trial.attempt:

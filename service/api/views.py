@@ -1,4 +1,4 @@
-"""Rows as the reader sees them: JSON-safe, times in RFC 3339."""
+"""Rows as the API shows them: JSON-safe, times in RFC 3339."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from service.store.queue import InUse, Running, Waiting
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
-    """A sweep with its derived state and the count of its trials in each state."""
+    """A sweep with its derived state and the number of its trials in each state."""
     counts = {state: getattr(sweep, state) for state in TrialState}
     return {
         "id": sweep.id,
@@ -46,7 +46,7 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
 
 
 def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
-    """A trial with its state, its reason and its newest report."""
+    """A trial with its state, the reason for it, and its newest report."""
     return {
         "id": trial.id,
         "sweep_id": trial.sweep_id,
@@ -79,8 +79,8 @@ def trial_view(trial: Trial, arm: Arm) -> dict[str, Any]:
 def provenance_view(
     trial: Trial, arm: Arm, sweep: Sweep, attempt: Attempt | None
 ) -> dict[str, Any]:
-    """All that a trial's numbers depend on; the environment is that of its newest attempt, None
-    until that has begun."""
+    """Everything that a trial's numbers depend on; the environment is that of its newest attempt,
+    None until that has begun."""
     execution = Execution().model_dump(mode="json") | sweep.spec.get("execution", {})
     return {
         "code_version": sweep.code_version,
@@ -94,12 +94,12 @@ def provenance_view(
 
 
 def report_view(report: Report) -> dict[str, Any]:
-    """One epoch, flat, with the attempt that recorded it."""
+    """One epoch as a flat object, with the attempt that recorded it."""
     return {**report.report, "attempt": report.attempt, "recorded_at": rfc3339(report.recorded_at)}
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:
-    """One try at a trial: when, where, on what, and how it ended."""
+    """One attempt at a trial: when, where, on what, and how it ended."""
     return {
         "attempt": attempt.attempt,
         "dispatcher_id": attempt.dispatcher_id,
@@ -112,7 +112,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
 
 
 def event_view(event: Event) -> dict[str, Any]:
-    """Something that happened."""
+    """Something that happened to a sweep or a trial."""
     return {
         "id": event.id,
         "sweep_id": event.sweep_id,
@@ -128,7 +128,7 @@ def event_view(event: Event) -> dict[str, Any]:
 
 
 def failure_view(failure: Failure) -> dict[str, Any]:
-    """What befell failed trials."""
+    """A reason and message shared by failed trials."""
     return failure._asdict()
 
 
@@ -165,7 +165,7 @@ def audit_view(entry: AuditEntry) -> dict[str, Any]:
 
 
 def cluster_view(lease: Lease | None, held: InUse) -> dict[str, Any]:
-    """The nodes that the leading dispatcher last saw, and what running trials hold of them."""
+    """The nodes as the leading dispatcher last saw them, and how much running trials hold."""
     seen = (lease.cluster or {}) if lease else {}
     nodes = seen.get("nodes", [])
     return {
@@ -186,7 +186,7 @@ def cluster_view(lease: Lease | None, held: InUse) -> dict[str, Any]:
 
 
 def running_view(running: Running) -> dict[str, Any]:
-    """A trial that runs now, and where."""
+    """A trial that is running, and where."""
     trial, environment = running.trial, running.environment or {}
     return {
         "trial_id": trial.id,

@@ -1,4 +1,4 @@
-"""/webhooks: addresses that are notified when a sweep has ended. For admins."""
+"""/webhooks: addresses that are notified when a sweep has ended; for admins only."""
 
 from typing import Annotated, Any
 
@@ -40,7 +40,7 @@ WebhookId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 @router.post("", **gives(NewWebhook, 201), **takes(WebhookRequest))
 def create(document: DocumentDep, once: OnceDep, settings: SettingsDep) -> JSONResponse:
-    """Notify `url` of every sweep that ends. The secret, shown this once, signs the messages."""
+    """Notify `url` of every sweep that ends. The secret signs messages; it is shown only once."""
     url = str(parsed(WebhookRequest, document).url)
     try:
         refuse_private(url, private=settings.webhook_private)
@@ -82,7 +82,7 @@ def deliveries(
     page_size: PageSize = 100,
     page_token: PageToken = None,
 ) -> JSONResponse:
-    """Messages sent or to be sent to it, the newest first."""
+    """Messages to the webhook, sent or pending, newest first."""
     with database.read() as session:
         store.get(session, webhook_id)
         found = store.deliveries(session, webhook_id, cursor_of(page_token), page_size + 1)

@@ -1,4 +1,4 @@
-"""A bundle: one sweep as a zip that needs nothing else, and that another service takes in again.
+"""A bundle: one sweep as a self-contained zip that another service can import.
 
 spec.yaml                 as it was submitted
 arms.json                 every configuration with its defaults written out
@@ -9,6 +9,6 @@ environment.json          what each attempt ran on
 rows/*.jsonl              the database's rows: what `lrd import` reads
 SHA256SUMS                of all of the above
 
-The sums say that a bundle arrived as it was made, not who made it: whoever sends one may have
-written it by hand. So nothing in it is believed that the service would not have written itself.
+The checksums show that a bundle arrived as it was made, not who made it: the sender may have
+written it by hand. So nothing is accepted that the service would not have written itself.
 """

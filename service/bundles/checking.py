@@ -1,7 +1,8 @@
-"""A bundle is believed as far as the service would have written it: row by row, and as a whole.
+"""Check that a bundle is what the service would have written: row by row, and as a whole.
 
-All of it happens outside of any transaction. What may be large - trials, attempts, reports and
-events - goes into a temporary file as it is checked; what must be known of each trial stays.
+All of this happens outside of any transaction. Trials, attempts, reports and events may be large,
+so they go into temporary files as they are checked; only what must be known of each trial stays in
+memory.
 """
 
 import contextlib
@@ -37,12 +38,12 @@ from service.lifecycle import TERMINAL, Reason, TrialState
 
 Row = dict[str, Any]
 DAY = 86_400
-"""Two services' clocks may differ; by more they do not."""
+"""Allowed difference between two services' clocks."""
 
 
 @dataclass(slots=True)
 class _Trial:
-    """What the later files are held to."""
+    """The facts about a trial with which the later files must agree."""
 
     place: Place
     state: TrialState
@@ -57,7 +58,7 @@ class _Trial:
 
 @dataclass
 class Bundle:
-    """A checked bundle: rows as the database takes them, JSON as text, ids still the bundle's."""
+    """A checked bundle: rows as the database takes them, JSON as text, with the bundle's ids."""
 
     sweep: Row
     arms: list[Row]
@@ -83,8 +84,8 @@ def checked(content: bytes, max_trials: int) -> Iterator[Bundle]:
     """The bundle in a zip.
 
     Raises:
-        Unprocessable: it is none, was changed since it was made, holds what no service would have
-            written, or has more trials than `max_trials`.
+        Unprocessable: it is not a bundle, was changed since it was made, has content that no
+            service would have written, or more trials than `max_trials`.
     """
     files = Files(content)
     with contextlib.ExitStack() as spools:
@@ -124,7 +125,7 @@ class _Check:
         )
 
     def sweep(self) -> SweepSpec:
-        found = list(islice(self._files.rows("sweep", SweepRow), 2))  # a third is not looked at
+        found = list(islice(self._files.rows("sweep", SweepRow), 2))  # no need to read a third
         if len(found) != 1:
             many = "more than one row" if found else "no row"
             raise Unprocessable(f"rows/sweep.jsonl has {many}; a bundle is of one sweep")
@@ -144,7 +145,7 @@ class _Check:
             "spec": json.dumps(spec.model_dump(mode="json", exclude_unset=True)),
             "waiting_for": None,
             "version": 1,
-            "gpu_share": None,  # as it was measured on the GPUs of the service that it comes from
+            "gpu_share": None,  # it was measured on the other service's GPUs
         }
         return spec
 
@@ -152,7 +153,7 @@ class _Check:
         refuse_large_sweep(total, self._max_trials)
 
     def arms(self, spec: SweepSpec) -> None:
-        # Of a sweep that was extended by its first explicit arms there are more.
+        # A sweep that was extended by its first explicit arms has more.
         expected = spec.trials_total() // len(spec.seeds)
         seen: set[Any] = set()
         marked = False
@@ -165,7 +166,7 @@ class _Check:
                 if what in seen:
                     raise place.wrong(f"/{what[0]}: stands twice")
                 seen.add(what)
-            self._limit(len(self._arms) + 1)  # an arm has a trial, or more
+            self._limit(len(self._arms) + 1)  # an arm has at least one trial
             self._arms[row.id] = row.model_dump() | {
                 "config": json.dumps(config), "config_sha256": sha256,
             }  # fmt: skip
@@ -196,7 +197,7 @@ class _Check:
             self._trials[row.id] = _Trial(place, row.state, row.attempt, row.epochs_done)
             again = row.state is not TrialState.succeeded and row.reason is not Reason.diverged
             self._retryable += again
-            # An id of the service that it comes from would name another trial here.
+            # An id of the other service would refer to a different trial here.
             self._keep("trials", row, reused_from=None, not_before=None)
         if len(pairs) < (total := spec.trials_total()):
             raise Unprocessable(f"rows/trials.jsonl has {len(pairs)} of the spec's {total} trials")
@@ -235,7 +236,7 @@ class _Check:
                 raise trial.place.wrong(
                     f"/attempt: {trial.attempt}; rows/attempts.jsonl has {trial.attempts}"
                 )
-            # Who reuses it copies the attempt that succeeded.
+            # A trial that reuses another copies the attempt that succeeded.
             if trial.succeeded != (trial.state is TrialState.succeeded):
                 raise trial.place.wrong(
                     f"/state: trial {trial_id} has {trial.state}, and {trial.succeeded} of its "
@@ -255,7 +256,7 @@ class _Check:
             trial.recorded += 1
             trial.seconds += row.report.seconds
             trial.last_report = _written(row.report)
-            # Checkpoints stay where they were made: here their names would be those of no file.
+            # Checkpoints stay where they were made: their names would refer to no file here.
             self._keep(
                 "reports", row, report=trial.last_report, checkpoint=None, checkpoint_sha256=None
             )
@@ -300,7 +301,7 @@ def _config(place: Place, row: ArmRow) -> Config:
 
 
 def _written(report: EpochRow) -> str:
-    """As `EpochReport.to_json` has it."""
+    """The report as `EpochReport.to_json` writes it."""
     head = {"epoch": report.epoch}
     tail = {"lr": report.lr, "seconds": report.seconds}
     return json.dumps({**head, **(report.__pydantic_extra__ or {}), **tail})

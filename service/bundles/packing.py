@@ -27,7 +27,7 @@ from service.store.models import Attempt, Sweep
 from service.store.session import Database
 
 IN_MEMORY = 8 << 20
-"""Bytes of a zip kept in memory; a larger one is a temporary file."""
+"""Bytes of a zip that may be kept in memory; a larger one is a temporary file."""
 
 
 def pack(database: Database, sweep_id: str) -> IO[bytes]:
@@ -35,7 +35,7 @@ def pack(database: Database, sweep_id: str) -> IO[bytes]:
 
     Raises:
         NotFound: there is no such sweep.
-        Conflict: it still runs, and a bundle holds what will not change.
+        Conflict: it is still running, and a bundle holds only what will not change.
     """
     out = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - its reader closes it
     try:
@@ -59,7 +59,7 @@ def pack(database: Database, sweep_id: str) -> IO[bytes]:
 
 
 def _add(bundle: zipfile.ZipFile, name: str, parts: Iterable[str | bytes]) -> str:
-    """Write a file part by part; its sum."""
+    """Write a file part by part, and return its checksum."""
     sha256 = hashlib.sha256()
     with bundle.open(name, "w", force_zip64=True) as file:
         for part in parts:
@@ -147,7 +147,7 @@ def _captions(
         said["forest"] = (kind.difference_title, captions.forest(comparisons, at))
     if effects:
         said["effects"] = (kind.effect_title, captions.effects(effects, at))
-    # A caption may name arms, which users called so.
+    # A caption may contain names of arms, which users chose.
     return "".join(
         f"- {name}: {what}. {escape_markdown(how)}\n" for name, (what, how) in said.items()
     )
@@ -157,7 +157,7 @@ def _lines(session: Session, sweep_id: str, name: str) -> Iterator[str]:
     written = json_names(name)
     query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)
     for row in session.execute(query).mappings():
-        # What is JSON already goes in as it stands.
+        # Values that are already JSON are written as they are.
         parts = (
             f"{json.dumps(key)}: {(value or 'null') if key in written else json.dumps(value)}"
             for key, value in row.items()

@@ -1,4 +1,4 @@
-"""A bundle's files: looked at before they are read, read line by line, and held to their sums."""
+"""A bundle's files: sizes are checked first, then they are read line by line against their sums."""
 
 import contextlib
 import hashlib
@@ -23,9 +23,9 @@ from service.errors import Unprocessable
 MAX_UNPACKED = 2 << 30
 """A bundle that unpacks to more bytes is refused."""
 DOCUMENTS = {"sweep", "arms"}
-"""Their rows hold what users wrote: it is read as a body is."""
+"""Files whose rows contain what users wrote, which is read as a request's body is."""
 MAX_LINE = 16 << 20
-"""Bytes of one row. The largest is the sweep's: its spec was a body once."""
+"""Bytes of one row. The largest is the sweep's, because its spec was once a request's body."""
 
 R = TypeVar("R", bound=Spec)
 
@@ -34,13 +34,13 @@ class Files:
     """The rows in a bundle.
 
     Raises:
-        Unprocessable: it is no bundle, or unpacks to too much.
+        Unprocessable: it is not a bundle, or unpacks to too many bytes.
     """
 
     def __init__(self, content: bytes) -> None:
         with _zip_faults():
             self._zip = zipfile.ZipFile(io.BytesIO(content))
-            # `zipfile` reads no more of a file than its entry says, so this bounds what comes out.
+            # `zipfile` reads no more of a file than its entry states, so this limits the output.
             if sum(entry.file_size for entry in self._zip.infolist()) > MAX_UNPACKED:
                 raise Unprocessable(f"the bundle unpacks to more than {MAX_UNPACKED} bytes")
             sums = self._whole("SHA256SUMS").decode().splitlines()
@@ -56,7 +56,7 @@ class Files:
         """Each row of rows/NAME.jsonl with its place.
 
         Raises:
-            Unprocessable: a row is none of this table, or the file is not what it was.
+            Unprocessable: a row does not belong to this table, or the file has been changed.
         """
         assert ROWS[name] is kind
         with _zip_faults():
@@ -98,21 +98,21 @@ class Files:
 
     def _open(self, name: str) -> IO[bytes]:
         entry = self._zip.getinfo(name)
-        # The others' decoders take memory that the entry asks for, not the reader.
+        # Other methods' decoders allocate as much memory as the entry demands.
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Unprocessable(f"{name} is compressed by another method than deflate")
-        # Its own `readline` is slow, and gives more than it is asked for.
+        # Its own `readline` is slow, and returns more than asked for.
         return io.BufferedReader(self._zip.open(entry), 1 << 16)  # type: ignore[type-var]
 
 
 class Place:
-    """Where a row stands."""
+    """Where a row is: its file and line."""
 
     def __init__(self, name: str, number: int) -> None:
         self.name, self.number = name, number
 
     def wrong(self, why: str) -> Unprocessable:
-        """The error that says what is wrong there."""
+        """The error that says what is wrong at this place."""
         return Unprocessable(f"rows/{self.name}.jsonl, row {self.number}: {why}")
 
 

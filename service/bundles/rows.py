@@ -1,4 +1,4 @@
-"""What a row of each file of a bundle may hold; each has the columns of its table, no more."""
+"""Models of the rows in a bundle's files; each has exactly the columns of its table."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,21 +10,21 @@ from lrd_core.texts import Text
 from service.lifecycle import Reason, TrialState
 
 Id = Annotated[int, Field(ge=0, lt=2**63)]
-"""Of the service that made the bundle: it ties rows together, and another one is given here."""
+"""An id of the service that made the bundle. It links rows; the importing service replaces it."""
 SweepId = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{12}$")]
-"""As `store.sweeps` makes them."""
+"""Ids of sweeps, as `store.sweeps` makes them."""
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Time = Annotated[float, Field(ge=0, le=253_000_000_000)]
-"""Seconds since 1970, before the year 9988: what a calendar can show."""
+"""Seconds since 1970, before the year 9988, which a calendar can still show."""
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Message = Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")]
-"""By a trial that failed: it may be anything but NUL, which PostgreSQL does not take."""
+"""A message of a failed trial: anything except NUL, which PostgreSQL does not accept."""
 Word = Annotated[Text, Field(max_length=200)]
 Holder = Annotated[Text, Field(min_length=1, max_length=36)]
 Scalar = bool | Annotated[int, Field(ge=-(2**63), lt=2**63)] | float | Message | None
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
-"""As `lrd_core.report.encode_number` writes it."""
+"""A number as `lrd_core.report.encode_number` writes it."""
 
 
 class SweepRow(Spec):
@@ -66,7 +66,7 @@ class ArmRow(Spec):
 
 
 class TrialRow(Spec):
-    """A row of rows/trials.jsonl. Of a trial that has ended nothing waits and nobody holds it."""
+    """A row of rows/trials.jsonl. The trial has ended: nothing is pending and nobody holds it."""
 
     id: Id
     sweep_id: SweepId
@@ -112,7 +112,7 @@ class AttemptRow(Spec):
 
 
 class EpochRow(Spec):
-    """What one epoch of rows/reports.jsonl says, as `lrd_core.report.EpochReport` writes it."""
+    """One epoch in rows/reports.jsonl, as `lrd_core.report.EpochReport` writes it."""
 
     model_config = {**Spec.model_config, "extra": "allow"}
     __pydantic_extra__: dict[Annotated[Text, Field(min_length=1, max_length=100)], Number]

@@ -1,7 +1,7 @@
-"""One sweep's rows in a SQLite file of their own: what is made of them takes its time there.
+"""One sweep's rows in a SQLite file of their own, where slow work on them blocks nothing.
 
-A bundle's tables and figures take long, and a transaction must not: PostgreSQL ends one that is
-idle, and SQLite's writers wait for it. So rows are copied as they come, and read at leisure.
+A bundle's tables and figures take long, but a transaction must not: PostgreSQL ends one that is
+idle, and SQLite's writers wait for it. So the rows are copied first and processed afterwards.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from service.store.session import Database
 
 @contextlib.contextmanager
 def taken(database: Database, sweep_id: str) -> Iterator[Session]:
-    """A session on a copy of the sweep, out of any transaction of `database`.
+    """A session on a copy of the sweep, outside of any transaction of `database`.
 
     Raises:
         NotFound: there is no such sweep.
-        Conflict: it still runs: a bundle holds what will not change.
+        Conflict: it is still running, and a bundle holds only what will not change.
     """
     with tempfile.TemporaryDirectory(prefix="lrd-bundle-") as folder:
         copy = Database(f"sqlite:///{Path(folder) / 'sweep.db'}", lasting=False)
@@ -44,7 +44,7 @@ def _fill(copy: Database, database: Database, sweep_id: str) -> None:
             raise Conflict(f"sweep {sweep_id} still runs; a bundle is made of one that has ended")
         for name in TABLES:
             query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)
-            # Values as SQLite takes them, in the table's order: nothing is left to convert.
+            # The values are as SQLite takes them, in the table's order: no conversion is needed.
             into = str(insert_into(name).compile(copy.engine, column_keys=names_of(name)))
             for rows in reading.execute(query).partitions():
                 writing.connection().exec_driver_sql(into, [tuple(row) for row in rows])

@@ -1,4 +1,4 @@
-"""The way in: a checked bundle's rows, under ids of this database, in batches."""
+"""Import: store a checked bundle's rows in batches, under ids of this database."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -15,15 +15,15 @@ from service.store.reuse import IMPORTED
 from service.store.session import clock
 
 BATCH_CHARS = 16 << 20
-"""A batch with more text than this is not added to: messages may be long."""
+"""Text in a batch after which no more rows are added, because messages may be long."""
 
 
 def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
-    """Store the sweep with its id, trials, reports and events; it is `owner`'s.
+    """Store the sweep for `owner`, with its id, trials, reports and events.
 
     Raises:
-        Conflict: a sweep with its id is here already, or not yet removed.
-        Unprocessable: the database takes a row not, though it was checked.
+        Conflict: a sweep with its id already exists, or is not yet completely removed.
+        Unprocessable: the database rejects a row although it was checked.
     """
     sweep_id = bundle.sweep["id"]
     here = Conflict(f"sweep {sweep_id} is here already")
@@ -40,10 +40,10 @@ def store_bundle(session: Session, bundle: Bundle, owner: str | None) -> Sweep:
     row = bundle.sweep | {"owner": owner, "version": 1 if earlier is None else earlier.version + 1}
     try:
         _insert(session, "sweep", [row])
-    except IntegrityError:  # it came in beside this one, a moment ago
+    except IntegrityError:  # another request has just imported it
         raise here from None
     now = clock(session)
-    # Before those of its past, which the bundle tells: it is known by its first event.
+    # Before the past events in the bundle: an imported sweep is recognised by its first event.
     session.add(Event(sweep_id=sweep_id, at=now, kind=IMPORTED))
     session.flush()
     arm_ids = _insert_anew(session, "arms", bundle.arms)
@@ -68,7 +68,7 @@ def _insert(session: Session, name: str, rows: list[Row]) -> None:
 
 
 def _insert_anew(session: Session, name: str, rows: Iterable[Row]) -> dict[int, int]:
-    """Insert rows under ids of this database; old id -> new id."""
+    """Insert rows under ids of this database, and return old id -> new id."""
     ids: dict[int, int] = {}
     into = insert_into(name)
     new = into.returning(into.table.c.id, sort_by_parameter_order=True)
@@ -81,7 +81,7 @@ def _insert_anew(session: Session, name: str, rows: Iterable[Row]) -> dict[int, 
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[tuple[int, list[Row]]]:
-    """Each with the number of its first row."""
+    """Batches of rows, each with the number of its first row."""
     first, batch, size = 1, list[Row](), 0
     for row in rows:
         batch.append(row)

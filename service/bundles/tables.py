@@ -1,4 +1,4 @@
-"""What the rows of a bundle are: which tables, in which order, and JSON that is text already."""
+"""The tables behind a bundle's rows, in order, with columns of JSON as text."""
 
 from typing import Any
 
@@ -28,34 +28,34 @@ TABLES: dict[str, Table] = {
         "events": Event,
     }.items()
 }  # fmt: skip
-"""Name in the bundle -> table; each refers only to those before it."""
+"""Name in the bundle -> table, each referring only to those before it."""
 _OWN = {"deleted_at"}
-"""Columns that no bundle has: of a deleted sweep there is none."""
+"""Columns that no bundle has, because a deleted sweep has no bundle."""
 
 
 class Written(TypeDecorator[Any]):
-    """A column of JSON whose values are JSON texts. To read a text into objects and write it again
-    costs more than the row it stands in."""
+    """A column of JSON whose values stay JSON texts. Parsing and writing one again would cost more
+    than the rest of its row."""
 
     impl = JSON
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> None:
-        """As it is."""
+        """Pass the text through unchanged."""
 
 
 def names_of(name: str) -> list[str]:
-    """The table's columns that a bundle has."""
+    """The table's columns that a bundle contains."""
     return [key for key in TABLES[name].c.keys() if key not in _OWN]  # noqa: SIM118
 
 
 def json_names(name: str) -> frozenset[str]:
-    """The table's columns of JSON."""
+    """The table's columns that hold JSON."""
     return frozenset(column.key for column in TABLES[name].c if isinstance(column.type, JSON))
 
 
 def rows_of(name: str, sweep_id: str) -> Select[Any]:
-    """The sweep's rows of a table, in order, JSON as text."""
+    """A query for the sweep's rows of a table, in order, JSON as text."""
     table, trials, written = TABLES[name], TABLES["trials"], json_names(name)
     query = select(
         *(
@@ -74,12 +74,12 @@ def rows_of(name: str, sweep_id: str) -> Select[Any]:
 
 
 def insert_into(name: str) -> Insert:
-    """An insert of such rows."""
+    """An insert statement for such rows."""
     return insert(_WRITTEN.tables[TABLES[name].name])
 
 
 def _with_texts() -> MetaData:
-    """The tables once more, JSON as text."""
+    """A copy of the tables with JSON as text."""
     copied = MetaData()
     for table in Base.metadata.sorted_tables:
         for column in table.to_metadata(copied).c:

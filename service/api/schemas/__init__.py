@@ -1,4 +1,4 @@
-"""What the REST API takes and gives, for its OpenAPI document.
+"""Schemas of the REST API's requests and answers, for its OpenAPI document.
 
-The answers are made by `views` and by the analysis; that they are as said here is tested by asking.
+`views` and the analysis make the answers; the tests check real ones against these schemas.
 """

@@ -1,40 +1,40 @@
-"""What the answers are made of, and the answer that something is wrong."""
+"""Building blocks of the answers, and the answer for an error."""
 
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
-"""JSON has no word for the last three; these are those of protobuf's JSON mapping."""
+"""JSON has no literals for the last three; these strings are from protobuf's JSON mapping."""
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
 T = TypeVar("T")
 
 
 class Answer(BaseModel):
-    """No field is left out, and none is there that is not named."""
+    """An object that always has exactly the fields listed."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Page(Answer, Generic[T]):
-    """A part of a list; the rest is asked for with `page_token`."""
+    """A page of a list; `page_token` requests the next one."""
 
     items: list[T]
-    next_page_token: str | None = Field(description="null: this is the last page")
+    next_page_token: str | None = Field(description="null on the last page")
 
 
 class Fault(Answer):
-    """One wrong place."""
+    """A place in the request that is wrong."""
 
-    pointer: str = Field(description="JSON pointer (RFC 6901) into what was sent")
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the body that was sent")
     detail: str
 
 
 class Problem(Answer):
-    """RFC 9457."""
+    """An error, as RFC 9457 defines it."""
 
-    type: str = Field(description="a kind of error, explained at this address")
+    type: str = Field(description="address of an explanation of this kind of error")
     title: str
     status: int
     detail: str

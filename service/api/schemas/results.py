@@ -1,4 +1,4 @@
-"""What the analysis makes of a sweep: arms, comparisons, the table, methods, curves, figures."""
+"""Results of a sweep: arms, comparisons, effects, the table, methods, curves, speed, figures."""
 
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ class Statistics(Answer):
 
 
 class Arm(Answer):
-    """A configuration, what became of its seeds, and their statistics."""
+    """A configuration, the outcome of its seeds, and their statistics."""
 
     id: int
     label: str
@@ -90,12 +90,13 @@ class Comparisons(Page[Comparison]):
     metric: str
     at: str
     unit: str
-    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
+    scale: float = Field(description="factor that converts the numbers to `unit`")
     notes: list[str]
 
 
 class Effect(Answer):
-    """What a level of a factor does over the settings of the others, or how two factors meet."""
+    """The effect of a factor's level, averaged over the settings of the others; or an interaction
+    of two factors."""
 
     kind: Literal["main", "interaction"]
     name: str
@@ -130,18 +131,18 @@ class Effect(Answer):
 
 
 class Effects(Page[Effect]):
-    """Main effects, then interactions; none where arms differ in one factor."""
+    """Main effects, then interactions; empty if the arms differ in only one factor."""
 
     caption: str
     metric: str
     at: str
     unit: str
-    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
+    scale: float = Field(description="factor that converts the numbers to `unit`")
     notes: list[str]
 
 
 class Difference(Answer):
-    """A cell against its baseline."""
+    """A cell compared with its baseline."""
 
     baseline_id: int
     n: int
@@ -183,7 +184,7 @@ class Row(Answer):
 
 
 class Layout(Answer):
-    """Which paths stand where."""
+    """The paths that make the rows and the columns."""
 
     rows: list[str]
     columns: list[str]
@@ -197,7 +198,7 @@ class Table(Answer):
     metric: str
     at: str
     unit: str
-    scale: float = Field(description="what numbers are multiplied by to be in `unit`")
+    scale: float = Field(description="factor that converts the numbers to `unit`")
     higher_is_better: bool
     layout: Layout
     heads: list[str]
@@ -210,21 +211,21 @@ class Table(Answer):
 
 
 class Paragraph(Answer):
-    """What is to be said of one thing."""
+    """A paragraph about one subject."""
 
     title: str
     text: str
 
 
 class Methods(Page[Paragraph]):
-    """How the numbers of one metric were made."""
+    """How the numbers of one metric were obtained."""
 
     metric: str
     at: str
 
 
 class Curve(Answer):
-    """An arm's mean, epoch by epoch."""
+    """The mean over an arm's seeds, epoch by epoch."""
 
     arm_id: int
     label: str
@@ -258,7 +259,7 @@ class Reach(Answer):
 
 
 class Speed(Answer):
-    """That, against the baseline."""
+    """How soon an arm reaches the value, compared with its baseline."""
 
     arm_id: int
     arm: str
@@ -273,7 +274,7 @@ class Speed(Answer):
 
 
 class SpeedAnswer(Page[Reach]):
-    """How soon a metric reaches a value."""
+    """How soon each arm reaches a value of a metric."""
 
     metric: str
     threshold: Number

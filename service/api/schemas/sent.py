@@ -1,4 +1,4 @@
-"""What is sent: the bodies of requests, beside the specs of `lrd_core`."""
+"""Bodies of requests, other than the specs of `lrd_core`."""
 
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from lrd_core.texts import Text
 
 
 class FromPreset(BaseModel):
-    """A preset with changes, in place of a sweep."""
+    """A preset with changes, instead of a sweep."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -22,11 +22,11 @@ class FromPreset(BaseModel):
 
     preset: Text
     set: dict[Text, Any] = Field({}, description="dotted path -> value")
-    seeds: Any = Field(None, description="as in a sweep; null leaves those of the preset")
+    seeds: Any = Field(None, description="as in a sweep; null keeps those of the preset")
 
 
 class Changes(BaseModel):
-    """What may change while a sweep runs."""
+    """The fields that may be changed while a sweep runs."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"priority": 10}]}
@@ -49,7 +49,7 @@ def _plain_url(text: str) -> str:
 
 
 class WebhookRequest(BaseModel):
-    """An address to be told when a sweep has ended."""
+    """An address to notify when a sweep has ended."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -61,7 +61,7 @@ class WebhookRequest(BaseModel):
 
 
 class Clone(SweepSpec):
-    """Parts of a sweep that are to be others in the clone; all may be left out."""
+    """The parts of a sweep that the clone replaces; each may be left out."""
 
     model_config = ConfigDict(
         json_schema_extra=lambda schema: schema.update(required=[], examples=[{"seeds": 5}])

@@ -1,4 +1,4 @@
-"""What is about the service and no sweep: presets, the cluster, webhooks, the audit log."""
+"""Answers about the service rather than a sweep: presets, the cluster, webhooks, the audit log."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from service.api.schemas.parts import Answer, Page, Time
 
 
 class Preset(Answer):
-    """A sweep that is ready to be submitted."""
+    """A sweep that is ready to submit."""
 
     name: str
     description: str
@@ -21,7 +21,7 @@ class PresetPage(Page[Preset]):
 
 
 class PresetDetail(Preset):
-    """A preset with its spec, and its file as it was written."""
+    """A preset with its spec and its file as written."""
 
     spec: dict[str, Any]
     text: str
@@ -38,14 +38,14 @@ class Leader(Answer):
 
 
 class InUse(Answer):
-    """Of CPUs or GPUs."""
+    """How many CPUs or GPUs there are, and how many are held by trials."""
 
     total: float
     held: float
 
 
 class RunningTrial(Answer):
-    """A trial that runs now, and where."""
+    """A trial that is running, and where."""
 
     trial_id: int
     sweep_id: str
@@ -76,18 +76,18 @@ class WaitingSweep(Answer):
 
 
 class Node(Answer):
-    """A machine of the cluster: what it has, free or not."""
+    """A machine of the cluster and its total resources, free or not."""
 
     id: str
     cpus: float
     gpus: float
-    memory_gib: float = Field(description="what Ray gives out of it")
+    memory_gib: float = Field(description="the part of its memory that Ray allocates")
     accelerator_type: str | None
     labels: dict[str, str]
 
 
 class Cluster(Answer):
-    """Who dispatches, what there is, what runs and what waits."""
+    """The dispatcher, the resources, and what is running and waiting."""
 
     dispatcher: Leader | None
     nodes: list[Node]
@@ -99,7 +99,7 @@ class Cluster(Answer):
 
 
 class Webhook(Answer):
-    """An address that is told when a sweep has ended."""
+    """An address that is notified when a sweep has ended."""
 
     id: int
     url: str
@@ -107,7 +107,7 @@ class Webhook(Answer):
 
 
 class NewWebhook(Webhook):
-    """A webhook, and what signs its messages: shown this once."""
+    """A webhook with the secret that signs its messages, shown only this once."""
 
     secret: str
 
@@ -117,20 +117,20 @@ class WebhookPage(Page[Webhook]):
 
 
 class Delivery(Answer):
-    """A message to a webhook, and what became of it."""
+    """A message to a webhook, and its outcome."""
 
     id: int
     sweep_id: str
     event: str
     created_at: Time
     tries: int
-    next_at: Time | None = Field(description="null: it has arrived, or was given up")
+    next_at: Time | None = Field(description="null if it has arrived or was given up")
     delivered_at: Time | None
     error: str | None
 
 
 class DeliveryPage(Page[Delivery]):
-    """Messages, the newest first."""
+    """Messages, newest first."""
 
 
 class AuditEntry(Answer):
@@ -146,4 +146,4 @@ class AuditEntry(Answer):
 
 
 class AuditPage(Page[AuditEntry]):
-    """Changes, the newest first."""
+    """Changes, newest first."""

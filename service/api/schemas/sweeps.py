@@ -34,11 +34,11 @@ class Sweep(Answer):
     cancel_requested_at: Time | None
     priority: int
     max_concurrent: int | None
-    waiting_for: str | None = Field(description="why no trial of it can start")
+    waiting_for: str | None = Field(description="why none of its trials can start")
     code_version: str
     owner: str | None = Field(description="name of the token that submitted it")
     gpu_share: float | None = Field(
-        description="the part of a GPU whose memory a trial needs, as measured; null before"
+        description="share of a GPU whose memory a trial needs; null until it has been measured"
     )
 
 
@@ -54,15 +54,15 @@ class PlannedArm(Answer):
 
 
 class PlannedTime(Answer):
-    """How long it would take, from what has run here before."""
+    """How long it would take, estimated from earlier trials."""
 
     trials: int
-    exact: int = Field(description="trials whose like has run here")
-    alike: int = Field(description="trials that are estimated from others of their kind")
+    exact: int = Field(description="trials whose configuration has run before")
+    alike: int = Field(description="trials estimated from similar ones")
     unknown: int
     trial_seconds: float | None
     wall_seconds: float | None
-    slots: int = Field(description="trials at a time")
+    slots: int = Field(description="trials that run at once")
 
 
 class PlannedSeeds(Answer):
@@ -83,19 +83,21 @@ class PlannedSeeds(Answer):
 
 
 class SweepPlan(Answer):
-    """What a sweep would be."""
+    """A sweep's plan: what submitting it would run."""
 
     name: str
     arms_total: int
     trials_total: int
-    trials_added: int = Field(description="of an extension: those that the sweep lacks; else all")
+    trials_added: int = Field(
+        description="for an extension, those that the sweep lacks; otherwise all"
+    )
     arms: list[PlannedArm]
     comparisons: int
     present_elsewhere: int
     reuse: bool
     waiting_for: str | None
-    """Why none of its trials could start on the cluster as it was last seen; null if they could, or
-    if no dispatcher has seen one."""
+    """Why none of its trials could start on the cluster as last seen; null if they could, or if no
+    dispatcher has seen a cluster."""
     time: PlannedTime
     seeds: PlannedSeeds
 
@@ -121,7 +123,9 @@ class Trial(Answer):
     not_before: Time | None
     cpus: float
     gpus: float
-    alone: bool = Field(description="it ran out of memory, and has a node to itself when it runs")
+    alone: bool = Field(
+        description="it ran out of memory, so it gets a node to itself when it runs"
+    )
     weights_sha256: str | None
     reused_from: int | None
     created_at: Time
@@ -135,7 +139,7 @@ class TrialPage(Page[Trial]):
 
 
 class Provenance(Answer):
-    """All that a trial's numbers depend on."""
+    """Everything that a trial's numbers depend on."""
 
     code_version: str
     config_sha256: str
@@ -149,12 +153,14 @@ class Provenance(Answer):
 class TrialDetail(Trial):
     """A trial with its provenance."""
 
-    has_weights: bool = Field(description="whether `/trials/{trial_id}/weights` has them")
+    has_weights: bool = Field(
+        description="whether `/trials/{trial_id}/weights` has its final weights"
+    )
     provenance: Provenance
 
 
 class Report(BaseModel):
-    """One epoch; beside these its metrics, each a number."""
+    """One epoch. Its metrics are additional fields, each a number."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Number]
@@ -171,7 +177,7 @@ class ReportPage(Page[Report]):
 
 
 class Attempt(Answer):
-    """One try at a trial."""
+    """One attempt at a trial."""
 
     attempt: int
     dispatcher_id: str
@@ -183,11 +189,11 @@ class Attempt(Answer):
 
 
 class AttemptPage(Page[Attempt]):
-    """Tries in order."""
+    """Attempts in order."""
 
 
 class Event(Answer):
-    """Something that happened."""
+    """Something that happened to a sweep or a trial."""
 
     id: int
     sweep_id: str
@@ -206,13 +212,13 @@ class EventPage(Page[Event]):
 
 
 class Failure(Answer):
-    """What befell failed trials of a sweep."""
+    """A reason and message shared by failed trials of a sweep."""
 
     reason: str | None
     message: str | None
-    trials: int = Field(description="how many it befell")
-    trial_id: int = Field(description="one of them")
+    trials: int = Field(description="how many trials failed so")
+    trial_id: int = Field(description="one of these trials")
 
 
 class FailurePage(Page[Failure]):
-    """The most frequent first."""
+    """Failures, most frequent first."""
