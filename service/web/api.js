@@ -1,16 +1,16 @@
-// The REST API: JSON in and out, an ETag with every question asked again, errors as sentences.
+// The REST API: JSON in and out, ETags on repeated requests, errors as sentences.
 import { say } from "./dom.js";
 import { root } from "./root.js";
 
 const ROOT = "/api/v1";
 const TOKEN = "lrd-token";
-const PATIENCE = 60_000; // ms; a service that hangs, or a network that was lost in a sleep, would be waited for without a word
-const REMEMBERED = 100; // answers: more than one page asks for
+const PATIENCE = 60_000; // ms; without a limit, a hung service or a network lost during sleep would go unnoticed
+const REMEMBERED = 100; // answers; more than any page asks for
 
 // RFC 9457: what the service refused, and why.
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail ?? body.title ?? `the service answered ${status}`);
+    super(body.detail ?? body.title ?? `The service answered with status ${status}`);
     this.status = status;
     this.faults = body.errors ?? [];
   }
@@ -18,7 +18,7 @@ export class Problem extends Error {
 
 export class Away extends Error {
   constructor() {
-    super("the service does not answer");
+    super("The service is not responding.");
   }
 }
 
@@ -28,7 +28,7 @@ export const token = {
 };
 
 const known = new Map();
-let skew = 0; // of the service's clock and this one
+let skew = 0; // ms by which the service's clock is ahead of this one
 
 export const now = () => Date.now() + skew;
 
@@ -49,7 +49,7 @@ async function ask(path, options = {}) {
   throw new Problem(answer.status, {});
 }
 
-// The same object as before where nothing has changed.
+// Returns the same object as before if nothing has changed.
 export async function get(path) {
   const before = known.get(path);
   const signal = AbortSignal.timeout(PATIENCE);
@@ -57,7 +57,7 @@ export async function get(path) {
   if (answer.status === 304) return before.data;
   const body = answer.headers.get("content-type").includes("json") ? answer.json() : answer.text();
   const data = await body.catch(() => {
-    throw new Away(); // in the middle of its answer
+    throw new Away(); // lost in the middle of the answer
   });
   const etag = answer.headers.get("etag");
   known.delete(path);
@@ -77,13 +77,13 @@ export async function remove(path) {
   await ask(path, { method: "DELETE" });
 }
 
-// `/x?a=1`, without the parameters that are empty.
+// `/x?a=1`, without empty parameters.
 export function withQuery(path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-// Attributes of a link to a file. A browser sends no token with a plain link, so then it is fetched.
+// Attributes of a download link. A browser sends no token with a plain link, so with a token the file is fetched.
 export function download(path, name) {
   const onclick = async (event) => {
     if (!token.get()) return;

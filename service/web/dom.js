@@ -1,9 +1,9 @@
-// Elements, and how they change: a page draws itself anew from its data, and only what differs is
-// touched. So focus, selection, open details and scroll positions survive a refresh.
+// Creating and updating elements. A page redraws itself from its data, but only what differs is
+// touched, so focus, selection, open details and scroll positions survive a refresh.
 import { root } from "./root.js";
 
-// Strings become text nodes, never markup: whatever a user typed stays text. An address of the
-// service's own begins with a slash, wherever the service begins.
+// Strings become text nodes, never markup, so whatever a user typed stays text. A link within the
+// service begins with a slash; the service's root is put before it.
 export function el(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -18,7 +18,7 @@ export function el(name, attributes = {}, ...children) {
   return made;
 }
 
-// Make the children of `place` equal to these.
+// Make the children of `place` equal to `children`.
 export function morph(place, ...children) {
   arrange(place, nodes(children));
 }
@@ -31,7 +31,7 @@ function nodes(children) {
 function arrange(place, wanted) {
   const keyed = new Map([...place.childNodes].filter((node) => node.dataset?.key).map((node) => [node.dataset.key, node]));
   const stay = new Set(wanted.map((node) => node.dataset?.key));
-  // First, or all that stand behind one that is gone would be moved, and what is moved loses the focus.
+  // Remove first: otherwise every node behind a removed one would be moved, and a moved node loses focus.
   for (const [key, node] of keyed) if (!stay.has(key)) node.remove();
   let at = place.firstChild;
   for (const node of wanted) {
@@ -56,7 +56,7 @@ function alike(old, node) {
   return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key && !("foreign" in (node.dataset ?? {}));
 }
 
-const BEGINNING = 100; // characters that tell where a text goes on
+const BEGINNING = 100; // characters by which a text is found again in the old one
 const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown", "onsubmit", "onmouseenter", "onfocus"];
 
 function sync(old, node) {
@@ -65,7 +65,7 @@ function sync(old, node) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // What the reader opened, and where a tip was placed, is not the data's to undo.
+    // Keep what the reader opened, and where a tip was placed: the data knows of neither.
     if (!node.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
   }
   for (const { name, value } of node.attributes) {
@@ -78,7 +78,7 @@ function sync(old, node) {
   if ("value" in node && old !== document.activeElement && old.value !== node.value) old.value = node.value;
 }
 
-// The tail of a log loses lines above and gains some below: what is selected in between stays selected.
+// The tail of a log loses lines at the top and gains some at the bottom; a selection between them survives.
 function rewrite(old, text) {
   const gone = old.data.indexOf(text.slice(0, BEGINNING));
   if (gone > 0) old.deleteData(0, gone);
@@ -90,10 +90,10 @@ const HEARD = 8000; // ms
 let saidBefore = "";
 let fading = null;
 
-// Tell the reader, by eye and by ear.
+// Tell the reader, on screen and through a screen reader.
 export function say(text) {
   const status = document.getElementById("status");
-  // A screen reader speaks a change only.
+  // A screen reader announces only a change.
   status.textContent = text === saidBefore ? text + "\u00a0" : text;
   saidBefore = status.textContent;
   clearTimeout(fading);

@@ -1,18 +1,18 @@
-// Figures: what the service drew as Plotly JSON, in the page's colours. plotly.js is 4.8 MB, and is
-// loaded when the first figure is.
+// Figures: the service's Plotly JSON, drawn in the page's colours. plotly.js (4.8 MB) is loaded with
+// the first figure.
 import { Away } from "./api.js";
 import { isDark } from "./dark.js";
 import { el } from "./dom.js";
 
-const CROWDED = 25; // points of a line, above which markers hide it
-const NARROW = 560; // px of a figure, below which long texts are broken into lines
-const PANEL = 260; // px: what a panel needs beside others
-const GAP = 62; // px between panels on top of each other, for the axis between them
-const ROW = 250; // px of one of several rows of panels
-const MARGIN = 0.05; // of a logarithmic axis, below its lowest line
+const CROWDED = 25; // points of a line; with more, markers would hide it
+const NARROW = 560; // px; in a narrower figure, long texts are wrapped
+const PANEL = 260; // px that a panel needs next to others
+const GAP = 62; // px between stacked panels, for the axis between them
+const ROW = 250; // px of height, where there are several rows of panels
+const MARGIN = 0.05; // share of a logarithmic axis left free below its lowest line
 const TITLE = 22; // px above a panel that has a title
-// The id of the style that plotly.js adds for a map library, unless it is there: no figure is a map,
-// and the policy would refuse it with an error.
+// plotly.js adds the style of a map library unless an element has this id. No figure is a map, and
+// the content security policy would refuse the style with an error.
 const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
 let loading = null;
@@ -31,7 +31,7 @@ function library() {
 
 const places = new Map();
 
-// The place of a figure; the same one each time, since what is drawn in it is Plotly's.
+// The element of a figure; the same one each time, because Plotly owns what is drawn in it.
 export function figure(name, label) {
   if (!places.has(name)) {
     const place = el("div", { class: "figure", "data-key": `figure-${name}`, "data-foreign": true, role: "img", "aria-label": label });
@@ -40,7 +40,7 @@ export function figure(name, label) {
   return places.get(name).place;
 }
 
-// Draw, or draw again what has changed. `off`: the arms that are not shown; `legend`: whether groups of lines are named above them.
+// Draw a figure, or redraw it if anything changed. `off`: hidden arms; `legend`: whether groups of lines are named above them.
 export async function show(name, plot, { off = [], log = false, height = 360, legend = true } = {}) {
   const entry = places.get(name);
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
@@ -56,7 +56,7 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
   const layout = { ...plot.layout, ...colours(), height: rows * each, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
   if (data.some((trace) => trace.showlegend)) {
-    const titled = layout.annotations && rows === 1 && !stacked; // else the titles stand within the uppermost row
+    const titled = layout.annotations && rows === 1 && !stacked; // otherwise the titles are within the top row
     layout.margin = { ...layout.margin, t: titled ? 45 + TITLE : 45 };
     if (titled) layout.legend.y += TITLE / layout.height;
   }
@@ -67,16 +67,16 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   }
   if (stacked) stack(layout, panels, each);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
-  entry.place.style.height = `${layout.height}px`; // else a resize by Plotly takes what is there
+  entry.place.style.height = `${layout.height}px`; // otherwise Plotly, on a resize, takes the height it finds
   const Plotly = await library();
-  // What a double click goes back to is kept from the first drawing: it may be the range of another scale.
+  // Plotly keeps the range for a double click from the first drawing; after a change of scale or range, start anew.
   const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));
   const draw = entry.drawn?.ends === ends ? Plotly.react : Plotly.newPlot;
   await draw(entry.place, data, layout, { displayModeBar: false, responsive: true });
   entry.drawn = { plot, wanted, ends, again: () => show(name, plot, { off, log, height, legend }) };
 }
 
-// On top of each other, each as high as all were beside each other.
+// Stack the panels, each as high as the whole row was.
 function stack(layout, panels, height) {
   layout.height = panels * height;
   const title = layout.annotations ? TITLE / layout.height : 0;
@@ -86,13 +86,13 @@ function stack(layout, panels, height) {
     const [x, y] = [layout[`xaxis${axis}`], layout[`yaxis${axis}`]];
     x.domain = [0, 1];
     if (title && at < panels - 1) x.title = { text: "" };
-    y.title = y.title.text ? y.title : layout.yaxis.title; // beside another panel it had none
+    y.title = y.title.text ? y.title : layout.yaxis.title; // next to another panel it had none
     y.domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top - title];
   }
 }
 
-// The range of a logarithmic axis, in exponents, where the linear one has a range because curves are cut off above: as high, and as
-// low as lines go, since 0 has no place on it.
+// The range of a logarithmic axis, in exponents, if the linear one has a range because it cuts curves off at the top: the same top,
+// and down to the lowest line, because 0 has no place on it.
 function powers({ data, layout }, axis) {
   const [, top] = layout[axis].range ?? [];
   if (!(top > 0)) return undefined;
@@ -104,13 +104,13 @@ function powers({ data, layout }, axis) {
   return low < top ? [from - MARGIN * (to - from), to] : undefined;
 }
 
-// A long title, and long names beside an axis, in lines.
+// Wrap a long title, and long names along an axis.
 const folded = ({ title, ticktext }) => ({
   title: title && { ...title, text: fold(title.text, 28) },
   ...(ticktext && { ticktext: ticktext.map((text) => fold(text, 24)) }),
 });
 
-// After a comma, where the parts between are short enough.
+// Break after commas, and between words where a part is still too long.
 function fold(text, most) {
   const lines = [""];
   for (const word of text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")))) {
@@ -120,7 +120,7 @@ function fold(text, most) {
   return lines.join("<br>");
 }
 
-let printing = false; // on white paper
+let printing = false; // on white paper, whatever the theme
 
 export const dark = () => !printing && isDark();
 
@@ -133,7 +133,7 @@ const colours = () => ({
   hoverlabel: { bgcolor: dark() ? "#22272d" : "#ffffff", font: { color: dark() ? "#e6e9ec" : "#1c1f23" } },
 });
 
-// Black lines would not be seen on black.
+// Black lines would be invisible on a dark page.
 export const seen = (colour) => (colour === "#000000" && dark() ? "#e6e9ec" : colour);
 
 function coloured(trace) {

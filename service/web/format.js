@@ -1,4 +1,4 @@
-// Numbers, times and states as they read.
+// Numbers, times and states as text.
 import { el } from "./dom.js";
 import { now } from "./api.js";
 
@@ -30,20 +30,20 @@ export function clock(time) {
   return time ? el("time", { datetime: time }, new Date(time).toLocaleString("en-GB")) : "–";
 }
 
-// A value of a report: NaN and infinities come as words.
+// A value of a report; NaN and infinities arrive as words.
 export function value(number) {
   if (typeof number !== "number") return number === null || number === undefined ? "–" : String(number);
   return Number.isInteger(number) ? String(number) : number.toPrecision(4);
 }
 
-// As `service.analysis.metrics` has it: what lies in 0 to 1, and is shown in percent.
+// As in `service.analysis.metrics`: metrics from 0 to 1 that are shown in percent.
 const SHARES = ["accuracy", "iou", "precision", "recall", "map", "share"];
 
 export const isShare = (metric) => metric.toLowerCase().split("_").some((word) => SHARES.includes(word));
 
 const SIGNS = { queued: "○", running: "◐", paused: "‖", succeeded: "●", failed: "✕", cancelled: "–" };
 
-// A sign beside the colour: neither is needed to understand the other.
+// A sign as well as a colour: either suffices to tell the states apart.
 export function badge(state, reason = null) {
   const sign = el("span", { "aria-hidden": "true" }, SIGNS[state]);
   return el("span", { class: `badge ${state}` }, sign, " ", state, reason && `: ${reason}`);

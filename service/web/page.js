@@ -1,4 +1,4 @@
-// Where it starts: the address names a page, the page asks the API, and what it draws is kept fresh.
+// Entry point: the address names a page, which asks the API, draws the answer and keeps it fresh.
 import { Away, Problem, token } from "./api.js";
 import { isDark, onSystemChange } from "./dark.js";
 import { el, morph, say } from "./dom.js";
@@ -23,14 +23,14 @@ addEventListener("answered", () => {
   if (!away) return;
   away = false;
   banner.textContent = "";
-  say("The service answers again.");
+  say("The service is responding again.");
 });
 
 function failed(error) {
   if (error instanceof Problem && error.status === 401) return askForToken();
-  const refused = error instanceof Problem && error.status === 422; // so is an address that asks for what cannot be
+  const refused = error instanceof Problem && error.status === 422; // e.g. a parameter in the address that is not valid
   if ((error instanceof Problem && error.status === 404) || (refused && !drawn)) return tellMissing(error);
-  if (error instanceof Away) morph(banner, "The service does not answer. What you see is from before; trying again…");
+  if (error instanceof Away) morph(banner, "The service is not responding. This page may be out of date. Retrying…");
   else morph(banner, error && told(error), refused && without());
   away = error instanceof Away;
   if (error && !(error instanceof Away || error instanceof Problem)) reportError(error);
@@ -38,35 +38,35 @@ function failed(error) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
-// With the names of the parameters that are at fault.
+// The message, then each parameter at fault with its error.
 function told({ message, faults = [] }) {
   return sentence([message, ...faults.map(({ pointer, detail }) => `${pointer.split("/").at(-1)}: ${detail}`)].join("; "));
 }
 
-const without = () => location.search && [" ", el("a", { href: location.pathname.slice(root.length) }, "Show the page without it")];
+const without = () => location.search && [" ", el("a", { href: location.pathname.slice(root.length) }, "Show the default view")];
 
 function tellMissing(error, otherwise = without()) {
-  document.title = "Not here · Learning Rate Dropout";
-  morph(main, el("h1", {}, "Not here"), el("p", {}, told(error), otherwise), el("p", {}, el("a", { href: "/" }, "All sweeps")));
+  document.title = "Not found · Learning Rate Dropout";
+  morph(main, el("h1", {}, "Not found"), el("p", {}, told(error), otherwise), el("p", {}, el("a", { href: "/" }, "All sweeps")));
 }
 
-// The token stays in this tab, and goes with it.
+// The token is kept for this tab only, and forgotten when the tab closes.
 function askForToken() {
   const input = el("input", {
     type: "password", autocomplete: "off", required: true, "data-key": "token",
-    pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and signs of ASCII: no header could carry others.",
+    pattern: "\\s*[!-~]+\\s*", title: "ASCII letters, digits and symbols only: an HTTP header cannot carry others.",
   });
   const onsubmit = (event) => {
     event.preventDefault();
     token.set(input.value.trim());
     location.reload();
   };
-  banner.textContent = token.get() ? "The service does not know this token." : "";
+  banner.textContent = token.get() ? "The service does not recognise this token." : "";
   if (main.querySelector("form.token")) return;
   main.replaceChildren(
     el("h1", {}, "Access token"),
-    el("p", {}, "This service asks for one. Whoever runs it makes tokens with ", el("code", {}, "lrd token create"), "."),
-    el("form", { class: "token", onsubmit }, el("label", {}, "Token ", input), " ", el("button", { class: "primary" }, "Go on")));
+    el("p", {}, "This service requires a token. Its administrator can create one with ", el("code", {}, "lrd token create"), "."),
+    el("form", { class: "token", onsubmit }, el("label", {}, "Token ", input), " ", el("button", { class: "primary" }, "Continue")));
   input.focus();
 }
 

@@ -1,4 +1,4 @@
-// Parts that several pages have: progress, notices, tables of rows, requests, questions.
+// Parts that several pages share: progress bars, notices, tables, request buttons, dialogs, events.
 import { el, say } from "./dom.js";
 import { clock, count, duration, secondsSince } from "./format.js";
 import { query } from "./query.js";
@@ -7,7 +7,7 @@ export const TRIAL_STATES = ["succeeded", "running", "failed", "cancelled", "que
 
 export const finished = ({ trials }) => trials.succeeded + trials.failed + trials.cancelled;
 
-// One bar, a part for each state.
+// One bar, with a segment for each state.
 export function progress(sweep) {
   const done = finished(sweep);
   const said = TRIAL_STATES.filter((state) => sweep.trials[state]).map((state) => `${count(sweep.trials[state])} ${state}`);
@@ -19,19 +19,19 @@ export function progress(sweep) {
   }, parts);
 }
 
-// `4.2 trials a minute, about 3 min left`; nothing where nothing is known or left.
+// `4.2 trials per minute, about 3 min left`; empty if unknown, paused or done.
 export function pace(sweep) {
   const done = finished(sweep);
   const left = sweep.trials_total - done;
   if (!sweep.started_at || !done || !left || sweep.paused_at) return "";
   const seconds = secondsSince(sweep.started_at) / done;
   const [rate, unit] = seconds < 60 ? [60 / seconds, "minute"] : [3600 / seconds, "hour"];
-  return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials a${unit === "hour" ? "n" : ""} ${unit}, about ${duration(seconds * left)} left`;
+  return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials per ${unit}, about ${duration(seconds * left)} left`;
 }
 
 export const notice = (...children) => el("p", { class: "notice" }, children);
 
-// A table that may be wider than the window: then it scrolls, by keyboard too.
+// A table. If it is wider than the window, it scrolls, by keyboard too.
 export function grid(caption, heads, rows, attributes = {}) {
   const head = el("tr", {}, heads.map((title) => el("th", { scope: "col" }, title)));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
@@ -48,7 +48,7 @@ export function choice(label, options, chosen, onchange) {
 export const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, found]) => found !== null && found !== undefined && found !== "")
   .map(([name, found]) => el("div", { "data-key": name }, el("dt", {}, name), el("dd", {}, found))));
 
-// A button that says why it does nothing, where it is not allowed. It can be focused all the same.
+// A button that says why, if its request is not allowed. It stays focusable, so that everyone can hear why.
 export function request(label, refused, onclick, attributes = {}) {
   return el("button", {
     type: "button", "aria-disabled": refused ? "true" : null, title: refused, "aria-description": refused, ...attributes,
@@ -56,7 +56,7 @@ export function request(label, refused, onclick, attributes = {}) {
   }, label);
 }
 
-// Older and newer pages of a list that is asked for with tokens.
+// Buttons to the first and the next page; a page token does not lead back.
 export function pager(next, first, go) {
   if (!next && first) return null;
   return el("p", { class: "pager" },
@@ -64,8 +64,8 @@ export function pager(next, first, go) {
     el("button", { type: "button", disabled: !next, onclick: () => go(next) }, "Next page"));
 }
 
-// A question in a dialog: the reader's answer, or null.
-export function question({ title, text, yes, no = "Not now", danger = false, field = null }) {
+// Ask in a dialog: resolves to true, or the number of the field; null if dismissed.
+export function question({ title, text, yes, no = "Close", danger = false, field = null }) {
   return new Promise((answer) => {
     const close = (value) => {
       dialog.close();
@@ -92,15 +92,15 @@ export function question({ title, text, yes, no = "Not now", danger = false, fie
   });
 }
 
-// What happened, newest first; `parameter` of the address has the page.
+// Events, newest first; the address's `parameter` holds the page token.
 export function events({ items, next_page_token }, parameter = "events") {
-  if (!items.length) return el("p", { class: "quiet" }, "Nothing has happened yet.");
+  if (!items.length) return el("p", { class: "quiet" }, "No events yet.");
   const rows = items.map((event) => row(String(event.id), clock(event.at),
-    event.trial_id ? el("a", { href: `/trials/${event.trial_id}` }, `trial ${event.trial_id}`) : "sweep",
+    event.trial_id ? el("a", { href: `/trials/${event.trial_id}` }, `trial ${event.trial_id}`) : "whole sweep",
     event.to_state ? [`${event.from_state} → ${event.to_state}`, event.reason && ` (${event.reason})`] : event.kind,
     event.message ?? ""));
   return [
-    grid("Events, newest first", ["When", "What", "Became", "Said"], rows),
+    grid("Events, newest first", ["Time", "Trial", "Change", "Message"], rows),
     pager(next_page_token, !query.get(parameter), (token) => query.set({ [parameter]: token })),
   ];
 }

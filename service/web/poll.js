@@ -1,10 +1,10 @@
-// Asking again: soon while things change, more and more rarely while they do not, and never while
-// nobody looks.
+// Polling: every second while things change, less and less often while they do not, and not at all
+// while the tab is hidden.
 const SOON = 1000;
 const RARELY = 15_000;
 const WITHOUT_ANSWER = 3000;
 
-// `work` answers whether anything has changed; `failed` is told of its errors.
+// `work` resolves to whether anything has changed; `failed` receives its error, or null after a success.
 export function poll(work, failed) {
   let delay = SOON;
   let timer = null;
@@ -13,7 +13,7 @@ export function poll(work, failed) {
 
   async function round() {
     clearTimeout(timer);
-    if (document.hidden) return; // visibilitychange goes on
+    if (document.hidden) return; // visibilitychange resumes
     if (busy) {
       again = true;
       return;

@@ -1,4 +1,4 @@
-// The state of a page lives in its address: whoever gets the link sees the same.
+// A page keeps its state in its address, so a shared link shows the same view.
 const listeners = [];
 
 export const query = {
@@ -6,7 +6,7 @@ export const query = {
 
   list: (name) => query.get(name).split(",").filter(Boolean),
 
-  // Empty values leave the address.
+  // An empty value removes its parameter.
   set(changes) {
     const parameters = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(changes)) {
@@ -25,5 +25,5 @@ function tell() {
   for (const listener of listeners) listener();
 }
 
-// Back from `#trials`, say, to another choice of the same page.
+// Back and forward between states of the same page, e.g. from `#trials`.
 addEventListener("popstate", tell);

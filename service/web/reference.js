@@ -1,4 +1,4 @@
-// The page /docs: Swagger UI over the service's own OpenAPI document, in the colours of the page.
+// `/docs`: Swagger UI over the service's own OpenAPI document, in the page's colours.
 import { isDark, onSystemChange } from "./dark.js";
 import { root } from "./root.js";
 
@@ -9,5 +9,5 @@ function colour() {
 onSystemChange(colour);
 colour();
 const spec = await (await fetch(`${root}/openapi.json`)).json();
-spec.servers = [{ url: root || "/" }]; // where requests are tried out
+spec.servers = [{ url: root || "/" }]; // where Swagger UI sends the requests
 SwaggerUIBundle({ spec, dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true });

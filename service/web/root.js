@@ -1,3 +1,3 @@
-// Where the service begins, for absolute addresses: "" at the top of its host, `/lrd` behind a proxy
-// that shows it below that. This file lies in `web/` of it.
+// The path prefix of the service: "" at the top of its host, `/lrd` behind a proxy that serves it
+// below that path. Derived from the address of this file, `<root>/web/root.js`.
 export const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "");

@@ -1,9 +1,9 @@
-// How soon each arm reaches a value of the table's metric, and how many times as fast as its baseline.
+// Time to a target value of the table's metric, for each arm, and its speed-up over its baseline.
 import { el } from "./dom.js";
 import { duration, value, words } from "./format.js";
 import { grid, row } from "./parts.js";
 
-// `answer`: the service's, or null where no value is asked for; `choose(text)` is called with the value as it is typed, a share in percent.
+// `answer`: the service's, or null while no value is entered; `choose(text)` receives the value as typed, a share in percent.
 export function speed(table, answer, typed, choose) {
   const percent = table.unit === "%";
   const input = el("input", {
@@ -11,10 +11,10 @@ export function speed(table, answer, typed, choose) {
     onchange: ({ target }) => target.reportValidity() && choose(target.value),
   });
   return [
-    el("h2", {}, "How soon"),
+    el("h2", {}, "Time to a target value"),
     el("div", { class: "filters" },
       el("label", {}, `${words(table.metric)} of at ${table.higher_is_better ? "least" : "most"} `, input, percent && " %")),
-    answer ? arms(answer) : el("p", { class: "quiet" }, "Name a value, and see when each arm reaches it."),
+    answer ? arms(answer) : el("p", { class: "quiet" }, "Enter a value to see when each arm reaches it."),
   ];
 }
 
@@ -28,19 +28,19 @@ function arms({ items, comparisons }) {
       times(paired?.epoch_ratio), times(paired?.second_ratio), paired ? `${paired.faster}, ${paired.ties}, ${paired.slower}` : "–");
   });
   return [
-    grid("How soon each arm reaches it",
-      ["Arm", "Seeds that did", "Epochs", "Time", "As fast, by epochs", "By time", "Seeds faster, equal, slower"], rows),
+    grid("Time to the target value",
+      ["Arm", "Seeds that reached it", "Epochs", "Time", "Speed-up (epochs)", "Speed-up (time)", "Seeds faster, equal, slower"], rows),
     el("p", { class: "quiet caption" },
-      "Medians over the seeds, where one that never gets there counts as later than any; as fast: the baseline's epochs (time) over the arm's, "
-      + "paired by seed."),
+      "Medians over seeds; a seed that never reaches the value counts as later than any other. "
+      + "Speed-up: the baseline's epochs (or time) divided by the arm's, paired by seed."),
   ];
 }
 
-// In the metric's own unit, or null where it is no number, or no share.
+// The typed value in the metric's own unit; null if it is not a number, or out of range for a share.
 export function threshold(typed, table) {
   const number = Number.parseFloat(typed);
   if (!Number.isFinite(number)) return null;
   if (table.unit !== "%") return number;
-  // 92.37 / 100 is a little more than 0.9237, which a trial may have reached.
+  // 92.37 / 100 is slightly more than 0.9237, so a trial at exactly 0.9237 would miss it.
   return number >= 0 && number <= 100 ? Number((number / 100).toPrecision(12)) : null;
 }

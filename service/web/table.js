@@ -1,9 +1,8 @@
-// The table that the researcher came for: `mean ± std (n)` a cell, and on hover or focus all that
-// is known about it.
+// The results table: `mean ± std (n)` in each cell, and on hover or focus everything known about it.
 import { el } from "./dom.js";
 import { plural } from "./format.js";
 
-// `chosen(arm)` is called with the arm of a cell that is pressed.
+// `chosen` is called with the cell that is pressed.
 export function results(table, chosen) {
   const published = new Map(table.expected.filter((each) => each.arm_id).map((each) => [each.arm_id, each]));
   const body = table.rows.map((row, number) =>
@@ -16,16 +15,16 @@ export function results(table, chosen) {
       el("table", { class: "results" },
         el("caption", {}, table.caption), el("thead", {}, heads(table)), el("tbody", {}, body))),
     el("details", { class: "notes" },
-      el("summary", {}, "How to read it"),
+      el("summary", {}, "How to read this table"),
       el("ul", {},
-        table.rows.some((row) => row.cells.some((shown) => shown && shown.n !== shown.planned)) && el("li", {}, "Hatched: not all planned seeds are in."),
+        table.rows.some((row) => row.cells.some((shown) => shown && shown.n !== shown.planned)) && el("li", {}, "Hatched: results of some planned seeds are missing."),
         table.notes.map((note) => el("li", {}, note)),
         table.source && el("li", {}, `Published values: ${table.source}.`),
         lost.map((each) => el("li", {}, `Published for ${each.label}: ${each.shown[0]}; ${each.verdict}.`)))),
   ];
 }
 
-// One line a column path; equal neighbours share a cell.
+// One row per level of the column paths; equal neighbours share a cell.
 function heads({ heads, columns, caption }) {
   const depth = Math.max(1, columns[0]?.length ?? 1);
   return Array.from({ length: depth }, (_, level) => {
@@ -42,7 +41,7 @@ function heads({ heads, columns, caption }) {
   });
 }
 
-// A title that repeats the one above it is seen once, and heard each time.
+// A title that repeats the one above is shown once, but read out each time.
 function titleCell(rows, number, at, title) {
   const above = rows[number - 1]?.titles.slice(0, at + 1);
   const same = above && JSON.stringify(above) === JSON.stringify(rows[number].titles.slice(0, at + 1));
@@ -66,7 +65,7 @@ function cell(shown, published, table, chosen) {
 
 let opened = null; // the cell whose tip was shown last
 
-// A tip goes with Escape, wherever the focus is, and stays at its cell when something is scrolled.
+// Escape closes a tip wherever the focus is; on scrolling, a tip stays at its cell.
 addEventListener("keydown", ({ key }) => key === "Escape" && opened?.nextElementSibling?.style.setProperty("display", "none"));
 addEventListener("scroll", () => opened?.isConnected && move(opened), { capture: true, passive: true });
 
@@ -76,7 +75,7 @@ function place(button) {
   move(button);
 }
 
-// Over the edge of the cell, so that the pointer finds no gap on its way into the tip.
+// Overlap the edge of the cell by a pixel, so that the pointer crosses no gap on its way into the tip.
 function move(button) {
   const tip = button.nextElementSibling;
   const box = button.getBoundingClientRect();
@@ -88,7 +87,7 @@ function move(button) {
   tip.style.setProperty(below ? "bottom" : "top", "auto");
 }
 
-// As the table writes it: a share as a percentage.
+// A value as the table writes it: a share as a percentage.
 export const inUnit = (value, table) => (table.unit === "%" ? (value * 100).toFixed(2) : value.toPrecision(4));
 
 // Arm id -> its name.
@@ -104,7 +103,7 @@ function tell(shown, published, table) {
     lines.push(`${signed(against.difference)}${unit} against its baseline, over ${plural(against.n, "pair")}`
       + (low === null ? "" : `; 95 % interval ${signed(low)} to ${signed(high)}`));
     if (against.p_holm !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), ${against.p_holm.toPrecision(2)} after Holm`);
-  } else if (!against) lines.push("a baseline, or without one");
-  if (published) lines.push(`paper ${published.shown[0]}, ours ${published.shown[2]} from it: ${published.verdict}`);
+  } else if (!against) lines.push("No comparison: a baseline, or an arm without one.");
+  if (published) lines.push(`paper ${published.shown[0]}, difference ${published.shown[2]}: ${published.verdict}`);
   return lines.map((line) => el("p", {}, line));
 }

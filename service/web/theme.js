@@ -1,4 +1,4 @@
-// Light or dark: what the system says, unless the reader chose. A classic script in the head, so
+// Light or dark: the system's choice, unless the reader made one. A classic script in the head, so
 // that the first paint has the right colours.
 (() => {
   const chosen = localStorage.getItem("lrd-theme");

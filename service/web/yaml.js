@@ -1,6 +1,6 @@
-// As much of YAML as a page needs: to write a spec, and to find the line that a fault is about.
+// Just enough YAML for the page: to write a spec, and to find the line that an error is about.
 
-// A spec in block style; scalars as JSON writes them, which YAML 1.2 reads as they are meant.
+// A spec in block style. Scalars are written as JSON, which YAML 1.2 reads unchanged.
 export function toYaml(object, indent = "") {
   return Object.entries(object).map(([key, value]) => {
     const name = indent + (/^[a-z_][\w.]*$/i.test(key) && !/^(true|false|null)$/i.test(key) ? key : JSON.stringify(key));
@@ -12,7 +12,7 @@ export function toYaml(object, indent = "") {
 
 const isMapping = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length > 0;
 
-// The line (from 0) of the deepest part of a JSON pointer that stands on a line of its own.
+// The line (from 0) of the deepest part of a JSON pointer that has a line of its own.
 export function lineOf(text, pointer) {
   const wanted = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
   let best = { depth: 0, line: 0 };
@@ -25,7 +25,7 @@ export function lineOf(text, pointer) {
 const KEY = /^("(?:[^"\\]|\\.)*"|'[^']*'|[^\s#'"{[][^#]*?)\s*:(?=\s|$)/;
 
 function* paths(text) {
-  const stack = []; // {indent, part, item}: the keys and items that the present line is in
+  const stack = []; // {indent, part, item}: the keys and items around the current line
   const path = () => stack.map(({ part }) => part);
   for (const [line, content] of text.split("\n").entries()) {
     if (!content.trim() || content.trimStart().startsWith("#")) continue;

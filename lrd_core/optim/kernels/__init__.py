@@ -1,4 +1,4 @@
-"""Kernels: the mask, and a whole step with it, in one pass over memory.
+"""Kernels: the mask, and a whole masked step, in one pass over memory.
 
 On a CPU they are C++ (`native`), built once by this machine's compiler; on a GPU they are Triton's
 (`gpu`). Both change parameters and moments in place, and make the same mask bits as
@@ -34,13 +34,13 @@ def restore(tensors: Iterable[Masked]) -> None:
 
 @functools.cache
 def cannot_run(device: torch.device) -> str | None:
-    """Why there are no kernels for `device`, e.g. for want of a compiler; None if there are.
+    """Why there are no kernels for `device`, e.g. no compiler is installed; None if there are.
 
     The first caller waits for the compiler.
     """
     try:
         _kernels_of(device).prepare(device)
-    except Exception as error:  # there are many ways of having no compiler
+    except Exception as error:  # a missing compiler has many symptoms
         return str(error).strip().partition("\n")[0] or type(error).__name__
     return None
 

@@ -1,8 +1,8 @@
 """The GPU kernels, in Triton: one launch for all tensors of a step.
 
-A table in the GPU's memory says where the tensors are. Each step sends it in one copy that the host
-does not wait for (up to 64 KB, some 740 tensors). torch.compile would make a kernel per tensor, and
-launching one costs the host more than an H200 needs to run most of them
+A table in the GPU's memory holds the tensors' addresses. Each step sends it in one copy that the
+host does not wait for (up to 64 KB, some 740 tensors). torch.compile would make a kernel per
+tensor, and launching one costs the host more than an H200 needs to run most of them
 (docs/decisions/forms-of-the-optimizer.md).
 """
 
@@ -22,11 +22,11 @@ BLOCK = 1024
 """Elements per program; a power of two."""
 
 _COLUMNS, _WIDTH = tl.constexpr(11), tl.constexpr(13)
-"""Words of 8 bytes in a row of the table, and in a row of the numbers behind it. A row of the table
-has the addresses of a parameter, its gradient and three moments (0: none), then its first block,
-its elements, channels, places, the position of its first element, and its row of numbers."""
+"""Words of 8 bytes in a row of the table, and in a row of the numbers after it. A row of the table
+holds the addresses of a parameter, its gradient and three moments (0: none), then its first block,
+its elements, channels and places, the position of its first element, and its row of numbers."""
 _NUMBERS = struct.Struct("=10d3q")
-"""`Scalars`, two keys, and the first hash that is not kept."""
+"""`Scalars`, two keys, and the lowest hash that is dropped."""
 _NO_SCALARS = (0.0,) * 10
 _TYPES = {torch.float32: tl.float32, torch.float64: tl.float64}
 _INTEGERS = {1: tl.int8, 2: tl.int16, 4: tl.int32, 8: tl.int64}
@@ -53,7 +53,7 @@ def restore(tensors: Sequence[Masked]) -> None:
 
 
 def prepare(device: torch.device) -> None:
-    """Compile something, or raise for want of a compiler."""
+    """Compile a kernel, so that a missing compiler raises here."""
     new = torch.zeros(2, dtype=torch.int32, device=device)
     restore([Masked(new, new.clone(), Draw.of(0, 1, 0.5), 0)])
 
@@ -110,8 +110,8 @@ def _step(table, tensors, rule: tl.constexpr, kind: tl.constexpr, block: tl.cons
     unbias_second, rectifier = _scalar(numbers, 8, kind), _scalar(numbers, 9, kind)
     g += decay * w
     if rule == "sgdm":
-        # Without momentum nothing is remembered, as in torch: 0 times an infinity is no number, and
-        # a momentum that is raised later begins with the gradient of then.
+        # Without momentum nothing is accumulated, as in torch: 0 times infinity would be NaN, and a
+        # momentum that is raised later starts from the gradient at that step.
         if first > 0:
             g += first * tl.load(m_at, inside)
             tl.store(m_at, g, inside)
@@ -123,7 +123,7 @@ def _step(table, tensors, rule: tl.constexpr, kind: tl.constexpr, block: tl.cons
     else:
         v_at = _at(row, 3, kind) + offset
         m, v = tl.load(m_at, inside), tl.load(v_at, inside)
-        # From the nearer end, as torch.lerp: where little of m stays, its rounding must not hide g.
+        # From the nearer end, as torch.lerp: if little of m remains, its rounding must not hide g.
         if first_rest < 0.5:
             m += first_rest * (g - m)
         else:
@@ -141,7 +141,7 @@ def _step(table, tensors, rule: tl.constexpr, kind: tl.constexpr, block: tl.cons
             move = _quotient(move, _root(v) * unbias_second + eps)
         elif rectifier > 0:
             move = _quotient(move * rectifier, (_root(v) + eps) * unbias_second)
-    # eq. 2 of arXiv 1912.00144: the whole step where the mask is 1, and none where it is 0.
+    # eq. 2 of arXiv 1912.00144: the whole step where the mask is 1, none where it is 0.
     tl.store(w_at, w - move, inside & _kept(row, offset, numbers))
 
 
@@ -155,7 +155,7 @@ def _put_back(table, tensors, kind: tl.constexpr, block: tl.constexpr):
 
 @triton.jit
 def _elements(table, tensors, block: tl.constexpr):
-    """The row of this program's tensor, and which of its elements are this program's."""
+    """The row of this program's tensor, and the elements of it that this program handles."""
     program = tl.program_id(0)
     low, high = 0, tensors  # the last tensor whose first block is no later than this one
     while high - low > 1:

@@ -19,13 +19,13 @@ RULES = ("sgdm", "rmsprop", "adam", "amsgrad", "radam")
 
 
 class Scalars(NamedTuple):
-    """The numbers of a step, of which each rule uses some; the kernels rely on their order."""
+    """The numbers of a step. Each rule uses some of them; the kernels rely on their order."""
 
     rate: float
     decay: float
     """Weight decay, coupled."""
     first: float = 0.0
-    """The decay of φ; for SGDM the momentum."""
+    """The decay of φ; for SGDM, the momentum."""
     first_rest: float = 0.0
     """1 minus it."""
     second: float = 0.0
@@ -35,7 +35,7 @@ class Scalars(NamedTuple):
     eps: float = 0.0
     unbias_first: float = 1.0
     unbias_second: float = 1.0
-    """Adam's two bias corrections, as factors of m and of √v."""
+    """Adam's two bias corrections, as factors of m and √v."""
     rectifier: float = 0.0
     """RAdam's; 0 while it does not apply yet."""
 
@@ -47,7 +47,7 @@ class Move(NamedTuple):
     gradient: Tensor
     """In any layout."""
     moments: list[Tensor]
-    """Laid out as the parameter is."""
+    """In the parameter's layout."""
     scalars: Scalars
     draw: Draw
     position: int
@@ -68,7 +68,7 @@ class Masked(NamedTuple):
 def fits(tensor: Tensor) -> bool:
     """Whether the kernels know the tensor's layout: its own memory, contiguous or channels-last."""
     if is_traceable_wrapper_subclass(tensor):
-        return False  # its address is 0
+        return False  # its data pointer is 0
     return tensor.is_contiguous() or (
         tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     )

@@ -1,5 +1,5 @@
-// Algorithm 1 of arXiv 1912.00144 in one pass over memory, the mask hashed where it is used.
-// Called by native.py, which says how it is built and what the arguments hold.
+// Algorithm 1 of arXiv 1912.00144 in one pass over memory; the mask is hashed where it is used.
+// Called by native.py, which documents the build and the arguments.
 
 #include <algorithm>
 #include <cmath>
@@ -7,8 +7,8 @@
 
 namespace {
 
-// Where a tensor stands in its mask. In memory it is rows of `channels` elements: a contiguous tensor
-// is one row; of a channels-last one the positions in a row are `places` apart.
+// A tensor's positions in its mask. In memory a tensor is rows of `channels` elements. A contiguous
+// tensor is one row; in a row of a channels-last tensor, positions are `places` apart.
 struct Place {
   int64_t elements, channels, places, first, key1, key2, greatest, any;
 };
@@ -37,14 +37,14 @@ struct Scalars {
         eps(x[6]), unbias_first(x[7]), unbias_second(x[8]), rectifier(x[9]) {}
 };
 
-// --- the rules: ΔW from w, its gradient g, and the moments, which they change ---------------------
+// --- the rules: ΔW from w, its gradient g, and the moments, which are updated ---------------------
 
 struct SGDM {
   static constexpr int moments = 1;
   template <class T>
   static T step(const Scalars<T>& s, T w, T g, T& m, T&, T&) {
-    // Without momentum nothing is remembered, as in torch: 0 times an infinity is no number, and
-    // a momentum that is raised later begins with the gradient of then.
+    // Without momentum nothing is accumulated, as in torch: 0 times infinity would be NaN, and a
+    // momentum that is raised later starts from the gradient at that step.
     T past = s.first > 0 ? s.first * m : T(0);
     T phi = past + (g + s.decay * w);
     m = s.first > 0 ? phi : m;
@@ -65,7 +65,7 @@ struct RMSprop {
 template <class T>
 void accumulate(const Scalars<T>& s, T w, T g, T& m, T& v) {
   g += s.decay * w;
-  // From the nearer end, as torch.lerp: where little of m stays, its rounding must not hide g.
+  // From the nearer end, as torch.lerp: if little of m remains, its rounding must not hide g.
   bool near = s.first_rest < T(0.5);
   m = (near ? m : g) + (g - m) * (near ? s.first_rest : s.first_rest - 1);
   v = s.second * v + s.second_rest * g * g;
@@ -85,7 +85,7 @@ struct AMSGrad {
   template <class T>
   static T step(const Scalars<T>& s, T w, T g, T& m, T& v, T& v_max) {
     accumulate(s, w, g, m, v);
-    v_max = (v > v_max) | (v != v) ? v : v_max;  // as torch.maximum, which keeps what is no number
+    v_max = (v > v_max) | (v != v) ? v : v_max;  // as torch.maximum, which keeps NaN
     return s.rate * s.unbias_first * m / (std::sqrt(v_max) * s.unbias_second + s.eps);
   }
 };
@@ -103,7 +103,7 @@ struct RAdam {
 
 // --- loops over a row, which the compiler turns into vectors ----------------------------------------
 
-// Locals for the moments, not an array of them: with an array the loop is not vectorised.
+// The moments are separate locals because a loop over an array of them is not vectorised.
 template <class Rule, class T>
 void move(T* __restrict w, const T* __restrict g, T* __restrict first, T* __restrict second,
           T* __restrict third, int n, uint32_t position, uint32_t stride, Scalars<T> s, Mask mask) {
@@ -130,10 +130,10 @@ void put_back(T* __restrict now, const T* __restrict old, int n, uint32_t positi
 
 // --- all tensors at once ------------------------------------------------------------------------------
 
-constexpr int64_t WORTH_A_THREAD = 1 << 15;  // elements: some 10 µs, about what starting one costs
+constexpr int64_t WORTH_A_THREAD = 1 << 15;  // elements: about 10 µs of work, the cost of starting a thread
 
-// Each thread takes one stretch of all elements, in the order of memory, and gives it to `row`
-// (tensor, first element, how many, position, stride, mask) row by row.
+// Each thread takes one contiguous share of all elements, in memory order, and passes it row by row
+// to `row` (tensor, first element, count, position, stride, mask).
 template <class Row>
 void everywhere(int64_t count, const Place* places, int threads, Row row) {
   int64_t total = 0;

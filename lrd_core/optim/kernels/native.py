@@ -1,7 +1,7 @@
 """The CPU kernels: `native.cpp`, built once per machine; one call for all tensors of a step.
 
 They are written by hand because torch.compile's loops take half as long again: it builds vectors of
-positions element by element, and makes one call per tensor
+positions element by element and makes one call per tensor
 (docs/decisions/forms-of-the-optimizer.md).
 """
 
@@ -64,7 +64,7 @@ def restore(tensors: Sequence[Masked]) -> None:
 
 
 def prepare(device: torch.device) -> None:
-    """Build and load the kernels, or raise for want of a compiler."""
+    """Build and load the kernels, so that a missing compiler raises here."""
     _library()
 
 
@@ -115,7 +115,7 @@ def _library() -> ctypes.CDLL:
 
 def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
     if path.exists():
-        with contextlib.suppress(OSError):  # torn, e.g. by a full disk: it is built again
+        with contextlib.suppress(OSError):  # incomplete, e.g. after a full disk: build it again
             return ctypes.CDLL(str(path))
     _build(compiler, path)
     return ctypes.CDLL(str(path))
@@ -147,7 +147,7 @@ def _cache() -> Path:
 
 
 def _processor() -> str:
-    """What -march=native depends on, because different kinds of machines may share a home."""
+    """What -march=native depends on: different kinds of machines may share a home directory."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     telling = ("model name", "flags", "Features", "CPU part")

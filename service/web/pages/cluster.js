@@ -1,4 +1,4 @@
-// `/cluster`: what there is, what runs where, and what waits for what.
+// `/cluster`: its resources, what runs where, and what waits and why.
 import { get } from "../api.js";
 import { el } from "../dom.js";
 import { ago, clock, count, plural } from "../format.js";
@@ -18,8 +18,8 @@ export function open({ draw, title }) {
 }
 
 function dispatcher(leads) {
-  if (!leads) return notice("No dispatcher leads, so no trial starts. Start one: ", el("code", {}, "lrd dispatch"), ".");
-  return facts([["Dispatcher", `process ${leads.pid} on ${leads.host}`], ["Leads since", clock(leads.leads_since)], ["Term", count(leads.term)]]);
+  if (!leads) return notice("No dispatcher is active, so no trial starts. Start one with ", el("code", {}, "lrd dispatch"), ".");
+  return facts([["Dispatcher", `process ${leads.pid} on ${leads.host}`], ["Active since", clock(leads.leads_since)], ["Term", count(leads.term)]]);
 }
 
 function resources({ cpus, gpus, nodes }) {
@@ -39,7 +39,7 @@ function resources({ cpus, gpus, nodes }) {
 }
 
 function running(trials) {
-  if (!trials.length) return [el("h2", {}, "Running"), notice("Nothing runs.")];
+  if (!trials.length) return [el("h2", {}, "Running"), notice("No trials are running.")];
   const rows = trials.map((trial) => row(String(trial.trial_id),
     trial.node ?? "starting",
     el("a", { href: `/trials/${trial.trial_id}` }, `${trial.label}, seed ${trial.seed}`),
@@ -47,12 +47,12 @@ function running(trials) {
     `${count(trial.epochs_done)} of ${count(trial.epochs)}`,
     `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}${trial.alone ? ", alone" : ""}`,
     ago(trial.since)));
-  return [el("h2", {}, "Running"), grid("Running trials", ["Node", "Trial", "Sweep", "Epochs", "Holds", "Started"], rows)];
+  return [el("h2", {}, "Running"), grid("Running trials", ["Node", "Trial", "Sweep", "Epochs", "Resources", "Started"], rows)];
 }
 
 function waiting(sweeps) {
-  if (!sweeps.length) return [el("h2", {}, "Waiting"), notice("Nothing waits.")];
+  if (!sweeps.length) return [el("h2", {}, "Waiting"), notice("No sweeps are waiting.")];
   const rows = sweeps.map((sweep) => row(sweep.sweep_id,
     el("a", { href: `/sweeps/${sweep.sweep_id}` }, sweep.name), count(sweep.queued), count(sweep.priority), sweep.why));
-  return [el("h2", {}, "Waiting"), grid("Waiting sweeps", ["Sweep", "Queued trials", "Priority", "Waits for"], rows)];
+  return [el("h2", {}, "Waiting"), grid("Waiting sweeps", ["Sweep", "Queued trials", "Priority", "Reason"], rows)];
 }

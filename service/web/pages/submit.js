@@ -1,5 +1,5 @@
-// `/new`: a sweep from a preset, from another sweep or from scratch; its plan, and its faults beside
-// the lines that have them.
+// `/new`: a sweep from a preset, from another sweep or from scratch, with its plan, and its errors
+// next to the lines they are about.
 import { get, post, Problem } from "../api.js";
 import { el, say } from "../dom.js";
 import { count, duration, plural } from "../format.js";
@@ -8,11 +8,11 @@ import { query } from "../query.js";
 import { root } from "../root.js";
 import { lineOf, toYaml } from "../yaml.js";
 
-const WAIT = 400; // ms without a key before the plan is asked for
+const WAIT = 400; // ms after the last key before asking for the plan
 
 export function open({ draw, title }) {
   const state = { presets: [], text: null, taken: null, preset: null, plan: null, faults: [], checked: null, sending: false };
-  const keys = new Map(); // text -> its key: a second press after a lost answer must not submit twice
+  const keys = new Map(); // text -> idempotency key: pressing again after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
 
@@ -28,7 +28,7 @@ export function open({ draw, title }) {
   async function check() {
     const text = state.text;
     [state.plan, state.faults] = [null, []];
-    show(); // whatever becomes of the question
+    show(); // even if the request fails
     if (text.trim()) {
       try {
         const plan = await post("/sweeps?validate_only=true", text);
@@ -60,20 +60,20 @@ export function open({ draw, title }) {
 
   const own = () => Boolean(state.text?.trim()) && state.text !== state.taken;
 
-  // What was typed is given up only by who typed it.
+  // Never discard typed text without asking.
   async function choosePreset(preset, select) {
-    const text = "The preset takes its place, and what you typed is gone.";
-    if (own() && !(await question({ title: "Give up what you typed?", text, yes: "Take the preset", no: "Keep my text", danger: true }))) {
+    const text = "The preset will replace it, and your text will be lost.";
+    if (own() && !(await question({ title: "Replace your text?", text, yes: "Use the preset", no: "Keep my text", danger: true }))) {
       select.value = state.preset ?? "";
       return;
     }
-    select.focus(); // the text is in use no longer, and may be replaced
+    select.focus(); // a focused textarea keeps its text; this one may be replaced
     query.set({ preset, from: "" });
   }
 
   addEventListener("beforeunload", (event) => own() && event.preventDefault());
 
-  // Back from the sweep that was submitted: a browser shows this very page, as it was left.
+  // After going back from the submitted sweep, a browser may show this page exactly as it was left.
   addEventListener("pageshow", ({ persisted }) => {
     if (!persisted) return;
     state.sending = false;
@@ -93,13 +93,13 @@ export function open({ draw, title }) {
   };
 
   function show() {
-    const options = [["", "none: my own"], ...state.presets.map(({ name, trials_total }) => [name, `${name} (${plural(trials_total, "trial")})`])];
+    const options = [["", "none (write your own)"], ...state.presets.map(({ name, trials_total }) => [name, `${name} (${plural(trials_total, "trial")})`])];
     draw(
       el("h1", {}, "New sweep"),
       el("div", { class: "filters" },
         choice("Preset", options, state.preset ?? "", choosePreset)),
       el("div", { class: "editor" },
-        el("label", { for: "spec", class: "unseen" }, "Sweep, as YAML or JSON"),
+        el("label", { for: "spec", class: "unseen" }, "Sweep as YAML or JSON"),
         el("ol", { class: "gutter", "aria-hidden": "true" }, state.text.split("\n").map((_, line) =>
           el("li", { class: state.faults.some((fault) => fault.line === line) && "faulty" }))),
         el("textarea", {
@@ -107,7 +107,7 @@ export function open({ draw, title }) {
           "aria-invalid": state.faults.length ? "true" : null, "aria-describedby": "faults",
           placeholder: "name: …\nbase:\n  dataset: digits\n  model: fcnet\n  optimizer: {name: adam}\n  epochs: 5\n  batch_size: 128\nseeds: 3",
         }),
-        el("ul", { id: "faults", class: "faults", "aria-label": "Faults" }, beside(state.faults))),
+        el("ul", { id: "faults", class: "faults", "aria-label": "Errors" }, beside(state.faults))),
       el("section", { class: "plan", "aria-live": "polite" }, state.plan && planned(state.plan)),
       el("p", { class: "buttons" },
         el("button", { type: "button", class: "primary", disabled: !state.plan || state.sending, onclick: submit }, state.sending ? "Submitting…" : "Submit")));
@@ -132,7 +132,7 @@ function placed(text, problem) {
   }).sort((one, other) => one.line - other.line);
 }
 
-// Each at the height of its line, or below the fault above it. The numbers are those of the style.
+// Each at the height of its line, or below the one above it. 34 characters fit on a line, as page.css lays it out.
 function beside(faults) {
   let free = 0;
   return faults.map(({ pointer, detail, line }) => {
@@ -145,16 +145,16 @@ function beside(faults) {
 
 function planned(plan) {
   const { time, seeds } = plan;
-  const guess = time.wall_seconds === null ? "not known yet: nothing like it has run here"
-    : `about ${duration(time.wall_seconds)}, ${plural(time.slots, "trial")} at once` + (time.unknown ? `; ${plural(time.unknown, "trial")} of unknown length come on top` : "");
+  const guess = time.wall_seconds === null ? "not known yet: nothing similar has run on this service"
+    : `about ${duration(time.wall_seconds)} with ${plural(time.slots, "trial")} at once` + (time.unknown ? `, plus ${plural(time.unknown, "trial")} of unknown length` : "");
   return [
     el("h2", {}, "Plan"),
     facts([
       ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
       ["Time", guess],
-      ["Would wait", plan.waiting_for],
-      ["Here already", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "taken over" : "run again; reuse: true takes them over"}` : null],
-      ["What the seeds can show", plan.comparisons ? seeds.sentence : "nothing is compared: the sweep has no baseline"],
+      ["Why it would wait", plan.waiting_for],
+      ["Already here", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "reused" : "run again; set reuse: true to reuse them"}` : null],
+      ["What the seeds can show", plan.comparisons ? seeds.sentence : "no comparisons: the sweep has no baseline"],
     ]),
     el("details", {}, el("summary", {}, "Arms"),
       el("ul", {}, plan.arms.map((arm) => el("li", {}, arm.label, arm.is_baseline && " (baseline)")))),

@@ -1,4 +1,4 @@
-// `/sweeps/{id}`: the table first, then the curves, the trials, and what may be asked of the sweep.
+// `/sweeps/{id}`: its state and the buttons, then the table, the figures, the trials and the downloads.
 import { download, get, post, remove, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, seen, show } from "../figures.js";
@@ -9,7 +9,7 @@ import { root } from "../root.js";
 import { speed, threshold } from "../speed.js";
 import { armNames, inUnit, results } from "../table.js";
 
-const POINTS = 400; // a curve: more than a window has pixels for
+const POINTS = 400; // points per curve; more would not fit a window's pixels
 const NARROW = 700;
 const LONGEST = 400; // characters of a failure's message
 
@@ -24,7 +24,7 @@ export function open({ id, draw, title, refresh }) {
     const changed = (...names) => names.some((name) => found[name] !== before[name]);
     found.sweep = await get(path);
     found.address = location.search;
-    if (changed("sweep", "address")) paint(); // the table may take a moment, the state does not
+    if (changed("sweep", "address")) paint(); // show the state now: the table may take a moment
     await findFailures();
     found.table = await get(withQuery(`${path}/table`, asked));
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
@@ -33,7 +33,7 @@ export function open({ id, draw, title, refresh }) {
     await drawFigures(asked);
     await findSpeed(asked);
     found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
-    paint(); // once at least: times pass; with hundreds of arms it takes a tenth of a second
+    paint(); // at least once, for times such as `2 min ago`; with hundreds of arms it takes 0.1 s
     return changed("sweep", "table", "trials", "events");
   }
 
@@ -64,7 +64,7 @@ export function open({ id, draw, title, refresh }) {
     }
   }
 
-  // `told` makes of the answer what is said of it.
+  // `told` turns the answer into a message.
   async function ask(what, told, body = undefined) {
     try {
       say(told(await post(`${path}/${what}`, body)));
@@ -88,13 +88,13 @@ export function open({ id, draw, title, refresh }) {
     const { sweep } = found;
     title(sweep.name);
     draw(
-      el("nav", { class: "crumbs", "aria-label": "Where you are" }, el("a", { href: "/" }, "Sweeps")),
+      el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, el("a", { href: "/" }, "Sweeps")),
       el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
       ...overview(sweep),
       found.failures && failures(sweep, found.failures),
       el("p", { class: "buttons" }, actions(sweep, ask, takeAway, found.failures ?? [])),
       el("section", { "data-key": "results" },
-        found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "The table is being made…")),
+        found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
       found.table && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
       found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
@@ -113,18 +113,18 @@ function overview(sweep) {
     progress(sweep),
     el("p", { class: "counts" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} trials done. `,
       counts.map((link) => [link, " "]), el("span", { class: "quiet" }, pace(sweep))),
-    el("div", { "data-key": "notices" }, // always there: what comes and goes in it moves nothing else
-      sweep.waiting_for && notice(`It waits: ${sweep.waiting_for}.`),
-      sweep.cancel_requested_at && sweep.trials.running > 0 && notice("It is being cancelled: running trials end as soon as they can."),
+    el("div", { "data-key": "notices" }, // always there, so that a notice that comes or goes moves no other element
+      sweep.waiting_for && notice(`Waiting: ${sweep.waiting_for}.`),
+      sweep.cancel_requested_at && sweep.trials.running > 0 && notice("Cancelling: running trials stop as soon as they can."),
       sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
-        && notice("It is paused: ", sweep.trials.running ? "running trials save their state after their epoch." : "nothing of it starts.")),
+        && notice("Paused: ", sweep.trials.running ? "running trials save their state at the end of their epoch." : "no trial starts.")),
     facts([["Owner", sweep.owner], ["Submitted", ago(sweep.created_at)], ["Finished", sweep.finished_at && ago(sweep.finished_at)],
-      ["Priority", sweep.priority || null], ["At most at once", sweep.max_concurrent],
-      ["GPU a trial needs", sweep.gpu_share && `${16 * sweep.gpu_share}/16, as measured`], ["Id", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
+      ["Priority", sweep.priority || null], ["Concurrency limit", sweep.max_concurrent],
+      ["GPU per trial", sweep.gpu_share && `${16 * sweep.gpu_share}/16, measured`], ["ID", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
   ];
 }
 
-// Each message once.
+// Each distinct message once, with how many trials failed with it.
 function failures(sweep, items) {
   return el("section", { "data-key": "failures", class: "notice failures", "aria-label": "Why trials failed" },
     el("p", {}, `${plural(sweep.trials.failed, "trial")} failed:`),
@@ -133,31 +133,31 @@ function failures(sweep, items) {
       el("a", { href: `/trials/${trial_id}` }, `trial ${trial_id}`)))));
 }
 
-// As `service.store.requests` has it; what slips through is refused there, with a sentence.
+// The rules of `service.store.requests`; whatever slips through is refused there, with a sentence.
 function actions(sweep, ask, takeAway, causes) {
   const { queued, running, failed, cancelled } = sweep.trials;
   const total = (some) => some.reduce((sum, { trials }) => sum + trials, 0);
   const diverged = total(causes.filter(({ reason }) => reason === "diverged"));
-  const all = total(causes) === failed; // the rarest messages are not among them
+  const all = total(causes) === failed; // otherwise the rarest messages are missing from `causes`
   const ended = queued + running === 0;
   const cancelling = sweep.cancel_requested_at !== null;
   const stopping = cancelling && running > 0;
   const cancel = async () => {
-    const text = `${plural(queued, "queued trial")} will not run, and ${plural(running, "running one")} will end now. Results so far stay.`;
-    if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel", () => "Cancelling the sweep.");
+    const text = `${plural(queued, "queued trial")} will not run, and ${plural(running, "running trial")} will stop now. Results so far are kept.`;
+    if (await question({ title: "Cancel this sweep?", text, yes: "Cancel the sweep", no: "Keep it", danger: true })) ask("cancel", () => "Cancelling the sweep…");
   };
   const retry = async () => {
-    const some = `${all ? "" : "Up to "}${plural(failed - diverged, "failed trial")} and ${plural(cancelled, "cancelled one")}`;
-    const text = `${some} go on from their last checkpoints. Diverged trials stay: they are results.`;
-    if (await question({ title: "Run again what did not succeed?", text, yes: "Retry" })) ask("retry?cancelled=true", () => "Queued again, from their last checkpoints.");
+    const some = `${all ? "" : "Up to "}${plural(failed - diverged, "failed trial")} and ${plural(cancelled, "cancelled trial")}`;
+    const text = `${some} will resume from their last checkpoints. Diverged trials are results and stay as they are.`;
+    if (await question({ title: "Retry failed and cancelled trials?", text, yes: "Retry" })) ask("retry?cancelled=true", () => "Queued again. They resume from their last checkpoints.");
   };
   const extend = async () => {
     const { seeds = 1 } = sweep.spec; // a count, or a list
     const has = Array.isArray(seeds) ? seeds.length : seeds;
-    const field = { label: "Seeds, counted from 0:", min: 1, value: has + 2 };
-    const wanted = await question({ title: "More seeds", text: `It has ${plural(has, "seed")} now. Only the missing trials run.`, yes: "Extend", field });
+    const field = { label: "Number of seeds, counted from 0:", min: 1, value: has + 2 };
+    const wanted = await question({ title: "Add seeds", text: `The sweep has ${plural(has, "seed")}. Only missing trials will run.`, yes: "Extend", field });
     const added = (now) => now.trials_total - sweep.trials_total;
-    const told = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing is added: the sweep has all of these trials already.");
+    const told = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing added: the sweep already has all of these trials.");
     if (wanted) ask("extend", told, { seeds: wanted });
   };
   const goodbye = async () => {
@@ -169,12 +169,13 @@ function actions(sweep, ask, takeAway, causes) {
   return [
     sweep.paused_at && !ended
       ? request("Resume", cancelling && "The sweep was cancelled; retry it instead.", () => ask("resume", () => "Resumed."))
-      : request("Pause", ended ? "The sweep has ended: there is nothing to pause." : cancelling ? "It is being cancelled." : null, () => ask("pause", () => "Paused.")),
-    request("Cancel", ended ? "The sweep has ended: there is nothing to cancel." : cancelling ? "It is being cancelled." : null, cancel, { class: "danger" }),
-    request("Retry", stopping ? "Running trials are being cancelled; wait for their end." : noneToRetry, retry),
+      : request("Pause", ended ? "The sweep has ended; there is nothing to pause." : cancelling ? "The sweep is being cancelled." : null, () => ask("pause", () => "Paused.")),
+    request("Cancel", ended ? "The sweep has ended; there is nothing to cancel." : cancelling ? "The sweep is already being cancelled." : null, cancel, { class: "danger" }),
+    request("Retry", stopping ? "Running trials are being cancelled; wait until they have ended." : noneToRetry, retry),
     request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),
     el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
-    request("Delete", ended ? null : stopping ? "Running trials are being cancelled; wait for their end." : "Only a sweep that has ended is deleted: cancel it first.", goodbye, { class: "danger" }),
+    request("Delete", ended ? null : stopping ? "Running trials are being cancelled; wait until they have ended."
+      : "The sweep has not ended; cancel it before you delete it.", goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);
 }
 
@@ -182,7 +183,7 @@ function tableControls(table) {
   const metrics = table.metrics.length ? table.metrics : [table.metric];
   return el("div", { class: "filters" },
     choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric, reach: "" })),
-    choice("Read at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
+    choice("Value at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
 }
 
 const ofArm = (shown) => {
@@ -192,31 +193,31 @@ const ofArm = (shown) => {
 
 // --- figures -----------------------------------------------------------------------------------
 
-// Those to be asked for.
+// The figures to request.
 function figuresFor({ sweep, table }) {
   const cells = table.rows.flatMap((line) => line.cells).filter(Boolean);
   const surface = sweep.spec.base?.dataset === "surface";
   return [
     { name: "learning-curves", title: "Learning curves" },
-    surface ? { name: "descent", title: "Paths of descent" } : { name: "keep-prob", title: "Against the keep probability" },
+    surface ? { name: "descent", title: "Descent paths" } : { name: "keep-prob", title: "Against the keep probability" },
     cells.some((cell) => (cell.comparison?.difference ?? null) !== null) && { name: "forest", title: "Against the baseline" },
     cells.length > 2 && cells.some((cell) => cell.n) && { name: "effects", title: "What each factor does" },
   ].filter(Boolean);
 }
 
-// Those to be shown. Factors have effects only where arms differ in several, and nothing is against a keep_prob that all arms share:
-// the plot says so.
+// The figures to show. Two depend on the plot's own `never`: there are no effects unless arms differ in several factors, and nothing
+// to draw against a keep_prob that all arms share.
 const SOME = new Set(["effects", "keep-prob"]);
 const figuresOf = (found) => figuresFor(found).filter(({ name }) => !SOME.has(name) || (found.plots[name] && !found.plots[name].layout.meta.never));
 
-// A forest is as high as it has rows, in blocks with an axis each.
+// A forest plot grows with its rows, in blocks that have an axis each.
 function heightOf({ layout }) {
   const blocks = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key].ticktext).filter(Boolean);
   const rows = blocks.reduce((sum, names) => sum + names.length, 2.5 * (blocks.length - 1));
   return blocks.length ? 110 + (innerWidth < NARROW ? 50 : 26) * rows : 360;
 }
 
-// What is still empty when the sweep has ended stays so.
+// A plot that is empty when the sweep has ended stays empty.
 const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
 const hasEnded = ({ trials }) => !(trials.queued + trials.running);
 
@@ -236,7 +237,7 @@ function figures(found) {
   });
 }
 
-// Plotly's own legend cannot be reached by keyboard; this one can.
+// Plotly's own legend cannot be reached by keyboard. This one can.
 function legend(plot, { table }) {
   const off = new Set(query.list("off"));
   const labels = armNames(table);
@@ -256,7 +257,7 @@ function legend(plot, { table }) {
 }
 
 function caption({ layout: { meta } }) {
-  const thinned = meta.of && ` Drawn: ${count(meta.points)} of ${count(meta.of)} points a curve; the CSV has them all.`;
+  const thinned = meta.of && ` Showing ${count(meta.points)} of ${count(meta.of)} points per curve; the CSV has all of them.`;
   return el("p", { class: "quiet caption" }, meta.caption, thinned);
 }
 
@@ -278,7 +279,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
     el("div", { class: "filters" },
       choice("State", [["", `any (${count(sweep.trials_total)})`], ...TRIAL_STATES.map((name) => [name, `${name} (${count(sweep.trials[name])})`])], state, (chosen) => query.set({ state: chosen, page: "" })),
       choice("Arm", [["", "any"], ...arms], arm, (chosen) => query.set({ arm: chosen, page: "" }))),
-    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", metric, "Time", "Attempt"], rows) : notice("No trial is like that."),
+    rows.length ? grid("Trials", ["Trial", "Arm", "Seed", "State", "Epochs", metric, "Time", "Attempt"], rows) : notice("No trials match."),
     pager(next_page_token, !query.get("page"), (page) => query.set({ page })),
   ];
 }
@@ -286,7 +287,7 @@ function trials({ sweep, table, trials: { items, next_page_token } }) {
 function downloads(found, path) {
   const { sweep, table } = found;
   const asked = { metric: query.get("metric"), at: query.get("at") };
-  // By their names: one that comes in between while a reader clicks takes no other's place.
+  // Keyed by name: a link that appears while a reader clicks must not take another's place.
   const of = (text, address, name) => el("li", { "data-key": name }, el("a", download(address, name), text));
   return [
     el("h2", {}, "Downloads"),

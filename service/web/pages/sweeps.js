@@ -40,14 +40,14 @@ function content({ items, next_page_token }, asked) {
       choice("State", [["", "any"], ...SWEEP_STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" }))),
     items.length
       ? grid("Sweeps", ["Sweep", "State", "Trials", ...(owned ? ["Owner"] : []), "Submitted"], rows, { class: "sweeps" })
-      : notice("No sweep is like that. ", el("a", { href: "/" }, "All sweeps")),
+      : notice("No sweeps match. ", el("a", { href: "/" }, "All sweeps")),
     pager(next_page_token, !asked.page_token, (page_token) => query.set({ page_token })),
   ];
 }
 
 function empty() {
   return el("section", { class: "empty" },
-    el("p", {}, "No sweep yet. One command submits the first, thirty small trials of some 15 seconds together:"),
+    el("p", {}, "No sweeps yet. Submit your first with one command (thirty small trials, about 15 seconds in all):"),
     el("pre", {}, el("code", {}, `lrd submit --preset digits --watch --url ${location.origin}${root}`)),
     el("p", {}, "or ", el("a", { href: "/new?preset=digits" }, "submit it here"), "."));
 }

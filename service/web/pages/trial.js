@@ -1,4 +1,4 @@
-// `/trials/{id}`: one training run: its configuration, attempts, curves, log and events.
+// `/trials/{id}`: one training run, with its curves, attempts, log, configuration and events.
 import { download, get, post, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, show } from "../figures.js";
@@ -46,7 +46,7 @@ export function open({ id, draw, title, refresh }) {
   async function ask(what) {
     try {
       await post(`${path}/${what}`);
-      say(what === "retry" ? "Queued again, from its last checkpoint." : "Cancelling the trial.");
+      say(what === "retry" ? "Queued again. It resumes from its last checkpoint." : "Cancelling the trial…");
     } catch (error) {
       say(error.message);
     }
@@ -58,13 +58,13 @@ export function open({ id, draw, title, refresh }) {
     const log = document.getElementById("log");
     const follows = !log || log.scrollHeight - log.scrollTop - log.clientHeight < 8;
     draw(
-      el("nav", { class: "crumbs", "aria-label": "Where you are" },
+      el("nav", { class: "crumbs", "aria-label": "Breadcrumb" },
         el("a", { href: "/" }, "Sweeps"), " / ", el("a", { href: `/sweeps/${trial.sweep_id}` }, `sweep ${trial.sweep_id}`)),
       el("div", { class: "head" }, el("h1", {}, `${trial.label}, seed ${trial.seed}`), badge(trial.state, trial.reason)),
       trial.message && el("p", { class: "notice", "data-key": "message" }, trial.message),
       facts([["Trial", String(trial.id)], ["Epochs", `${count(trial.epochs_done)} of ${count(trial.epochs)}`], ["Trained for", duration(trial.seconds || null)],
-        ["Attempt", String(trial.attempt)], ["Lost", trial.losses || null], ["Holds", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
-        ["Alone", trial.alone ? "it ran out of memory beside others" : null],
+        ["Attempt", String(trial.attempt)], ["Attempts lost", trial.losses || null], ["Resources", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
+        ["Runs alone", trial.alone ? "it ran out of memory next to other trials" : null],
         ["Started", trial.started_at && ago(trial.started_at)], ["Finished", trial.finished_at && ago(trial.finished_at)],
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
         ["Weights", trial.weights_sha256 && el("code", { title: trial.weights_sha256 }, trial.weights_sha256.slice(0, 12))]]),
@@ -86,18 +86,18 @@ export function open({ id, draw, title, refresh }) {
 function actions(trial, ask) {
   const active = trial.state === "queued" || trial.state === "running";
   const cancel = async () => {
-    const text = "Its epochs so far stay, and a retry goes on from its last checkpoint.";
+    const text = "Its epochs so far are kept, and a retry resumes from its last checkpoint.";
     if (await question({ title: "Cancel this trial?", text, yes: "Cancel the trial", no: "Keep it", danger: true })) ask("cancel");
   };
-  const refused = active ? "It has not ended." : trial.state === "succeeded" ? "It succeeded: that is its result."
-    : trial.reason === "diverged" ? "It diverged: that is its result, and the same seed would diverge again." : null;
+  const refused = active ? "The trial has not ended." : trial.state === "succeeded" ? "The trial succeeded: that is its result."
+    : trial.reason === "diverged" ? "The trial diverged: that is its result, and the same seed would diverge again." : null;
   return [
-    request("Cancel", !active ? `It has ended: ${trial.state}.` : trial.cancel_requested_at ? "It is being cancelled." : null, cancel, { class: "danger" }), " ",
+    request("Cancel", !active ? `The trial has ended (${trial.state}).` : trial.cancel_requested_at ? "The trial is already being cancelled." : null, cancel, { class: "danger" }), " ",
     request("Retry", refused, () => ask("retry")),
   ];
 }
 
-// Page by page; those that have not changed are the same as before.
+// All pages of reports; an unchanged page is the same object as before.
 async function everyReport(path) {
   const pages = [];
   do pages.push(await get(withQuery(`${path}/reports`, { page_size: PAGE, page_token: pages.at(-1)?.next_page_token })));
@@ -114,7 +114,7 @@ function plotOf(reports, metric) {
     x: reports.map((report) => report.epoch), y: reports.map((report) => (typeof report[name] === "number" ? report[name] * (isShare(name) ? 100 : 1) : null)),
     line: { color: colours[at % colours.length], width: 2 }, marker: { color: colours[at % colours.length] },
   })) : [];
-  // Losses have no common scale with shares: each kind has a panel.
+  // Losses and shares have no common scale, so each kind has its own panel.
   const panels = [...new Set(drawn.map(kindOf))];
   const width = (1 + GAP) / panels.length - GAP;
   const layout = { meta: { columns: panels.length }, margin: { l: 60, r: 20, t: 10, b: 50 }, hovermode: "x unified" };
@@ -141,7 +141,7 @@ function curves({ plot, trial: { last_report: last } }) {
 }
 
 function attempts(items) {
-  if (!items.length) return el("p", { class: "quiet" }, "It has not started yet.");
+  if (!items.length) return el("p", { class: "quiet" }, "No attempts yet.");
   const rows = items.map((each) => row(String(each.attempt), String(each.attempt), clock(each.started_at), clock(each.ended_at),
     [each.outcome ?? "running", each.message && `: ${each.message}`], each.environment?.node ?? "–", each.environment?.device ?? "–"));
   const ran = items.findLast((each) => each.environment);
@@ -158,8 +158,8 @@ function logOf({ trial, attempts, log }, path) {
   return [
     el("h2", {}, "Log"),
     options.length > 1 && el("div", { class: "filters" }, choice("Attempt", options, attempt, (chosen) => query.set({ attempt: chosen }))),
-    log ? el("pre", { id: "log", class: "log", tabindex: 0, "aria-label": "Log" }, log) : el("p", { class: "quiet" }, "Nothing is written yet."),
-    log && el("p", { class: "quiet" }, `The last ${TAIL} lines; scrolled to its end, it follows. `,
+    log ? el("pre", { id: "log", class: "log", tabindex: 0, "aria-label": "Log" }, log) : el("p", { class: "quiet" }, "No output yet."),
+    log && el("p", { class: "quiet" }, `The last ${TAIL} lines. Scroll to the end to follow new output. `,
       el("a", download(`${path}/logs?attempt=${attempt}&tail=100000`, `trial-${trial.id}-attempt-${attempt}.log`), "Download the log")),
   ];
 }

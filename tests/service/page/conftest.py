@@ -14,7 +14,7 @@ from tests.service.page.window import CHROMIUM
 from tests.serving import serving
 
 PATIENCE_MS = 30_000
-"""A page takes two seconds; beside five others one took more than five, a bundle more than ten."""
+"""A page takes two seconds; next to five others, one took over five and a bundle over ten."""
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -41,7 +41,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def database_url(sqlite: Callable[[Path], str], tmp_path: Path) -> str:
-    """What differs between the databases is tested through the API: here one is enough."""
+    """One database is enough: what differs between them is tested through the API."""
     return sqlite(tmp_path / "storage")
 
 
@@ -53,7 +53,7 @@ def url(settings: Settings, database: Database) -> Iterator[str]:
 
 @pytest.fixture
 def train(database: Database, settings: Settings) -> Callable[[int], None]:
-    """So many steps of a dispatcher."""
+    """Run that many steps of a dispatcher."""
     dispatcher = Dispatcher(database, InlineExecutor(settings.trials), 60)
 
     def work(steps: int) -> None:

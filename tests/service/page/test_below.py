@@ -1,4 +1,4 @@
-"""The page behind a proxy that shows the service below a path, https://cluster.example/lrd/ say."""
+"""The page behind a proxy that serves it below a path, e.g. https://cluster.example/lrd/."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def below(settings: Settings, database: Database) -> Iterator[str]:
 
 @pytest.fixture
 def strays(page: Page, below: str) -> list[str]:
-    """What was asked of the host outside of that path."""
+    """The URLs requested outside that path."""
     found: list[str] = []
     page.on(
         "request",

@@ -38,8 +38,8 @@ def test_every_page_is_accessible(
             drawn(page, 4)
             page.locator(".cell").nth(3).focus()
         if path.startswith("/new"):
-            page.get_by_label("Sweep, as").fill("name: x\nseeds: 0\n")
-            page.get_by_role("list", name="Faults").get_by_role("listitem").first.wait_for()
+            page.get_by_label("Sweep as").fill("name: x\nseeds: 0\n")
+            page.get_by_role("list", name="Errors").get_by_role("listitem").first.wait_for()
         found = axe.run(page)
         assert found.response["violations"] == [], f"{path}\n{found.generate_report()}"
     page.close()
@@ -50,7 +50,7 @@ def test_the_page_works_by_keyboard_alone(page: Page, url: str, database: Databa
     page.goto(f"{url}/sweeps/{sweep_id}")
     drawn(page, 3)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     reached = []
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -118,7 +118,7 @@ def test_in_a_narrow_window_no_text_of_a_figure_is_cut_and_panels_stand_on_each_
 def test_a_table_that_goes_on_beyond_the_edge_shows_it(
     browser: Browser, url: str, database: Database
 ) -> None:
-    """Catches: a column that nobody knows of. The shadow is gone once all has been seen."""
+    """Catches: a column that nobody notices. Once all of it was seen, the shadow is gone."""
     seed(database, small_sweep())
     page = browser.new_page(viewport={"width": 400, "height": 800}, color_scheme="light")
     page.goto(url)
@@ -138,7 +138,7 @@ def test_a_table_that_goes_on_beyond_the_edge_shows_it(
 
 
 def darkness(png: bytes) -> int:
-    """Of the darkest pixel, 0 to 255."""
+    """Darkness of the darkest pixel, 0 to 255."""
     return 255 - Image.open(io.BytesIO(png)).convert("L").getextrema()[0]
 
 

@@ -19,7 +19,7 @@ pytestmark = in_a_browser
     [
         (None, "1 seed", "3", "4 trials added."),
         ([5, 6], "2 seeds", "2", "4 trials added."),
-        (2, "2 seeds", "2", "Nothing is added: the sweep has all of these trials already."),
+        (2, "2 seeds", "2", "Nothing added: the sweep already has all of these trials."),
     ],
 )
 def test_what_it_adds_is_said(
@@ -33,8 +33,8 @@ def test_what_it_adds_is_said(
     sweep_id = seed(database, document)
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.get_by_role("button", name="Extend").click()
-    expect(page.get_by_role("dialog")).to_contain_text(f"It has {has} now.")
-    page.get_by_label("Seeds, counted from 0:").fill(wanted)
+    expect(page.get_by_role("dialog")).to_contain_text(f"The sweep has {has}.")
+    page.get_by_label("Number of seeds, counted from 0:").fill(wanted)
     page.get_by_role("dialog").get_by_role("button", name="Extend").click()
     expect(page.locator("#status")).to_have_text(said)
     sweep = httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}").json()

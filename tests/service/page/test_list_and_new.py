@@ -24,7 +24,7 @@ def test_an_address_that_nothing_has_is_told_with_a_way_back(page: Page, url: st
     assert answer is not None
     assert answer.status == 404
     expect(page.get_by_text("There is no page /no/such/page.")).to_be_visible()
-    expect(page.get_by_role("link", name="without it")).to_have_count(0)
+    expect(page.get_by_role("link", name="Show the default view")).to_have_count(0)
     page.get_by_role("link", name="All sweeps").click()
     expect(page.get_by_text("lrd submit --preset digits")).to_be_visible()
     asked = {"Accept": "text/html"}
@@ -58,7 +58,7 @@ def test_the_list_is_filtered_searched_and_shared_by_its_address(
     expect(rows).to_have_count(11)
     expect(page.get_by_label("Search")).to_have_value("NUMBER 5")
     page.get_by_label("Search").fill("nothing like it")
-    expect(page.get_by_text("No sweep is like that")).to_be_visible()
+    expect(page.get_by_text("No sweeps match")).to_be_visible()
 
 
 def test_a_preset_is_planned_changed_refused_at_its_line_and_submitted(
@@ -68,12 +68,12 @@ def test_a_preset_is_planned_changed_refused_at_its_line_and_submitted(
     page.get_by_label("Preset").select_option("digits")
     expect(page.get_by_text("30: 10 arms × 3 seeds")).to_be_visible()
     expect(page.get_by_text("3 pairs cannot reach p < 0.05")).to_be_visible()
-    spec = page.get_by_label("Sweep, as YAML or JSON")
+    spec = page.get_by_label("Sweep as YAML or JSON")
     text = spec.input_value()
     assert text.startswith("# The demo")
     wrong = text.replace("[1.0, 0.5]", "[1.0, 1.5]").replace("fcnet", "fcnett")
     spec.fill(wrong)
-    faults = page.get_by_role("list", name="Faults").get_by_role("listitem")
+    faults = page.get_by_role("list", name="Errors").get_by_role("listitem")
     expect(faults.first).to_contain_text("unknown model 'fcnett'")
     expect(page.get_by_role("button", name="Submit")).to_be_disabled()
     line = next(at for at, each in enumerate(wrong.splitlines(), 1) if "fcnett" in each)
@@ -91,7 +91,7 @@ def test_a_preset_is_planned_changed_refused_at_its_line_and_submitted(
 
 def test_what_was_typed_is_not_given_up_for_a_preset_unasked(page: Page, url: str) -> None:
     page.goto(f"{url}/new?preset=digits")
-    spec, preset = page.get_by_label("Sweep, as YAML or JSON"), page.get_by_label("Preset")
+    spec, preset = page.get_by_label("Sweep as YAML or JSON"), page.get_by_label("Preset")
     expect(spec).to_have_value(re.compile("The demo"))
     preset.select_option("table-2")  # nothing was typed: nothing is asked
     expect(spec).to_have_value(re.compile("Table 2"))
@@ -102,7 +102,7 @@ def test_what_was_typed_is_not_given_up_for_a_preset_unasked(page: Page, url: st
     expect(preset).to_have_value("table-2")
     expect(spec).to_have_value(mine)
     preset.select_option("digits")
-    page.get_by_role("button", name="Take the preset").click()
+    page.get_by_role("button", name="Use the preset").click()
     expect(spec).to_have_value(re.compile("The demo"))
 
 
@@ -180,7 +180,7 @@ def test_an_answer_that_is_lost_leaves_the_text_and_is_asked_for_again(
 
     page.route("**/sweeps?validate_only=true", lose)
     page.goto(f"{url}/new?preset=digits")
-    expect(page.get_by_label("Sweep, as YAML or JSON")).to_have_value(re.compile("^# The demo"))
+    expect(page.get_by_label("Sweep as YAML or JSON")).to_have_value(re.compile("^# The demo"))
     expect(page.get_by_text("30: 10 arms × 3 seeds")).to_be_visible()
     assert lost
 
@@ -190,7 +190,7 @@ def test_what_was_typed_is_not_left_unasked(browser: Browser, url: str) -> None:
     asked: list[str] = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
     page.goto(f"{url}/new")
-    spec = page.get_by_label("Sweep, as YAML or JSON")
+    spec = page.get_by_label("Sweep as YAML or JSON")
     spec.press_sequentially("name: mine")
     with page.expect_event("dialog"):
         page.get_by_role("link", name="Cluster").click(no_wait_after=True)
@@ -203,14 +203,14 @@ def test_what_was_typed_is_not_left_unasked(browser: Browser, url: str) -> None:
 
 
 def test_back_from_a_submitted_sweep_lets_another_be_submitted(browser: Browser, url: str) -> None:
-    """Catches: `Submitting…` for ever, on the page that a browser has kept."""
+    """Catches: `Submitting…` for ever, on a page restored by the browser."""
     kept = browser.browser_type.launch(
         executable_path=CHROMIUM, args=["--no-sandbox"],
         ignore_default_args=["--disable-back-forward-cache"],
     )  # fmt: skip
     page = kept.new_page()
     page.goto(f"{url}/new?preset=digits")
-    spec = page.get_by_label("Sweep, as YAML or JSON")
+    spec = page.get_by_label("Sweep as YAML or JSON")
     expect(spec).to_have_value(re.compile("The demo"))
     spec.fill(spec.input_value().replace("seeds: 3", "seeds: 2"))
     page.get_by_role("button", name="Submit").click()

@@ -29,7 +29,7 @@ def test_submit_watch_cancel_and_retry_with_ray(page: Page, tmp_path: Path) -> N
         page.set_default_timeout(60_000)
         url = process.stdout.readline().strip()
         page.goto(f"{url}/new?preset=digits")
-        spec = page.get_by_label("Sweep, as YAML or JSON")
+        spec = page.get_by_label("Sweep as YAML or JSON")
         expect(spec).to_have_value(re.compile("optimizer.name"))
         text = re.sub(r"  optimizer.name: .*\n", "", spec.input_value())
         spec.fill(text.replace("epochs: 5", "epochs: 400").replace("seeds: 3", "seeds: 2"))

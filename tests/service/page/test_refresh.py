@@ -25,7 +25,7 @@ def test_the_focus_stays_where_a_notice_goes(page: Page, url: str) -> None:
     expect(resume).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Pause")).to_be_focused()
-    expect(page.get_by_text("It is paused")).to_have_count(0)
+    expect(page.get_by_text("Paused:")).to_have_count(0)
     cell = page.locator(".cell").first
     cell.focus()
     for request, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
@@ -57,7 +57,7 @@ def test_the_focus_stays_among_what_waits_when_nothing_runs_any_more(
     link = page.get_by_role("link", name="too large")
     link.focus()
     train(40)
-    expect(page.get_by_text("Nothing runs.")).to_be_visible()
+    expect(page.get_by_text("No trials are running.")).to_be_visible()
     expect(link).to_be_focused()
 
 
@@ -68,7 +68,7 @@ LINES = [f"2026-11-27T02:25:{second:02}Z epoch {second}\n" for second in range(6
 def test_what_is_selected_of_a_log_stays_selected_while_it_grows(
     page: Page, url: str, database: Database, first: int
 ) -> None:
-    """Catches: a selection that is gone with the next epoch, also where the tail has moved on."""
+    """Catches: a selection that is lost with the next epoch, also when the tail has moved on."""
     seed(database, small_sweep(), states=("running",))
     shown = ["".join(LINES[:40])]
     page.route("**/logs?*", lambda route: route.fulfill(body=shown[0], content_type="text/plain"))

@@ -1,4 +1,4 @@
-"""How soon each arm reaches a value, on the page of its sweep."""
+"""Time to a target value for each arm, on the page of its sweep."""
 
 import httpx2
 from playwright.sync_api import Page, expect
@@ -14,15 +14,15 @@ pytestmark = in_a_browser
 def test_how_soon_each_arm_reaches_a_value_is_asked_for(
     page: Page, url: str, database: Database
 ) -> None:
-    """Catches: the paper's claim about speed, to be had by a shell alone."""
+    """Catches: the paper's claim about speed, available only in a shell."""
     document = small_sweep(seeds=3)
     document["base"]["epochs"] = 10
     sweep_id = seed(database, document)
     page.goto(f"{url}/sweeps/{sweep_id}")
-    expect(page.get_by_text("Name a value, and see when each arm reaches it.")).to_be_visible()
+    expect(page.get_by_text("Enter a value to see when each arm reaches it.")).to_be_visible()
     page.get_by_label("test accuracy of at least").fill("70")
     page.keyboard.press("Tab")
-    rows = page.get_by_role("region", name="How soon each arm reaches it").locator("tbody tr")
+    rows = page.get_by_role("region", name="Time to the target value").locator("tbody tr")
     expect(rows).to_have_count(2)
     answer = httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}/speed?threshold=0.7").json()
     (_, lrd), (against,) = answer["items"], answer["comparisons"]
@@ -40,4 +40,4 @@ def test_how_soon_each_arm_reaches_a_value_is_asked_for(
     page.keyboard.press("Tab")
     expect(rows.nth(0)).to_contain_text("3 of 31")
     page.goto(f"{url}/sweeps/{sweep_id}?reach=700")  # no share
-    expect(page.get_by_text("Name a value, and see when each arm reaches it.")).to_be_visible()
+    expect(page.get_by_text("Enter a value to see when each arm reaches it.")).to_be_visible()

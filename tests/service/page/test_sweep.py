@@ -1,4 +1,4 @@
-"""One sweep: it fills in, tells all of a cell, keeps its state in its address, and obeys."""
+"""One sweep: it fills in, explains each cell, keeps its state in its address, and obeys."""
 
 import itertools
 import re
@@ -75,7 +75,7 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     page.goto(f"{url}/sweeps/{sweep_id}")
     drawn(page, 4)
     page.get_by_label("Metric").select_option("test_loss")
-    page.get_by_label("Read at").select_option("best")
+    page.get_by_label("Value at").select_option("best")
     page.get_by_label("Over").select_option("seconds")
     page.get_by_label("Scale").select_option("log")
     page.get_by_role("group", name="Arms").get_by_label("LRD (keep_prob = 0.3), SGDM").uncheck()
@@ -125,7 +125,7 @@ def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None
     document = small_sweep(seeds=1)
     document["base"]["epochs"] = 500
     page.goto(f"{url}/sweeps/{seed(database, document)}")
-    expect(page.get_by_text("Drawn: 400 of 500 points a curve")).to_be_visible()
+    expect(page.get_by_text("Showing 400 of 500 points per curve")).to_be_visible()
 
 
 def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(
@@ -164,7 +164,7 @@ def test_a_loss_that_explodes_leaves_the_other_curves_their_axis(
 def test_retry_counts_what_goes_on_and_leaves_what_diverged(
     page: Page, url: str, database: Database
 ) -> None:
-    """Catches: a promise to go on with trials that diverged, which stay."""
+    """Catches: a promise to resume diverged trials, which are never retried."""
     sweep_id = seed(database, small_sweep(), states=("failed", "succeeded"))
     with database.read() as session:
         found = [trial for trial, _ in sweeps.trials(session, sweep_id)]
@@ -181,7 +181,7 @@ def test_retry_counts_what_goes_on_and_leaves_what_diverged(
     page.get_by_role("button", name="Retry", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(f"{len(failed) - 1} failed trial")
-    dialog.get_by_role("button", name="Not now").click()
+    dialog.get_by_role("button", name="Close").click()
     because("diverged", *failed)
     page.reload()
     expect(page.get_by_role("button", name="Retry", exact=True)).to_have_attribute(
@@ -192,8 +192,8 @@ def test_retry_counts_what_goes_on_and_leaves_what_diverged(
 def test_the_paths_of_a_descent_say_which_is_which(
     page: Page, url: str, train: Callable[[int], None]
 ) -> None:
-    """Catches: a figure with two colours and no word of what they are, or of which surface; `Not
-    here` until the first trial has succeeded."""
+    """Catches: a figure with two colours that names neither them nor the surface; `Not found` until
+    the first trial has succeeded."""
     document = small_sweep(
         base={
             "dataset": "surface",
@@ -224,7 +224,7 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     page.goto(f"{url}/sweeps/{sweep_id}")
     button = lambda name: page.get_by_role("button", name=name, exact=True)  # noqa: E731
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("nothing of it starts")).to_be_visible()
+    expect(page.get_by_text("Paused: no trial starts.")).to_be_visible()
     button("Resume").click()
     expect(button("Pause")).to_be_visible()
     assert button("Retry").get_attribute("title") == "No trial failed or was cancelled."
@@ -242,7 +242,7 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.locator(".head .badge")).to_have_text(re.compile("queued"))
     button("Extend").click()
-    page.get_by_label("Seeds, counted from 0:").fill("3")
+    page.get_by_label("Number of seeds, counted from 0:").fill("3")
     page.get_by_role("button", name="Extend").last.click()
     expect(page.get_by_text("0 of 6 trials done")).to_be_visible()
     train(60)
@@ -252,14 +252,14 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
 
 
 def test_a_sweep_that_has_ended_can_be_deleted(page: Page, url: str, database: Database) -> None:
-    """Catches: a sweep gone by one click; a page that goes on asking for it."""
+    """Catches: a sweep deleted by one click; a page that keeps asking for it."""
     kept, sweep_id = seed(database, small_sweep(name="kept")), submit(url, name="a trial run")
     page.goto(f"{url}/sweeps/{sweep_id}")
     button = page.get_by_role("button", name="Delete", exact=True)
     expect(button).to_have_attribute("aria-disabled", "true")
     button.click(force=True)
     expect(page.locator("#status")).to_have_text(
-        "Only a sweep that has ended is deleted: cancel it first."
+        "The sweep has not ended; cancel it before you delete it."
     )
     httpx2.post(f"{url}/api/v1/sweeps/{sweep_id}/cancel")
     page.reload()

@@ -44,7 +44,7 @@ def test_a_tip_stays_at_its_cell_when_the_page_is_scrolled(
 ) -> None:
     page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
-    page.get_by_label("Read at").focus()
+    page.get_by_label("Value at").focus()
     for _ in range(2):  # the table, its first cell
         page.keyboard.press("Tab")
     cell = page.locator(".cell").first

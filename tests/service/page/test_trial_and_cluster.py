@@ -95,7 +95,7 @@ def test_the_cluster_shows_what_runs_and_why_the_rest_waits(
     submit(url, name="two at once")
     submit(url, name="too large", resources={"num_cpus": 64})
     page.goto(f"{url}/cluster")
-    expect(page.get_by_text("No dispatcher leads, so")).to_be_visible()
+    expect(page.get_by_text("No dispatcher is active, so")).to_be_visible()
     train(2)
     expect(page.get_by_role("meter", name="CPUs")).to_have_attribute("aria-valuenow", "2")
     expect(page.get_by_role("region", name="Running trials").locator("tbody tr")).to_have_count(2)

@@ -1,4 +1,4 @@
-"""What the page keeps out, and what it asks for and when."""
+"""What the page keeps out, and what it requests when."""
 
 from pathlib import Path
 
@@ -81,20 +81,20 @@ def test_a_service_that_goes_away_and_comes_back(
         sweep_id = submit(url)
         page.goto(f"{url}/sweeps/{sweep_id}")
         expect(page.get_by_text("0 of 4 trials done")).to_be_visible()
-    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The service is not responding")
     expect(page.get_by_text("0 of 4 trials done")).to_be_visible()  # what is known stays
     with serving(settings, database, int(url.rsplit(":", 1)[1])):
         expect(page.locator("#banner")).to_be_empty()
-        expect(page.locator("#status")).to_contain_text("answers again")
+        expect(page.locator("#status")).to_contain_text("responding again")
 
 
 def test_what_is_not_there_is_said(page: Page, url: str) -> None:
     page.goto(f"{url}/sweeps/nothing")
     expect(page.get_by_text("There is no sweep 'nothing'")).to_be_visible()
     page.get_by_role("link", name="All sweeps").click()
-    expect(page.get_by_text("No sweep yet")).to_be_visible()
+    expect(page.get_by_text("No sweeps yet")).to_be_visible()
     page.goto(f"{url}/sweeps")  # who shortens an address
-    expect(page.get_by_text("No sweep yet")).to_be_visible()
+    expect(page.get_by_text("No sweeps yet")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_address_that_asks_for_what_cannot_be_says_why_and_leads_on(
     page.goto(url + address)
     expect(page.locator("main")).to_contain_text(said)
     expect(page.get_by_text("Loading…")).to_have_count(0)
-    way_on = page.get_by_role("link", name="Show the page without it")
+    way_on = page.get_by_role("link", name="Show the default view")
     if then is None:
         expect(way_on).to_have_count(0)
         return
@@ -126,12 +126,12 @@ def test_a_metric_that_nobody_reports_leaves_the_sweep_and_leads_on(
 ) -> None:
     page.goto(f"{url}/sweeps/{seed(database, small_sweep())}?metric=foo")
     expect(page.get_by_role("alert")).to_contain_text("reports 'foo'; they report train_loss")
-    page.get_by_role("link", name="Show the page without it").click()
+    page.get_by_role("link", name="Show the default view").click()
     expect(page.locator(".results caption")).to_contain_text("test accuracy")
 
 
 def test_back_shows_what_the_address_says(page: Page, url: str, database: Database) -> None:
-    """Catches: an address of the failed ones over a list of all."""
+    """Catches: an address that says `failed` above a list of all trials."""
     sweep_id = seed(database, small_sweep(), states=("succeeded", "failed"))
     page.goto(f"{url}/sweeps/{sweep_id}")
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
@@ -146,7 +146,7 @@ def test_back_shows_what_the_address_says(page: Page, url: str, database: Databa
 
 
 def test_a_service_that_hangs_is_said_not_to_answer(page: Page, url: str) -> None:
-    """Catches: numbers of an hour ago that look like those of now."""
+    """Catches: hour-old numbers that look current."""
     page.add_init_script("""
         const { timeout } = AbortSignal;
         AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 20);
@@ -154,7 +154,7 @@ def test_a_service_that_hangs_is_said_not_to_answer(page: Page, url: str) -> Non
     page.goto(f"{url}/cluster")
     expect(page.get_by_role("heading", name="Running")).to_be_visible()
     page.route("**/api/v1/cluster", lambda route: None)
-    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The service is not responding")
     page.unroute("**/api/v1/cluster")
     expect(page.locator("#banner")).to_be_empty()
 
@@ -168,7 +168,7 @@ def test_a_lost_answer_submits_no_second_sweep(page: Page, url: str) -> None:
 
     page.route("**/api/v1/sweeps", lose, times=1)
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#status")).to_contain_text("does not answer")
+    expect(page.locator("#status")).to_contain_text("not responding")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_text("trials done")).to_be_visible()  # the sweep's own page is there
     assert len(httpx2.get(f"{url}/api/v1/sweeps").json()["items"]) == 1
@@ -226,14 +226,14 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     page.on("request", lambda request: sent.append(request.all_headers()))
     page.goto(f"{url}/sweeps/{sweep_id}")
     page.get_by_label("Token").fill("ключ")  # no header can carry it: refused before it is kept
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     assert page.get_by_label("Token").evaluate("(input) => input.validity.patternMismatch")
     assert page.evaluate("sessionStorage.length") == 0
     page.get_by_label("Token").fill("wrong")
-    page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not recognise this token")
     page.get_by_label("Token").fill(secret)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("2 of 4 trials done")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Trials (CSV)").click()

@@ -1,4 +1,4 @@
-"""What the tests of the page do to a service and wait for in a window."""
+"""Helpers for the page's tests: submit sweeps, wait for figures."""
 
 import shutil
 from typing import Any
@@ -24,7 +24,7 @@ def submit(url: str, **changes: Any) -> str:
 
 
 def long_sweep(**changes: Any) -> dict[str, Any]:
-    """With a point of its curves wherever the mouse may be."""
+    """A sweep whose curves have a point wherever the mouse may be."""
     document = small_sweep(**changes)
     document["base"]["epochs"] = 30
     return document
