@@ -49,7 +49,7 @@ def test_trials_are_read_to_the_last_page(
     sweep_id = seed(database, small_sweep(seeds=5))
     listed = client.SubmittedSweep.list_trials
     monkeypatch.setattr(
-        client.SubmittedSweep, "list_trials", lambda self, state: listed(self, state, page_size=3)
+        client.SubmittedSweep, "list_trials", lambda *of, **asked: listed(*of, **asked, page_size=3)
     )
     lines = lrd("trials", sweep_id, "--json").splitlines()
     assert [json.loads(line)["id"] for line in lines] == [*range(1, 11)]
@@ -175,7 +175,7 @@ def test_what_has_nothing_in_it_is_said_and_not_written(database: Database, tmp_
     with pytest.raises(LRDError, match="The arms of this sweep differ in one factor"):
         lrd("figure", sweep_id, "effects", str(file))
     assert not file.exists()
-    assert lrd("trials", sweep_id, "--state", "failed") == "none of its trials is failed\n"
+    assert lrd("trials", sweep_id, "--state", "failed") == "none of its trials is like that\n"
     with pytest.raises(LRDError, match="/query/at: should be last, best or epoch:N"):
         lrd("table", sweep_id, "--at", "final")
 
