@@ -54,5 +54,5 @@ function waiting(sweeps) {
   if (!sweeps.length) return [el("h2", {}, "Waiting"), notice("No sweeps are waiting.")];
   const rows = sweeps.map((sweep) => row(sweep.sweep_id,
     el("a", { href: `/sweeps/${sweep.sweep_id}` }, sweep.name), count(sweep.queued), count(sweep.priority), sweep.why));
-  return [el("h2", {}, "Waiting"), grid("Waiting sweeps", ["Sweep", "Queued trials", "Priority", "Reason"], rows)];
+  return [el("h2", {}, "Waiting"), grid("Waiting sweeps", ["Sweep", "Queued trials", "Priority", "Waiting for"], rows)];
 }

@@ -63,7 +63,7 @@ export function open({ id, draw, title, refresh }) {
       el("div", { class: "head" }, el("h1", {}, `${trial.label}, seed ${trial.seed}`), badge(trial.state, trial.reason)),
       trial.message && el("p", { class: "notice", "data-key": "message" }, trial.message),
       facts([["Trial", String(trial.id)], ["Epochs", `${count(trial.epochs_done)} of ${count(trial.epochs)}`], ["Trained for", duration(trial.seconds || null)],
-        ["Attempt", String(trial.attempt)], ["Attempts lost", trial.losses || null], ["Resources", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
+        ["Attempt", String(trial.attempt)], ["Losses in a row", trial.losses || null], ["Resources", trial.cpus ? `${trial.cpus} CPU${trial.gpus ? `, ${trial.gpus} GPU` : ""}` : null],
         ["Runs alone", trial.alone ? "it ran out of memory next to other trials" : null],
         ["Started", trial.started_at && ago(trial.started_at)], ["Finished", trial.finished_at && ago(trial.finished_at)],
         ["Results from", trial.reused_from && el("a", { href: `/trials/${trial.reused_from}` }, `trial ${trial.reused_from}`)],
