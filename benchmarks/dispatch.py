@@ -81,7 +81,7 @@ def main() -> None:
     ]
     kind = url.split(":")[0].split("+")[0]
     print(f"{kind}, {options.rounds} rounds of {TRIALS} trials of {EPOCHS} epochs; {machine()}\n")
-    print(table(["side", "trials a second", "ms a trial", "times ours"], rows))
+    print(table(["side", "trials a second", "ms per trial", "times ours"], rows))
     print("\nFrom an epoch's end to its record:")
     for count, each in delays.items():
         cuts = statistics.quantiles(each, n=100)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select, update
 
 import migrations
+from lrd_core import presets
 from lrd_core.trial_folder import LocalFolder
 from service import storage
 from service.purge import Purger
@@ -127,3 +128,18 @@ def test_storage_that_is_away_is_no_failure_of_the_service(
     answer = api.get(f"/api/v1/trials/1/{address}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
     assert "the storage of the trials' folders does not answer" in answer.json()["detail"]
+
+
+def test_paths_of_a_descent_are_asked_for_again_too(
+    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = presets.load("figure-4")["base"] | {"epochs": 1}
+    sweep_id = seed(database, small_sweep(base=base))
+
+    def away(self: LocalFolder, name: str) -> None:
+        raise OSError(f"no answer, asked for {name}")
+
+    monkeypatch.setattr(LocalFolder, "read", away)
+    for address in ("plots/descent", "figures/descent.svg"):
+        answer = api.get(f"/api/v1/sweeps/{sweep_id}/{address}")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "30"), answer.text

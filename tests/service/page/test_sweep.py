@@ -240,6 +240,7 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
 
     button("Retry").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.locator("#status")).to_have_text(re.compile("^Queued again"))
     expect(page.locator(".head .badge")).to_have_text(re.compile("queued"))
     button("Extend").click()
     page.get_by_label("Number of seeds, counted from 0:").fill("3")
