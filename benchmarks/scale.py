@@ -36,7 +36,7 @@ from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis.looks import PALETTE
 from service.dispatcher import Dispatcher
 from service.placement import Node, Rooms
-from service.store import claims, recording, sweeps, turns
+from service.store import claims, recording, submission, turns
 from service.store.models import Lease, Report, Sweep, Trial
 from service.store.session import Database, db_now
 from service.store.transitions import lock_sweeps
@@ -369,7 +369,7 @@ def fill(
     spec = SweepSpec.parse(document)
     total, ended = arms * seeds, int(arms * seeds * done)
     with database.write() as session:
-        sweep_id = sweeps.create(session, spec, expand_arms(spec), code_version="1").id
+        sweep_id = submission.create(session, spec, expand_arms(spec), code_version="1").id
         session.execute(delete(Trial).where(Trial.sweep_id == sweep_id))
         as_json = "cast({} as json)" if not database.is_sqlite else "{}"
         session.execute(

@@ -22,6 +22,7 @@ from benchmarks.timing import machine
 from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis import render
 from service.results import Results
+from service.store import submission
 from service.store import sweeps as store
 from service.store.models import Attempt, Trial
 from service.store.session import Database
@@ -50,7 +51,7 @@ def finished_sweep(database: Database, batches: int, seeds: int) -> str:
     spec = SweepSpec.parse(document)
     draws = random.Random(0)
     with database.write() as session:
-        sweep = store.create(session, spec, expand_arms(spec), code_version="1")
+        sweep = submission.create(session, spec, expand_arms(spec), code_version="1")
         rows = []
         for trial_id in session.scalars(select(Trial.id)):
             value = draws.gauss(0.93, 0.01)

@@ -16,7 +16,8 @@ from lrd_core.choices import (
     metrics_of,
 )
 from lrd_core.configuration import Config, OptimizerSpec, PluginOptimizer, RegularizerSpec, Spec
-from lrd_core.spec import Extension, SweepSpec, TrialSpec, expand
+from lrd_core.extending import Extension
+from lrd_core.spec import SweepSpec, TrialSpec, expand
 
 _INTRO = """\
 Every field that a sweep or a trial may have, with its default and its range. A spec is YAML (1.2:
@@ -27,6 +28,8 @@ sweep and stores nothing. A default in italics says what happens if you leave th
 
 EXAMPLE = """\
 name: learning-rate dropout beside the paper's regularizers
+tags: [ablation, camera-ready]
+notes: Does LRD still help once a network is regularized?
 base:
   dataset: cifar10
   model: resnet34
@@ -49,6 +52,7 @@ execution: {precision: fp32, compile: auto}
 resources: {num_cpus: 2, num_gpus: auto, memory_gib: 4, timeout_seconds: 86400}
 priority: 10
 max_concurrent: 8
+max_failures: 3                          # then it pauses
 reuse: true
 table:
   {rows: arm, columns: optimizer.name, pair: optimizer.keep_prob, metric: test_accuracy, at: last}
@@ -63,8 +67,8 @@ expected:
 
 _AFTER_EXAMPLE = """\
 {arms} arms of {seeds} seeds: {trials} trials. The example has every field of a sweep; most sweeps
-need only the first four, `seeds` and `baseline`. The [presets](presets.md) are complete sweeps
-too."""
+need only `name`, `base`, `grid` or `arms`, `seeds` and `baseline`.
+The [presets](presets.md) are complete sweeps too."""
 
 _PATHS = """\
 A **dotted path** (in `grid`, `arms`, `baseline`, `table` and `expected`) names a field of the
@@ -139,6 +143,7 @@ _LEFT_OUT = {
     ("TableSpec", "metric"): "the task's own",
     ("ExpectedValue", "metric"): "the section's",
     ("SweepSpec", "max_concurrent"): "as many as fit",
+    ("SweepSpec", "max_failures"): "it never pauses by itself",
     ("SweepSpec", "expected"): "none",
 }
 """What happens if a field whose default is null is left out."""
@@ -321,7 +326,7 @@ def _default(model: str, field: str, value: Any) -> str:
         return f"*{_LEFT_OUT[model, field]}*"
     if isinstance(value, dict):
         return "*none*" if field in ("grid", "set", "baseline") else "*see there*"
-    return "*none*" if value == [] else _value(value)
+    return "*none*" if value in ([], "") else _value(value)
 
 
 def _value(value: Any) -> str:

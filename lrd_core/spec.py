@@ -27,10 +27,10 @@ from lrd_core.agreement import (
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
-from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
+from lrd_core.faults import MAX_FAULTS, MISSING, parsed
 from lrd_core.mistaken import fault_if_sweep, fault_if_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
-from lrd_core.texts import Label, Text
+from lrd_core.texts import Label, Tag, Text
 from lrd_core.titles import arm_names
 
 MAX_SEED = 2**32 - 1
@@ -167,11 +167,26 @@ Seeds = Annotated[
 ]
 
 
+def _no_repeats(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
+
+
+Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_no_repeats)]
+Notes = Annotated[Text, Field(max_length=10_000)]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+MaxConcurrent = Annotated[int, Field(ge=1, le=1_000_000)]
+MaxFailures = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class SweepSpec(Spec):
     """A base configuration, a grid and/or arms, and seeds."""
 
     name: Label
     """What the sweep is called; need not be unique."""
+    tags: Tags = []
+    """Words to find it by, e.g. `[camera-ready, ablation]`."""
+    notes: Notes = ""
+    """Why it is run, and what was found; plain text."""
     base: Config
     """The configuration that every arm starts from."""
     grid: Grid = {}
@@ -186,10 +201,13 @@ class SweepSpec(Spec):
     """What each trial occupies."""
     execution: Execution = Execution()
     """How each trial is computed."""
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    priority: Priority = 0
     """Sweeps of higher priority are served first; those of equal priority share."""
-    max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_concurrent: MaxConcurrent | None = None
     """The most trials that run at once; by default as many as fit."""
+    max_failures: MaxFailures | None = None
+    """The sweep pauses as soon as this many of its trials are failed (diverged ones are results and
+    do not count); by default it never does."""
     reuse: bool = False
     """Take over the results of trials that succeeded elsewhere with the same configuration, seed,
     execution and code, instead of running them again; each is marked as reused."""
@@ -223,65 +241,6 @@ class SweepSpec(Spec):
         return TrialSpec.model_construct(
             **parts, seed=seed, execution=self.execution, resources=self.resources
         )
-
-
-class Extension(Spec):
-    """Additions to a sweep: seeds, values of its grid's axes, explicit arms."""
-
-    seeds: Seeds = []
-    """A count n (seeds 0 … n − 1) or a list."""
-    grid: Grid = {}
-    """Paths of the sweep's own grid, each with a list of further values."""
-    arms: Arms = []
-    """Further explicit arms."""
-
-    @classmethod
-    def parse(cls, document: Any) -> Self:
-        """The extension that `document` holds.
-
-        Raises:
-            InvalidSpec: with each fault and its JSON pointer.
-        """
-        return parsed(cls, document)
-
-
-def extended(sweep: SweepSpec, more: Extension) -> SweepSpec:
-    """`sweep` with the additions of `more`. All of its arms stay, in their order.
-
-    A count of seeds means seeds 0 … n − 1, as in a sweep. A sweep without explicit arms that gets
-    some keeps its own as the first of them, `base`.
-
-    Raises:
-        InvalidSpec: an axis is not one of the sweep's, whose arms have no value for it.
-    """
-    foreign = [path for path in more.grid if path not in sweep.grid]
-    if foreign:
-        axes = ", ".join(sweep.grid) or "none"
-        raise InvalidSpec(
-            [
-                Fault(pointer(["grid", path]), f"no axis of this sweep; its axes are: {axes}")
-                for path in foreign
-            ]
-        )
-    grid = {
-        path: values + [value for value in more.grid.get(path, []) if value not in values]
-        for path, values in sweep.grid.items()
-    }
-    document = sweep.model_dump(mode="json", exclude_unset=True)
-    arms = [arm.model_dump(mode="json") for arm in explicit_arms(sweep, more)]
-    arms += [new for arm in more.arms if (new := arm.model_dump(mode="json")) not in arms]
-    return SweepSpec.parse(
-        document
-        | ({"grid": grid} if grid else {})
-        | ({"arms": arms} if arms else {})
-        | {"seeds": sweep.seeds + [seed for seed in more.seeds if seed not in sweep.seeds]}
-    )
-
-
-def explicit_arms(sweep: SweepSpec, more: Extension) -> list[ArmSpec]:
-    """Those that `sweep` has once `more` is added, without those of `more`: arms multiply the grid,
-    so next to others the plain base must be one of them, or its arms would be gone."""
-    return [ArmSpec(label="base")] if more.arms and not sweep.arms else sweep.arms
 
 
 @dataclass(frozen=True)

@@ -26,3 +26,13 @@ def _seen(text: str) -> str:
 Text = Annotated[str, AfterValidator(_printable)]
 Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=200)]
 """A name that people read and that the page shows as a link."""
+
+
+def _one_word_of_a_list(text: str) -> str:
+    if text != text.strip() or any(char in text for char in ",\n"):
+        raise ValueError("a tag has no comma, no line break, and no blank at either end")
+    return text
+
+
+Tag = Annotated[Label, Field(max_length=50), AfterValidator(_one_word_of_a_list)]
+"""A word or two by which things are found; several are written with commas between them."""

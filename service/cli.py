@@ -189,19 +189,20 @@ def list_sweeps(
         str | None,
         typer.Option(help="Only those with this in their name, or at the start of it in their id."),
     ] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
     """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended."""
     with Client(url, token) as client:
-        found = client.sweeps(state=state, search=search)
+        found = client.sweeps(state=state, search=search, tag=tag)
         for sweep in found:
             typer.echo(
                 cli_text.sweep(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
             )
     if not found:
         none = "no sweeps yet: `lrd submit` creates one"
-        typer.echo("no sweep is like that" if state or search else none, err=True)
+        typer.echo("no sweep is like that" if state or search or tag else none, err=True)
 
 
 @app.command()

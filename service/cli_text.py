@@ -1,5 +1,6 @@
 """The text that `lrd` prints: plans, progress, failures and waits."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -36,10 +37,11 @@ def trouble(error: LRDError | OSError) -> str:
 
 
 def sweep(found: dict[str, Any], since: str = "") -> str:
-    """A sweep in one line: id, `since`, state, trials that have ended, name."""
+    """A sweep in one line: id, `since`, state, trials that have ended, name, tags."""
     done = f"{finished(found)}/{found['trials_total']}"
     name = " ".join(found["name"].splitlines())
-    return f"{found['id']}  {since}{found['state']:<9}  {done}  {name}"
+    tags = f"  [{', '.join(found['tags'])}]" if found["tags"] else ""
+    return f"{found['id']}  {since}{found['state']:<9}  {done}  {name}{tags}"
 
 
 def finished(found: dict[str, Any]) -> int:
@@ -186,6 +188,15 @@ def extended(added: int) -> str:
     return f"{count(added, 'trial')} added"
 
 
+def changeable(found: dict[str, Any]) -> str:
+    """What `lrd set` can change, as it would be written there."""
+    spec = {"priority": 0, "max_concurrent": None, "max_failures": None} | found["spec"]
+    names = ["priority", "max_concurrent", "max_failures", "tags", "notes", "table"]
+    return " ".join(
+        f"{name}={json.dumps(spec[name], ensure_ascii=False)}" for name in names if name in spec
+    )
+
+
 def deletion(sweeps: int, trials: int) -> str:
     """The question before sweeps are deleted."""
     return (
@@ -194,9 +205,14 @@ def deletion(sweeps: int, trials: int) -> str:
     )
 
 
-def paused(sweep_id: str) -> str:
+def paused(sweep_id: str, because: str | None) -> str:
     """Why no trial of a paused sweep starts."""
-    return f"paused: no trial of it starts until `lrd resume {sweep_id}`"
+    if because is None:
+        return f"paused: no trial of it starts until `lrd resume {sweep_id}`"
+    return (
+        f"paused, because {because}: once the cause is gone, `lrd retry {sweep_id}` queues them "
+        f"again and `lrd resume {sweep_id}` continues"
+    )
 
 
 def waiting(sweep: dict[str, Any]) -> str:

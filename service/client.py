@@ -112,7 +112,8 @@ class Client:
         return SubmittedSweep(view["id"], view["trials_total"], self)
 
     def sweeps(self, **filters: Any) -> list[dict[str, Any]]:
-        """All sweeps, newest first; or those in a `state` or with `search` in their names."""
+        """All sweeps, newest first; or those in a `state`, with `search` in their names, or with a
+        `tag`."""
         return list(self._service.items("/sweeps", **filters))
 
     def import_bundle(self, content: bytes) -> "SubmittedSweep":
@@ -347,7 +348,8 @@ class SubmittedSweep:
         self.client._service.request("DELETE", self._path())
 
     def change(self, **changes: Any) -> dict[str, Any]:
-        """Change `priority` or `max_concurrent`."""
+        """Change what no result depends on: `name`, `tags`, `notes`, `priority`, `max_concurrent`,
+        `max_failures`, parts of `table`, `expected`; None restores a default."""
         return self._json("PATCH", json=changes)
 
     # --- inside -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from service.analysis.estimates import Past, estimate
 from service.analysis.power import power_of
 from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
-from service.store.sweeps import pairs_of
+from service.store.submission import pairs_of
 from service.store.turns import need
 
 

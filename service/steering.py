@@ -123,17 +123,24 @@ def set_values(
     called: Sweep,
     changes: Annotated[
         list[str],
-        typer.Argument(help="priority=5, max_concurrent=2 (null: as many as fit)."),
+        typer.Argument(help="PATH=VALUE, e.g. priority=5, 'tags=[ablation]', table.rows=arm."),
     ],
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Change the priority or max_concurrent, even while the sweep runs (`lrd set SWEEP priority=5
-    max_concurrent=null`); clones inherit it."""
+    """Change what no result depends on, even while the sweep runs: name, tags, notes, priority,
+    max_concurrent, max_failures, table, expected; null restores the default. Clones inherit it."""
+    given = assignments(changes)
+    layout = {
+        path.removeprefix("table."): given.pop(path)
+        for path in [*given]
+        if path.startswith("table.")
+    }
+    if layout:
+        given["table"] = layout
     with Client(url, token) as client:
-        _show(view := sweep_of(client, called).change(**assignments(changes)))
-        limit = "null" if view["max_concurrent"] is None else view["max_concurrent"]
-        typer.echo(f"priority={view['priority']} max_concurrent={limit}")
+        _show(view := sweep_of(client, called).change(**given))
+        typer.echo(cli_text.changeable(view))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -51,7 +51,7 @@ def still(client: Client, view: dict[str, Any]) -> str | None:
     if view["state"] in DONE:
         return None
     if view["paused_at"] is not None:
-        return cli_text.paused(view["id"])
+        return cli_text.paused(view["id"], view["paused_because"])
     if not view["trials"]["running"] and (nobody := undispatched(client)):
         return nobody  # the service notes it in the sweep itself only seconds later
     return cli_text.waiting(view) if view["waiting_for"] else None

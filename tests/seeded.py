@@ -12,7 +12,7 @@ from sqlalchemy import insert, update
 
 from lrd_core import sources
 from lrd_core.spec import SweepSpec, expand_arms
-from service.store import sweeps
+from service.store import submission, sweeps
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.session import Database
 
@@ -40,7 +40,7 @@ def seed(
     """
     spec = SweepSpec.parse(document)
     with database.write() as session:
-        sweep = sweeps.create(session, spec, expand_arms(spec), code_version="0.1.0")
+        sweep = submission.create(session, spec, expand_arms(spec), code_version="0.1.0")
         trials = sweeps.trials(session, sweep.id)
         counts = dict.fromkeys(("queued", "running", "succeeded", "failed", "cancelled"), 0)
         attempts, reports, changes = [], [], []

@@ -15,10 +15,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from lrd_core import presets
-from lrd_core.spec import Extension, SweepSpec
+from lrd_core.changing import Changes
+from lrd_core.extending import Extension
+from lrd_core.spec import SweepSpec
 from service import versions
 from service.api.schemas.parts import Problem
-from service.api.schemas.sent import Changes, Clone, FromPreset, WebhookRequest
+from service.api.schemas.sent import Clone, FromPreset, WebhookRequest
 
 _COMPONENT = "#/components/schemas/{model}"
 _SENT: list[type[BaseModel]] = [
@@ -32,6 +34,7 @@ _SENT: list[type[BaseModel]] = [
 
 EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("examples.json").read_text()) | {
     "SweepSpec": presets.load("digits"),
+    "Changes": {"priority": 10, "tags": ["camera-ready"], "table": {"rows": "arm"}},
     "Extension": {"seeds": 5, "grid": {"optimizer.keep_prob": [0.7]}},
     "Problem": {
         "type": "/errors#invalid-spec",

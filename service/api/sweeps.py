@@ -10,11 +10,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from lrd_core import sources
+from lrd_core.changing import Changes
 from lrd_core.errors import InvalidSpec
-from lrd_core.extending import in_extension
+from lrd_core.extending import Extension, extended, in_extension
 from lrd_core.faults import parsed
 from lrd_core.presets import apply_preset
-from lrd_core.spec import Arm, Extension, SweepSpec, expand_arms, extended
+from lrd_core.spec import Arm, SweepSpec, expand_arms
 from lrd_core.texts import Text
 from service.access import Caller, caller_of, of_ones_own
 from service.api.conditional import (
@@ -40,7 +41,7 @@ from service.api.events import event_page
 from service.api.limits import refuse_over_quota
 from service.api.once import Once, OnceDep
 from service.api.openapi import gives, gives_nothing, takes
-from service.api.schemas.sent import Changes, Clone, FromPreset
+from service.api.schemas.sent import Clone, FromPreset
 from service.api.schemas.sweeps import (
     EventPage,
     FailurePage,
@@ -53,7 +54,8 @@ from service.api.views import failure_view, sweep_view, trial_view
 from service.errors import HasChanged, Unprocessable, refuse_large_sweep
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
-from service.store import history, models, requests
+from service.store import failures as failed
+from service.store import models, requests, submission
 from service.store import sweeps as store
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"], route_class=Tagged)
@@ -90,14 +92,15 @@ def index(
     search: Annotated[
         Text, Query(max_length=200, description="part of a name, or the beginning of an id")
     ] = "",
+    tag: Annotated[Text, Query(max_length=50, description="one of the sweep's tags")] = "",
 ) -> dict[str, Any]:
-    """Sweeps, newest first: all of them, or those in a state or matching a search."""
+    """Sweeps, newest first: all of them, or those in a state, matching a search, or with a tag."""
     after = None
     if page_token:
         at, sweep_id = decode_token(page_token, float, str)
         after = (at, sweep_id)
     with database.read() as session:
-        found = store.page(session, after, page_size + 1, state=state, search=search)
+        found = store.page(session, after, page_size + 1, state=state, search=search, tag=tag)
         items = [sweep_view(sweep) for sweep in found[:page_size]]
     more = len(found) > page_size
     last = found[page_size - 1] if more else None
@@ -125,13 +128,13 @@ def read(
 def change(
     sweep_id: SweepId, document: DocumentDep, request: Request, once: OnceDep
 ) -> JSONResponse:
-    """Change `priority` or `max_concurrent`, even while the sweep runs.
+    """Change what no result depends on, even while the sweep runs; null restores a default.
 
     As with every change of a sweep, `If-Match` with its `ETag` makes the service refuse (412) if
     the sweep has changed since that was read.
     """
-    given = parsed(Changes, document).model_dump(exclude_unset=True)
-    return once(_asking(partial(requests.change, changes=given), sweep_id, request))
+    changes = Changes.parse(document)
+    return once(_asking(partial(requests.change, changes=changes), sweep_id, request))
 
 
 @router.delete("/{sweep_id}", **gives_nothing())
@@ -259,7 +262,7 @@ def failures(sweep_id: SweepId, database: DatabaseDep) -> JSONResponse:
     """
     with database.read() as session:
         store.get(session, sweep_id)
-        items = [failure_view(each) for each in history.failures(session, sweep_id)]
+        items = [failure_view(each) for each in failed.causes(session, sweep_id)]
     return JSONResponse({"items": items, "next_page_token": None})
 
 
@@ -338,7 +341,7 @@ def _create(
             store.get(session, like.id)
             _refuse_changed(like, request)
         refuse_over_quota(session, caller, spec.trials_total())
-        sweep = store.create(session, spec, arms, code_version=code, owner=caller.owner)
+        sweep = submission.create(session, spec, arms, code_version=code, owner=caller.owner)
         return sweep_view(sweep)
 
     return once.create(create, "/api/v1/sweeps")

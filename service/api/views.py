@@ -5,7 +5,7 @@ from typing import Any
 from lrd_core.execution import Execution
 from service.formatting import NO_DISPATCHER, count, rfc3339
 from service.lifecycle import TrialState, sweep_state
-from service.store.history import Failure
+from service.store.failures import Failure
 from service.store.models import (
     Arm,
     Attempt,
@@ -27,6 +27,8 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
     return {
         "id": sweep.id,
         "name": sweep.name,
+        "tags": sweep.tags,
+        "notes": sweep.spec.get("notes", ""),
         "state": sweep_state(counts, paused=sweep.paused_at is not None),
         "trials_total": sweep.trials_total,
         "trials": {str(state): count for state, count in counts.items()},
@@ -35,9 +37,11 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
         "started_at": rfc3339(sweep.started_at),
         "finished_at": rfc3339(sweep.finished_at) if not sweep.queued + sweep.running else None,
         "paused_at": rfc3339(sweep.paused_at),
+        "paused_because": sweep.paused_because,
         "cancel_requested_at": rfc3339(sweep.cancel_requested_at),
         "priority": sweep.priority,
         "max_concurrent": sweep.max_concurrent,
+        "max_failures": sweep.max_failures,
         "waiting_for": sweep.waiting_for if sweep.queued else None,
         "code_version": sweep.code_version,
         "owner": sweep.owner,
@@ -223,7 +227,7 @@ def waiting_view(waiting: Waiting, free: dict[str, float], *, leads: bool) -> di
 def _why(waiting: Waiting, free: dict[str, float], *, leads: bool) -> str:
     sweep = waiting.sweep
     if sweep.paused_at is not None:
-        return "it is paused"
+        return ", because ".join(filter(None, ["it is paused", sweep.paused_because]))
     if not leads:
         return NO_DISPATCHER
     if sweep.waiting_for:

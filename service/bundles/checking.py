@@ -142,6 +142,7 @@ class _Check:
         self._limit(max(row.trials_total, spec.trials_total()))
         self._sweep = row.model_dump() | {
             "name": spec.name,
+            "tags": json.dumps(spec.tags),
             "spec": json.dumps(spec.model_dump(mode="json", exclude_unset=True)),
             "waiting_for": None,
             "version": 1,

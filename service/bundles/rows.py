@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lrd_core.configuration import Spec
-from lrd_core.spec import MAX_SEED
+from lrd_core.spec import MAX_SEED, MaxConcurrent, MaxFailures, Priority, Tags
 from lrd_core.texts import Text
 from service.lifecycle import Reason, TrialState
 
@@ -40,8 +40,10 @@ class SweepRow(Spec):
     succeeded: Count
     failed: Count
     cancelled: Count
-    priority: Annotated[int, Field(ge=-1000, le=1000)]
-    max_concurrent: Annotated[int, Field(ge=1, le=1_000_000)] | None
+    priority: Priority
+    max_concurrent: MaxConcurrent | None
+    max_failures: MaxFailures | None = None
+    tags: Tags = []
     waiting_for: Message | None
     created_at: Time
     started_at: Time | None

@@ -29,8 +29,8 @@ TABLES: dict[str, Table] = {
     }.items()
 }  # fmt: skip
 """Name in the bundle -> table, each referring only to those before it."""
-_OWN = {"deleted_at"}
-"""Columns that no bundle has, because a deleted sweep has no bundle."""
+_OWN = {"deleted_at", "paused_because"}
+"""Columns that no bundle has: its sweep is not deleted, and has ended."""
 
 
 class Written(TypeDecorator[Any]):

@@ -2,14 +2,15 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.lifecycle import TrialState
 from service.store.models import Arm, Attempt, Event, Sweep, Trial
 
 REQUEST = "request"
 """The kind of the event that a person's request writes (`store.requests`)."""
+PAUSED = "paused"
+"""The kind of the event of a sweep that paused by itself (`store.failures`)."""
 EXTENDED = "extended"
 """Begins the message of the request that extends a sweep; `extensions` finds it by this word."""
 
@@ -46,39 +47,6 @@ def extensions(session: Session, sweep_id: str) -> list[str]:
         Event.sweep_id == sweep_id, Event.kind == REQUEST, Event.message.startswith(EXTENDED)
     )
     return [str(message) for message in session.scalars(query.order_by(Event.id))]
-
-
-class Failure(NamedTuple):
-    """A reason for which trials of a sweep failed."""
-
-    reason: str | None
-    message: str | None
-    trials: int
-    """How many trials it befell."""
-    trial_id: int
-    """One of them."""
-
-
-FAILED_READ = 10_000
-"""Failed trials read, at most: their messages explain what went wrong and need no full count."""
-
-
-def failures(session: Session, sweep_id: str, size: int = 20) -> list[Failure]:
-    """The reasons for which trials of the sweep failed, the most frequent first."""
-    read = (
-        select(Trial.id, Trial.reason, Trial.message)
-        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.failed)
-        .limit(FAILED_READ)
-        .subquery()
-    )
-    trials, first = func.count(), func.min(read.c.id)
-    query = (
-        select(read.c.reason, read.c.message, trials, first)
-        .group_by(read.c.reason, read.c.message)
-        .order_by(trials.desc(), first)
-        .limit(size)
-    )
-    return [Failure(*row) for row in session.execute(query)]
 
 
 class Timed(NamedTuple):

@@ -21,6 +21,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from service.lifecycle import TrialState
 
+
+def _only(rows: str) -> dict[str, Any]:
+    """Arguments for an index of those rows alone, for either database."""
+    return {"postgresql_where": text(rows), "sqlite_where": text(rows)}
+
+
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
 
 
@@ -60,12 +66,16 @@ class Sweep(Base):
     cancelled: Mapped[int] = mapped_column(default=0)
     priority: Mapped[int] = mapped_column(default=0)
     max_concurrent: Mapped[int | None]
+    max_failures: Mapped[int | None]
+    tags: Mapped[list[str]]
     waiting_for: Mapped[str | None] = mapped_column(Text)
     """Why no trial of this sweep can start, in the words of `placement.shortage`."""
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     paused_at: Mapped[float | None]
+    paused_because: Mapped[str | None] = mapped_column(Text)
+    """None if a person paused it."""
     cancel_requested_at: Mapped[float | None]
     deleted_at: Mapped[float | None]
     """From then on no reader sees it, and `store.purging` deletes its rows."""
@@ -86,18 +96,8 @@ class Sweep(Base):
             name="counts",
         ),
         Index("ix_sweeps_created_at", "created_at", "id"),
-        Index(
-            "ix_sweeps_open",
-            "priority",
-            postgresql_where=text("queued > 0 or running > 0"),
-            sqlite_where=text("queued > 0 or running > 0"),
-        ),
-        Index(
-            "ix_sweeps_deleted",
-            "deleted_at",
-            postgresql_where=text("deleted_at is not null"),
-            sqlite_where=text("deleted_at is not null"),
-        ),
+        Index("ix_sweeps_open", "priority", **_only("queued > 0 or running > 0")),
+        Index("ix_sweeps_deleted", "deleted_at", **_only("deleted_at is not null")),
     )
 
 
@@ -171,34 +171,21 @@ class Trial(Base):
         CheckConstraint("(state = 'running') = (dispatcher_id is not null)", name="leased"),
         CheckConstraint("state <> 'succeeded' or epochs_done = epochs", name="complete"),
         Index("ix_trials_sweep", "sweep_id", "id"),
-        Index(
-            "ix_trials_queued",
-            "sweep_id",
-            "id",
-            postgresql_where=text("state = 'queued'"),
-            sqlite_where=text("state = 'queued'"),
-        ),
+        Index("ix_trials_queued", "sweep_id", "id", **_only("state = 'queued'")),
         Index(
             "ix_trials_ready",  # finds the next of either kind, however many there are of the other
             "sweep_id",
             "alone",
             "id",
-            postgresql_where=text("state = 'queued'"),
-            sqlite_where=text("state = 'queued'"),
+            **_only("state = 'queued'"),
         ),
         Index(
             "ix_trials_failed",  # costs nothing for trials that do not fail
             "sweep_id",
             "id",
-            postgresql_where=text("state = 'failed'"),
-            sqlite_where=text("state = 'failed'"),
+            **_only("state = 'failed'"),
         ),
-        Index(
-            "ix_trials_running",
-            "dispatcher_id",
-            postgresql_where=text("state = 'running'"),
-            sqlite_where=text("state = 'running'"),
-        ),
+        Index("ix_trials_running", "dispatcher_id", **_only("state = 'running'")),
         # The id of a deleted trial is never reused: an attempt that nobody has stopped would write
         # to another trial. PostgreSQL's sequences never reuse one anyway.
         {"sqlite_autoincrement": True},
@@ -327,7 +314,7 @@ class AuditEntry(Base):
 
 
 class Webhook(Base):
-    """An address that gets a message when a sweep has ended."""
+    """An address that gets a message when a sweep has ended, or has paused by itself."""
 
     __tablename__ = "webhooks"
 
@@ -339,7 +326,8 @@ class Webhook(Base):
 
 
 class Delivery(Base):
-    """A message for a webhook: written in the transaction that ended the sweep, sent after it."""
+    """A message for a webhook: written in the transaction that ended or paused the sweep, and sent
+    after it."""
 
     __tablename__ = "deliveries"
 
@@ -347,7 +335,7 @@ class Delivery(Base):
     webhook_id: Mapped[int] = mapped_column(BigId, ForeignKey("webhooks.id", ondelete="CASCADE"))
     sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), index=True)
     event: Mapped[str] = mapped_column(String(40))
-    """`sweep.succeeded`, `sweep.failed` or `sweep.cancelled`."""
+    """`sweep.succeeded`, `sweep.failed`, `sweep.cancelled` or `sweep.paused`."""
     created_at: Mapped[float]
     tries: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[float | None] = mapped_column(index=True)

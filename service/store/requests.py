@@ -5,17 +5,18 @@ changes nothing the second time. A running trial that is cancelled or paused sta
 it has stopped.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, update
 from sqlalchemy.orm import Session
 
+from lrd_core.changing import Changes, changed
 from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.formatting import count
 from service.lifecycle import Reason, TrialState
-from service.store import history, reuse, sweeps, webhooks
+from service.store import history, reuse, submission, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
@@ -67,7 +68,7 @@ def pause(session: Session, sweep_id: str) -> Sweep:
     if _ended(sweep) or sweep.cancel_requested_at is not None:
         why = "has ended" if _ended(sweep) else "is being cancelled"
         raise Conflict(f"sweep {sweep_id} {why}; only a sweep with trials to run can pause")
-    return _changed(session, sweep, "paused", paused_at=db_now())
+    return _changed(session, sweep, "paused", paused_at=db_now(), paused_because=None)
 
 
 def resume(session: Session, sweep_id: str) -> Sweep:
@@ -81,7 +82,7 @@ def resume(session: Session, sweep_id: str) -> Sweep:
         raise Conflict(f"sweep {sweep_id} was cancelled; retry its cancelled trials instead")
     if sweep.paused_at is None:
         return sweep
-    return _changed(session, sweep, "resumed", paused_at=None)
+    return _changed(session, sweep, "resumed", paused_at=None, paused_because=None)
 
 
 def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> Sweep:
@@ -129,10 +130,10 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     refuse_cancelled(sweep)
     now = clock(session)
     arms = expand_arms(spec)
-    added, reused = sweeps.add_trials(session, sweep, arms, spec, now)
+    added, reused = submission.add_trials(session, sweep, arms, spec, now)
     if not added:
         return sweep
-    sweeps.rename(session, sweep_id, arms)
+    submission.rename(session, sweep_id, arms)
     return _changed(
         session,
         sweep,
@@ -154,15 +155,33 @@ def refuse_cancelled(sweep: Sweep) -> None:
         raise Conflict(f"sweep {sweep.id} was cancelled; clone it instead")
 
 
-def change(session: Session, sweep_id: str, changes: Mapping[str, Any]) -> Sweep:
-    """Change `priority` or `max_concurrent`, from the next claim on. The spec changes too, so that
-    a clone has the same values."""
+def change(session: Session, sweep_id: str, changes: Changes) -> Sweep:
+    """Change what no result depends on, even while the sweep runs. The spec changes too, so that a
+    clone has the same values.
+
+    Raises:
+        InvalidSpec: the table or the expected numbers do not fit the sweep.
+    """
     sweep = locked(session, sweep_id)
-    wanted = {name: value for name, value in changes.items() if getattr(sweep, name) != value}
-    if not wanted:
+    spec = changed(sweep.spec, changes)
+    new = {name for name in Changes.model_fields if spec.get(name) != sweep.spec.get(name)}
+    if not new:
         return sweep
-    said = ", ".join(f"{name} = {value}" for name, value in wanted.items())
-    return _changed(session, sweep, said, spec=sweep.spec | wanted, **wanted)
+    said = [
+        f"{name} = {spec[name]}" if isinstance(spec.get(name), int) else f"{name} changed"
+        for name in sorted(new)
+    ]
+    return _changed(
+        session,
+        sweep,
+        ", ".join(said),
+        spec=spec,
+        name=spec["name"],
+        tags=spec.get("tags", []),
+        priority=spec.get("priority", 0),
+        max_concurrent=spec.get("max_concurrent"),
+        max_failures=spec.get("max_failures"),
+    )
 
 
 def delete_sweep(session: Session, sweep_id: str) -> None:

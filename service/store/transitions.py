@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Integer, bindparam, func, insert, select, 
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
-from service.store import webhooks
+from service.store import failures, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 
@@ -49,6 +49,8 @@ def switch(
     counts = Counter(trial.sweep_id for trial in moved)
     if counts:
         _move_counts(session, from_state, to, counts)
+    if to is TrialState.failed:
+        failures.pause_failing(session, set(counts))
     if to in TERMINAL:
         webhooks.announce(session, set(counts))
     if moved:

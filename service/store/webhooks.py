@@ -1,10 +1,10 @@
-"""Webhooks and their outbox of messages, written by the transaction that ends a sweep.
+"""Webhooks and their outbox of messages, written by the transaction that ends or pauses a sweep.
 
-So a message exists exactly if its sweep has ended. `service.webhooks` sends it.
+So a message exists exactly if that has happened. `service.webhooks` sends it.
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
@@ -34,7 +34,7 @@ class Due(NamedTuple):
 
 
 def add(session: Session, url: str) -> Webhook:
-    """Add a webhook that tells `url` of every sweep that ends from now on."""
+    """Add a webhook that tells `url` of every sweep that ends, or pauses by itself, from now on."""
     now = clock(session)
     webhook = Webhook(url=url, secret=secrets.token_hex(32), created_at=now)
     session.add(webhook)
@@ -88,8 +88,12 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
         .where(Sweep.id.in_(list(sweep_ids)), Sweep.queued == 0, Sweep.running == 0)
         .execution_options(populate_existing=True)
     ).all()
-    if not ended:
-        return
+    if ended:
+        tell(session, {sweep.id: _state(sweep) for sweep in ended})
+
+
+def tell(session: Session, states: Mapping[str, str]) -> None:
+    """Write a message to every webhook about each of these sweeps: id -> its new state."""
     # Locked, so that none is removed before this transaction ends: its message would refer to
     # nothing. One that is being removed is waited for, and gets no message.
     held = select(Webhook.id).order_by(Webhook.id).with_for_update(read=True, key_share=True)
@@ -102,13 +106,13 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
         [
             {
                 "webhook_id": webhook_id,
-                "sweep_id": sweep.id,
-                "event": f"sweep.{_state(sweep)}",
+                "sweep_id": sweep_id,
+                "event": f"sweep.{state}",
                 "created_at": now,
                 "tries": 0,
                 "next_at": now,
             }
-            for sweep in ended
+            for sweep_id, state in states.items()
             for webhook_id in webhooks
         ],
     )

@@ -37,7 +37,7 @@ async function ask(path, options = {}) {
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
   let answer;
   try {
-    answer = await fetch(root + ROOT + path, { ...options, headers, cache: "no-store" });
+    answer = await fetch(root + ROOT + path, { signal: AbortSignal.timeout(PATIENCE), ...options, headers, cache: "no-store" });
   } catch {
     throw new Away();
   }
@@ -45,20 +45,21 @@ async function ask(path, options = {}) {
   const date = Date.parse(answer.headers.get("date"));
   if (date) skew = date - Date.now();
   if (answer.ok || answer.status === 304) return answer;
-  if (answer.headers.get("content-type")?.includes("json")) throw new Problem(answer.status, await answer.json());
-  throw new Problem(answer.status, {});
+  throw new Problem(answer.status, isJSON(answer) ? await bodyOf(answer) : {});
 }
+
+const isJSON = (answer) => answer.headers.get("content-type")?.includes("json") ?? false;
+
+const bodyOf = (answer) => (isJSON(answer) ? answer.json() : answer.text()).catch(() => {
+  throw new Away(); // lost in the middle of the answer
+});
 
 // Returns the same object as before if nothing has changed.
 export async function get(path) {
   const before = known.get(path);
-  const signal = AbortSignal.timeout(PATIENCE);
-  const answer = await ask(path, { headers: before ? { "If-None-Match": before.etag } : {}, signal });
+  const answer = await ask(path, { headers: before ? { "If-None-Match": before.etag } : {} });
   if (answer.status === 304) return before.data;
-  const body = answer.headers.get("content-type").includes("json") ? answer.json() : answer.text();
-  const data = await body.catch(() => {
-    throw new Away(); // lost in the middle of the answer
-  });
+  const data = await bodyOf(answer);
   const etag = answer.headers.get("etag");
   known.delete(path);
   if (etag) known.set(path, { etag, data });
@@ -66,16 +67,16 @@ export async function get(path) {
   return data;
 }
 
-export async function post(path, body, headers = {}) {
+// A text is sent as YAML.
+async function send(method, path, body, headers = {}) {
   const kind = typeof body === "string" ? "application/yaml" : "application/json";
   const content = typeof body === "string" ? body : body && JSON.stringify(body);
-  const answer = await ask(path, { method: "POST", body: content, headers: { ...(body && { "Content-Type": kind }), ...headers } });
-  return answer.json();
+  return bodyOf(await ask(path, { method, body: content, headers: { ...(body && { "Content-Type": kind }), ...headers } }));
 }
 
-export async function remove(path) {
-  await ask(path, { method: "DELETE" });
-}
+export const post = (path, body, headers) => send("POST", path, body, headers);
+export const patch = (path, body) => send("PATCH", path, body);
+export const remove = (path) => send("DELETE", path);
 
 // `/x?a=1`, without empty parameters.
 export function withQuery(path, parameters) {
@@ -90,7 +91,7 @@ export function download(path, name) {
     event.preventDefault();
     try {
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(await (await ask(path)).blob());
+      link.href = URL.createObjectURL(await (await ask(path, { signal: null })).blob()); // a bundle may take longer
       link.download = name;
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

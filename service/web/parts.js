@@ -29,6 +29,9 @@ export function pace(sweep) {
   return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials per ${unit}, about ${duration(seconds * left)} left`;
 }
 
+// Links to the sweeps that have the tag, too.
+export const tags = (sweep) => sweep.tags.map((tag) => [" ", el("a", { class: "tag", href: `/?tag=${encodeURIComponent(tag)}` }, tag)]);
+
 export const notice = (...children) => el("p", { class: "notice" }, children);
 
 // A table. If it is wider than the window, it scrolls, by keyboard too.
@@ -64,28 +67,29 @@ export function pager(next, first, go) {
     el("button", { type: "button", disabled: !next, onclick: () => go(next) }, "Next page"));
 }
 
-// Ask in a dialog: resolves to true, or the number of the field; null if dismissed.
-export function question({ title, text, yes, no = "Close", danger = false, field = null }) {
+// Ask in a dialog: resolves to the values of its fields by name; null if dismissed.
+// A field is { name, label, value } and attributes of its element; `rows` makes it a text area.
+export function question({ title, text, yes, no = "Close", danger = false, fields = [] }) {
   return new Promise((answer) => {
     const close = (value) => {
       dialog.close();
       dialog.remove();
       answer(value);
     };
-    const input = field && el("input", { type: "number", min: field.min, max: 10_000, value: field.value, required: true });
+    const inputs = fields.map(({ label, ...attributes }) => el(attributes.rows ? "textarea" : "input", attributes));
+    const valueOf = (input) => (input.type === "number" ? input.valueAsNumber : input.value);
     const done = () => {
-      if (!input) close(true);
-      else if (input.reportValidity()) close(input.valueAsNumber);
+      if (inputs.every((input) => input.reportValidity())) close(Object.fromEntries(inputs.map((input) => [input.name, valueOf(input)])));
     };
     const dialog = el("dialog", { "aria-labelledby": "question" },
       el("h2", { id: "question" }, title), el("p", {}, text),
-      input && el("label", {}, field.label, " ", input),
+      inputs.map((input, at) => el("label", {}, fields[at].label, " ", input)),
       el("p", { class: "buttons" },
         el("button", { type: "button", onclick: () => close(null) }, no),
         el("button", { type: "button", class: danger ? "danger" : "primary", onclick: done }, yes)));
     dialog.oncancel = () => close(null);
     dialog.onkeydown = (event) => {
-      if (event.key === "Enter" && event.target === input) done();
+      if (event.key === "Enter" && event.target.matches("input")) done();
     };
     document.body.append(dialog);
     dialog.showModal();

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lrd_core.spec import Extension, SweepSpec, TrialSpec, expand
+from lrd_core.extending import Extension
+from lrd_core.spec import SweepSpec, TrialSpec, expand
 from lrd_core.training import TrainState, train
 from tests.docs.pages import ROOT, block
 

@@ -6,8 +6,8 @@ import pytest
 
 from lrd_core.agreement import idle_gpus
 from lrd_core.errors import InvalidSpec
-from lrd_core.extending import in_extension
-from lrd_core.spec import Extension, SweepSpec, expand_arms, extended
+from lrd_core.extending import Extension, extended, in_extension
+from lrd_core.spec import SweepSpec, expand_arms
 from tests.lrd_core.test_spec import SWEEP
 
 KEEP = "optimizer.keep_prob"

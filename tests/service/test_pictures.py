@@ -14,7 +14,7 @@ from service.errors import Conflict, NotFound
 from service.lifecycle import Reason
 from service.pictures import Asked, Picture, Pictures
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, sweeps, turns
+from service.store import claims, leases, recording, requests, submission, sweeps, turns
 from service.store.claims import Assignment
 from service.store.models import Sweep
 from service.store.session import Database
@@ -36,7 +36,7 @@ ADDRESSES = (
 def submit(database: Database, **changes: Any) -> str:
     spec = SweepSpec.parse(small_sweep(**changes))
     with database.write() as session:
-        return sweeps.create(session, spec, expand_arms(spec), code_version="1").id
+        return submission.create(session, spec, expand_arms(spec), code_version="1").id
 
 
 class History:

@@ -8,7 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, text
 
-from lrd_core.spec import Extension, SweepSpec, extended
+from lrd_core.extending import Extension, extended
+from lrd_core.spec import SweepSpec
 from service.dispatcher import Dispatcher
 from service.errors import Conflict
 from service.store import requests, sweeps, webhooks

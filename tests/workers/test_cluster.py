@@ -15,7 +15,7 @@ from sqlalchemy import select
 from lrd_core.spec import SweepSpec, expand_arms
 from service.dispatcher import Dispatcher
 from service.placement import Node
-from service.store import sweeps
+from service.store import submission
 from service.store.models import Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -106,7 +106,7 @@ def submit(database: Database, seeds: list[int], **resources: Any) -> str:
     changes = {"base": base, "grid": {}, "baseline": {}, "seeds": seeds, "resources": resources}
     spec = SweepSpec.parse(small_sweep(**changes))
     with database.write() as session:
-        return sweeps.create(session, spec, expand_arms(spec), code_version="test").id
+        return submission.create(session, spec, expand_arms(spec), code_version="test").id
 
 
 def finish(database: Database, executor: Any, waits: int = 0) -> None:

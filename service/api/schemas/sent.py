@@ -25,17 +25,6 @@ class FromPreset(BaseModel):
     seeds: Any = Field(None, description="as in a sweep; null keeps those of the preset")
 
 
-class Changes(BaseModel):
-    """The fields that may be changed while a sweep runs."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"priority": 10}]}
-    )
-
-    priority: int = Field(0, ge=-1000, le=1000)
-    max_concurrent: int | None = Field(None, ge=1, le=1_000_000)
-
-
 def _plain_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -23,6 +23,8 @@ class Sweep(Answer):
 
     id: str
     name: str
+    tags: list[str]
+    notes: str
     state: SweepState
     trials_total: int
     trials: Counts
@@ -31,9 +33,11 @@ class Sweep(Answer):
     started_at: Time | None
     finished_at: Time | None
     paused_at: Time | None
+    paused_because: str | None = Field(description="why, if no person paused it")
     cancel_requested_at: Time | None
     priority: int
     max_concurrent: int | None
+    max_failures: int | None
     waiting_for: str | None = Field(description="why none of its trials can start")
     code_version: str
     owner: str | None = Field(description="name of the token that submitted it")

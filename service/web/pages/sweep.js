@@ -1,9 +1,9 @@
 // `/sweeps/{id}`: its state and the buttons, then the table, the figures, the trials and the downloads.
-import { download, get, post, remove, withQuery } from "../api.js";
+import { download, get, patch, post, remove, withQuery } from "../api.js";
 import { el, say } from "../dom.js";
 import { figure, seen, show } from "../figures.js";
 import { ago, badge, count, duration, plural, value, words } from "../format.js";
-import { choice, events, facts, finished, grid, notice, pace, pager, progress, question, request, row, TRIAL_STATES } from "../parts.js";
+import { choice, events, facts, finished, grid, notice, pace, pager, progress, question, request, row, tags, TRIAL_STATES } from "../parts.js";
 import { query } from "../query.js";
 import { root } from "../root.js";
 import { speed, threshold } from "../speed.js";
@@ -74,6 +74,17 @@ export function open({ id, draw, title, refresh }) {
     refresh();
   }
 
+  async function change(changes) {
+    try {
+      await patch(path, changes);
+      say("Saved.");
+    } catch (error) {
+      const faults = (error.faults ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`);
+      say(faults.join("; ") || error.message);
+    }
+    refresh();
+  }
+
   async function takeAway() {
     try {
       await remove(path);
@@ -89,10 +100,10 @@ export function open({ id, draw, title, refresh }) {
     title(sweep.name);
     draw(
       el("nav", { class: "crumbs", "aria-label": "Breadcrumb" }, el("a", { href: "/" }, "Sweeps")),
-      el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state)),
+      el("div", { class: "head" }, el("h1", {}, sweep.name), badge(sweep.state), tags(sweep)),
       ...overview(sweep),
       found.failures && failures(sweep, found.failures),
-      el("p", { class: "buttons" }, actions(sweep, ask, takeAway, found.failures ?? [])),
+      el("p", { class: "buttons" }, actions(sweep, ask, change, takeAway, found.failures ?? [])),
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
@@ -117,9 +128,11 @@ function overview(sweep) {
       sweep.waiting_for && notice(`Waiting: ${sweep.waiting_for}.`),
       sweep.cancel_requested_at && sweep.trials.running > 0 && notice("Cancelling: running trials stop as soon as they can."),
       sweep.paused_at && sweep.trials.queued + sweep.trials.running > 0
-        && notice("Paused: ", sweep.trials.running ? "running trials save their state at the end of their epoch." : "no trial starts.")),
+        && notice("Paused", sweep.paused_because && `, because ${sweep.paused_because}`, ": ",
+          sweep.trials.running ? "running trials save their state at the end of their epoch." : "no trial starts.")),
+    sweep.notes && el("p", { class: "remarks", "data-key": "remarks" }, sweep.notes),
     facts([["Owner", sweep.owner], ["Submitted", ago(sweep.created_at)], ["Finished", sweep.finished_at && ago(sweep.finished_at)],
-      ["Priority", sweep.priority || null], ["Concurrency limit", sweep.max_concurrent],
+      ["Priority", sweep.priority || null], ["Concurrency limit", sweep.max_concurrent], ["Pauses after", sweep.max_failures && plural(sweep.max_failures, "failure")],
       ["GPU per trial", sweep.gpu_share && `${16 * sweep.gpu_share}/16, measured`], ["ID", el("code", {}, sweep.id)], ["Code", sweep.code_version]]),
   ];
 }
@@ -134,7 +147,7 @@ function failures(sweep, items) {
 }
 
 // The rules of `service.store.requests`; whatever slips through is refused there, with a sentence.
-function actions(sweep, ask, takeAway, causes) {
+function actions(sweep, ask, change, takeAway, causes) {
   const { queued, running, failed, cancelled } = sweep.trials;
   const total = (some) => some.reduce((sum, { trials }) => sum + trials, 0);
   const diverged = total(causes.filter(({ reason }) => reason === "diverged"));
@@ -154,11 +167,21 @@ function actions(sweep, ask, takeAway, causes) {
   const extend = async () => {
     const { seeds = 1 } = sweep.spec; // a count, or a list
     const has = Array.isArray(seeds) ? seeds.length : seeds;
-    const field = { label: "Number of seeds, counted from 0:", min: 1, value: has + 2 };
-    const wanted = await question({ title: "Add seeds", text: `The sweep has ${plural(has, "seed")}. Only missing trials will run.`, yes: "Extend", field });
+    const fields = [{ name: "seeds", label: "Number of seeds, counted from 0:", type: "number", min: 1, max: 10_000, required: true, value: has + 2 }];
+    const wanted = await question({ title: "Add seeds", text: `The sweep has ${plural(has, "seed")}. Only missing trials will run.`, yes: "Extend", fields });
     const added = (now) => now.trials_total - sweep.trials_total;
     const told = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing added: the sweep already has all of these trials.");
-    if (wanted) ask("extend", told, { seeds: wanted });
+    if (wanted) ask("extend", told, wanted);
+  };
+  const edit = async () => {
+    const fields = [
+      { name: "name", label: "Name", value: sweep.name, required: true, maxlength: 200 },
+      { name: "tags", label: "Tags, with commas between them", value: sweep.tags.join(", ") },
+      { name: "notes", label: "Notes", value: sweep.notes, rows: 6, maxlength: 10_000 },
+    ];
+    const wanted = await question({ title: "Edit", text: "What the sweep is called and found by, and what should be remembered about it.", yes: "Save", fields });
+    const listed = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
+    if (wanted) change({ ...wanted, tags: listed(wanted.tags) });
   };
   const goodbye = async () => {
     const text = `${sweep.name}: ${plural(sweep.trials_total, "trial")} with all results, checkpoints and logs. This cannot be undone.`;
@@ -174,6 +197,7 @@ function actions(sweep, ask, takeAway, causes) {
     request("Retry", stopping ? "Running trials are being cancelled; wait until they have ended." : noneToRetry, retry),
     request("Extend", cancelling ? "The sweep was cancelled; clone it instead." : null, extend),
     el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
+    request("Edit", null, edit),
     request("Delete", ended ? null : stopping ? "Running trials are being cancelled; wait until they have ended."
       : "The sweep has not ended; cancel it before you delete it.", goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);

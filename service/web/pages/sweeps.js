@@ -2,7 +2,7 @@
 import { get, withQuery } from "../api.js";
 import { el } from "../dom.js";
 import { ago, badge, count } from "../format.js";
-import { choice, finished, grid, notice, pace, pager, progress, row } from "../parts.js";
+import { choice, finished, grid, notice, pace, pager, progress, row, tags } from "../parts.js";
 import { query } from "../query.js";
 import { root } from "../root.js";
 
@@ -12,7 +12,7 @@ export function open({ draw, title }) {
   let before = null;
   title("Sweeps");
   return async function refresh() {
-    const asked = { state: query.get("state"), search: query.get("search"), page_token: query.get("page_token") };
+    const asked = { state: query.get("state"), search: query.get("search"), tag: query.get("tag"), page_token: query.get("page_token") };
     const sweeps = await get(withQuery("/sweeps", asked));
     draw(el("h1", {}, "Sweeps"), ...content(sweeps, asked));
     const changed = sweeps !== before;
@@ -22,11 +22,11 @@ export function open({ draw, title }) {
 }
 
 function content({ items, next_page_token }, asked) {
-  const narrowed = asked.state || asked.search || asked.page_token;
+  const narrowed = asked.state || asked.search || asked.tag || asked.page_token;
   if (!items.length && !narrowed) return [empty()];
   const owned = items.some((sweep) => sweep.owner);
   const rows = items.map((sweep) => row(sweep.id,
-    [el("a", { href: `/sweeps/${sweep.id}` }, sweep.name), el("code", { class: "id" }, sweep.id)],
+    [el("a", { href: `/sweeps/${sweep.id}` }, sweep.name), el("code", { class: "id" }, sweep.id), tags(sweep)],
     badge(sweep.state),
     [progress(sweep), el("span", { class: "quiet" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} `, pace(sweep))],
     ...(owned ? [sweep.owner ?? "–"] : []),
@@ -37,7 +37,8 @@ function content({ items, next_page_token }, asked) {
         type: "search", value: asked.search, placeholder: "name or id",
         oninput: (event) => query.set({ search: event.target.value, page_token: "" }),
       })),
-      choice("State", [["", "any"], ...SWEEP_STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" }))),
+      choice("State", [["", "any"], ...SWEEP_STATES.map((state) => [state, state])], asked.state, (state) => query.set({ state, page_token: "" })),
+      asked.tag && el("button", { type: "button", "aria-label": `Tag ${asked.tag}: show all tags`, onclick: () => query.set({ tag: "", page_token: "" }) }, `Tag: ${asked.tag} ✕`)),
     items.length
       ? grid("Sweeps", ["Sweep", "State", "Trials", ...(owned ? ["Owner"] : []), "Submitted"], rows, { class: "sweeps" })
       : notice("No sweeps match. ", el("a", { href: "/" }, "All sweeps")),

@@ -35,6 +35,7 @@ from service.store import (
     queue,
     recording,
     requests,
+    submission,
     sweeps,
     turns,
 )
@@ -143,7 +144,7 @@ class Store(RuleBasedStateMachine):
         spec = SweepSpec.parse(small_sweep(seeds=2))
 
         def create(session: Session) -> answers.Made:
-            sweep = sweeps.create(session, spec, expand_arms(spec), code_version="1")
+            sweep = submission.create(session, spec, expand_arms(spec), code_version="1")
             return answers.Made({"id": sweep.id})
 
         for before, sweep_id in self.deleted:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec, expand_arms
 from service.cli import app
-from service.store import audit, copying, leases, sweeps, tokens, webhooks
+from service.store import audit, copying, leases, submission, tokens, webhooks
 from service.store.models import Base, Lease
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -68,7 +68,7 @@ def test_a_new_sweep_finds_room_behind_the_copied_ones(
     before = {arm.id for arm in rows(database)["arms"]}
     spec = SweepSpec.parse(small_sweep(name="next"))
     with database.write() as session:
-        sweeps.create(session, spec, expand_arms(spec), code_version="0.1.0")
+        submission.create(session, spec, expand_arms(spec), code_version="0.1.0")
     after = {arm.id for arm in rows(database)["arms"]}
     assert len(after) == len(before) + 2
     assert min(after - before) > max(before)

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, sweeps, turns
+from service.store import claims, leases, recording, requests, submission, sweeps, turns
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
 from service.store.plan_history import PlanHistory
@@ -24,7 +24,7 @@ from tests.conftest import small_sweep
 def submit(database: Database, **changes: Any) -> str:
     spec = SweepSpec.parse(small_sweep(**changes))
     with database.write() as session:
-        return sweeps.create(session, spec, expand_arms(spec), code_version="test").id
+        return submission.create(session, spec, expand_arms(spec), code_version="test").id
 
 
 def lead(database: Database, holder: str = "d1", seconds: float = 60) -> bool:

@@ -15,7 +15,7 @@ PROCESSES, SWEEPS = 4, 40
 WRITER = """
 import sys
 from lrd_core.spec import SweepSpec, expand_arms
-from service.store import requests, sweeps
+from service.store import requests, submission, sweeps
 from service.store.session import Database
 from tests.conftest import small_sweep
 
@@ -23,7 +23,7 @@ database = Database(sys.argv[1])
 for number in range(int(sys.argv[2])):
     spec = SweepSpec.parse(small_sweep())
     with database.write() as session:  # reads first, then writes
-        sweep = sweeps.create(session, spec, expand_arms(spec), code_version="1")
+        sweep = submission.create(session, spec, expand_arms(spec), code_version="1")
     with database.read() as session:
         assert sweeps.get(session, sweep.id).queued == 4
     with database.write() as session:

@@ -10,7 +10,7 @@ from sqlalchemy import event, select, update
 from lrd_core.sources import IMPORTED, Code
 from lrd_core.spec import SweepSpec, config_hash, expand_arms
 from service.purge import Purger
-from service.store import requests, reuse, sweeps
+from service.store import requests, reuse, submission
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -233,6 +233,8 @@ def create(database: Database, owner: str | None = None) -> str:
     """A sweep that reuses all that it may."""
     spec = SweepSpec.parse(small_sweep(reuse=True))
     with database.write() as session:
-        sweep = sweeps.create(session, spec, expand_arms(spec), code_version=NOW.lrd, owner=owner)
+        sweep = submission.create(
+            session, spec, expand_arms(spec), code_version=NOW.lrd, owner=owner
+        )
         assert sweep.succeeded == 4
         return sweep.id

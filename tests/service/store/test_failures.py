@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from service.store import history
+from service.store import failures
 from service.store.session import Database
 from tests.service.store.test_dispatching import submit
 from tests.service.store.test_sharing import watched
@@ -18,7 +18,7 @@ def test_why_trials_failed_is_found_without_the_others(database: Database) -> No
         session.execute(text("update sweeps set queued = queued - 4, failed = 4"))
         session.execute(text("analyze"))
         asked = watched(session)
-        found = history.failures(session, sweep_id)
+        found = failures.causes(session, sweep_id)
         assert [each.message for each in found] == ["m1000", "m2000", "m3000", "m4000"]
         ((statement, parameters),) = asked
         explain = "explain query plan" if database.is_sqlite else "explain"
