@@ -8,8 +8,13 @@ from pydantic import AfterValidator, Field
 from lrd_core.configuration import Spec
 from lrd_core.texts import Text
 
+LEAST_SHARE = 0.05
+"""The smallest part of a CPU or a GPU: each trial is a process, and 20 per core are enough."""
 
-def _whole_above_one(gpus: float) -> float:
+
+def _allowed_gpus(gpus: float) -> float:
+    if 0 < gpus < LEAST_SHARE:
+        raise ValueError(f"a share of a GPU is at least {LEAST_SHARE:g}, got {gpus:g}")
     if gpus > 1 and gpus != int(gpus):
         raise ValueError(f"more than one GPU must be a whole number, got {gpus:g}")
     return gpus
@@ -25,17 +30,17 @@ LabelValue = Annotated[str, Field(pattern=rf"^{_NAME}$")]
 class Resources(Spec):
     """What a trial occupies while it runs, and on which nodes."""
 
-    num_cpus: Annotated[float, Field(gt=0, le=1024)] = 1
+    num_cpus: Annotated[float, Field(ge=LEAST_SHARE, le=1024)] = 1
     """CPUs; also the number of torch's threads, at least one."""
     num_gpus: (
         Literal["auto", "shared"]
-        | Annotated[float, Field(ge=0, le=64), AfterValidator(_whole_above_one)]
+        | Annotated[float, Field(ge=0, le=64), AfterValidator(_allowed_gpus)]
     ) = "auto"
     """`auto`: one GPU if the cluster has any, otherwise none; once a trial of the sweep has used
     one, the others wait for one. A share such as 0.25 is allowed. More than one must be a whole
     number, and only a plugin's task may ask for it. `shared`: as `auto` until the sweep's first
     trials have measured how much memory they use, then only the share of a GPU that they need."""
-    memory_gib: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    memory_gib: Annotated[float, Field(ge=0.001, le=1_000_000)] | None = None
     """Node memory in GiB. The scheduler counts this much; it is not enforced."""
     accelerator_type: Annotated[Text, Field(min_length=1, max_length=100)] | None = None
     """Only nodes with this accelerator, by Ray's name for it, e.g. `H100`."""

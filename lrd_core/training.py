@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,8 +24,12 @@ from lrd_core.regularizers import optimizer_of
 from lrd_core.report import RESERVED, EpochReport
 from lrd_core.schedule import build_scheduler
 from lrd_core.seeds import derive, seeded
-from lrd_core.spec import TrialSpec, config_hash
+from lrd_core.spec import MetricName, TrialSpec, config_hash
 from lrd_core.tasks import Metrics, Task, build_task
+
+MOST_METRICS = 500
+"""Metrics per epoch, at most: VOC's classes, each with a few, are a tenth of that."""
+_METRIC_NAME = TypeAdapter(MetricName)
 
 
 @dataclass
@@ -152,7 +157,7 @@ def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
     """Check what a task's `function` has returned.
 
     Raises:
-        PluginError: it is not a mapping of names to numbers.
+        PluginError: it is not a mapping of names, such as a spec may mention, to numbers.
     """
     of = f"{type(task).__module__}.{type(task).__qualname__}.{function}"
     if not isinstance(metrics, Mapping):
@@ -161,6 +166,13 @@ def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
             "{} if there are none"
         )
     for name, value in metrics.items():
+        try:
+            _METRIC_NAME.validate_python(name)
+        except ValidationError:
+            raise PluginError(
+                f"{of} returned a metric named {short_repr(name)}; a name is text of 1 to 100 "
+                "characters, none of them invisible"
+            ) from None
         if isinstance(value, Tensor):
             continue
         try:
@@ -177,8 +189,14 @@ def _refuse_wrong_report(metrics: Metrics) -> None:
     """Check that an epoch's metrics make a report.
 
     Raises:
-        PluginError: `train_loss` is missing, a name is taken, or a tensor is not one number.
+        PluginError: `train_loss` is missing, a name is taken, there are too many metrics, or a
+            tensor is not one number.
     """
+    if len(metrics) > MOST_METRICS:
+        raise PluginError(
+            f"the task reports {len(metrics)} metrics per epoch; {MOST_METRICS} at most are kept: "
+            "report those that a table or a figure is to show"
+        )
     if "train_loss" not in metrics:
         raise PluginError(
             "the task's train_epoch returns no train_loss; it must be among its metrics"

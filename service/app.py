@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +19,7 @@ from service.metrics import Metrics
 from service.pictures import Pictures
 from service.purge import Purger
 from service.settings import Settings
-from service.store import answers, leases
+from service.store import answers, leases, tokens
 from service.store.session import Database
 from service.versions import VERSION
 from service.webhooks import Sender
@@ -28,12 +29,13 @@ log = logging.getLogger(__name__)
 
 def create_app(settings: Settings, database: Database) -> FastAPI:
     """The service's API and page over a migrated database."""
+    uses = access.Uses()
 
     @contextlib.asynccontextmanager
     async def working(_: FastAPI) -> AsyncIterator[None]:
         sender = Sender(database, private=settings.webhook_private)
         tasks = [
-            asyncio.create_task(_housekeeping(database, settings.lease_seconds / 2)),
+            asyncio.create_task(_housekeeping(database, uses, settings.lease_seconds / 2)),
             asyncio.create_task(_send(sender)),
         ]
         purger = Purger(database, settings.trials, settings.lease_seconds)
@@ -55,7 +57,8 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings, app.state.database = settings, database
-    app.state.rates, app.state.metrics = access.Rates(), Metrics(database)
+    app.state.rates, app.state.uses = access.Rates(), uses
+    app.state.metrics = Metrics(database)
     app.state.pictures = Pictures(database)
     app.router.routes.extend(_api().routes)
     app.include_router(health.router)
@@ -86,22 +89,30 @@ def _api() -> APIRouter:
     return router
 
 
-async def _housekeeping(database: Database, seconds: float) -> None:
-    """Keep the database tidy, also while no dispatcher runs; see the steps.
+async def _housekeeping(database: Database, uses: access.Uses, seconds: float) -> None:
+    """Keep the database tidy, also while no dispatcher runs.
 
     After an outage the steps about dispatchers skip a turn: a dispatcher's lease has lapsed though
     it is alive, and it should renew the lease first.
     """
+    about_dispatchers: dict[str, Callable[[], object]] = {
+        "requeueing lost trials": partial(_requeue_lost, database),
+        "noting that no dispatcher leads": partial(leases.note_no_dispatcher_leads, database),
+    }
+    always: dict[str, Callable[[], object]] = {
+        "forgetting old idempotency keys": partial(_forget_answers, database),
+        "noting which tokens were used": partial(_note_uses, database, uses),
+    }
     was_away = False
     while True:
         await asyncio.sleep(seconds)
-        steps = [_forget_answers] if was_away else [_requeue_lost, _note_waiting, _forget_answers]
+        steps = always if was_away else about_dispatchers | always
         was_away = False
-        for step in steps:
+        for name, step in steps.items():
             try:
-                await asyncio.to_thread(step, database)
+                await asyncio.to_thread(step)
             except SQLAlchemyError as error:  # away, or its schema is being changed
-                log.warning("%s failed: %s", _SAID[step], str(error).splitlines()[0])
+                log.warning("%s failed: %s", name, str(error).splitlines()[0])
                 was_away = True
                 break
 
@@ -110,11 +121,6 @@ def _requeue_lost(database: Database) -> None:
     """Give back the trials of dispatchers whose lease has lapsed."""
     if lost := leases.reap(database):
         log.warning("%d trials were lost with their dispatcher and are queued again", lost)
-
-
-def _note_waiting(database: Database) -> None:
-    """Note in the open sweeps that no dispatcher leads, if none does."""
-    leases.note_no_dispatcher_leads(database)
 
 
 async def _send(sender: Sender) -> None:
@@ -136,8 +142,8 @@ def _forget_answers(database: Database) -> None:
         answers.forget(session)
 
 
-_SAID: dict[Callable[[Database], None], str] = {
-    _requeue_lost: "requeueing lost trials",
-    _note_waiting: "noting that no dispatcher leads",
-    _forget_answers: "forgetting old idempotency keys",
-}
+def _note_uses(database: Database, uses: access.Uses) -> None:
+    """Note when tokens were last used."""
+    if used := uses.take():
+        with database.write() as session:
+            tokens.used(session, used)

@@ -61,7 +61,7 @@ class Unauthorized(ServiceError):
 
 class Forbidden(ServiceError):
     """The token's role does not allow it (reading needs viewer, changes and plans need submitter,
-    webhooks and the audit log need admin, and so does deleting another's sweep); or there are no
+    webhooks and the audit log need admin, and so does changing another's sweep); or there are no
     tokens, and the request comes from another page or under a name that is not this machine's."""
 
     status = 403

@@ -17,8 +17,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """Liveness: this process answers. It depends on nothing else, so it can decide on restarts."""
+async def healthz() -> dict[str, str]:
+    """Liveness: this process answers. It depends on nothing else, so it can decide on restarts:
+    not even on a free thread, because all may be waiting for the database."""
     return {"status": "ok"}
 
 

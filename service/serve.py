@@ -23,6 +23,7 @@ import migrations
 from lrd_core.errors import LRDError
 from service.access import is_loopback
 from service.app import create_app
+from service.heads import TimelyHead
 from service.settings import Settings
 from service.store import tokens
 from service.store.away import in_words
@@ -86,10 +87,10 @@ def url_of(host: str, port: int) -> str:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """uvicorn's configuration. It uses h11, because httptools would accept an endless head."""
+    """uvicorn's configuration, on h11: httptools would accept an endless head."""
     return uvicorn.Config(
         app,
-        http="h11",
+        http=TimelyHead,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
@@ -143,6 +144,7 @@ class _Supervisor:
         self._server = server
         self._patience = settings.drain_seconds + STOP_SECONDS
         self._stopping = threading.Event()
+        self._starting = threading.Lock()  # or a child could start just after `stop`
         self.gave_up = False
         self._child = self._start()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -163,13 +165,17 @@ class _Supervisor:
             if early == GIVE_UP_AFTER:
                 self.gave_up = self._server.should_exit = True
                 return
-            log.error("the dispatcher ended with code %d; starting it again", code)
-            self._child = self._start()
+            with self._starting:
+                if self._stopping.is_set():
+                    return
+                log.error("the dispatcher ended with code %d; starting it again", code)
+                self._child = self._start()
 
     def stop(self) -> None:
         """Drain the dispatcher and stop it."""
-        self._stopping.set()
-        self._child.send_signal(signal.SIGTERM)
+        with self._starting:
+            self._stopping.set()
+            self._child.send_signal(signal.SIGTERM)
         try:
             self._child.wait(self._patience)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 
-from lrd_core.models.weights import with_weights
+from lrd_core.models.weights import fetch
 
 BINS = (1, 2, 3, 6)
 """Sides of the pyramid's pooled grids."""
@@ -22,9 +22,8 @@ class PSPNet(nn.Module):
     The stem is torchvision's 7 × 7 convolution; PSPNet's authors have three 3 × 3 ones.
     """
 
-    def __init__(self, classes: int, pretrained: bool = False) -> None:
+    def __init__(self, classes: int, weights: ResNet50_Weights | None = None) -> None:
         super().__init__()
-        weights = ResNet50_Weights.IMAGENET1K_V1 if pretrained else None
         resnet = resnet50(weights=weights, replace_stride_with_dilation=[False, True, True])
         self.backbone = IntermediateLayerGetter(resnet, {"layer3": "middle", "layer4": "last"})
         self.pyramid = nn.ModuleList(
@@ -53,9 +52,10 @@ class PSPNet(nn.Module):
 
 def pspnet(classes: int, pretrained: bool = False) -> PSPNet:
     """PSPNet with fresh weights, or with a backbone trained on ImageNet."""
-    if pretrained:
-        return with_weights(lambda: PSPNet(classes, pretrained=True))
-    return PSPNet(classes)
+    if not pretrained:
+        return PSPNet(classes)
+    fetch(ResNet50_Weights.IMAGENET1K_V1)
+    return PSPNet(classes, ResNet50_Weights.IMAGENET1K_V1)
 
 
 def _head(inputs: int, hidden: int, classes: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ from torch import nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.detection import ssd300_vgg16
 
-from lrd_core.models.weights import with_weights
+from lrd_core.models.weights import fetch
 
 SIDE = 300
 """Side of the square input, in pixels."""
@@ -19,14 +19,13 @@ def ssd300(classes: int, pretrained: bool = False) -> nn.Module:
         classes: the background, class 0, included: 21 for VOC.
         pretrained: fetch torchvision's VGG-16 features.
     """
-
-    def build() -> nn.Module:
-        model: nn.Module = ssd300_vgg16(
-            weights=None,
-            weights_backbone=VGG16_Weights.IMAGENET1K_FEATURES if pretrained else None,
-            num_classes=classes,
-            trainable_backbone_layers=5 if pretrained else None,  # all, as without weights
-        )
-        return model
-
-    return with_weights(build) if pretrained else build()
+    weights = VGG16_Weights.IMAGENET1K_FEATURES if pretrained else None
+    if weights is not None:
+        fetch(weights)
+    model: nn.Module = ssd300_vgg16(
+        weights=None,
+        weights_backbone=weights,
+        num_classes=classes,
+        trainable_backbone_layers=5 if pretrained else None,  # all, as without weights
+    )
+    return model

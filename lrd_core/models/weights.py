@@ -1,30 +1,28 @@
 """ImageNet weights of torchvision's backbones: downloaded only if a spec asks for them."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 from urllib.error import URLError
 
 import torch
 from filelock import FileLock
+from torchvision.models import WeightsEnum
 
 from lrd_core.errors import DataNotFound
 
-T = TypeVar("T")
 
-
-def with_weights(build: Callable[[], T]) -> T:
-    """`build()`, which may download weights; one process of a node at a time.
+def fetch(weights: WeightsEnum) -> None:
+    """Make sure that these weights are in torch's folder, where a network's constructor finds them.
+    One process of a node downloads at a time.
 
     Raises:
-        DataNotFound: the weights are not in torch's folder and cannot be downloaded.
+        DataNotFound: they are not there and cannot be downloaded.
     """
     folder = Path(torch.hub.get_dir())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lrd-download.lock"):
-            return build()
-    except (URLError, OSError, RuntimeError) as error:
+            weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the file has another hash
         raise DataNotFound(
             f"the pretrained weights are not in {folder}/checkpoints and could not be downloaded "
             f"({error}). Put torchvision's file there on every node (TORCH_HOME moves the "

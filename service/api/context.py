@@ -7,6 +7,7 @@ import math
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query as QueryParameter
 from fastapi.responses import JSONResponse
@@ -20,6 +21,9 @@ from service.errors import TooLarge, TooSlow, Unprocessable, UnsupportedMedia
 from service.settings import Settings
 from service.store.session import Database
 
+LARGE_BODY = 20_000
+"""Bytes above which a body is parsed in a thread: a megabyte of YAML takes seconds, in which this
+process would answer nobody."""
 YAML_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"}
 
 
@@ -116,7 +120,8 @@ async def document(request: Request, body: BodyDep) -> Any:
         raise Unprocessable(
             f"the body is not UTF-8: {error.reason} at byte {error.start}"
         ) from None
-    return parse_yaml(text) if kind in YAML_TYPES else parse_json(text)
+    parse = parse_yaml if kind in YAML_TYPES else parse_json
+    return await run_in_threadpool(parse, text) if len(body) > LARGE_BODY else parse(text)
 
 
 async def optional_document(request: Request, body: BodyDep) -> Any:

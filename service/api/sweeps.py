@@ -17,7 +17,7 @@ from lrd_core.faults import parsed
 from lrd_core.presets import apply_preset
 from lrd_core.spec import Arm, SweepSpec, expand_arms
 from lrd_core.texts import Text
-from service.access import Caller, caller_of, of_ones_own
+from service.access import Caller, caller_of, refuse_others
 from service.api.conditional import (
     Tagged,
     etag_of,
@@ -50,7 +50,7 @@ from service.api.schemas.sweeps import (
     SweepPlan,
     TrialPage,
 )
-from service.api.views import failure_view, sweep_view, trial_view
+from service.api.views import failure_view, sweep_summary, sweep_view, trial_view
 from service.errors import HasChanged, Unprocessable, refuse_large_sweep
 from service.lifecycle import SweepState, TrialState
 from service.plans import plan_sweep
@@ -101,7 +101,7 @@ def index(
         after = (at, sweep_id)
     with database.read() as session:
         found = store.page(session, after, page_size + 1, state=state, search=search, tag=tag)
-        items = [sweep_view(sweep) for sweep in found[:page_size]]
+        items = [sweep_summary(sweep) for sweep in found[:page_size]]
     more = len(found) > page_size
     last = found[page_size - 1] if more else None
     return {
@@ -130,8 +130,9 @@ def change(
 ) -> JSONResponse:
     """Change what no result depends on, even while the sweep runs; null restores a default.
 
-    As with every change of a sweep, `If-Match` with its `ETag` makes the service refuse (412) if
-    the sweep has changed since that was read.
+    As with every change of a sweep: a token may change its own sweeps, with the role admin any; and
+    `If-Match` with its `ETag` makes the service refuse (412) if the sweep has changed since that
+    was read.
     """
     changes = Changes.parse(document)
     return once(_asking(partial(requests.change, changes=changes), sweep_id, request))
@@ -141,12 +142,10 @@ def change(
 def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
     """Permanently delete a sweep that has ended, with its results, checkpoints and logs.
 
-    A token may delete its own sweeps, with the role admin any. Results that other sweeps took over
-    from it by `reuse` stay theirs.
+    Results that other sweeps took over from it by `reuse` stay theirs.
     """
 
     def remove(session: Session) -> None:
-        of_ones_own(request, requests.locked(session, sweep_id).owner)
         _meant(session, sweep_id, request)
         requests.delete_sweep(session, sweep_id)
 
@@ -308,13 +307,16 @@ def _located_in(more: Extension, had: SweepSpec) -> Iterator[None]:
 
 
 def _meant(session: Session, sweep_id: str, request: Request) -> models.Sweep:
-    """Lock and return the sweep, provided its version is the one that the request names.
+    """Lock and return the sweep, provided that the caller may change it and that its version is the
+    one that the request names.
 
     Raises:
         NotFound: there is none with this id.
+        Forbidden: it is somebody else's.
         HasChanged: it has changed since.
     """
     sweep = requests.locked(session, sweep_id)
+    refuse_others(request, sweep.owner)
     _refuse_changed(sweep, request)
     return sweep
 

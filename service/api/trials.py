@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service import storage
-from service.access import caller_of
+from service.access import caller_of, refuse_others
 from service.api.conditional import Tagged
 from service.api.context import (
     DatabaseDep,
@@ -54,9 +54,14 @@ def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dic
 
 
 @router.post("/cancel", **gives(schemas.Trial))
-def cancel(trial_id: TrialId, once: OnceDep) -> JSONResponse:
+def cancel(trial_id: TrialId, request: Request, once: OnceDep) -> JSONResponse:
     """Cancel the trial: at once if it is queued, otherwise as soon as it has stopped."""
-    return once(lambda session: _view(session, requests.cancel_trial(session, trial_id)))
+
+    def end(session: Session) -> dict[str, Any]:
+        _sweep_of(session, trial_id, request)
+        return _view(session, requests.cancel_trial(session, trial_id))
+
+    return once(end)
 
 
 @router.post("/retry", **gives(schemas.Trial))
@@ -65,7 +70,7 @@ def retry(trial_id: TrialId, request: Request, once: OnceDep) -> JSONResponse:
     caller = caller_of(request)
 
     def again(session: Session) -> dict[str, Any]:
-        sweep = requests.locked(session, store.get_trial(session, trial_id).sweep_id)
+        sweep = _sweep_of(session, trial_id, request)
         before = sweep.queued
         trial = requests.retry_trial(session, trial_id)
         session.refresh(sweep)
@@ -134,6 +139,18 @@ def logs(
     with storage.answering():
         lines = _last_lines(trial_folder(settings.trials, trial_id), log_name(number), tail)
     return PlainTextResponse("".join(lines))
+
+
+def _sweep_of(session: Session, trial_id: int, request: Request) -> Sweep:
+    """Lock and return the trial's sweep, provided that the caller may change it.
+
+    Raises:
+        NotFound: there is no such trial.
+        Forbidden: it is somebody else's.
+    """
+    sweep = requests.locked(session, store.get_trial(session, trial_id).sweep_id)
+    refuse_others(request, sweep.owner)
+    return sweep
 
 
 def _view(session: Session, trial: Trial) -> dict[str, Any]:

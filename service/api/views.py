@@ -22,17 +22,24 @@ from service.store.queue import InUse, Running, Waiting
 
 
 def sweep_view(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as `sweep_summary`, with its spec."""
+    return {
+        **sweep_summary(sweep),
+        "notes": sweep.spec.get("notes", ""),
+        "spec": sweep.spec,
+    }
+
+
+def sweep_summary(sweep: Sweep) -> dict[str, Any]:
     """A sweep with its derived state and the number of its trials in each state."""
     counts = {state: getattr(sweep, state) for state in TrialState}
     return {
         "id": sweep.id,
         "name": sweep.name,
         "tags": sweep.tags,
-        "notes": sweep.spec.get("notes", ""),
         "state": sweep_state(counts, paused=sweep.paused_at is not None),
         "trials_total": sweep.trials_total,
         "trials": {str(state): count for state, count in counts.items()},
-        "spec": sweep.spec,
         "created_at": rfc3339(sweep.created_at),
         "started_at": rfc3339(sweep.started_at),
         "finished_at": rfc3339(sweep.finished_at) if not sweep.queued + sweep.running else None,

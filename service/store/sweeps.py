@@ -17,7 +17,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
@@ -75,10 +75,12 @@ def page(
     search: str = "",
     tag: str = "",
 ) -> list[Sweep]:
-    """Sweeps, newest first, below the key `after`; if given, only those in `state`, those with
-    `search` in the name or at the beginning of the id, and those with the `tag`."""
-    query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
-    query = query.where(Sweep.deleted_at.is_(None))
+    """Sweeps without their specs, newest first, below the key `after`; if given, only those in
+    `state`, those with `search` in the name or at the beginning of the id, and those with the
+    `tag`."""
+    query = select(Sweep).where(Sweep.deleted_at.is_(None))
+    query = query.order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(size)
+    query = query.options(defer(Sweep.spec, raiseload=True))
     if after is not None:
         at, sweep_id = after
         query = query.where(

@@ -4,6 +4,7 @@ import enum
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -21,8 +22,9 @@ class Role(enum.StrEnum):
     viewer = "viewer"
     """Reads everything."""
     submitter = "submitter"
-    """Submits sweeps, and makes any request on sweeps and trials."""
+    """Submits sweeps, and changes its own."""
     admin = "admin"
+    """Changes everybody's sweeps, and has what belongs to all: webhooks, the audit log."""
 
     def includes(self, other: "Role") -> bool:
         """Whether it allows what `other` allows."""
@@ -69,10 +71,9 @@ def find(session: Session, secret: str) -> Token | None:
     return token
 
 
-def used(session: Session, token_id: int) -> None:
-    """Note that a token was used, at most once a minute."""
-    stale = or_(Token.last_used_at.is_(None), Token.last_used_at < db_now() - 60)
-    session.execute(update(Token).where(Token.id == token_id, stale).values(last_used_at=db_now()))
+def used(session: Session, token_ids: Collection[int]) -> None:
+    """Note that these tokens were used just now."""
+    session.execute(update(Token).where(Token.id.in_(token_ids)).values(last_used_at=db_now()))
 
 
 def any_made(session: Session) -> bool:

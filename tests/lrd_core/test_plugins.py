@@ -262,26 +262,15 @@ def test_what_its_task_draws_is_seeded_by_trial_and_epoch() -> None:
         ({"loss": 1.0}, {}, "returns no train_loss"),
         ({"train_loss": 1.0}, {"epoch": 7.0}, "calls a metric 'epoch'"),
         ({"train_loss": 1.0}, {"hits": torch.ones(1)}, r"'hits' has shape \(1,\)"),
-        (
-            {"train_loss": 1.0},
-            None,
-            r"lab_parts\.Counting\.evaluate returned None; it must return a mapping of",
-        ),
-        (
-            None,
-            {},
-            r"lab_parts\.Counting\.train_epoch returned None; it must return a mapping of metrics",
-        ),
-        (
-            {"train_loss": 1.0},
-            {"hits": "many"},
-            r"lab_parts\.Counting\.evaluate returned 'many' as the metric 'hits'; each must be",
-        ),
-        (
-            {"train_loss": [1.0]},
-            {},
-            r"lab_parts\.Counting\.train_epoch returned \[1\.0\] as the metric 'train_l",
-        ),
+        ({"train_loss": 1.0}, {"": 1.0}, "evaluate returned a metric named ''; a name"),
+        ({"train_loss": 1.0}, {"a\0b": 1.0}, "a metric named .*none of them invisible"),
+        ({"train_loss": 1.0}, {"x" * 101: 1.0}, "metric named 'xxx.* 1 to 100 characters"),
+        ({"train_loss": 1.0}, {7: 1.0}, "a metric named 7; a name is text"),
+        ({"train_loss": 1.0}, {f"m{n}": 1.0 for n in range(500)}, "reports 501 metrics"),
+        ({"train_loss": 1.0}, None, r"evaluate returned None; it must return a mapping of"),
+        (None, {}, r"lab_parts\.Counting\.train_epoch returned None; it must return a mapping of"),
+        ({"train_loss": 1.0}, {"hits": "many"}, "returned 'many' as the metric 'hits'; each must"),
+        ({"train_loss": [1.0]}, {}, r"train_epoch returned \[1\.0\] as the metric 'train_l"),
     ],
 )
 def test_what_makes_no_report_is_said_in_a_sentence(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lrd_core.errors import LRDError
 from service import cli
 from service.access import FORWARDED, is_loopback
-from service.app import create_app
+from service.app import _note_uses, create_app
 from service.client import Client, ServiceAnswered
 from service.pages import PLOTLY
 from service.serve import serve
@@ -138,9 +138,14 @@ def test_a_token_is_kept_as_a_hash_and_its_use_is_noted(
     with database.read() as session:
         token = session.get_one(Token, number)
         assert token.sha256 == hashlib.sha256(secret.encode()).hexdigest()
-        assert token.last_used_at is not None
+        assert token.last_used_at is None  # who reads does not wait for who writes
         row = session.execute(select(Token.__table__)).one()
     assert secret not in str(row)
+    uses = api.app.state.uses  # type: ignore[attr-defined]
+    _note_uses(database, uses)
+    _note_uses(database, uses)  # once: nobody asked in between
+    with database.read() as session:
+        assert session.get_one(Token, number).last_used_at is not None
 
 
 # --- without any token ----------------------------------------------------------------------------

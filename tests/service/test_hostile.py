@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from service import heads
 from service.app import create_app
 from service.serve import listen, server_config
 from service.settings import Settings
@@ -240,6 +242,43 @@ def test_who_never_ends_the_head_keeps_nobody_waiting(port: int) -> None:
     assert healthy(port)
     for each in slow:
         each.close()
+
+
+def test_a_head_that_does_not_come_ends_its_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: connections of half a request that stay open for ever, one descriptor each."""
+    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.3)
+    for sent in ("", "GET /healthz HTTP/1.1\nHost: 127"):
+        assert answer_of(ask(port, sent, timeout=10)) == b""
+    # On a connection that is used again, the time begins anew with each head.
+    again = ask(port, 2 * "GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n", timeout=10)
+    found = b""
+    while found.count(b'{"status":"ok"}') < 2:
+        found += again.recv(65_536)
+    again.sendall(b"GET /healthz")
+    assert answer_of(again) == b""
+
+
+def test_a_slow_answer_is_not_taken_for_a_slow_head(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.1)
+    answer = answer_of(ask(port, HEAD + 'Content-Length: 100\n\n{"name": '))  # after 0.5 s
+    assert b" 408 " in answer
+
+
+def test_one_large_body_keeps_nobody_waiting(port: int) -> None:
+    """Catches: YAML that is parsed where every other request is answered."""
+    body = "[" + "{}," * 300_000 + "a]"
+    yaml = HEAD.replace("json", "yaml") + f"Content-Length: {len(body)}\n\n"
+    large = ask(port, yaml + body, timeout=60)
+    answered = 0
+    while not select.select([large], [], [], 0)[0]:
+        assert healthy(port)
+        answered += 1
+    assert b" 422 " in answer_of(large)
+    assert answered > 2
 
 
 def test_who_never_reads_keeps_nobody_waiting(port: int) -> None:

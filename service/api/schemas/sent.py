@@ -33,7 +33,8 @@ def _plain_url(text: str) -> str:
         raise ValueError("no user and no password may stand in the address")
     if any(not char.isascii() or char.isspace() or not char.isprintable() for char in text):
         raise ValueError("an address has ASCII letters and signs alone, and no blank")
-    assert parts.port is None or parts.port > 0, "the port is 1 to 65535"
+    if parts.port == 0:
+        raise ValueError("the port is 1 to 65535")
     return text
 
 

@@ -18,17 +18,15 @@ class Counts(Answer):
     cancelled: int
 
 
-class Sweep(Answer):
-    """A sweep."""
+class SweepSummary(Answer):
+    """A sweep without its spec, which may be a megabyte."""
 
     id: str
     name: str
     tags: list[str]
-    notes: str
     state: SweepState
     trials_total: int
     trials: Counts
-    spec: dict[str, Any]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -46,7 +44,14 @@ class Sweep(Answer):
     )
 
 
-class SweepPage(Page[Sweep]):
+class Sweep(SweepSummary):
+    """A sweep."""
+
+    notes: str
+    spec: dict[str, Any]
+
+
+class SweepPage(Page[SweepSummary]):
     """Sweeps, newest first."""
 
 
