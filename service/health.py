@@ -51,5 +51,4 @@ def _parts(database: Database) -> dict[str, Any]:
         return {"database": "does not answer", "dispatcher": unknown, "ray": unknown}
     if lease is None:
         return {"database": "ok", "dispatcher": "none leads", "ray": "not known: none leads"}
-    nodes = len((lease.cluster or {}).get("nodes", []))
-    return {"database": "ok", "dispatcher": "ok", "ray": "ok" if nodes else "has no node"}
+    return {"database": "ok", "dispatcher": "ok", "ray": "ok" if lease.nodes else "has no node"}

@@ -122,7 +122,7 @@ class Pictures:
         kept = self._known(asked)
         if kept is not None and kept.version == sweep.version:
             return kept
-        waits = kept is None or sweep.queued == sweep.running == 0
+        waits = kept is None or sweep.has_ended
         if sweep.trials_total < (LARGE if waits else SMALL):
             return self._keep(asked, make(session, sweep, asked))
         if kept is None or waits:

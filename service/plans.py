@@ -76,7 +76,7 @@ def plan_sweep(
 def _nodes(session: Session) -> list[Node]:
     """The cluster's nodes as its dispatcher last saw them; empty if none has."""
     lease = leases.current(session)
-    seen = ((lease.cluster or {}) if lease else {}).get("nodes", [])
+    seen = lease.nodes if lease else []
     return [Node(**each) for each in seen]
 
 

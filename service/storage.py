@@ -10,12 +10,13 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lrd_core.errors import LRDError
 from lrd_core.trial_folder import folder_at
 from service.errors import Unavailable
+from service.store import locks
 from service.store.away import AWAY
 from service.store.models import Identity
 from service.store.session import Database
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 MARK = "database"
 """The file in the folder of trials that holds the id of their database."""
 PAUSE_SECONDS = 1.0
-_NAMING = int.from_bytes(b"lrdnames")
-"""The number of PostgreSQL's advisory lock on giving a database its identity."""
 
 
 class AnothersFolder(LRDError):
@@ -103,8 +102,7 @@ def refuse_anothers(trials: str, here: str | None) -> None:
 
 
 def _identity(session: Session) -> str:
-    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer
-        session.execute(select(func.pg_advisory_xact_lock(_NAMING)))
+    locks.hold(session, "the identity of the database")
     here = identity_of(session)
     if here is None:
         here = uuid.uuid4().hex

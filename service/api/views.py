@@ -4,7 +4,6 @@ from typing import Any
 
 from lrd_core.execution import Execution
 from service.formatting import NO_DISPATCHER, count, rfc3339
-from service.lifecycle import TrialState, sweep_state
 from service.store.failures import Failure
 from service.store.models import (
     Arm,
@@ -32,17 +31,16 @@ def sweep_view(sweep: Sweep) -> dict[str, Any]:
 
 def sweep_summary(sweep: Sweep) -> dict[str, Any]:
     """A sweep with its derived state and the number of its trials in each state."""
-    counts = {state: getattr(sweep, state) for state in TrialState}
     return {
         "id": sweep.id,
         "name": sweep.name,
         "tags": sweep.tags,
-        "state": sweep_state(counts, paused=sweep.paused_at is not None),
+        "state": sweep.state,
         "trials_total": sweep.trials_total,
-        "trials": {str(state): count for state, count in counts.items()},
+        "trials": {str(state): count for state, count in sweep.counts.items()},
         "created_at": rfc3339(sweep.created_at),
         "started_at": rfc3339(sweep.started_at),
-        "finished_at": rfc3339(sweep.finished_at) if not sweep.queued + sweep.running else None,
+        "finished_at": rfc3339(sweep.finished_at) if sweep.has_ended else None,
         "paused_at": rfc3339(sweep.paused_at),
         "paused_because": sweep.paused_because,
         "cancel_requested_at": rfc3339(sweep.cancel_requested_at),

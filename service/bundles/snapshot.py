@@ -40,7 +40,7 @@ def _fill(copy: Database, database: Database, sweep_id: str) -> None:
     Base.metadata.create_all(copy.engine, tables=list(TABLES.values()))
     with copy.write() as writing, database.read() as reading:
         sweep = store.get(reading, sweep_id)
-        if sweep.queued or sweep.running:
+        if not sweep.has_ended:
             raise Conflict(f"sweep {sweep_id} still runs; a bundle is made of one that has ended")
         for name in TABLES:
             query = rows_of(name, sweep_id).execution_options(yield_per=BATCH)

@@ -4,17 +4,16 @@ An answer is stored in the transaction of the change that it reports, so neither
 the other, wherever the process is killed.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from service.errors import Conflict, Unprocessable
-from service.store import sweeps
+from service.store import locks, sweeps
 from service.store.models import Answer
 from service.store.session import clock, db_now
 
@@ -105,8 +104,5 @@ def _old() -> ColumnElement[bool]:
 
 def _lock(session: Session, key: Key) -> None:
     """Keep other processes off the key on PostgreSQL; SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        digest = hashlib.sha256(f"{key.token_id}:{key.text}".encode()).digest()
-        number = int.from_bytes(digest[:8], "big", signed=True)
-        if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
-            raise in_flight()
+    if not locks.try_to_hold(session, f"key {key.token_id}:{key.text}"):
+        raise in_flight()

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from lrd_core.errors import LRDError
 from service.store import leases
 from service.store.models import Base, Lease
-from service.store.session import Database
+from service.store.session import Database, on_postgres
 
 ROWS = 2000
 """Rows in memory at a time."""
@@ -47,7 +47,7 @@ def _copy(reading: Session, writing: Session, table: Table) -> int:
     for rows in _chunks(reading, table):
         writing.execute(insert(table), rows)
         count += len(rows)
-    if writing.get_bind().dialect.name == "postgresql":
+    if on_postgres(writing):
         _continue_numbers(reading, writing, table)
     return count
 
@@ -65,7 +65,7 @@ def _continue_numbers(reading: Session, writing: Session, table: Table) -> None:
     if own is None or not isinstance(own.type, Integer):
         return
     newest = writing.scalar(select(func.max(own))) or 0
-    if reading.get_bind().dialect.name == "sqlite":
+    if not on_postgres(reading):
         given = text("select max(seq) from sqlite_sequence where name = :table")
         newest = max(newest, reading.scalar(given, {"table": table.name}) or 0)
     if not newest:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from service.lifecycle import TrialState
+from service.lifecycle import SweepState, TrialState, sweep_state
 
 
 def _only(rows: str) -> dict[str, Any]:
@@ -100,6 +100,21 @@ class Sweep(Base):
         Index("ix_sweeps_deleted", "deleted_at", **_only("deleted_at is not null")),
     )
 
+    @property
+    def counts(self) -> dict[TrialState, int]:
+        """The number of its trials in each state."""
+        return {state: getattr(self, state) for state in TrialState}
+
+    @property
+    def state(self) -> SweepState:
+        """As derived from the counts."""
+        return sweep_state(self.counts, paused=self.paused_at is not None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no trial runs or will run, unless somebody retries or extends it."""
+        return self.queued == self.running == 0
+
 
 class Arm(Base):
     """One configuration of a sweep, seed left out."""
@@ -172,19 +187,10 @@ class Trial(Base):
         CheckConstraint("state <> 'succeeded' or epochs_done = epochs", name="complete"),
         Index("ix_trials_sweep", "sweep_id", "id"),
         Index("ix_trials_queued", "sweep_id", "id", **_only("state = 'queued'")),
-        Index(
-            "ix_trials_ready",  # finds the next of either kind, however many there are of the other
-            "sweep_id",
-            "alone",
-            "id",
-            **_only("state = 'queued'"),
-        ),
-        Index(
-            "ix_trials_failed",  # costs nothing for trials that do not fail
-            "sweep_id",
-            "id",
-            **_only("state = 'failed'"),
-        ),
+        # Finds the next of either kind, however many there are of the other.
+        Index("ix_trials_ready", "sweep_id", "alone", "id", **_only("state = 'queued'")),
+        # Costs nothing for trials that do not fail.
+        Index("ix_trials_failed", "sweep_id", "id", **_only("state = 'failed'")),
         Index("ix_trials_running", "dispatcher_id", **_only("state = 'running'")),
         # The id of a deleted trial is never reused: an attempt that nobody has stopped would write
         # to another trial. PostgreSQL's sequences never reuse one anyway.
@@ -385,3 +391,8 @@ class Lease(Base):
     cluster: Mapped[dict[str, Any] | None]
     """The cluster as the holder last saw it, with each node's resources, and what the holder has
     done since it started."""
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that the holder last saw."""
+        return list((self.cluster or {}).get("nodes", []))

@@ -11,6 +11,7 @@ from lrd_core.report import BESIDE_METRICS
 from lrd_core.spelling import did_you_mean
 from service.errors import Unprocessable
 from service.store.models import Arm, Report, Sweep, Trial
+from service.store.session import on_postgres
 
 
 def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
@@ -42,7 +43,7 @@ def refuse_unknown(session: Session, sweep: Sweep, metric: str | None) -> None:
 def every_name(session: Session, sweep_id: str) -> set[str]:
     """Every name in any of the sweep's reports, also those that the last reports lack. The database
     reads all of them."""
-    if session.get_bind().dialect.name == "postgresql":
+    if on_postgres(session):
         query = select(func.json_object_keys(Report.report)).select_from(Report)
     else:
         each = func.json_each(Report.report).table_valued("key")

@@ -44,7 +44,7 @@ def cancel_sweep(session: Session, sweep_id: str) -> Sweep:
     sweep = locked(session, sweep_id)
     if sweep.cancel_requested_at is not None:
         return sweep
-    if _ended(sweep):
+    if sweep.has_ended:
         raise Conflict(f"sweep {sweep_id} has ended; there is nothing to cancel")
     mine = Trial.sweep_id == sweep_id
     switch(session, TrialState.queued, TrialState.cancelled, mine, reason=Reason.user)
@@ -65,8 +65,8 @@ def pause(session: Session, sweep_id: str) -> Sweep:
     sweep = locked(session, sweep_id)
     if sweep.paused_at is not None:
         return sweep
-    if _ended(sweep) or sweep.cancel_requested_at is not None:
-        why = "has ended" if _ended(sweep) else "is being cancelled"
+    if sweep.has_ended or sweep.cancel_requested_at is not None:
+        why = "has ended" if sweep.has_ended else "is being cancelled"
         raise Conflict(f"sweep {sweep_id} {why}; only a sweep with trials to run can pause")
     return _changed(session, sweep, "paused", paused_at=db_now(), paused_because=None)
 
@@ -109,7 +109,7 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
         return _changed(
             session, sweep, f"retried {count(moved, 'trial')}", cancel_requested_at=None
         )
-    if _ended(sweep):
+    if sweep.has_ended:
         raise Conflict(
             f"sweep {sweep_id} has ended and none of its trials can be retried: "
             "succeeded and diverged trials are results"
@@ -193,7 +193,7 @@ def delete_sweep(session: Session, sweep_id: str) -> None:
         Conflict: it has not ended.
     """
     sweep = locked(session, sweep_id)
-    if not _ended(sweep):
+    if not sweep.has_ended:
         raise Conflict(_not_yet(sweep))
     reuse.wait_for_takers(session)
     webhooks.drop(session, sweep_id)
@@ -260,10 +260,6 @@ def _locked_trial(session: Session, trial_id: int) -> Trial:
 
 def _fresh_trial(session: Session, trial_id: int) -> Trial:
     return session.get_one(Trial, trial_id, populate_existing=True)
-
-
-def _ended(sweep: Sweep) -> bool:
-    return sweep.queued == sweep.running == 0
 
 
 def _not_yet(sweep: Sweep) -> str:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, case, exists, func, insert, literal, select
+from sqlalchemy import Select, case, exists, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from lrd_core.sources import Code
 from service.lifecycle import TrialState
+from service.store import locks
 from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
 from service.store.provenance import has_made
 
@@ -18,8 +19,8 @@ IMPORTED = "imported"
 """The kind of an event that only a sweep imported from a bundle has."""
 Key = tuple[str, int]
 """(hash of the configuration, seed)"""
-_GIVING = int.from_bytes(b"lrdgives")
-"""The number of PostgreSQL's advisory lock on giving results; SQLite has one writer anyway."""
+_GIVING = "results that are given"
+"""The lock that those who copy results share, and that a deletion waits for."""
 
 
 def present(
@@ -68,8 +69,7 @@ def present(
 def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key, Trial]:
     """The trials that `present` finds. None of their sweeps is deleted until the transaction ends,
     so that their results can be copied."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock_shared(_GIVING)))
+    locks.hold(session, _GIVING, shared=True)
     newest = present(session, codes, **like)
     trials: dict[int, Trial] = {}
     for ids in _parts(list(newest.values())):
@@ -81,8 +81,7 @@ def donors(session: Session, codes: Mapping[str, Code], **like: Any) -> dict[Key
 
 def wait_for_takers(session: Session) -> None:
     """Before a sweep is deleted, wait for transactions that copy results, and block later ones."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(_GIVING)))
+    locks.hold(session, _GIVING)
 
 
 def origins(session: Session, donors: Iterable[Trial]) -> dict[int, int]:

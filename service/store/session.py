@@ -73,6 +73,11 @@ def clock(session: Session) -> float:
     return session.execute(select(db_now())).scalar_one()
 
 
+def on_postgres(session: Session) -> bool:
+    """Whether the session's database is PostgreSQL; otherwise it is SQLite."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
 class Database:
     """Opens transactions. One request or one dispatcher step is one transaction."""
 

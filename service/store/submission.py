@@ -22,7 +22,7 @@ from lrd_core.spec import Arm as SpecArm
 from lrd_core.spec import SweepSpec, config_hash
 from service.store import reuse, sweeps, webhooks
 from service.store.models import Arm, Event, Sweep, Trial
-from service.store.session import clock
+from service.store.session import clock, on_postgres
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no letters that are mistaken for others
 
@@ -171,7 +171,7 @@ def _insert_fresh(session: Session, rows: list[dict[str, Any]]) -> None:
     by one."""
     names = ("arm_id", "seed", "epochs")
     values: list[Any]
-    if session.get_bind().dialect.name == "postgresql":
+    if on_postgres(session):
         arrays = [literal([row[name] for row in rows], ARRAY(BigInteger)) for name in names]
         values = list(func.unnest(*arrays).table_valued(*names, name="fresh").render_derived().c)
     else:

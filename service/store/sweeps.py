@@ -1,6 +1,5 @@
 """Read sweeps, their arms and their trials."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -21,7 +20,9 @@ from sqlalchemy.orm import Session, defer
 
 from service.errors import NotFound
 from service.lifecycle import SweepState, TrialState
+from service.store import locks
 from service.store.models import Arm, Report, Sweep, Trial
+from service.store.session import on_postgres
 
 
 def get(session: Session, sweep_id: str, *, anew: bool = False) -> Sweep:
@@ -58,10 +59,7 @@ def queued_of(session: Session, owner: str) -> int:
     A writing transaction keeps this number from changing until it ends: of two requests at once,
     the second counts what the first has added.
     """
-    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer anyway
-        digest = hashlib.sha256(f"the queue of {owner}".encode()).digest()
-        number = int.from_bytes(digest[:8], "big", signed=True)
-        session.execute(select(func.pg_advisory_xact_lock(number)))
+    locks.hold(session, f"the queue of {owner}")
     queued = select(func.sum(Sweep.queued)).where(Sweep.owner == owner, Sweep.queued > 0)
     return int(session.scalar(queued) or 0)
 
@@ -97,7 +95,7 @@ def page(
 
 
 def _tagged(session: Session, tag: str) -> ColumnElement[bool]:
-    if session.get_bind().dialect.name == "postgresql":
+    if on_postgres(session):
         return cast(Sweep.tags, JSONB).contains([tag])
     each = func.json_each(Sweep.tags).table_valued("value")
     return exists(select(each.c.value).where(each.c.value == tag))
@@ -131,7 +129,7 @@ def trials(
     """The sweep's trials above id `after`, each with its arm; if given, only those in `state`, and
     those of `arm_id`."""
     here = and_(Trial.sweep_id == sweep_id, Trial.id > after)
-    if session.get_bind().dialect.name == "postgresql":
+    if on_postgres(session):
         # With an equality PostgreSQL may scan the trials of all older sweeps by id, hoping to meet
         # one of this sweep soon. In this form only the right index gives the order.
         place = tuple_(Trial.sweep_id, Trial.id)

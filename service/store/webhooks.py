@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.errors import NotFound
-from service.lifecycle import TrialState, sweep_state
 from service.store.models import Delivery, Sweep, Webhook
 from service.store.session import clock, db_now
 
@@ -89,7 +88,7 @@ def announce(session: Session, sweep_ids: Iterable[str]) -> None:
         .execution_options(populate_existing=True)
     ).all()
     if ended:
-        tell(session, {sweep.id: _state(sweep) for sweep in ended})
+        tell(session, {sweep.id: sweep.state for sweep in ended})
 
 
 def tell(session: Session, states: Mapping[str, str]) -> None:
@@ -180,7 +179,3 @@ def _settle(session: Session, due: Due, **values: object) -> None:
     # A claim that was too slow, and taken over, writes nothing.
     mine = (Delivery.id == due.id) & (Delivery.tries == due.tries)
     session.execute(update(Delivery).where(mine).values(**values))
-
-
-def _state(sweep: Sweep) -> str:
-    return sweep_state({state: getattr(sweep, state) for state in TrialState}, paused=False)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 import migrations
 from lrd_core.errors import LRDError
-from service import app, storage
+from service import access, app, storage
 from service.dispatch import await_schema
 from service.dispatcher import Dispatcher
 from service.settings import Settings
@@ -213,7 +213,10 @@ def test_what_the_api_does_by_itself_outlives_a_schema_that_is_away(
 
     monkeypatch.setattr(asyncio, "sleep", soon)
     migrations.downgrade(database.engine, "base")
-    for task in (app._send(Sender(database, private=False)), app._housekeeping(database, 1)):
+    for task in (
+        app._send(Sender(database, private=False)),
+        app._housekeeping(database, access.Uses(), 1),
+    ):
         steps = 0
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(task)

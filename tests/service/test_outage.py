@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from service import app
+from service import access, app
 from service.dispatcher import Dispatcher
 from service.held import Listening
 from service.store import leases
@@ -138,5 +138,5 @@ def test_after_an_outage_the_api_looks_twice(
     monkeypatch.setattr(leases, "reap", reap)
     monkeypatch.setattr(app, "_forget_answers", lambda _: contacts.append(looks))
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(app._housekeeping(database, 0))
+        asyncio.run(app._housekeeping(database, access.Uses(), 0))
     assert contacts == [1]  # between the outage and the next look it has seen the database answer
