@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from lrd_core.effective import advice
 from lrd_core.sources import codes_of
 from lrd_core.spec import Arm, SweepSpec, config_hash
 from service.analysis.baselines import as_asked, pair_with_baselines
@@ -67,6 +68,7 @@ def plan_sweep(
         "comparisons": len(pairings),
         "present_elsewhere": elsewhere,
         "reuse": spec.reuse,
+        "advice": list(advice([arm.label for arm in arms], configs)),
         "waiting_for": shortage(need(spec.resources, nodes), nodes) if nodes else None,
         "time": estimate(planned, past, _slots(spec, nodes)).to_json(),
         "seeds": shown.to_json(),

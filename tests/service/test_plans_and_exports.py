@@ -52,6 +52,12 @@ class TestPlan:
         assert plan(api, small_sweep(seeds=6))["seeds"]["can_reject"]
         assert api.get("/api/v1/sweeps").json()["items"] == []
 
+    def test_says_which_arms_would_compute_the_same(self, api: TestClient) -> None:
+        grid = {"schedule.gamma": [0.1, 0.5]}
+        (said,) = plan(api, small_sweep(grid=grid, baseline={}))["advice"]
+        assert said.startswith("gamma = 0.1; gamma = 0.5 differ only in settings that change")
+        assert plan(api, small_sweep())["advice"] == []
+
     @pytest.mark.parametrize(("keep_probs", "seeded"), [([1.0, 0.0], False), ([1.0, 0.5], True)])
     def test_no_seeds_are_asked_for_where_none_changes_anything(
         self, api: TestClient, keep_probs: list[float], seeded: bool

@@ -104,6 +104,9 @@ class SweepPlan(Answer):
     comparisons: int
     present_elsewhere: int
     reuse: bool
+    advice: list[str] = Field(
+        description="arms that would compute the same, and milestones that are never reached"
+    )
     waiting_for: str | None
     """Why none of its trials could start on the cluster as last seen; null if they could, or if no
     dispatcher has seen a cluster."""

@@ -153,6 +153,7 @@ function planned(plan) {
       ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
       ["Time", guess],
       ["Why it would wait", plan.waiting_for],
+      ["Advice", plan.advice.length ? el("ul", {}, plan.advice.map((each) => el("li", {}, each))) : null],
       ["Already here", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "reused" : "run again; set reuse: true to reuse them"}` : null],
       ["What the seeds can show", plan.comparisons ? seeds.sentence : "no comparisons: the sweep has no baseline"],
     ]),
