@@ -31,7 +31,8 @@ _TRIAL = (
     "epochs", "epochs_done", "seconds", "cpus", "gpus", "weights_sha256", "reused_from",
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
-_TIMES = ("created_at", "started_at", "finished_at")
+TIMES = ("created_at", "started_at", "finished_at")
+"""The columns that hold times."""
 _REPORT = ("trial_id", "arm_id", "arm", "seed", "attempt", "epoch")
 
 
@@ -87,7 +88,7 @@ def _trials(session: Session, sweep_id: str) -> Iterator[Row]:
     )
     for trial, label, config in session.execute(query):
         own = {name: getattr(trial, name) for name in _TRIAL}
-        own |= {name: rfc3339(own[name]) for name in _TIMES}
+        own |= {name: rfc3339(own[name]) for name in TIMES}
         last = {f"last.{name}": number for name, number in _numbers(trial.last_report or {})}
         settings = {f"config.{path}": value for path, value in flatten(config).items()}
         yield {**own, **last, "arm": label, **settings}

@@ -18,7 +18,6 @@ from service.analysis.configurations import flatten
 from service.store.models import Arm, Trial
 
 _OF_REPORTS = dict.fromkeys(("trial_id", "arm_id", "seed", "attempt", "epoch"), int) | {"arm": str}
-_TIMES = ("created_at", "started_at", "finished_at")
 
 
 def write(session: Session, sweep_id: str, kind: str, out: IO[bytes]) -> None:
@@ -50,7 +49,7 @@ def _of_trials(session: Session, sweep_id: str) -> dict[str, type]:
     """The types of the columns other than metrics, which are all numbers."""
     tables = {column.key: column.type.python_type for column in Trial.__table__.columns}
     configs = session.scalars(select(Arm.config).where(Arm.sweep_id == sweep_id))
-    return tables | dict.fromkeys(_TIMES, datetime) | {"arm": str} | _of_settings(configs)
+    return tables | dict.fromkeys(exports.TIMES, datetime) | {"arm": str} | _of_settings(configs)
 
 
 def _of_settings(configs: Iterable[dict[str, Any]]) -> dict[str, type]:
