@@ -144,6 +144,7 @@ _LEFT_OUT = {
     ("ExpectedValue", "metric"): "the section's",
     ("SweepSpec", "max_concurrent"): "as many as fit",
     ("SweepSpec", "max_failures"): "it never pauses by itself",
+    ("SweepSpec", "primary"): "all",
     ("SweepSpec", "expected"): "none",
 }
 """What happens if a field whose default is null is left out."""

@@ -146,15 +146,20 @@ def dangling_paths(
         yield Fault("/table/at", f"no arm has that many epochs: the most is {epochs}")
 
 
-def is_baseline(config: Config, baseline: Mapping[str, Any]) -> bool:
-    """Whether setting the baseline's values changes nothing in `config`."""
-    if not baseline:
+def has_all(config: Config, overrides: Mapping[str, Any]) -> bool:
+    """Whether setting these values changes nothing in `config`; False if there are none."""
+    if not overrides:
         return False
     try:
-        document = overridden(config.model_dump(mode="json"), list(baseline.items()))
+        document = overridden(config.model_dump(mode="json"), list(overrides.items()))
         return Config.model_validate(document) == config
     except (NoSuchPath, ValidationError):
         return False
+
+
+def is_primary(config: Config, primary: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an arm's comparison is one of the primary ones; all are if none are named."""
+    return not primary or any(has_all(config, overrides) for overrides in primary)
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -19,15 +19,16 @@ from lrd_core.agreement import (
     dangling_paths,
     duplicate_arms,
     duplicate_labels,
+    has_all,
     idle_gpus,
-    is_baseline,
+    is_primary,
     overwritten_settings,
     unreported,
 )
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
-from lrd_core.faults import MAX_FAULTS, MISSING, parsed
+from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
 from lrd_core.mistaken import fault_if_sweep, fault_if_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.texts import Label, Tag, Text
@@ -171,6 +172,15 @@ def _no_repeats(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Primary = Annotated[
+    list[Annotated[Overrides, Field(min_length=1)]],
+    Field(max_length=100),
+    BeforeValidator(_listed, json_schema_input_type=Overrides | list[Overrides]),
+]
 Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_no_repeats)]
 Notes = Annotated[Text, Field(max_length=10_000)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
@@ -197,6 +207,10 @@ class SweepSpec(Spec):
     """A count n (seeds 0 … n − 1) or a list."""
     baseline: Overrides = {}
     """The overrides that identify the arm that comparisons subtract."""
+    primary: Primary = []
+    """The comparisons that the sweep is made for: overrides, or a list of them, that identify their
+    arms. They alone are one family for Holm's correction; the others are exploratory: shown without
+    an adjusted p, and never marked. By default all are primary."""
     resources: Resources = Resources()
     """What each trial occupies."""
     execution: Execution = Execution()
@@ -251,6 +265,8 @@ class Arm:
     """As made by `titles.arm_names`."""
     config: Config
     is_baseline: bool
+    is_primary: bool = True
+    """Whether its comparison is one of those that the sweep is made for."""
 
     def config_json(self) -> dict[str, Any]:
         """The configuration as plain data, defaults written out."""
@@ -301,7 +317,7 @@ def expand_arms(sweep: SweepSpec) -> list[Arm]:
         place = "/grid" if sweep.grid else "/arms"
         faults |= dict.fromkeys(duplicate_arms(names, documents, place))
     arms = [
-        Arm(name, config, is_baseline(config, sweep.baseline))
+        Arm(name, config, has_all(config, sweep.baseline), is_primary(config, sweep.primary))
         for name, (_, config) in zip(names, made, strict=True)
     ]
     if faults := faults or dict.fromkeys(_unusable_requests(sweep, arms)):
@@ -329,7 +345,8 @@ def _unusable_requests(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]
     that no arm can meet."""
     configs = [arm.config for arm in arms]
     expected = sweep.expected
-    where = {"/expected/where": expected.where} if expected else {}
+    where = {f"/primary/{at}": paths for at, paths in enumerate(sweep.primary)}
+    where |= {"/expected/where": expected.where} if expected else {}
     for at, value in enumerate(expected.values if expected else []):
         where[f"/expected/values/{at}/where"] = value.where
     table = sweep.table.model_dump(exclude_none=True)
@@ -342,6 +359,15 @@ def _unusable_requests(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]
     yield from faults
     if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")
+    if not faults:
+        compared = [arm.config for arm in arms if not arm.is_baseline]
+        for at, overrides in enumerate(sweep.primary):
+            if not any(has_all(config, overrides) for config in compared):
+                yield Fault(
+                    pointer(["primary", at]),
+                    "no arm of this sweep has these values, or only baselines, which are compared "
+                    "with nothing",
+                )
 
 
 def _asked(sweep: SweepSpec) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from pydantic import ValidationError
 
-from lrd_core.agreement import is_baseline
+from lrd_core.agreement import has_all, is_primary
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import InvalidSpec
 from lrd_core.faults import fault_of
@@ -172,9 +172,11 @@ class _Check:
                 "config": json.dumps(config), "config_sha256": sha256,
             }  # fmt: skip
             self._epochs[row.id] = config["epochs"]
-            if row.is_baseline != is_baseline(valid, spec.baseline):
+            if row.is_baseline != has_all(valid, spec.baseline):
                 raise place.wrong("/is_baseline: is not what the spec's baseline says")
             marked = marked or row.is_baseline
+            if row.is_primary != is_primary(valid, spec.primary):
+                raise place.wrong("/is_primary: is not what the spec's primary comparisons say")
         if (found := len(self._arms)) < expected:
             raise Unprocessable(f"rows/arms.jsonl has {found} of the spec's {expected} arms")
         if spec.baseline and not marked:

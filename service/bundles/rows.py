@@ -65,6 +65,7 @@ class ArmRow(Spec):
     config: dict[str, Any]
     config_sha256: Sha256
     is_baseline: bool
+    is_primary: bool = True
 
 
 class TrialRow(Spec):

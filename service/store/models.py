@@ -128,6 +128,7 @@ class Arm(Base):
     config: Mapped[dict[str, Any]]
     config_sha256: Mapped[str] = mapped_column(String(64), index=True)
     is_baseline: Mapped[bool]
+    is_primary: Mapped[bool] = mapped_column(default=True)
 
     __table_args__ = (
         UniqueConstraint("sweep_id", "position"),

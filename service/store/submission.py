@@ -125,6 +125,7 @@ def _add_arms(session: Session, sweep_id: str, hashed: Sequence[_Hashed]) -> dic
                 "config": config,
                 "config_sha256": sha256,
                 "is_baseline": arm.is_baseline,
+                "is_primary": arm.is_primary,
             }
             for at, (arm, config, sha256) in enumerate(missing)
         ]

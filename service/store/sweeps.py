@@ -159,13 +159,15 @@ class ArmRow(NamedTuple):
     id: int
     label: str
     is_baseline: bool
+    is_primary: bool
     config: dict[str, Any]
 
 
 def arm_rows(session: Session, sweep_id: str) -> list[ArmRow]:
     """Every arm of the sweep, in order, as plain rows."""
     columns = Arm.__table__.c
-    query = select(columns.id, columns.label, columns.is_baseline, cast(columns.config, Text))
+    *plain, config = [columns[name] for name in ArmRow._fields]
+    query = select(*plain, cast(config, Text))
     query = query.where(columns.sweep_id == sweep_id).order_by(columns.position)
     rows = session.execute(query).all()
     configs = _decoded(row[-1] for row in rows)

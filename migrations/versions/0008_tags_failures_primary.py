@@ -1,4 +1,4 @@
-"""tags of a sweep, how many of its trials may fail, and why it is paused"""
+"""tags of a sweep, how many trials may fail, why it is paused, and primary comparisons"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,9 +16,13 @@ def upgrade() -> None:
         "sweeps", sa.Column("tags", sa.JSON(), nullable=False, server_default=sa.text("'[]'"))
     )
     op.add_column("sweeps", sa.Column("paused_because", sa.Text(), nullable=True))
+    op.add_column(
+        "arms", sa.Column("is_primary", sa.Boolean(), nullable=False, server_default=sa.true())
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("arms", "is_primary")
     op.drop_column("sweeps", "paused_because")
     op.drop_column("sweeps", "tags")
     op.drop_column("sweeps", "max_failures")
