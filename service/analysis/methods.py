@@ -26,8 +26,8 @@ from service.analysis.notes import (
     the_test,
     without_baseline,
 )
-from service.analysis.recipe import has_networks, listed, recipe, shared_of
-from service.formatting import count
+from service.analysis.recipe import has_networks, recipe, shared_of
+from service.formatting import count, listed
 
 
 @dataclass(frozen=True)

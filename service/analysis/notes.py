@@ -7,7 +7,7 @@ from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.configurations import scope, under
 from service.analysis.power import power_of, within_reach
-from service.formatting import count
+from service.formatting import count, listed
 
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
@@ -193,8 +193,7 @@ def _about_more_than_asked(
 
 
 def _named(arms: Sequence[str]) -> str:
-    more = ", …" if len(arms) > MAX_ARMS_NAMED else ""
-    return ", ".join(arms[:MAX_ARMS_NAMED]) + more
+    return listed(arms, most=MAX_ARMS_NAMED)
 
 
 def without_baseline(

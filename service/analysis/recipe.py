@@ -10,10 +10,8 @@ from typing import Any
 from lrd_core.choices import AUGMENTED, PARTS, TASKS
 from lrd_core.titles import ABSENT, KEEP_PROB, path_title, spell, value_titles
 from service.analysis.configurations import Flat, distinguishing, flatten, identity, under, varying
-from service.formatting import count
+from service.formatting import count, listed
 
-LISTED = 12
-"""Values, optimizers or arms that are named; the rest are counted."""
 _REGULARIZERS = {
     "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
     "inverse",
@@ -95,12 +93,6 @@ def has_networks(configs: Sequence[Mapping[str, Any]]) -> bool:
 def distinct(values: Iterable[Any]) -> list[Any]:
     """Each value once, in order."""
     return list({identity(value): value for value in values}.values())
-
-
-def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """`a, b, c`; many as `a, b … and 28 more`."""
-    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
-    return between.join(texts[:LISTED]) + more
 
 
 # --- inside ---------------------------------------------------------------------------------------
