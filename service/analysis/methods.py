@@ -87,11 +87,11 @@ def describe(
         at: where it was read.
         baseline: the dotted paths of the sweep's baseline.
     """
-    configs = [summary.arm.config for summary in summaries]
+    arms = [summary.arm for summary in summaries]
     on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
     said = {
         "Draft": _draft(summaries),
-        "Training": recipe(configs, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
+        "Training": recipe(arms, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
         "Tests": _tests(summaries, comparisons, effects, baseline),
