@@ -1,6 +1,6 @@
 """From rows to numbers: one sweep is read from the store and put through the analysis."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from service.analysis.mixtures import Provenance, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
+from service.analysis.twins import same_networks
 from service.analysis.unreported import about_expected, about_the_table
 from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
@@ -153,13 +154,14 @@ class Results:
         """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
+        compared = self.comparisons(metric, summaries)
         return ComparisonTable(
-            tuple(self.comparisons(metric, summaries)),
+            tuple(compared),
             tuple(summaries),
             Metric(metric),
             self.at,
             tuple(self._baseline_paths),
-            tuple(warnings(self.arms, self._made)),
+            (*self._same_networks(compared), *warnings(self.arms, self._made)),
         )
 
     def effects(self, metric: str) -> list[Effect]:
@@ -185,19 +187,23 @@ class Results:
         """The sweep's table, laid out as its spec asks."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
+        compared = self.comparisons(metric, summaries)
         table = build_table(
             summaries,
-            self.comparisons(metric, summaries),
+            compared,
             layout=self.spec.table,
             metric=metric,
             at=self.at,
             baseline=self._baseline_paths,
             expected=self.spec.expected,
         )
-        mixed = warnings(self.arms, self._made)
-        table = replace(
-            table, advice=(*table.advice, *about_expected(self.spec.expected, self.metrics), *mixed)
+        advice = (
+            *table.advice,
+            *self._same_networks(compared),
+            *about_expected(self.spec.expected, self.metrics),
+            *warnings(self.arms, self._made),
         )
+        table = replace(table, advice=advice)
         if any(summary.mean is not None for summary in summaries):
             return table
         return replace(table, notes=(*about_the_table(metric, self.metrics), *table.notes))
@@ -286,6 +292,14 @@ class Results:
             holdout = "holdout" in (arm.config.get("data") or {})
             names |= dict.fromkeys(metrics_of(dataset, task, holdout=holdout) or ())
         return list(names)
+
+    def _same_networks(self, compared: Sequence[Comparison]) -> Iterator[str]:
+        """What to say of arms that made the same networks."""
+        made: dict[ArmId, dict[int, str | None]] = {}
+        for trial in self.trials:
+            if trial.state == "succeeded":
+                made.setdefault(trial.arm_id, {})[trial.seed] = trial.weights_sha256
+        return same_networks(self.arms, made, {each.arm_id for each in compared})
 
     @cached_property
     def _made(self) -> list[Provenance]:
