@@ -95,13 +95,17 @@ def speed(found: dict[str, Any]) -> str:
         if arm["undecided"]:
             reached += f", {len(arm['undecided'])} undecided"
         times = [_plain(arm[name], ".3g") for name in ("epochs", "seconds")]
-        ratios = [_plain(paired.get(f"{name}_ratio"), ".2f") for name in ("epoch", "second")]
+        ratios = [
+            {0: "never", "Infinity": "∞"}.get(ratio) or _plain(ratio, ".2f")
+            for ratio in (paired.get("epoch_ratio"), paired.get("second_ratio"))
+        ]
         tally = "-".join(str(paired[name]) for name in ("faster", "ties", "slower") if paired)
         rows.append((reached, *times, *ratios, tally or "–", arm["label"]))
     return "\n".join([
         f"{metric.words} {at} {goal}: seeds that reached it, medians of when (–: half never do)",
         "×: how many times as fast as the arm's baseline, the median over the same seeds; seconds "
         "depend on what else ran",
+        "never: on most seeds only the baseline reached it; ∞: only the arm did; –: no median",
         *_columns(rows),
     ])  # fmt: skip
 

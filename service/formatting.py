@@ -1,5 +1,6 @@
-"""How counts and times are written, and the sentence that no dispatcher leads."""
+"""How counts, lists and times are written, and the sentence that no dispatcher leads."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 NO_DISPATCHER = "no dispatcher leads: nothing starts until `lrd dispatch` (or `lrd serve`) runs"
@@ -9,6 +10,12 @@ NO_DISPATCHER = "no dispatcher leads: nothing starts until `lrd dispatch` (or `l
 def count(number: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{number} {noun}" + "s" * (number != 1)
+
+
+def listed(texts: Sequence[str], between: str = ", ", most: int = 12) -> str:
+    """`a, b, c`; of more than `most`, the first and a count: `a, b, c and 28 more`."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return between.join(texts[:most]) + more
 
 
 def rfc3339(seconds: float | None) -> str | None:

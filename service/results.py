@@ -1,6 +1,5 @@
 """From rows to numbers: one sweep is read from the store and put through the analysis."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -9,10 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from lrd_core.choices import SELDOM, TASK_OF, metrics_of
+from lrd_core.choices import TASK_OF, metrics_of
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
-from lrd_core.spelling import did_you_mean
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with
 from service.analysis.captions import subject
@@ -22,12 +20,15 @@ from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
+from service.analysis.factors import designs
 from service.analysis.methods import Methods, Ran, describe
 from service.analysis.metrics import Metric, headline
 from service.analysis.mixtures import Provenance, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.tables import Table, build_table
+from service.analysis.twins import same_networks
+from service.analysis.unreported import about_expected, about_the_table
 from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.history import extensions
@@ -153,13 +154,14 @@ class Results:
         """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
+        compared = self.comparisons(metric, summaries)
         return ComparisonTable(
-            tuple(self.comparisons(metric, summaries)),
+            tuple(compared),
             tuple(summaries),
             Metric(metric),
             self.at,
             tuple(self._baseline_paths),
-            tuple(warnings(self.arms, self._made)),
+            (*self._same_networks(compared), *warnings(self.arms, self._made)),
         )
 
     def effects(self, metric: str) -> list[Effect]:
@@ -172,26 +174,39 @@ class Results:
         metric = metric or self.headline
         about = subject([arm.config for arm in self.arms])
         mixed = tuple(warnings(self.arms, self._made))
-        return EffectTable(tuple(self.effects(metric)), Metric(metric), self.at, about, mixed)
+        return EffectTable(
+            tuple(self.effects(metric)),
+            Metric(metric),
+            self.at,
+            about,
+            mixed,
+            tuple(designs(self.arms, self._baseline_paths)),
+        )
 
     def table(self, metric: str | None = None) -> Table:
         """The sweep's table, laid out as its spec asks."""
         metric = metric or self.headline
         summaries = self.summaries(metric)
+        compared = self.comparisons(metric, summaries)
         table = build_table(
             summaries,
-            self.comparisons(metric, summaries),
+            compared,
             layout=self.spec.table,
             metric=metric,
             at=self.at,
             baseline=self._baseline_paths,
             expected=self.spec.expected,
         )
-        mixed = warnings(self.arms, self._made)
-        table = replace(table, advice=(*table.advice, *self._about_expected(), *mixed))
+        advice = (
+            *table.advice,
+            *self._same_networks(compared),
+            *about_expected(self.spec.expected, self.metrics),
+            *warnings(self.arms, self._made),
+        )
+        table = replace(table, advice=advice)
         if any(summary.mean is not None for summary in summaries):
             return table
-        return replace(table, notes=(*self._about_the_metric(metric), *table.notes))
+        return replace(table, notes=(*about_the_table(metric, self.metrics), *table.notes))
 
     def methods(self, metric: str | None = None) -> Methods:
         """How the numbers of a metric were obtained, for a paper's section on methods."""
@@ -278,32 +293,13 @@ class Results:
             names |= dict.fromkeys(metrics_of(dataset, task, holdout=holdout) or ())
         return list(names)
 
-    def _about_the_metric(self, metric: str) -> list[str]:
-        """A note if the spec's table asks for a metric that no trial reports; none before the first
-        report."""
-        if not self.metrics or metric in (*self.metrics, *SELDOM):
-            return []
-        meant = did_you_mean(metric, self.metrics)
-        return [
-            f"No trial reports {metric!r}{meant}, which this table asks for; the trials report "
-            f"{', '.join(self.metrics)}: ask for one of these, or clone the sweep with another "
-            "table.metric."
-        ]
-
-    def _about_expected(self) -> Iterator[str]:
-        """A note for published numbers of a metric that no trial reports, which appear nowhere."""
-        expected = self.spec.expected
-        if not self.metrics or expected is None:
-            return
-        named = Counter(value.metric or expected.metric for value in expected.values)
-        for metric, count in named.items():
-            if metric not in (*self.metrics, *SELDOM):
-                numbers = "1 expected number is" if count == 1 else f"{count} expected numbers are"
-                yield (
-                    f"{numbers} of {metric!r}{did_you_mean(metric, self.metrics)}, which no trial "
-                    "reports, so compared with nothing; the trials report "
-                    f"{', '.join(self.metrics)}."
-                )
+    def _same_networks(self, compared: Sequence[Comparison]) -> Iterator[str]:
+        """What to say of arms that made the same networks."""
+        made: dict[ArmId, dict[int, str | None]] = {}
+        for trial in self.trials:
+            if trial.state == "succeeded":
+                made.setdefault(trial.arm_id, {})[trial.seed] = trial.weights_sha256
+        return same_networks(self.arms, made, {each.arm_id for each in compared})
 
     @cached_property
     def _made(self) -> list[Provenance]:

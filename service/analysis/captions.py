@@ -7,16 +7,16 @@ from lrd_core.titles import value_titles
 from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
-from service.analysis.data import ArmInfo
+from service.analysis.data import ArmId, ArmInfo
 from service.analysis.effects import Effect
 from service.analysis.metrics import Metric
 from service.analysis.panels import Panel, Points, with_numbers
 from service.analysis.scales import View, views
-from service.formatting import count
+from service.formatting import count, listed
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
-"""Arms without a number that are named; the rest are counted."""
+"""Arms with seeds missing that are named; the rest are counted."""
 
 
 def subject(configs: Sequence[Mapping[str, Any]]) -> str:
@@ -48,10 +48,12 @@ def place_read(at: str) -> str:
 
 def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmInfo] = ()) -> str:
     """The caption of `figures.learning_curves` and its plot; `arms` tell which share a scale."""
-    counts = [n for curves in metrics.values() for curve in curves for n in curve.n if n]
+    every = [curve for curves in metrics.values() for curve in curves]
+    counts = [n for curve in every for n in (curve.n_least, curve.n_most) if n is not None]
     return (
         "Mean over the seeds; band: ± 1 sample standard deviation (divisor n − 1); "
-        f"dashed: without LRD; {_outside(views(arms, metrics))}{_range(counts, 'seed')}."
+        f"dashed: without LRD; {_outside(views(arms, metrics))}{_range(counts, 'seed')}"
+        f"{_diverged(every)}."
     )
 
 
@@ -141,13 +143,35 @@ def _outside(found: Mapping[tuple[str, int], View]) -> str:
     return said + "curves off scale have no band; " if said else ""
 
 
+def _diverged(curves: Iterable[Curve]) -> str:
+    """`; 7 of 12 trials diverged and are missing from that epoch on: SGDM (6/6), Adam (1/6)`, or
+    nothing; `curves`: those of all metrics."""
+    lost: dict[ArmId, set[int]] = {}
+    of_arm: dict[ArmId, Curve] = {}
+    for curve in curves:
+        of_arm[curve.arm_id] = curve
+        lost.setdefault(curve.arm_id, set()).update(curve.diverged)
+    names = [
+        f"{of_arm[key].label} ({len(seeds)}/{of_arm[key].planned})"
+        for key, seeds in lost.items()
+        if seeds
+    ]
+    if not names:
+        return ""
+    trials, planned = sum(map(len, lost.values())), sum(each.planned for each in of_arm.values())
+    verb = "is" if trials == 1 else "are"
+    return (
+        f"; {trials} of {count(planned, 'trial')} diverged and {verb} missing from that epoch on: "
+        f"{listed(names, most=_NAMED)}"
+    )
+
+
 def _without(panels: Sequence[Panel[Points]]) -> str:
     """`; without a number: Adam at 0.5 (0/10) and 2 more`, or nothing."""
     names = list(_numberless(panels))
     if not names:
         return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"; without a number: {', '.join(names[:_NAMED])}{more}"
+    return f"; without a number: {listed(names, most=_NAMED)}"
 
 
 def _numberless(panels: Sequence[Panel[Points]]) -> Iterator[str]:

@@ -34,6 +34,16 @@ class Curve:
     n: tuple[int, ...]
     thinned_from: int | None
     """The number of points before thinning; None if all were kept."""
+    planned: int
+    """All trials of the arm, whatever their state."""
+    diverged: tuple[int, ...]
+    """The seeds that diverged, or succeeded with a last value that is not finite: they are missing
+    from that epoch on."""
+    n_least: int | None
+    """The smallest n at any epoch of which some trial reported a value; 0 if all trials diverged;
+    None if none reported anything."""
+    n_most: int | None
+    """The largest n at any epoch."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields; tuples become lists in JSON."""
@@ -58,8 +68,7 @@ def mean_curves(
     for each in series:
         if each.arm_id not in of_arm:
             raise ValueError(f"trial {each.trial_id}: no arm {each.arm_id}")
-        if each.epochs:
-            of_arm[each.arm_id].append(each)
+        of_arm[each.arm_id].append(each)
     return [_curve(arm, of_arm[arm.id], by, points) for arm in arms]
 
 
@@ -96,12 +105,15 @@ def thin(x: Sequence[float], y: Sequence[float | None], points: int) -> list[int
 
 def _curve(arm: ArmInfo, series: Sequence[Series], by: str, points: int | None) -> Curve:
     values: dict[int, list[float]] = {}
+    known: set[int] = set()
     seconds: dict[int, list[float]] = {}
     for each in series:
         for epoch, value, spent in zip(each.epochs, each.values, each.seconds, strict=True):
             at = values.setdefault(epoch, [])
-            if value is not None and np.isfinite(value):
-                at.append(value)
+            if value is not None:
+                known.add(epoch)
+                if np.isfinite(value):
+                    at.append(value)
             seconds.setdefault(epoch, []).append(spent)
     epochs = sorted(values)
     statistics = statistics_of([values[epoch] for epoch in epochs])
@@ -109,17 +121,24 @@ def _curve(arm: ArmInfo, series: Sequence[Series], by: str, points: int | None) 
     if by == "seconds":
         x = np.cumsum([np.mean(seconds[epoch]) for epoch in epochs]).tolist()
     mean = [each["mean"] for each in statistics]
+    diverged = tuple(each.seed for each in series if each.diverged)
+    counts = [len(values[epoch]) for epoch in sorted(known)]
+    counts += [0] if diverged and len(diverged) == len(series) else []
     kept = list(range(len(x))) if points is None else thin(x, mean, points)
     return Curve(
         arm_id=arm.id,
         label=arm.label,
-        trials=len(series),
+        trials=sum(bool(each.epochs) for each in series),
         epochs=tuple(epochs[index] for index in kept),
         x=tuple(x[index] for index in kept),
         mean=tuple(mean[index] for index in kept),
         std=tuple(statistics[index]["std"] for index in kept),
         n=tuple(len(values[epochs[index]]) for index in kept),
         thinned_from=len(x) if len(kept) < len(x) else None,
+        planned=len(series),
+        diverged=diverged,
+        n_least=min(counts, default=None),
+        n_most=max(counts, default=None),
     )
 
 

@@ -91,3 +91,11 @@ class Series:
     def __post_init__(self) -> None:
         if not len(self.epochs) == len(self.values) == len(self.seconds):
             raise ValueError(f"trial {self.trial_id}: epochs, values and seconds differ in length")
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the trial diverged, or succeeded with a last value that is not finite."""
+        if self.state == "failed":
+            return self.reason == "diverged"
+        last = self.values[-1] if self.values else None
+        return self.state == "succeeded" and last is not None and not math.isfinite(last)

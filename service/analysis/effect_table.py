@@ -8,19 +8,28 @@ from lrd_core.titles import path_title
 from service.analysis.arms import name_seeds
 from service.analysis.captions import place_read
 from service.analysis.comparisons import ALPHA
-from service.analysis.effects import Effect
+from service.analysis.effects import Effect, in_no_effect
+from service.analysis.factors import Design
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
-from service.formatting import count
+from service.formatting import count, listed
 
 NONE = (
     "The arms of this sweep differ in one factor, or in none, so the comparisons with their "
     "baselines say everything. Effects are for grids of several factors."
 )
+_NONE_OF_EACH = (
+    "{what} are never averaged over, and the arms of each differ in one factor, or in none, so the "
+    "comparisons with their baselines say everything. Effects are for grids of several factors."
+)
+_NONE_ALONE = (
+    "No two arms differ in just one factor, between its reference and another level, so no factor "
+    "has an effect. Effects are for grids of several factors."
+)
 _NAMED = 5
-"""Factors or effects that are named in a note; the rest are counted."""
+"""Factors, effects or arms that are named in a note; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class EffectTable:
     """`FCNet on MNIST`, if all arms have the same; otherwise empty."""
     advice: tuple[str, ...] = ()
     """Advice for the researcher, not for the paper."""
+    designs: tuple[Design, ...] = ()
+    """The arms whose effects these are, for notes on those that are in none."""
 
     @property
     def caption(self) -> str:
@@ -96,7 +107,9 @@ class EffectTable:
     @property
     def notes(self) -> list[str]:
         """What an effect is, what is tested and what is left out; or why there are none."""
-        return list(_notes(self.effects)) if self.effects else [NONE]
+        if not self.effects:
+            return [_why_none(self.designs)]
+        return [*_notes(self.effects), *_about_the_unused(self.designs)]
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -126,6 +139,33 @@ def _value(each: Effect, name: str) -> Any:
     return " × ".join(value) if isinstance(value, tuple) else value
 
 
+def _why_none(designs: Sequence[Design]) -> str:
+    if any(len(design.factors) > 1 for design in designs):
+        return _NONE_ALONE
+    if len(designs) < 2:
+        return NONE
+    plural = {"dataset": "data sets", "model": "models"}
+    what = " and ".join(plural[path] for path in designs[0].where)
+    return _NONE_OF_EACH.format(what=what.capitalize())
+
+
+def _about_the_unused(designs: Sequence[Design]) -> Iterator[str]:
+    """Notes on the arms of which no effect says anything."""
+    several = [design for design in designs if len(design.factors) > 1]
+    unused = [arm.label for design in several for arm in in_no_effect(design)]
+    if unused:
+        yield (
+            "In no effect, because no arm differs from them in just one factor, between its "
+            f"reference and another level: {_named(unused)}."
+        )
+    alone = [arm.label for each in designs if len(each.factors) < 2 for arm in each.arms]
+    if alone:
+        yield (
+            "In no effect, because the arms of their data set and model differ in one factor, or "
+            f"in none: {_named(alone)}."
+        )
+
+
 def _notes(effects: Sequence[Effect]) -> Iterator[str]:
     mains = [each for each in effects if each.kind == "main"]
     interactions = [each for each in effects if each.kind == "interaction"]
@@ -144,22 +184,22 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
     if len(seedless) < len(effects):
         yield _about_tests(effects, mains, asked, len(interactions) - len(asked))
     if seedless:
-        yield f"Not tested, because no seed changes any of their arms: {_listed(seedless)}."
+        yield f"Not tested, because no seed changes any of their arms: {_named(seedless)}."
     for family, noun in ((mains, "main effect"), (asked, "interaction")):
         yield from _about_few(family, noun)
     single = [each.name for each in effects if each.n_least == 1 and not each.seedless]
     if single:
         yield (
             "Without an interval, because some setting has a single seed, which says nothing about "
-            f"spread: {_listed(single)}."
+            f"spread: {_named(single)}."
         )
     yield from _about_left_out(effects)
     for path in dict.fromkeys(path for each in mains for path in each.along):
         of = [each.name for each in mains if path in each.along]
-        yield f"{path_title(path)} changes together with {_listed(of)}: the effect is that of both."
+        yield f"{path_title(path)} changes together with {_named(of)}: the effect is that of both."
     unmarked = [each.name for each in effects if each.survivors_only and (each.p_holm or 1) < ALPHA]
     if unmarked:
-        yield f"Not marked, because only the surviving seeds support it: {_listed(unmarked)}."
+        yield f"Not marked, because only the surviving seeds support it: {_named(unmarked)}."
 
 
 def _about_tests(
@@ -207,6 +247,5 @@ def _about_left_out(effects: Sequence[Effect]) -> Iterator[str]:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _named(names: Sequence[str]) -> str:
+    return listed(names, most=_NAMED)

@@ -141,8 +141,8 @@ def effects_of(
 ) -> list[Effect]:
     """The main effects of each factor, then the interactions of every two.
 
-    Each data set and model is treated by itself. Empty if the arms differ in only one factor, since
-    their comparisons already say everything.
+    Each data set and model is treated by itself, and has no effects if its arms differ in only one
+    factor, since their comparisons already say everything.
 
     Args:
         baseline: the dotted paths of the sweep's baseline.
@@ -177,6 +177,19 @@ def effects_of(
         for contrast, sight, found in zip(contrasts, sights, numbers, strict=True)
     ]
     return sorted(every, key=lambda effect: (effect.kind != "main", not effect.asked))
+
+
+def in_no_effect(design: Design) -> list[ArmInfo]:
+    """The arms that are in no setting of any effect: no other differs from them in one factor
+    alone, one of the two having its reference level."""
+    used = {
+        at
+        for factor in range(len(design.factors))
+        for settings in _settings(design, [factor]).values()
+        for arms in settings
+        for at in arms
+    }
+    return [arm for at, arm in enumerate(design.arms) if at not in used]
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -18,10 +18,16 @@ from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Provenance
-from service.analysis.notes import WAITING, against, most_pairs, the_test, without_baseline
-from service.analysis.power import power_of
-from service.analysis.recipe import has_networks, listed, recipe, shared_of
-from service.formatting import count
+from service.analysis.notes import (
+    WAITING,
+    against,
+    markable,
+    most_pairs,
+    the_test,
+    without_baseline,
+)
+from service.analysis.recipe import has_networks, recipe, shared_of
+from service.formatting import count, listed
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,11 @@ def describe(
         at: where it was read.
         baseline: the dotted paths of the sweep's baseline.
     """
-    configs = [summary.arm.config for summary in summaries]
+    arms = [summary.arm for summary in summaries]
     on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
     said = {
         "Draft": _draft(summaries),
-        "Training": recipe(configs, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
+        "Training": recipe(arms, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
         "Tests": _tests(summaries, comparisons, effects, baseline),
@@ -232,7 +238,7 @@ def _tests(
             f"seeds, by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
         )
         pairs = most_pairs(comparisons)
-        if pairs and not power_of(pairs, len(comparisons)).can_reject:
+        if pairs and not any(markable(comparisons)):
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."

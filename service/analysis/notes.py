@@ -6,8 +6,8 @@ from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.configurations import scope, under
-from service.analysis.power import power_of
-from service.formatting import count
+from service.analysis.power import power_of, within_reach
+from service.formatting import count, listed
 
 MAX_ARMS_NAMED = 20
 ITS_BASELINE = "its baseline"
@@ -55,9 +55,13 @@ def notes_on_comparisons(
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Advice for the researcher before spending more, not for readers of the paper."""
     pairs = most_pairs(comparisons)
-    prospect = power_of(pairs, len(comparisons))
-    if pairs and not prospect.can_reject:
-        yield prospect.sentence
+    if pairs and not any(markable(comparisons)):
+        yield power_of(pairs, len(comparisons)).sentence
+
+
+def markable(comparisons: Sequence[Comparison]) -> list[bool]:
+    """Whether some data could give each comparison a dagger, with the pairs that it has."""
+    return within_reach([None if each.seedless else each.n for each in comparisons])
 
 
 def most_pairs(comparisons: Sequence[Comparison]) -> int:
@@ -123,12 +127,10 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
 def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     if not comparisons:
         return
-    family, test = len(comparisons), the_test(comparisons)
-    pairs = most_pairs(comparisons)
-    prospect = power_of(pairs, family)
+    test, pairs, able = the_test(comparisons), most_pairs(comparisons), markable(comparisons)
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
-    elif pairs and not prospect.can_reject:
+    elif pairs and not any(able):
         those = "1 pair is" if pairs == 1 else f"{pairs} pairs are"
         yield (
             f"Nothing is marked: {those} too few for p < {ALPHA:g} against {whom}, whatever the "
@@ -146,12 +148,12 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
         yield f"Not tested, because no seed changes the arm or its baseline: {_named(seedless)}."
     if not pairs and not seedless:
         yield "No seed gave a number in both an arm and its baseline: nothing is tested."
-    if not prospect.can_reject:
+    if not any(able):
         return  # `advice_on` says it
     few = [
         f"{each.arm} ({each.n})"
-        for each in comparisons
-        if not each.seedless and not power_of(each.n, family).can_reject
+        for each, is_able in zip(comparisons, able, strict=True)
+        if not each.seedless and not is_able
     ]
     if few:
         yield f"Too few pairs for any †, whatever the data: {_named(few)}."
@@ -191,8 +193,7 @@ def _about_more_than_asked(
 
 
 def _named(arms: Sequence[str]) -> str:
-    more = ", …" if len(arms) > MAX_ARMS_NAMED else ""
-    return ", ".join(arms[:MAX_ARMS_NAMED]) + more
+    return listed(arms, most=MAX_ARMS_NAMED)
 
 
 def without_baseline(

@@ -196,9 +196,10 @@ class _Split:
     ) -> None:
         """`given`: the label of each line, if its sweep gives it one. `by`: paths that separate the
         panels, by default chosen by `parted`."""
-        self._given = given
         self._scale_groups = scale_groups(flats) if by is None else [0] * len(flats)
-        flats, by = parted(flats) if by is None else (flats, by)
+        flats, by = parted(flats, given) if by is None else (flats, by)
+        # A panel's title says the label already.
+        self._given = [""] * len(flats) if ARM in by else given
         self._parted = any(under(path, "regularizers") for path in by)
         # Those of one data set and model stand together.
         panels = sorted(_together(flats, by), key=lambda panel: self._scale_groups[panel[0]])

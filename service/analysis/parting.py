@@ -1,8 +1,10 @@
 """Which paths separate lines into panels, so that no panel holds more than can be read.
 
 Data sets and models always do, because they have no common scale. The other paths are chosen to
-give the fewest panels with few enough lines in each. Each regularizer counts as its own path: the
-sixteen sets of four are one path with sixteen values, but two of the four give four panels.
+give the fewest panels with few enough lines in each. The labels that a sweep gives its arms are
+one of them, instead of all that follows from them. Without labels each regularizer counts as its
+own path: the sixteen sets of four are one path with sixteen values, but two of the four give four
+panels.
 """
 
 from collections import Counter
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from lrd_core.titles import ABSENT, KEEP_PROB, speaking_titles
+from lrd_core.titles import ABSENT, ARM, KEEP_PROB, speaking_titles
 from service.analysis.configurations import Flat, distinguishing, identity, varying
 from service.analysis.factors import NEVER_POOLED, are_kinds
 
@@ -33,8 +35,12 @@ def scale_groups(flats: Sequence[Flat]) -> list[int]:
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
-def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
+def parted(flats: Sequence[Flat], given: Sequence[str] = ()) -> tuple[list[Flat], list[str]]:
     """The configurations, and the paths whose values make the panels.
+
+    Labels that are given to all lines, and are shared by several, make the panels if that leaves
+    few enough lines in each; they are then at the path `ARM`. Labels that separate the arms with
+    LRD from those without do not.
 
     A regularizer separates panels by itself only if everything else leaves too many lines or needs
     more panels; it then has its own path and is no longer in the list. Neither single lines nor
@@ -42,9 +48,15 @@ def parted(flats: Sequence[Flat]) -> tuple[list[Flat], list[str]]:
     """
     apart = distinguishing(flats, [path for path in varying(flats) if path in NEVER_POOLED])
     of_each = scale_groups(flats)
-    spread, kinds = _spread(flats)
     others = [path for path in varying(flats) if path not in (KEEP_PROB, *NEVER_POOLED)]
-    free = [path for path in distinguishing(flats, [*apart, *others]) if path not in apart]
+    if _say_what_lines_share(given, flats):
+        labelled = [flat | {ARM: label} for flat, label in zip(flats, given, strict=True)]
+        free = distinguishing(labelled, [*apart, ARM, *others])[len(apart) :]
+        best = _chosen(labelled, of_each, free)
+        if best.most <= MOST_LINES:
+            return labelled if ARM in best.paths else list(flats), [*apart, *best.paths]
+    spread, kinds = _spread(flats)
+    free = distinguishing(flats, [*apart, *others])[len(apart) :]
     best = _chosen(flats, of_each, free)
     if _LIST in free and (best.most > MOST_LINES or _LIST in best.paths):
         at = free.index(_LIST)
@@ -85,6 +97,16 @@ def dealt(members: Sequence[int], together: Sequence[Sequence[int]]) -> list[lis
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _say_what_lines_share(given: Sequence[str], flats: Sequence[Flat]) -> bool:
+    """Whether every line has a label, most share it with others, and it does not say keep_prob."""
+    labels = set(given)
+    if not labels or "" in labels or 2 * len(labels) > len(given):
+        return False
+    keep_probs = [identity(flat.get(KEEP_PROB, ABSENT)) for flat in flats]
+    pairs = set(zip(given, keep_probs, strict=True))
+    return len(set(keep_probs)) < 2 or len(pairs) > len(labels)
 
 
 class _Parting(NamedTuple):

@@ -85,6 +85,12 @@ def title_above(text: str, axis: str) -> dict[str, Any]:
     return {"text": escape_html(text)} | where | sides
 
 
+def text_in_row(text: str, row: int, axis: str) -> dict[str, Any]:
+    """A text in a row of a panel that has no point, from the left end."""
+    where = {"xref": f"x{axis} domain", "yref": f"y{axis}", "x": 0.01, "y": row}
+    return {"text": escape_html(text)} | where | {"xanchor": "left", "showarrow": False}
+
+
 def layout_of(caption: str) -> dict[str, Any]:
     return {
         "meta": {"caption": caption},

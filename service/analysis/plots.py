@@ -24,7 +24,13 @@ from service.analysis.escaping import escape_html
 from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
 from service.analysis.panels import Line, Points
-from service.analysis.plot_panels import PlotPanels, layout_of, number_of, title_above
+from service.analysis.plot_panels import (
+    PlotPanels,
+    layout_of,
+    number_of,
+    text_in_row,
+    title_above,
+)
 from service.analysis.scales import View, views
 
 SYMBOLS = (
@@ -121,7 +127,8 @@ def forest(
 ) -> Plot:
     """As `figures.forest`: each difference with its 95 % t interval, filled where significant.
 
-    The first comparison is at the top; those without a pair have a row without a point.
+    The first comparison is at the top; those without a pair have a row without a point, in which it
+    says how many seeds diverged.
     """
     metric = Metric(comparisons[0].metric if comparisons else "")
     caption = captions.forest(comparisons, at)
@@ -178,7 +185,7 @@ def descent_paths(
 def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) -> Plot:
     """The blocks above each other, each as high as its number of rows."""
     layout = layout_of(caption)
-    data, heads = [], []
+    data, texts = [], []
     sizes = [max(1, len(each.rows)) for each in every]
     whole = sum(sizes) + _BETWEEN * (len(every) - 1)
     bottom = whole
@@ -202,8 +209,13 @@ def _forest(every: Sequence[Block], metric: Metric, title: str, caption: str) ->
             "showgrid": False,
             "zeroline": False,
         }
-        heads += [title_above(block.title, axis)] if block.title else []
-    return {"data": data, "layout": layout | ({"annotations": heads} if heads else {})}
+        texts += [title_above(block.title, axis)] if block.title else []
+        texts += [
+            text_in_row(row.tested, number, axis)
+            for number, row in enumerate(block.rows)
+            if row.difference is None
+        ]
+    return {"data": data, "layout": layout | ({"annotations": texts} if texts else {})}
 
 
 def _rows(rows: Sequence[Row], scale: float) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """What a number of seeds can show at all, known before a single trial is run."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from scipy import special
 
-from service.analysis.comparisons import ALPHA
+from service.analysis.comparisons import ALPHA, holm
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
 from service.formatting import count
 
@@ -100,6 +101,18 @@ def smallest_p(seeds: int) -> float:
     patterns to enumerate, p is estimated and cannot be below 1 / (1 + FLIPS), about 1 / 10,000.
     """
     return 1 / (1 + FLIPS) if seeds > EXACT_UP_TO else min(1.0, 2.0 ** (1 - seeds))
+
+
+def within_reach(pairs: Sequence[int | None], alpha: float = ALPHA) -> list[bool]:
+    """Which comparisons of a family some data could mark, by the number of pairs of each; None
+    where nothing is tested.
+
+    Holm's multipliers fall from step to step, so others that are rejected first help a comparison
+    with few pairs. No adjusted p rises as any p of the family falls. So a comparison can be
+    rejected if, and only if, it is rejected when all of the family have their smallest possible p.
+    """
+    clearest = holm([None if n is None else smallest_p(n) for n in pairs])
+    return [p is not None and p < alpha for p in clearest]
 
 
 def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int | None:

@@ -10,10 +10,9 @@ from typing import Any
 from lrd_core.choices import AUGMENTED, PARTS, TASKS
 from lrd_core.titles import ABSENT, KEEP_PROB, path_title, spell, value_titles
 from service.analysis.configurations import Flat, distinguishing, flatten, identity, under, varying
-from service.formatting import count
+from service.analysis.data import ArmInfo
+from service.formatting import count, listed
 
-LISTED = 12
-"""Values, optimizers or arms that are named; the rest are counted."""
 _REGULARIZERS = {
     "SD": "standard dropout: hidden units are kept with probability {keep_prob} and scaled by its "
     "inverse",
@@ -36,7 +35,7 @@ _PRECISIONS = {
 
 
 def recipe(
-    configs: Sequence[Mapping[str, Any]],
+    arms: Sequence[ArmInfo],
     precision: str,
     *,
     on_gpus: bool | None,
@@ -45,11 +44,12 @@ def recipe(
     """What was trained and how, in sentences.
 
     Args:
-        configs: each arm's configuration.
+        arms: those of the sweep.
         precision: `fp32`, `tf32` or `bf16`, as requested.
         on_gpus: whether trials ran on a GPU; None if none has run.
         sizes: the number of parameters of each arm's network; None if it is not known.
     """
+    configs = [arm.config for arm in arms]
     shared = shared_of(configs)
     yield f"{_what(shared, configs)}."
     yield from _differences(configs)
@@ -59,9 +59,7 @@ def recipe(
     optimizers = [config["optimizer"] for config in configs]
     if any(optimizer.get("keep_prob", 1.0) != 1.0 for optimizer in optimizers):
         yield _LRD
-    for each in distinct(each for config in configs for each in config.get("regularizers", [])):
-        settings = {name: spell(value) for name, value in each.items()}
-        yield f"{each['kind']} is {_REGULARIZERS[each['kind']].format(**settings)}."
+    yield from _about_regularizers(arms)
     plain = distinct(
         {name: value for name, value in optimizer.items() if name != "keep_prob"}
         for optimizer in optimizers
@@ -97,26 +95,19 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list({identity(value): value for value in values}.values())
 
 
-def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """`a, b, c`; many as `a, b … and 28 more`."""
-    more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
-    return between.join(texts[:LISTED]) + more
-
-
 # --- inside ---------------------------------------------------------------------------------------
 
 
 def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> str:
     """`FCNet was trained on MNIST for 30 epochs in batches of 128`, as far as all arms share it."""
     data, named = shared_of([config.get("data") or {} for config in configs]), {}
-    for path in ("model", "dataset"):
-        if shared.get(path):
-            named[path] = value_titles(path, [shared[path]])[0]
+    if shared.get("dataset"):
+        named["dataset"] = value_titles("dataset", [shared["dataset"]])[0]
     epochs = f" for {count(shared['epochs'], 'epoch')}" if "epochs" in shared else ""
     if shared.get("dataset") == "surface":
         where = f" on the surface {data['surface']}" if "surface" in data else ""
         return f"Points descended{where}{epochs} of 100 steps"
-    parts = [f"{named.get('model', 'A model')} was trained"]
+    parts = [_models(configs)]
     if shared.get("task") not in (None, *TASKS):
         parts.append(f" by the task {shared['task']}")
     parts += [f" on {named['dataset']}"] if "dataset" in named else []
@@ -126,6 +117,17 @@ def _what(shared: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> st
     if "batch_size" in shared:
         parts.append(f" in batches of {shared['batch_size']}")
     return "".join(parts)
+
+
+def _models(configs: Sequence[Mapping[str, Any]]) -> str:
+    """`FCNet was trained`, `FCNet and ResNet-34 were trained`."""
+    found = distinct(config.get("model") for config in configs)
+    if not all(found):
+        return "A model was trained"  # by a task of another package, which may not name it
+    titles = value_titles("model", found)
+    if len(titles) == 1:
+        return f"{titles[0]} was trained"
+    return f"{', '.join(titles[:-1])} and {titles[-1]} were trained"
 
 
 def _differences(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -206,6 +208,27 @@ def _about_data(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
     if all(config.get("pretrained") for config in configs):
         yield "The backbone starts from ImageNet weights."
+
+
+def _about_regularizers(arms: Sequence[ArmInfo]) -> Iterator[str]:
+    """What each regularizer is; one of several strengths, which arms have which."""
+    strengths: dict[str, dict[Any, dict[str, Any]]] = {}
+    having: dict[Any, list[str]] = {}
+    for arm in arms:
+        for each in arm.config.get("regularizers", []):
+            strengths.setdefault(each["kind"], {})[identity(each)] = each
+            having.setdefault(identity(each), []).append(arm.label)
+    for kind, found in strengths.items():
+        first, *others = found.values()
+        varied = [name for name in first if any(other.get(name) != first[name] for other in others)]
+        settings = {name: name if name in varied else spell(first[name]) for name in first}
+        text = f"{kind} is {_REGULARIZERS[kind].format(**settings)}"
+        of_arms = [
+            f"{' and '.join(f'{name} is {spell(each[name])}' for name in varied)} in "
+            f"{listed(having[key])}"
+            for key, each in found.items()
+        ]
+        yield f"{text}, where {kind}'s {'; '.join(of_arms)}." if varied else f"{text}."
 
 
 def _optimizer(plain: Mapping[str, Any]) -> str:

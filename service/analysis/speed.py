@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import median, median_high, median_low
 from typing import Any
 
+from lrd_core.report import encode_number
 from service.analysis.baselines import pair_with_baselines
 from service.analysis.data import ArmId, ArmInfo, Series
 from service.analysis.metrics import Metric
@@ -56,13 +57,15 @@ class Speed:
     epoch_ratio: float | None
     """Median over the seeds of baseline's epochs / arm's epochs: 2 is twice as fast. A seed on
     which only the arm gets there counts as infinite, one on which only the baseline does as 0; one
-    on which neither does is left out. None if the median is infinite, if half of the seeds never
-    get there, or if there are none."""
+    on which neither does is left out. 0 or infinite if most seeds are; None if just half are, or
+    if there are none."""
     second_ratio: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """All fields."""
-        return asdict(self)
+        """All fields; an infinite ratio is spelt out."""
+        ratios = {"epoch_ratio": self.epoch_ratio, "second_ratio": self.second_ratio}
+        known = {name: encode_number(ratio) for name, ratio in ratios.items() if ratio is not None}
+        return asdict(self) | known
 
 
 def reach(
@@ -174,15 +177,18 @@ def _ratio(baseline: float, arm: float) -> float:
 
 
 def _middle(ratios: Sequence[float]) -> float | None:
-    """The median; None also if it would fall between never (0) and a speed, which no seed had."""
+    """The median without NaN (never over never), possibly infinite; None if there is none, or if it
+    would fall between a speed and never (0 or infinity), which no seed had."""
     known = [ratio for ratio in ratios if not math.isnan(ratio)]
-    if known and median_low(known) == 0 < median_high(known):
+    if not known:
         return None
-    return _median(known)
+    low, high = median_low(known), median_high(known)
+    if low != high and (low == 0 or math.isinf(high)):
+        return None
+    return median(known)
 
 
 def _median(times: Sequence[float]) -> float | None:
-    """The median without NaN (never over never); None if there is none or it is infinite."""
-    known = [time for time in times if not math.isnan(time)]
-    middle = median(known) if known else math.inf
+    """The median; None if there is none or it is infinite."""
+    middle = median(times) if times else math.inf
     return middle if math.isfinite(middle) else None

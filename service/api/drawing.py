@@ -9,7 +9,6 @@ from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Polyline
-from service.analysis.effect_table import NONE
 from service.analysis.effects import Effect
 from service.descents import descents_of, grids_of
 from service.errors import NotFound
@@ -82,10 +81,10 @@ def refuse_empty(found: Results, name: str, metric: str | None) -> None:
     """Refuse to make a file with nothing in it; the page says the same in a sentence.
 
     Raises:
-        NotFound: no arm has a baseline, or arms differ in one factor alone.
+        NotFound: no arm has a baseline, or no factor an effect.
     """
     chosen = metric or found.headline
     if name == "forest" and not found.comparisons(chosen, found.summaries(chosen)):
         raise NotFound("no arm has a baseline to be compared with: name one with `baseline`")
     if name == "effects" and not found.effects(chosen):
-        raise NotFound(NONE)
+        raise NotFound(found.effect_table(chosen).notes[0])

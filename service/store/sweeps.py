@@ -196,6 +196,7 @@ class TrialRow(NamedTuple):
     gpus: float
     reused_from: int | None
     attempt: int
+    weights_sha256: str | None
     last_report: dict[str, Any] | None
 
 

@@ -20,7 +20,7 @@ export function speed(table, answer, typed, choose) {
 
 function arms({ items, comparisons }) {
   const against = new Map(comparisons.map((each) => [each.arm_id, each]));
-  const times = (ratio) => (typeof ratio === "number" ? `${ratio.toFixed(2)} ×` : "–");
+  const times = (ratio) => ({ 0: "never", Infinity: "∞" })[ratio] ?? (typeof ratio === "number" ? `${ratio.toFixed(2)} ×` : "–");
   const rows = items.map((arm) => {
     const paired = against.get(arm.arm_id);
     const open = arm.undecided.length ? `, ${arm.undecided.length} undecided` : "";
@@ -32,7 +32,8 @@ function arms({ items, comparisons }) {
       ["Arm", "Seeds that reached it", "Epochs", "Time", "Speed-up (epochs)", "Speed-up (time)", "Seeds faster, equal, slower"], rows),
     el("p", { class: "quiet caption" },
       "Medians over seeds; a seed that never reaches the value counts as later than any other. "
-      + "Speed-up: the baseline's epochs (or time) divided by the arm's, paired by seed."),
+      + "Speed-up: the baseline's epochs (or time) divided by the arm's, paired by seed; never: on most seeds only the baseline "
+      + "reaches the value; ∞: only the arm does."),
   ];
 }
 

@@ -169,3 +169,21 @@ def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_pat
     assert said(tmp_path.read_text) == f"{tmp_path}: Is a directory"
     assert cli_text.trouble(OSError(28, "No space left on device")) == "No space left on device"
     assert cli_text.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
+
+
+def test_a_speed_of_0_or_infinity_is_said_in_words() -> None:
+    """Catches: `0.00` times as fast, of an arm that never gets there."""
+    arm = {"reached": 0, "trials": 8, "undecided": [], "epochs": None, "seconds": None}
+    paired = {"faster": 0, "ties": 4, "slower": 4}
+    said = cli_text.speed({
+        "metric": "test_accuracy",
+        "threshold": 0.9,
+        "items": [arm | {"arm_id": at, "label": label} for at, label in enumerate("abc")],
+        "comparisons": [
+            paired | {"arm_id": 0, "epoch_ratio": 0, "second_ratio": 0.0},
+            paired | {"arm_id": 1, "epoch_ratio": "Infinity", "second_ratio": None},
+            paired | {"arm_id": 2, "epoch_ratio": 1.5, "second_ratio": 0.04},
+        ],
+    })  # fmt: skip
+    ratios = [line.split()[3:5] for line in said.splitlines()[4:]]
+    assert ratios == [["never", "never"], ["∞", "–"], ["1.50", "0.04"]]

@@ -27,7 +27,7 @@ KEPT = {"execution": {"keep_weights": True}}
 
 def trained(api: TestClient, dispatcher: Dispatcher, **changes: Any) -> list[dict[str, Any]]:
     """The trials of a sweep that has run."""
-    sweep = api.post("/api/v1/sweeps", json=small_sweep(seeds=1, **changes)).json()
+    sweep = api.post("/api/v1/sweeps", json=small_sweep(**{"seeds": 1} | changes)).json()
     while not api.get(f"/api/v1/sweeps/{sweep['id']}").json()["finished_at"]:
         dispatcher.step(0)
     return list(api.get(f"/api/v1/sweeps/{sweep['id']}/trials").json()["items"])
@@ -45,6 +45,28 @@ def test_they_are_those_that_the_trial_ended_with(api: TestClient, dispatcher: D
         assert weights_sha256(model) != trial["weights_sha256"]
         model.load_state_dict(torch.load(io.BytesIO(answer.content), weights_only=True))
         assert weights_sha256(model) == trial["weights_sha256"]
+
+
+def test_settings_without_effect_are_told_by_the_networks_they_made(
+    api: TestClient, dispatcher: Dispatcher
+) -> None:
+    """Catches: a gamma without milestones, as an arm and a comparison of its own, and no word."""
+    grid = {"schedule.gamma": [0.1, 0.5], "optimizer.keep_prob": [1.0, 0.5]}
+    first, *_ = trained(api, dispatcher, seeds=2, grid=grid)
+    notes = {
+        path: [
+            note
+            for note in api.get(f"/api/v1/sweeps/{first['sweep_id']}/{path}").json()["notes"]
+            if "the same networks, bit for bit" in note
+        ]
+        for path in ("table", "comparisons")
+    }
+    assert [note.partition(" made")[0] for note in notes["table"]] == [
+        f"gamma = 0.1, {lrd} and gamma = 0.5, {lrd}"
+        for lrd in ("without LRD", "LRD (keep_prob = 0.5)")
+    ]
+    assert [note.endswith("separate comparisons.") for note in notes["table"]] == [False, True]
+    assert notes["comparisons"] == notes["table"]
 
 
 def test_none_are_kept_that_nobody_asked_for(

@@ -131,7 +131,7 @@ class Effect(Answer):
 
 
 class Effects(Page[Effect]):
-    """Main effects, then interactions; empty if the arms differ in only one factor."""
+    """Main effects, then interactions; if there are none, `notes` says why."""
 
     caption: str
     metric: str
@@ -236,6 +236,10 @@ class Curve(Answer):
     std: list[Number | None]
     n: list[int]
     thinned_from: int | None
+    planned: int
+    diverged: list[int]
+    n_least: int | None
+    n_most: int | None
 
 
 class Curves(Page[Curve]):

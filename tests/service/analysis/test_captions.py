@@ -1,5 +1,7 @@
 """The sentence below each figure."""
 
+import math
+
 from service.analysis import captions
 from service.analysis.arms import summarise
 from service.analysis.comparisons import ALPHA, compare
@@ -133,6 +135,36 @@ def test_why_a_mark_is_hollow_beside_a_small_p_is_said() -> None:
         assert (
             "p (Holm) < 0.05, but hollow where only the surviving seeds support it" in said
         ) is hollow
+
+
+def test_curves_say_how_many_trials_diverged_and_how_few_are_left() -> None:
+    """Catches: `n = 6 seeds per arm` of which most diverged, some before their first report."""
+    arms = [arm("plain"), arm("lrd", keep_prob=0.5), arm("gone", lr=10.0)]
+    diverged = {"state": "failed", "reason": "diverged"}
+    every = [series("plain", seed, [0.5, 0.4, 0.3]) for seed in range(4)]
+    every += [series("lrd", seed, [0.5, 0.4, 0.3]) for seed in range(3)]
+    every += [series("lrd", 3, [0.5, math.nan], **diverged)]
+    every += [series("gone", seed, [], **diverged) for seed in range(4)]
+    metrics = {name: mean_curves(arms, every) for name in ("train_loss", "test_loss")}
+    assert captions.learning_curves(metrics).endswith(
+        "; n = 0 to 4 seeds per arm; 5 of 12 trials diverged and are missing from that epoch on: "
+        "lrd (1/4), gone (4/4)."
+    )
+    whole = mean_curves(arms[:2], every[:8])
+    assert captions.learning_curves({"test_loss": whole}).endswith(
+        "; n = 3 to 4 seeds per arm; 1 of 8 trials diverged and is missing from that epoch on: "
+        "lrd (1/4)."
+    )
+
+
+def test_a_seed_that_diverged_in_one_metric_counts_once() -> None:
+    found = {
+        name: mean_curves([arm("a")], [series("a", 0, values), series("a", 1, [0.2, 0.1])])
+        for name, values in {"train_loss": [0.2, math.inf], "test_loss": [0.2, math.nan]}.items()
+    }
+    said = captions.learning_curves(found)
+    assert said.endswith("n = 1 to 2 seeds per arm; 1 of 2 trials diverged and is missing from "
+                         "that epoch on: a (1/2).")  # fmt: skip
 
 
 def test_epochs_without_a_number_do_not_count() -> None:

@@ -37,6 +37,20 @@ class TestMean:
         assert found.mean == pytest.approx((0.3, 0.2, 0.3))
         assert found.std[1:] == (None, None)
         assert found.trials == 3
+        assert (found.planned, found.diverged) == (3, (1,))
+
+    def test_thinning_hides_no_epoch_with_few_trials(self):
+        # Catches: the range of n of the points that are drawn, given as that of all epochs.
+        whole = [0.5] * 300
+        some = [None if epoch == 150 else math.nan if epoch == 151 else 0.5 for epoch in range(300)]
+        found = curve(series("a", 0, whole), series("a", 1, some), points=3)
+        assert (found.n_least, found.n_most) == (1, 2)
+        assert found.n == (2, 2, 2)
+
+    def test_all_diverged_is_a_least_n_of_0_and_no_report_is_none(self):
+        lost = series("a", 0, [1.0], state="failed", reason="diverged")
+        assert curve(lost).n_least == 0
+        assert curve(series("a", 0, [None, None])).n_least is None
 
     def test_where_nobody_has_a_finite_value_there_is_a_gap(self):
         found = curve(series("a", 0, [1.0, math.inf, None, 2.0]))

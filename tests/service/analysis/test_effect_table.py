@@ -5,14 +5,17 @@ import io
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from lrd_core.titles import KEEP_PROB
 from service.analysis import captions, effect_table, listings, render
+from service.analysis.data import ArmInfo
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import effects_of
+from service.analysis.factors import designs
 from service.analysis.metrics import Metric
 
 from . import latex
@@ -69,6 +72,55 @@ def test_markdown_reads_as_it_is() -> None:
 def test_without_effects_it_says_why() -> None:
     assert listings.markdown(EMPTY) == f"- {effect_table.NONE}\n- By the way.\n"
     assert listings.to_json(EMPTY)["notes"] == [effect_table.NONE, "By the way."]
+
+
+def of_arms(arms: Sequence[ArmInfo]) -> EffectTable:
+    """Effects of these arms, all with the same numbers."""
+    observations = [trial for each in arms for trial in trials(str(each.id), [0.5, 0.6])]
+    found = effects_of(arms, observations, baseline=[KEEP_PROB])
+    return EffectTable(
+        tuple(found),
+        Metric("test_accuracy"),
+        "last",
+        designs=tuple(designs(arms, [KEEP_PROB])),
+    )
+
+
+def test_a_grid_of_models_and_p_has_no_effects_for_another_reason() -> None:
+    """Catches: "differ in one factor, or in none", of arms that differ in model and keep_prob."""
+    arms = [
+        arm(f"{data} {model} {p}", dataset=data, model=model, keep_prob=p)
+        for data in ("digits", "mnist")
+        for model in ("fcnet", "resnet34")
+        for p in (1.0, 0.5)
+    ]
+    for some, what in ((arms[:4], "Models"), (arms, "Data sets and models")):
+        (note,) = of_arms(some).notes
+        assert note.startswith(f"{what} are never averaged over, and the arms of each differ in")
+    apart = [arm(f"{size}", keep_prob=0.5, batch_size=size) for size in (64, 128)]
+    assert of_arms([arm("32", batch_size=32), *apart]).notes == [
+        "No two arms differ in just one factor, between its reference and another level, so no "
+        "factor has an effect. Effects are for grids of several factors."
+    ]
+    assert of_arms(arms[:2]).notes == [effect_table.NONE]
+
+
+def test_arms_in_no_effect_are_named() -> None:
+    """Catches: an explicit arm that differs in something else, left out without a word."""
+    arms = [
+        arm(f"{p} {size}", keep_prob=p, batch_size=size) for p in (1.0, 0.5) for size in (32, 64)
+    ]
+    found = of_arms(arms)
+    assert found.effects
+    assert not any("In no effect" in note for note in found.notes)
+    others = [arm(f"else {at}", batch_size=100 + at, epochs=6 + at) for at in range(7)]
+    alone = arm("alone", model="resnet34")
+    assert [note for note in of_arms([*arms, *others, alone]).notes if "In no effect" in note] == [
+        "In no effect, because no arm differs from them in just one factor, between its reference "
+        "and another level: else 0, else 1, else 2, else 3, else 4 and 2 more.",
+        "In no effect, because the arms of their data set and model differ in one factor, or in "
+        "none: alone.",
+    ]
 
 
 def test_few_seeds_are_told_before_anybody_wonders_about_the_daggers() -> None:

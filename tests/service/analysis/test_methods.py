@@ -80,7 +80,7 @@ def test_what_differs_is_not_said_of_all_and_nothing_of_it_is_left_out() -> None
     observations = [*trials("a", [0.5]), *trials("b", [0.5])]
     found = of(said(arms, observations))
     assert found["Training"].startswith(
-        "A model was trained on MNIST. The 2 arms differ in model (FCNet, ResNet-34). "
+        "FCNet and ResNet-34 were trained on MNIST. The 2 arms differ in model (FCNet, ResNet-34). "
         "Along with these, they differ in epochs (3, 5); batch size (32, 64); keep_prob (1, 0.5). "
     )
     assert "arms with the same model and data set start from the same weights" in found["Seeds"]
@@ -194,19 +194,22 @@ def test_the_schedule_is_a_sentence(schedule: dict[str, Any], words: str) -> Non
     assert words in of(said(arms, [*trials("a", [0.5]), *trials("b", [0.5])]))["Training"]
 
 
-def test_each_regularizer_is_explained_once_in_each_strength() -> None:
+def test_each_regularizer_is_explained_once_and_its_strengths_with_their_arms() -> None:
+    """Catches: one noise of variance 0.01, and two sentences later of 0.1."""
     weak, strong = {"kind": "SD", "keep_prob": 0.9}, {"kind": "SD", "keep_prob": 0.8}
     noise = {"kind": "NG", "eta": 0.1, "gamma": 0.55}
     labels, gradient = {"kind": "NL", "prob": 0.05}, {"kind": "DG", "keep_prob": 0.5}
-    lists = ([], [weak], [strong], [weak, noise], [labels], [gradient])
+    loud = {"kind": "NG", "eta": 0.3, "gamma": 0.6}
+    lists = ([], [weak], [strong], [weak, noise], [labels, loud], [gradient])
     arms = [arm(str(at), regularizers=some) for at, some in enumerate(lists)]
     observations = [trial for each in arms for trial in trials(str(each.id), [0.5])]
     found = of(said(arms, observations))
     assert "differ in regularizers (none, SD(keep_prob=0.9), " in found["Training"]
     for words in (
-        "SD is standard dropout: hidden units are kept with probability 0.9 and scaled",
-        "SD is standard dropout: hidden units are kept with probability 0.8 and scaled",
-        "Gaussian noise is added whose variance is 0.1 divided by (1 + t) to the power 0.55",
+        "SD is standard dropout: hidden units are kept with probability keep_prob and scaled by "
+        "its inverse, where SD's keep_prob is 0.9 in 1, 3; keep_prob is 0.8 in 2.",
+        "Gaussian noise is added whose variance is eta divided by (1 + t) to the power gamma, "
+        "where NG's eta is 0.1 and gamma is 0.55 in 3; eta is 0.3 and gamma is 0.6 in 4.",
         "with probability 0.05 a training label is replaced by another",
         "each of its elements is kept with probability 0.5",
     ):

@@ -1,6 +1,8 @@
 """What the notes under a table say of arms that were not tested, or could not be."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
@@ -25,6 +27,26 @@ def test_an_arm_with_too_few_pairs_is_named_where_others_have_enough():
     spread = [0.5 + i / 100 for i in range(8)]
     found = notes({"plain": spread, "a": spread[::-1], "b": spread[:2]}, arms)
     assert found[-1] == "Too few pairs for any †, whatever the data: b (2)."
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=8))
+def test_no_arm_with_a_dagger_has_too_few_pairs_for_any(family):
+    """Catches: "too few pairs for any †, whatever the data: X (8)" below a table that gives X one,
+    because Holm's later steps multiply by less than the first."""
+    arms = [arm("plain", baseline=True)]
+    arms += [arm(f"a{at}", keep_prob=(at + 1) / 10) for at in range(len(family))]
+    samples = {"plain": [0.5] * 10}
+    for at, (n, is_clear) in enumerate(family):
+        wins = [0.6 + seed / 100 for seed in range(n)]
+        samples[f"a{at}"] = [*(wins if is_clear else [0.4, *wins[1:]][:n]), *["oom"] * (10 - n)]
+    observations = [trial for key, sample in samples.items() for trial in trials(key, sample)]
+    summaries = summarise(arms, observations)
+    compared = compare(summaries, observations)
+    said = " ".join(notes_on(summaries, compared, bold=None))
+    _, _, few = said.partition("Too few pairs for any †, whatever the data: ")
+    assert not [each.arm for each in compared if each.significant and f"{each.arm} (" in few]
+    if any(each.significant for each in compared):
+        assert "Nothing is marked" not in said
 
 
 def test_without_a_single_pair_the_reader_is_told():

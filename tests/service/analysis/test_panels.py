@@ -135,6 +135,57 @@ def test_eight_sets_are_two_panels_and_not_eight_of_two_lines() -> None:
     assert [(panel.title, len(panel.lines)) for panel in panels] == [("no SD", 8), ("SD", 8)]
 
 
+def labelled(*labels: str, keep_probs: tuple[float, ...]) -> list[ArmInfo]:
+    """Explicit arms, their regularizers in their labels, by a grid of the others."""
+    return [
+        ArmInfo(
+            f"{label} {each.id}",
+            f"{label}, {each.id}",
+            each.config | {"regularizers": [{"kind": kind} for kind in kinds]},
+            False,
+            given=label,
+        )
+        for label in labels
+        for kinds in [[kind for kind in label.split("+") if kind != "none"]]
+        for each in grid(names=("adam",), sets=([],), keep_probs=keep_probs)
+    ]
+
+
+EXPLICIT = ("none", "SD", "NL", "NG", "DG", "SD+NL+NG")
+
+
+def test_the_labels_of_explicit_arms_are_the_titles_of_their_panels() -> None:
+    """Catches: `no SD, no NL, no NG` above the lines of `none` and of `DG`."""
+    panels = of_arms(labelled(*EXPLICIT, keep_probs=(1.0, 0.9, 0.7, 0.5)))
+    assert [panel.title for panel in panels] == list(EXPLICIT)
+    for panel in panels:
+        assert {line.of.given for line in panel.lines} == {panel.title}
+        assert [line.name for line in panel.lines] == [
+            "without LRD",
+            *(f"LRD (keep_prob = {p})" for p in (0.9, 0.7, 0.5)),
+        ]
+        assert [line.look for line in panel.lines] == [line.look for line in panels[0].lines]
+
+
+def test_labels_that_tell_lrd_from_none_make_no_panels() -> None:
+    """Catches: an arm and its baseline in two panels, where their labels are `LRD` and `plain`."""
+    names = [f"optimizer-{at}" for at in range(6)]
+    arms = [
+        ArmInfo(each.id, each.label, each.config, False, given=label)
+        for each in grid(names=names, sets=SETS[:1])
+        for label in ["LRD" if each.config["optimizer"]["keep_prob"] == 0.5 else "plain"]
+    ]
+    for panel in of_arms(arms):
+        assert {line.look.dashed for line in panel.lines} == {True, False}
+
+
+def test_labels_of_single_lines_make_no_panels() -> None:
+    arms = [
+        ArmInfo(each.id, each.label, each.config, False, given=str(each.id)) for each in ABLATION
+    ]
+    assert [panel.title for panel in of_arms(arms)] == ["SGDM", "RMSprop", "Adam"]
+
+
 SETTINGS = [
     arm(f"{data} {name} {p}", dataset=data, name=name, keep_prob=p)
     for name in LR

@@ -8,6 +8,7 @@ import pytest
 
 from service.analysis import plots
 from service.analysis.arms import summarise
+from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
 from service.analysis.descents import grid_of
 from service.analysis.effects import effects_of
@@ -250,6 +251,15 @@ class TestForest:
         )
         top, bottom = plot["layout"]["yaxis"]["range"][1], plot["layout"]["yaxis"]["range"][0]
         assert top < trace["y"][0] < trace["y"][-1] < bottom
+
+    def test_a_row_without_a_pair_says_why(self):
+        """Catches: a blank row on the page, where the paper's figure has its text."""
+        observations = [*trials("plain", ["diverged"] * 2), *trials("lrd", ["diverged"] * 2)]
+        found = compare(summarise(pair(), observations), observations)
+        (text,) = plots.forest(found)["layout"]["annotations"]
+        assert text["text"] == found[0].tested == "n = 0, diverged: arm 2, baseline 2"
+        assert (text["yref"], text["y"]) == ("y", 0)
+        assert "annotations" not in every()["forest"]["layout"]
 
     def test_significant_ones_are_filled(self):
         _, comparisons = observed()

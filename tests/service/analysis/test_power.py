@@ -9,8 +9,14 @@ from scipy import integrate, stats
 from statsmodels.stats.power import TTestPower
 
 from service.analysis.arms import summarise
-from service.analysis.comparisons import compare
-from service.analysis.power import detectable_effect, power_of, seeds_needed, smallest_p
+from service.analysis.comparisons import compare, holm
+from service.analysis.power import (
+    detectable_effect,
+    power_of,
+    seeds_needed,
+    smallest_p,
+    within_reach,
+)
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
 
 from .cases import pair, trials
@@ -58,6 +64,29 @@ class TestSeedsNeeded:
 
     def test_no_number_helps_too_large_a_family(self):
         assert seeds_needed(500_000) is None
+
+
+class TestWithinReach:
+    @given(
+        st.lists(st.tuples(st.none() | st.integers(0, 30), st.floats(0, 1)), min_size=1),
+    )
+    def test_whatever_is_out_of_reach_is_rejected_by_no_data(self, family):
+        pairs = [n for n, _ in family]
+        able = within_reach(pairs)
+        at_best = [None if n is None else smallest_p(n) for n in pairs]
+        worse = [
+            None if p is None else p + share * (1 - p)
+            for p, (_, share) in zip(at_best, family, strict=True)
+        ]
+        for p_values in (at_best, worse):
+            rejected = [p is not None and p < 0.05 for p in holm(p_values)]
+            assert all(can for can, is_rejected in zip(able, rejected, strict=True) if is_rejected)
+        assert able == [p is not None and p < 0.05 for p in holm(at_best)]
+
+    def test_others_that_are_rejected_first_help(self):
+        # Catches: the multiplier of the first step, 5, for six pairs that the last step suffices.
+        assert within_reach([12, 12, 12, 12, 6]) == [True] * 5
+        assert within_reach([12, 12, 12, 6, 6]) == [True] * 3 + [False] * 2
 
 
 class TestPower:

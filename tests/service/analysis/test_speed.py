@@ -83,15 +83,18 @@ class TestCompare:
         found = speed([NEVER, RISING], [NEVER, SLOW])
         assert (found.n, found.ties, found.epoch_ratio) == (2, 1, 1.5)
 
-    def test_a_median_that_is_infinite_is_none(self):
-        found = speed([RISING, RISING], [NEVER, NEVER])
-        assert (found.faster, found.epoch_ratio, found.second_ratio) == (2, None, None)
+    def test_of_most_seeds_never_the_ratio_is_0_or_infinite(self):
+        found = speed([RISING, RISING, RISING], [NEVER, NEVER, SLOW])
+        assert (found.faster, found.epoch_ratio, found.second_ratio) == (3, math.inf, math.inf)
+        assert found.to_json()["epoch_ratio"] == "Infinity"
+        assert speed([NEVER, NEVER, SLOW], [RISING, RISING, RISING]).epoch_ratio == 0
 
     def test_between_never_and_a_speed_there_is_no_median(self):
         """Catches: 0.75 of one seed that never gets there and one that is 1.5 times as fast."""
         found = speed([RISING, NEVER], [SLOW, RISING])
         assert (found.n, found.faster, found.slower) == (2, 1, 1)
         assert (found.epoch_ratio, found.second_ratio) == (None, None)
+        assert speed([RISING, RISING], [NEVER, SLOW]).epoch_ratio is None
 
     def test_undecided_seeds_are_left_out(self):
         found = speed([NEVER, RISING], [RISING, SLOW], state="running")

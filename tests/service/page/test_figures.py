@@ -1,0 +1,124 @@
+"""The figures of a sweep: which there are, their panels and rows, and a narrow window."""
+
+import itertools
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from service.store import sweeps
+from service.store.models import Trial
+from service.store.session import Database
+from tests.conftest import factorial, small_sweep
+from tests.seeded import seed
+from tests.service.page.window import drawn, in_a_browser
+
+pytestmark = in_a_browser
+
+
+def test_what_each_factor_does_is_drawn_where_there_are_several(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: an empty panel below sweeps of one factor; a `0` among their downloads."""
+    page.goto(f"{url}/sweeps/{seed(database, factorial())}")
+    drawn(page, 4)
+    empty = "figures => figures.map(it => it.clientHeight - it.querySelector('svg').clientHeight)"
+    assert page.locator(".figure").evaluate_all(empty) == [0] * 4  # below a low forest, say
+    rows = page.locator("[data-key=figure-effects] .ytick text")
+    expect(rows).to_have_text(["LRD (keep_prob = 0.5)", "SD", "LRD (keep_prob = 0.5) × SD"])
+    expect(page.get_by_role("heading", name="What each factor does")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Effects (LaTeX)").click()
+    assert rb"\times" in Path(download.value.path()).read_bytes()
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    drawn(page, 3)
+    expect(page.get_by_role("heading", name="Against the baseline")).to_be_visible()
+    expect(page.get_by_role("heading", name="What each factor does")).to_have_count(0)
+    assert "0" not in page.locator(".downloads").inner_text()
+
+
+def test_nothing_is_drawn_against_a_keep_prob_that_all_arms_share(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `No trial has succeeded yet` below a sweep whose trials have."""
+    document = small_sweep(seeds=2)
+    document["grid"] = {"optimizer.lr": [0.001, 0.01]}
+    document["baseline"] = {"optimizer.lr": 0.001}
+    page.goto(f"{url}/sweeps/{seed(database, document, states=('succeeded', 'queued'))}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    expect(page.get_by_role("heading", name="Learning curves")).to_be_visible()
+    expect(page.get_by_role("heading", name="Against the keep probability")).to_have_count(0)
+
+
+def test_a_row_of_the_forest_without_a_pair_says_why(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a blank row on the page, where the paper's figure has its text."""
+    document = small_sweep(seeds=3)
+    document["grid"] = {"optimizer.keep_prob": [1.0, 0.7, 0.5]}
+    sweep_id = seed(database, document)
+    with database.write() as session:
+        *_, gone = sweeps.arm_rows(session, sweep_id)
+        diverged = {"state": "failed", "reason": "diverged"}
+        session.execute(update(Trial).where(Trial.arm_id == gone.id).values(**diverged))
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    forest = page.locator("[data-key=figure-forest]")
+    expect(forest.locator(".annotation-text")).to_have_text(["n = 0, diverged: arm 3"])
+
+
+def test_two_data_sets_have_an_axis_each(page: Page, url: str, database: Database) -> None:
+    """Catches: a forest of two blocks as high as its first one."""
+    document = small_sweep(seeds=3)
+    document["grid"] = {
+        "dataset": ["digits", "mnist"],
+        "optimizer.name": ["sgdm", "adam"],
+        "optimizer.keep_prob": [1.0, 0.7, 0.5],
+    }
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    drawn(page, 4)
+    forest = page.locator("[data-key=figure-forest]")
+    expect(forest.locator(".annotation-text")).to_have_text(["digits", "MNIST"])
+    rows = forest.locator(".ytick text, .y2tick text")
+    expect(rows).to_have_count(8)
+    boxes = [box for each in rows.all() if (box := each.bounding_box())]
+    tops = sorted(round(box["y"]) for box in boxes)
+    assert min(below - above for above, below in itertools.pairwise(tops)) > 15
+    curves = page.locator("[data-key=figure-learning-curves]")
+    expect(curves.locator(".annotation-text")).to_have_text(["digits", "MNIST"])
+
+
+def test_many_lines_stand_in_panels_and_on_top_of_each_other_in_a_narrow_window(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a figure that keeps its height when the window becomes narrow, over its caption."""
+    document = small_sweep(seeds=2)
+    document["grid"] = {
+        "optimizer.name": ["sgdm", "rmsprop", "adam"],
+        "optimizer.keep_prob": [1.0, 0.5],
+        "regularizers": [[], ["SD"], ["DG"], ["SD", "DG"]],
+    }
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    drawn(page, 4)
+    figure = page.locator("[data-key=figure-keep-prob]")
+    titles = figure.locator(".annotation-text")
+
+    def heights() -> tuple[float, float]:
+        boxes = (figure.bounding_box(), figure.locator(".main-svg").first.bounding_box())
+        assert all(boxes)
+        return tuple(round(box["height"]) for box in boxes if box)  # type: ignore[return-value]
+
+    def tops() -> list[float]:  # all at one moment: figures above may still become higher
+        return titles.evaluate_all("all => all.map((each) => each.getBoundingClientRect().top)")
+
+    expect(titles).to_have_text(["SGDM", "RMSprop", "Adam"])
+    assert len(set(map(round, tops()))) == 1
+    wide = heights()
+    assert wide[0] == wide[1]
+    page.set_viewport_size({"width": 420, "height": 900})
+    expect(figure.locator(".xtitle")).to_have_count(0)
+    expect(figure.locator(".x3title")).to_have_count(1)
+    narrow = heights()
+    assert narrow[0] == narrow[1] > 2 * wide[0]
+    narrow_tops = tops()
+    assert narrow_tops == sorted(set(narrow_tops))
