@@ -126,7 +126,9 @@ _CLIENT = """\
 The classes of `service.client`, for scripts and notebooks. Frames are pandas data frames. Errors
 are `LRDError`: `InvalidSpec` with each fault of a sweep, `ServiceAnswered` if the service refuses
 (`status`, `type`), `NoAnswer` if nobody answers ([errors](errors.md)). A question is `metric`,
-`at` (last, best, epoch:N) and `baseline` (id of an arm), as far as they apply."""
+`at` (last, best, epoch:N) and `baseline` (an arm), as far as they apply. Sweeps and arms are named
+as on the command line: a sweep by its id, the beginning of it, or its name, an arm by its id or its
+label."""
 
 
 def python() -> str:

@@ -1,6 +1,7 @@
 """The text that `lrd` prints: plans, progress, failures and waits."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -189,11 +190,13 @@ def extended(added: int) -> str:
 
 
 def changeable(found: dict[str, Any]) -> str:
-    """What `lrd set` can change, as it would be written there."""
+    """What `lrd set` can change, one setting a line, each as a shell would take it."""
     spec = {"priority": 0, "max_concurrent": None, "max_failures": None} | found["spec"]
     names = ["priority", "max_concurrent", "max_failures", "tags", "notes", "table"]
-    return " ".join(
-        f"{name}={json.dumps(spec[name], ensure_ascii=False)}" for name in names if name in spec
+    return "\n".join(
+        "  " + shlex.quote(f"{name}={json.dumps(spec[name], ensure_ascii=False)}")
+        for name in names
+        if name in spec
     )
 
 

@@ -9,7 +9,6 @@ import typer
 from lrd_core.errors import LRDError
 from service import cli_text
 from service.arguments import (
-    LOCAL,
     OneSweep,
     Plan,
     Sweep,
@@ -18,9 +17,9 @@ from service.arguments import (
     assignments,
     one_of,
     seeds_of,
-    sweep_of,
 )
 from service.client import Client
+from service.connection import LOCAL
 
 OneTrial = Annotated[
     int | None,
@@ -31,13 +30,13 @@ OneTrial = Annotated[
 def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _show(sweep_of(client, called).pause())
+        _show(client.sweep(called).pause())
 
 
 def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Continue a paused sweep."""
     with Client(url, token) as client:
-        _show(sweep_of(client, called).resume())
+        _show(client.sweep(called).resume())
 
 
 def cancel(
@@ -48,7 +47,7 @@ def cancel(
         if trial is not None and called is None:
             typer.echo(cli_text.trial(client.cancel_trial(trial), None))
         else:
-            _show(sweep_of(client, one_of(called, trial)).cancel())
+            _show(client.sweep(one_of(called, trial)).cancel())
 
 
 def delete(
@@ -59,7 +58,7 @@ def delete(
 ) -> None:
     """Delete sweeps that have ended, with their results, checkpoints and logs, for good."""
     with Client(url, token) as client:
-        found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
+        found = [client.sweep(each, exactly=True) for each in dict.fromkeys(sweep_ids)]
         for sweep in found:
             _show(sweep.status())
         if not yes:
@@ -81,7 +80,7 @@ def retry(
         if trial is not None and called is None:
             typer.echo(cli_text.trial(client.retry_trial(trial), None))
         else:
-            _show(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
+            _show(client.sweep(one_of(called, trial)).retry(cancelled=cancelled))
 
 
 def extend(
@@ -110,7 +109,7 @@ def extend(
             "--grid PATH=[VALUES], or both"
         )
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
+        sweep = client.sweep(called)
         if plan:
             typer.echo(cli_text.extension(sweep.plan_extension(**more)))
             return
@@ -139,7 +138,7 @@ def set_values(
     if layout:
         given["table"] = layout
     with Client(url, token) as client:
-        _show(view := sweep_of(client, called).change(**given))
+        _show(view := client.sweep(called).change(**given))
         typer.echo(cli_text.changeable(view))
 
 

@@ -1,6 +1,7 @@
 """What `lrd` says, in lines; that it is said by the commands is tested in test_cli."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,19 @@ def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
     assert cli_text.extended(0).startswith("nothing is added: ")
     assert [cli_text.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
+
+
+def test_what_can_be_set_is_written_as_a_shell_takes_it() -> None:
+    """Catches: `tags=["lr = 0.1"]`, of which a shell makes three words."""
+    spec = {"name": "small", "tags": ["lr = 0.1"], "notes": "it's “late”"}
+    lines = cli_text.changeable({"spec": spec}).splitlines()
+    assert [shlex.split(line) for line in lines] == [
+        ["priority=0"],
+        ["max_concurrent=null"],
+        ["max_failures=null"],
+        ['tags=["lr = 0.1"]'],
+        ['notes="it\'s “late”"'],
+    ]
 
 
 def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_path: Path) -> None:

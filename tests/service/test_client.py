@@ -32,6 +32,7 @@ class Wire:
         self._api = api
         self.faults: list[str] = []
         self.asked: list[httpx2.Request] = []
+        self.given: list[int] = []
         self.waited: list[float] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
@@ -51,6 +52,7 @@ class Wire:
         )
         if fault == "lost":
             raise httpx2.ReadError("connection reset by peer")
+        self.given.append(answer.status_code)
         kept = {name: value for name, value in answer.headers.items() if name != "content-length"}
         return httpx2.Response(
             answer.status_code, content=answer.content, headers=kept, request=request
@@ -195,6 +197,59 @@ def test_requests_and_what_follows_them(
     assert clone.failures() == []
 
 
+def test_a_sweep_is_named_as_on_the_command_line(client: Client, database: Database) -> None:
+    """Catches: names and beginnings of ids, which only the command line took; and a part of a name
+    where the whole id is asked for."""
+    first = client.sweep(seed(database, small_sweep(name="one sweep")))
+    second = client.sweep(seed(database, small_sweep(name="another")))
+    assert client.sweep("one sweep") == client.sweep(first.id[:9]) == first
+    for called in ("sweep", "../sweeps"):
+        with pytest.raises(ServiceAnswered, match=f"there is no sweep '{called}'") as refused:
+            client.sweep(called)
+        assert (refused.value.status, refused.value.type) == (404, "not-found")
+    third = client.sweep(seed(database, small_sweep(name="another")))
+    with pytest.raises(LRDError, match=f"matches 2 sweeps: {third.id}, {second.id}; name one by"):
+        client.sweep("another")
+    for called in ("one sweep", first.id[:9]):
+        with pytest.raises(ServiceAnswered, match="no sweep with the complete id"):
+            client.sweep(called, exactly=True)
+
+
+def test_an_arm_is_named_by_its_label_or_its_id(client: Client, database: Database) -> None:
+    """Catches: `baseline should be a valid integer`, and labels that only some questions take."""
+    document = factorial()
+    sweep = client.sweep(seed(database, document))
+    of = {arm["label"]: arm["id"] for arm in sweep.arms()}
+    label = list(of)[-1]
+    for question in (of[label], str(of[label]), label):
+        (named,) = {row["baseline"] for row in sweep.compare(baseline=question)}
+        assert named == label
+        assert set(sweep.table(baseline=question)["baseline"].dropna()) == {label}
+        assert {row["baseline_id"] for _, row in sweep.comparisons(baseline=question).iterrows()}
+        assert {each["label"] for each in sweep.list_trials(arm=question)} == {label}
+    for asked in (sweep.effects_text, sweep.methods_text, sweep.comparisons_text):
+        assert asked(baseline=label) == asked(baseline=of[label])
+    assert sweep.caption("forest", baseline=label) == sweep.caption("forest", baseline=of[label])
+    with pytest.raises(LRDError, match=rf"no arm of sweep {sweep.id} is called 'nobody'; they are"):
+        sweep.table(baseline="nobody")
+
+
+def test_waiting_reads_a_sweep_again_only_if_it_has_changed(
+    client: Client, wire: Wire, settings: Settings, database: Database, monkeypatch: Any
+) -> None:
+    """Catches: the whole spec, twice a second for days."""
+    sweep = client.submit(small_sweep())
+    pauses = iter(range(100))
+
+    def pause(seconds: float) -> None:
+        if next(pauses) == 5:
+            run(settings, database)
+
+    monkeypatch.setattr("service.submitted.time.sleep", pause)
+    assert sweep.wait()["state"] == "succeeded"
+    assert wire.given == [201, 200, *[304] * 5, 200]
+
+
 # --- what is sent again ---------------------------------------------------------------------------
 
 
@@ -286,7 +341,7 @@ def test_what_takes_minutes_to_make_is_waited_for(
 def test_a_service_that_is_too_slow_is_not_said_to_be_away(client: Client, wire: Wire) -> None:
     """Catches: `is lrd serve up?`, of a service that is at work."""
     sweep = client.submit(small_sweep())
-    client._service._patience = 0
+    client.connection._patience = 0
     wire.faults = ["silent"]
     with pytest.raises(
         NoAnswer, match=f"did not answer GET /sweeps/{sweep.id}/export within 900 s"
@@ -303,7 +358,7 @@ def test_refusals_are_final_and_say_their_kind(client: Client, wire: Wire) -> No
 
 def test_something_else_that_listens_there_is_said_in_words(client: Client, wire: Wire) -> None:
     wire.faults = ["proxy"] * 1000
-    client._service._patience = 0
+    client.connection._patience = 0
     with pytest.raises(ServiceAnswered, match=r"502 Bad Gateway.* does a proxy stand between"):
         client.sweeps()
 
@@ -311,7 +366,7 @@ def test_something_else_that_listens_there_is_said_in_words(client: Client, wire
 def test_it_says_its_version(client: Client, wire: Wire) -> None:
     client.sweeps()
     assert wire.asked[0].headers["LRD-Version"] == "0.1.0"
-    client._service._http.headers["LRD-Version"] = "0.0.1"
+    client.connection._http.headers["LRD-Version"] = "0.0.1"
     with pytest.raises(ServiceAnswered, match="too old for the service") as refused:
         client.sweeps()
     assert refused.value.type == "client-version"

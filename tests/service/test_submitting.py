@@ -246,9 +246,9 @@ def test_an_extension_says_how_much_it_adds(url: str, file: str) -> None:
 def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, file: str) -> None:
     """Catches: `curl -X PATCH`, and a clone as the first one once was."""
     sweep_id = submitted(lrd("submit", file, "--set", "max_concurrent=1"), url)["id"]
-    line, now = lrd("set", sweep_id, "max_concurrent=2", "priority=5").splitlines()
+    line, *now = lrd("set", sweep_id, "max_concurrent=2", "priority=5").splitlines()
     assert line.split()[0] == sweep_id
-    assert now == "priority=5 max_concurrent=2"
+    assert now == ["  priority=5", "  max_concurrent=2", "  max_failures=null"]
     clone = submitted(lrd("clone", sweep_id), url)
     assert (clone["priority"], clone["max_concurrent"]) == (5, 2)
     assert "max_concurrent=null" in lrd("set", sweep_id, "max_concurrent=null")
