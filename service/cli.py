@@ -4,6 +4,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 
 from lrd_core.documents import parse_yaml, read
@@ -192,7 +193,8 @@ def list_sweeps(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended."""
+    """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended, how
+    many failed or were cancelled, name."""
     with Client(url, token) as client:
         found = client.sweeps(state=state, search=search, tag=tag)
         for sweep in found:
@@ -215,8 +217,8 @@ def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
             typer.echo(f"  {why}")
         if running := view["trials"]["running"]:
             typer.echo(f"  {cli_text.progress(running, sweep.list_trials('running', SHOWN))}")
-        for trial in sweep.failures():
-            typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
+        if failed := view["trials"]["failed"]:
+            typer.echo(indent(cli_text.failures(sweep.failures(), failed, sweep.id), "  "))
         for number, trial in enumerate([] if view["state"] in ENDED else sweep.tried_again()):
             # A running trial no longer has its message; its attempts do.
             runs = trial["state"] == "running" and number < SHOWN

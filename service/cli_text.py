@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,12 +12,10 @@ from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.formatting import count
-from service.lifecycle import TERMINAL
+from service.lifecycle import TERMINAL, TrialState
 from service.verifying import Verified
 
-FAILURES_SHOWN = 20
-"""Distinct messages shown; the rest are counted."""
-
+WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
 SHOWN = 10
 """Running trials shown one by one."""
 TRIED_AGAIN = ("lost", "stalled", "oom")
@@ -38,11 +35,15 @@ def trouble(error: LRDError | OSError) -> str:
 
 
 def sweep(found: dict[str, Any], since: str = "") -> str:
-    """A sweep in one line: id, `since`, state, trials that have ended, name, tags."""
+    """A sweep in one line: id, `since`, state, trials that have ended, how many of them without a
+    result, name, tags."""
     done = f"{finished(found)}/{found['trials_total']}"
+    counts = {state: found["trials"][state] for state in WITHOUT_RESULT}
+    without = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     name = " ".join(found["name"].splitlines())
-    tags = f"  [{', '.join(found['tags'])}]" if found["tags"] else ""
-    return f"{found['id']}  {since}{found['state']:<9}  {done}  {name}{tags}"
+    tags = f"[{', '.join(found['tags'])}]" if found["tags"] else ""
+    parts = [found["id"], f"{since}{found['state']:<9}", done, without, name, tags]
+    return "  ".join(filter(None, parts))
 
 
 def finished(found: dict[str, Any]) -> int:
@@ -107,15 +108,15 @@ def speed(found: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
-    """Why trials have failed: each distinct message once, with its number of trials."""
-    causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
-    lines = [f"{count(causes.total(), 'trial')} failed; `lrd status {sweep_id}` names each:"]
-    lines += [
-        f"  {count(times, 'trial')}: {cause}" for cause, times in causes.most_common(FAILURES_SHOWN)
-    ]
-    if len(causes) > FAILURES_SHOWN:
-        lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
+def failures(causes: Sequence[dict[str, Any]], failed: int, sweep_id: str) -> str:
+    """Why `failed` trials of a sweep have failed: each cause once, with its number of trials."""
+    lines = [f"{count(failed, 'trial')} failed; `lrd trials {sweep_id} --state failed` lists them:"]
+    for cause in causes:
+        why = ": ".join(filter(None, [cause["reason"], cause["message"]]))
+        lines.append(f"  {count(cause['trials'], 'trial')}: {why}")
+    others = failed - sum(cause["trials"] for cause in causes)
+    if others > 0:  # the service names only the most frequent causes
+        lines.append(f"  and {count(others, 'trial')} for other reasons")
     return "\n".join(lines)
 
 

@@ -121,8 +121,9 @@ class SubmittedSweep:
         return self._items("curves", metric=metric, by=by)
 
     def failures(self) -> list[dict[str, Any]]:
-        """The trials that have failed, each with its reason and message."""
-        return list(self.list_trials("failed"))
+        """Why trials have failed: the most frequent causes, each with its number of `trials` and
+        the id of one of them; `list_trials("failed")` gives the trials."""
+        return self._items("failures")
 
     def tried_again(self) -> list[dict[str, Any]]:
         """The trials that were lost, stalled or ran out of memory and are tried again.

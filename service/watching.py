@@ -22,7 +22,7 @@ def watch(sweep: SubmittedSweep) -> None:
     trials = follow(sweep)["trials"]
     typer.echo(sweep.table_text())
     if trials["failed"]:
-        typer.echo(cli_text.failures(sweep.failures(), sweep.id), err=True)
+        typer.echo(cli_text.failures(sweep.failures(), trials["failed"], sweep.id), err=True)
     if trials["cancelled"]:
         typer.echo(cli_text.cancelled(trials["cancelled"], sweep.id), err=True)
     if trials["failed"] or trials["cancelled"]:

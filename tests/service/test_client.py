@@ -197,6 +197,15 @@ def test_requests_and_what_follows_them(
     assert clone.failures() == []
 
 
+def test_why_trials_failed_is_read_cause_by_cause(client: Client, database: Database) -> None:
+    """Catches: `failures` that lists trials, where the route of that name counts causes."""
+    sweep = client.sweep(seed(database, small_sweep(), states=("succeeded", "failed")))
+    (cause,) = sweep.failures()
+    assert (cause["reason"], cause["trials"]) == ("error", 2)
+    assert [trial["id"] for trial in sweep.list_trials("failed")] == [2, 4]
+    assert cause["trial_id"] == 2
+
+
 def test_a_sweep_is_named_as_on_the_command_line(client: Client, database: Database) -> None:
     """Catches: names and beginnings of ids, which only the command line took; and a part of a name
     where the whole id is asked for."""
