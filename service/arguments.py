@@ -1,6 +1,7 @@
 """Arguments and options that several commands of `lrd` share, and how their text is parsed."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,12 @@ Url = Annotated[str, typer.Option("--url", envvar="LRD_URL", help="Address of th
 Token = Annotated[
     str | None,
     typer.Option("--token", envvar="LRD_TOKEN", help="Token, if the service asks for one."),
+]
+StorageDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LRD_STORAGE_DIR", help="Directory for the database, checkpoints and logs."
+    ),
 ]
 Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
 Metric = Annotated[str | None, typer.Option(help="Metric to read, e.g. test_loss.")]

@@ -17,6 +17,7 @@ try:
     from service import cli_text, logs, readout, single, steering, upkeep, watching
     from service.arguments import (
         Plan,
+        StorageDir,
         Sweep,
         Token,
         Url,
@@ -67,9 +68,6 @@ def lrd(
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")]
-StorageDir = Annotated[
-    Path | None, typer.Option(help="Directory for the database, checkpoints and logs.")
-]
 
 
 @app.command()

@@ -84,9 +84,42 @@ def test_a_database_that_is_not_there_is_said_and_not_made(
     monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'mistyped.db'}")
     answer = CliRunner().invoke(app, command)
     assert isinstance(answer.exception, LRDError)
-    said = f"there is no database at {tmp_path / 'mistyped.db'}: is LRD_DATABASE_URL"
+    said = f"there is no database at {tmp_path / 'mistyped.db'}: name the service's own with --sto"
     assert str(answer.exception).startswith(said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_of_a_service_that_has_a_directory_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `lrd serve --storage-dir x`, for which no command makes a token."""
+    monkeypatch.setenv("LRD_STORAGE_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "own").mkdir()
+
+    def lrd(*words: str) -> str:
+        done = CliRunner().invoke(app, [*words, "--storage-dir", str(tmp_path / "own")])
+        assert done.exit_code == 0, done.exception
+        return done.output
+
+    lrd("db", "upgrade")
+    lrd("db", "check")
+    lrd("token", "create", "ann")
+    lrd("token", "create", "bob")
+    lrd("token", "revoke", "1")
+    monkeypatch.setenv("LRD_WEBHOOK_PRIVATE", "true")
+    lrd("webhook", "add", "http://127.0.0.1:9/hook")
+    assert "http://127.0.0.1:9/hook" in lrd("webhook", "ls")
+    lrd("webhook", "rm", "1")
+    assert [line.split()[2] for line in lrd("token", "ls").splitlines()] == ["ann", "bob"]
+    assert len(lrd("audit").splitlines()) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    with pytest.raises(LRDError, match=r"elsewhere/lrd\.db: name the service's own with --storage"):
+        CliRunner().invoke(app, ["token", "ls"], catch_exceptions=False)
+    (tmp_path / "copy").mkdir()
+    copy = ["db", "copy", str(tmp_path / "own" / "lrd.db"), "--storage-dir", str(tmp_path / "copy")]
+    said = CliRunner().invoke(app, copy, catch_exceptions=False)
+    assert f"expected in {tmp_path / 'copy' / 'trials'}" in said.output
+    assert (tmp_path / "copy" / "lrd.db").is_file()
 
 
 @pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])
