@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
+from lrd_core.extending import Extension
 from service import cli_text
 from service.arguments import (
     OneSweep,
@@ -85,6 +88,10 @@ def retry(
 
 def extend(
     called: Sweep,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="`seeds`, `grid` and `arms` to add, as YAML or JSON; - reads stdin."),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -99,15 +106,18 @@ def extend(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Add seeds or values of an axis; only the missing trials run."""
+    """Add seeds, values of an axis or, with a FILE, explicit arms; only the missing trials run."""
     more: dict[str, Any] = {"grid": assignments(grid)}
     if seeds is not None:
         more["seeds"] = seeds_of(seeds)
-    if more == {"grid": {}}:
+    if (more == {"grid": {}}) == (file is None):
         raise typer.BadParameter(
-            "say what to add to the sweep: --seeds N (0 … N − 1) or a list such as 5,6,7, "
-            "--grid PATH=[VALUES], or both"
+            "say what to add to the sweep: either a FILE, or --seeds N (0 … N − 1) or a list such "
+            "as 5,6,7, --grid PATH=[VALUES], or both"
         )
+    if file is not None:
+        more = parse_yaml(read(file))
+        Extension.parse(more)  # so that it is an object of these fields
     with Client(url, token) as client:
         sweep = client.sweep(called)
         if plan:

@@ -82,8 +82,9 @@ def test_what_does_not_go_together_is_refused(words: list[str], said: str, file:
 
 def test_extending_by_nothing_is_refused_with_what_may_be_given() -> None:
     """Catches: exit 0 after nothing, for one who left the option out."""
-    said = misused("extend", "SWEEP")
-    assert "--seeds N (0 … N − 1) or a list such as 5,6,7, --grid PATH=[VALUES], or both" in said
+    said = "either a FILE, or --seeds N (0 … N − 1) or a list such as 5,6,7, --grid PATH=[VALUES]"
+    assert said in misused("extend", "SWEEP")
+    assert said in misused("extend", "SWEEP", "more.yaml", "--seeds", "3")
 
 
 def test_a_plan_tells_the_time_and_what_is_there_already(
