@@ -1,5 +1,7 @@
 """The text that `lrd` prints: plans, progress, failures and waits."""
 
+import csv
+import io
 import json
 import shlex
 from collections.abc import Iterable, Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
+from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.formatting import count
@@ -18,6 +21,10 @@ from service.verifying import Verified
 WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
 SHOWN = 10
 """Running trials shown one by one."""
+SPEED_COLUMNS = (
+    "arm_id", "arm", "trials", "reached", "never", "undecided", "epochs", "seconds",
+    "baseline_id", "baseline", "n", "faster", "ties", "slower", "epoch_ratio", "second_ratio",
+)  # fmt: skip
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """Outcomes of an attempt that is followed by another; `user` (a pause or a drain) is no loss."""
 
@@ -106,6 +113,20 @@ def speed(found: dict[str, Any]) -> str:
         "depend on what else ran",
         *_columns(rows),
     ])  # fmt: skip
+
+
+def speed_csv(found: dict[str, Any]) -> str:
+    """The same as CSV, in full precision: one row per arm, with its comparison if there is one."""
+    against = {each["arm_id"]: each for each in found["comparisons"]}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(SPEED_COLUMNS)
+    for arm in found["items"]:
+        seeds = {name: len(arm[name]) for name in ("never", "undecided")}
+        row = arm | seeds | {"arm": arm["label"]} | against.get(arm["arm_id"], {})
+        values = [row.get(name) for name in SPEED_COLUMNS]
+        writer.writerow([escape_csv(each) if isinstance(each, str) else each for each in values])
+    return out.getvalue()
 
 
 def failures(causes: Sequence[dict[str, Any]], failed: int, sweep_id: str) -> str:

@@ -93,13 +93,23 @@ def speed(
     value: Annotated[
         str, typer.Argument(help="Value to reach, in the metric's own unit: 0.9, or 90%.")
     ],
+    form: Annotated[Literal["text", "csv", "json"], typer.Option("--format")] = "text",
     metric: Metric = None,
+    baseline: Baseline = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
     """Show how soon each arm reaches a value of a metric, and how much faster than its baseline."""
     with Client(url, token) as client:
-        typer.echo(cli_text.speed(client.sweep(called).speed(number_of(value), metric)))
+        sweep = client.sweep(called)
+        found = sweep.speed(number_of(value), metric, baseline)
+    match form:
+        case "json":
+            typer.echo(json.dumps(found, ensure_ascii=False))
+        case "csv":
+            typer.echo(cli_text.speed_csv(found), nl=False)
+        case _:
+            typer.echo(cli_text.speed(found))
 
 
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:

@@ -111,10 +111,13 @@ class SubmittedSweep:
         """Each arm with every metric's statistics; `question`: at."""
         return self._items("arms", **question)
 
-    def speed(self, threshold: float, metric: str | None = None) -> dict[str, Any]:
+    def speed(
+        self, threshold: float, metric: str | None = None, baseline: int | str | None = None
+    ) -> dict[str, Any]:
         """How soon each arm reaches a value of a metric (`items`), and how that compares with its
         baseline (`comparisons`). The value is in the metric's own unit: 0.9, not 90 %."""
-        return self._json("GET", "speed", params=given({"threshold": threshold, "metric": metric}))
+        answer = self._get("speed", threshold=threshold, metric=metric, baseline=baseline)
+        return self.client.connection.parsed(answer)
 
     def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
         """The mean of a metric for each arm at each epoch, or against seconds."""

@@ -196,8 +196,10 @@ def speed(
     database: DatabaseDep,
     threshold: Annotated[float, Query(description="in the metric's own unit, e.g. 0.9")],
     metric: Metric = None,
+    baseline: Baseline = None,
 ) -> Response:
-    """Epochs and seconds until a metric first reaches a value, with and without LRD."""
+    """Epochs and seconds until a metric first reaches a value, in each arm and against its
+    baseline."""
 
     def answer(found: Results) -> Response:
         name = metric or found.headline
@@ -214,7 +216,8 @@ def speed(
             "next_page_token": None,
         })  # fmt: skip
 
-    return _computed(database, sweep_id, request, Reading(metric), answer, epochs=True)
+    reading = Reading(metric, baseline=baseline)
+    return _computed(database, sweep_id, request, reading, answer, epochs=True)
 
 
 @router.get(
