@@ -198,7 +198,7 @@ def _command(name: str, command: Any) -> list[str]:
             called = each.metavar or each.name.upper()
             arguments.append(called if each.required else f"[{called}]")
         else:
-            called = ", ".join(each.opts)
+            called = " / ".join(filter(None, map(", ".join, (each.opts, each.secondary_opts))))
         if each.name != "help" and (words := _words(each)):
             rows.append(f"| `{called}` | {words} |")
     parts = [f"## `{' '.join(['lrd', name, *arguments])}`", str(command.help).strip()]

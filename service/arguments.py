@@ -24,7 +24,7 @@ StorageDir = Annotated[
         envvar="LRD_STORAGE_DIR", help="Directory for the database, checkpoints and logs."
     ),
 ]
-Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Show what would run; store nothing.")]
 Metric = Annotated[str | None, typer.Option(help="Metric to read, e.g. test_loss.")]
 At = Annotated[str | None, typer.Option(help="Epoch to read: last, best or epoch:N.")]
 Baseline = Annotated[
@@ -35,15 +35,15 @@ Baseline = Annotated[
 ]
 
 
-def one_of(called: str | None, trial: int | None) -> str:
-    """The sweep meant by a command that takes either a sweep or a trial.
+def one_of(called: str | None, trials: list[int] | None) -> str | None:
+    """The sweep meant by a command that takes either a sweep or trials; None if it is trials.
 
     Raises:
         typer.BadParameter: both are named, or none is.
     """
-    if called is None or trial is not None:
+    if (called is None) == (not trials):
         raise typer.BadParameter(
-            "name a SWEEP (`lrd ls` lists them) or one trial with --trial, one of the two"
+            "name a SWEEP (`lrd ls` lists them) or trials with --trial, one of the two"
         )
     return called
 

@@ -117,8 +117,9 @@ Seeds = Annotated[
 Watch = Annotated[
     bool,
     typer.Option(
+        "--watch",
         help="Follow it until it ends and print its table; exit 1 if trials failed or were "
-        "cancelled."
+        "cancelled.",
     ),
 ]
 

@@ -24,9 +24,11 @@ from service.arguments import (
 from service.client import Client
 from service.connection import LOCAL
 
-OneTrial = Annotated[
-    int | None,
-    typer.Option("--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids."),
+Trials = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids; repeatable."
+    ),
 ]
 
 
@@ -43,14 +45,14 @@ def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
 
 
 def cancel(
-    called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+    called: OneSweep = None, trials: Trials = None, url: Url = LOCAL, token: Token = None
 ) -> None:
-    """Cancel a sweep, or one trial: `lrd cancel --trial 7`."""
+    """Cancel a sweep, or single trials: `lrd cancel --trial 7 --trial 9`."""
     with Client(url, token) as client:
-        if trial is not None and called is None:
+        if (sweep := one_of(called, trials)) is not None:
+            _show(client.sweep(sweep).cancel())
+        for trial in trials or []:
             typer.echo(cli_text.trial(client.cancel_trial(trial), None))
-        else:
-            _show(client.sweep(one_of(called, trial)).cancel())
 
 
 def delete(
@@ -73,17 +75,19 @@ def delete(
 
 def retry(
     called: OneSweep = None,
-    cancelled: Annotated[bool, typer.Option(help="Also retry cancelled trials.")] = False,
-    trial: OneTrial = None,
+    cancelled: Annotated[
+        bool, typer.Option("--cancelled", help="Also retry cancelled trials.")
+    ] = False,
+    trials: Trials = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Retry what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
+    """Retry what failed, or single trials (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
-        if trial is not None and called is None:
+        if (sweep := one_of(called, trials)) is not None:
+            _show(client.sweep(sweep).retry(cancelled=cancelled))
+        for trial in trials or []:
             typer.echo(cli_text.trial(client.retry_trial(trial), None))
-        else:
-            _show(client.sweep(one_of(called, trial)).retry(cancelled=cancelled))
 
 
 def extend(

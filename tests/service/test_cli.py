@@ -253,7 +253,8 @@ def test_who_names_no_sweep_is_sent_to_a_command(url: str, words: list[str]) -> 
 
 
 def test_one_trial_is_cancelled_and_retried(url: str, database: Database) -> None:
-    """Catches: a whole sweep that is ended for one trial that hangs."""
+    """Catches: a whole sweep that is ended for one trial that hangs, and a command for each of
+    several."""
     sweep_id = seed(database, small_sweep(), states=("queued", "failed"))
     assert lrd("cancel", "--trial", "1").split()[:3] == ["1", "cancelled:", "user"]
     assert lrd("retry", "--trial", "1").split()[:2] == ["1", "queued"]
@@ -261,7 +262,16 @@ def test_one_trial_is_cancelled_and_retried(url: str, database: Database) -> Non
     assert lrd("trials", sweep_id, "--state", "failed").split()[0] == "4"
     for words in ([], [sweep_id, "--trial", "1"]):
         for command in ("cancel", "retry"):
-            assert re.search("name a SWEEP .* or one trial with --trial", misused(command, *words))
+            assert re.search("name a SWEEP .* or trials with --trial", misused(command, *words))
+    both = ("--trial", "1", "--trial", "3")
+    assert [line.split()[:2] for line in lrd("cancel", *both).splitlines()] == [
+        ["1", "cancelled:"],
+        ["3", "cancelled:"],
+    ]
+    assert [line.split()[:2] for line in lrd("retry", *both).splitlines()] == [
+        ["1", "queued"],
+        ["3", "queued"],
+    ]
 
 
 def test_other_refusals_about_a_sweep_keep_their_own_words(url: str, database: Database) -> None:

@@ -20,6 +20,8 @@ def test_ls_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
     assert line.endswith("5 masks, no extra ones")
     assert places[line].strip() == str(voc)
     assert any(line.startswith("mnist") and "lrd data fetch mnist" in line for line in places)
+    assert said[0].split(maxsplit=1) == ["digits", "complete; part of scikit-learn"]
+    assert (Path(said[1].strip()) / "digits.csv.gz").is_file()
 
 
 def test_fetch_takes_what_is_missing_and_says_where_it_is(
