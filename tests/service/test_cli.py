@@ -315,22 +315,10 @@ def test_one_trial_is_told_in_words(tmp_path: Path) -> None:
     assert lrd("run", str(trial)).startswith("epoch 1  train_loss ")
 
 
-def test_a_database_is_upgraded_and_then_at_the_newest_schema(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
-    (tmp_path / "new.db").touch()
-    old = CliRunner().invoke(cli.app, ["db", "check"])
-    assert old.exit_code == 1
-    assert "`lrd db upgrade`" in old.output
-    lrd("db", "upgrade")
-    assert "newest schema" in lrd("db", "check")
-
-
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("LRD_PORT", "abc", "LRD_PORT should be a valid integer, got 'abc'"),
+        ("LRD_PORT", "abc", "LRD_PORT should be an integer, got 'abc'"),
         ("LRD_DATABASE_URL", "foo", "LRD_DATABASE_URL: 'foo' is no URL of a database of this"),
         ("LRD_DATABASE_URL", "mysql://me:secret@x/y", "LRD_DATABASE_URL: 'mysql:…' is no URL of"),
         ("LRD_DATABASE_URL", "postgresql://x:port/y", "write postgresql://USER@HOST/NAME, or sql"),
@@ -349,12 +337,6 @@ def test_a_setting_that_cannot_be_is_named_by_whatever_reads_it(
         assert "secret" not in str(refused.value)
     with pytest.raises(SystemExit, match=re.escape(said)):
         dispatch.main()
-
-
-def test_a_source_that_is_no_database_is_refused() -> None:
-    """Catches: `Can't load plugin: sqlalchemy.dialects:mysql`."""
-    with pytest.raises(LRDError, match=r"^'mysql:…' is no URL of a database of this service"):
-        lrd("db", "copy", "mysql://x/y")
 
 
 @pytest.mark.parametrize("command", ["submit", "run"])

@@ -1,4 +1,4 @@
-"""`lrd data`: what is here, what is missing, and how it gets here."""
+"""`lrd data, db, token, webhook`: what acts on this machine, its data sets and its database."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from service.cli import app
 from service.settings import Settings
 from service.store.session import Database
 from tests.lrd_core.voc_tree import voc_tree
+from tests.service.test_cli import lrd
 
 
 def test_ls_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
@@ -46,6 +47,24 @@ def test_a_name_that_is_none_is_an_error(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["data", "fetch", "nothing", "--data-dir", str(tmp_path)])
     assert isinstance(answer.exception, DataNotFound)
     assert "one of mnist, cifar10" in str(answer.exception)
+
+
+def test_a_database_is_upgraded_and_then_at_the_newest_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "new.db").touch()
+    old = CliRunner().invoke(app, ["db", "check"])
+    assert old.exit_code == 1
+    assert "`lrd db upgrade`" in old.output
+    lrd("db", "upgrade")
+    assert "newest schema" in lrd("db", "check")
+
+
+def test_a_source_that_is_no_database_is_refused() -> None:
+    """Catches: `Can't load plugin: sqlalchemy.dialects:mysql`."""
+    with pytest.raises(LRDError, match=r"^'mysql:…' is no URL of a database of this service"):
+        lrd("db", "copy", "mysql://x/y")
 
 
 def test_a_database_without_its_tables_is_said_with_the_remedy(
@@ -98,29 +117,27 @@ def test_the_database_of_a_service_that_has_a_directory_of_its_own(
     monkeypatch.setenv("LRD_STORAGE_DIR", str(tmp_path / "elsewhere"))
     (tmp_path / "own").mkdir()
 
-    def lrd(*words: str) -> str:
-        done = CliRunner().invoke(app, [*words, "--storage-dir", str(tmp_path / "own")])
-        assert done.exit_code == 0, done.exception
-        return done.output
+    def own(*words: str) -> str:
+        return lrd(*words, "--storage-dir", str(tmp_path / "own"))
 
-    lrd("db", "upgrade")
-    lrd("db", "check")
-    lrd("token", "create", "ann")
-    lrd("token", "create", "bob")
-    lrd("token", "revoke", "1")
+    own("db", "upgrade")
+    own("db", "check")
+    own("token", "create", "ann")
+    own("token", "create", "bob")
+    own("token", "revoke", "1")
     monkeypatch.setenv("LRD_WEBHOOK_PRIVATE", "true")
-    lrd("webhook", "add", "http://127.0.0.1:9/hook")
-    assert "http://127.0.0.1:9/hook" in lrd("webhook", "ls")
-    lrd("webhook", "rm", "1")
-    assert [line.split()[2] for line in lrd("token", "ls").splitlines()] == ["ann", "bob"]
-    assert len(lrd("audit").splitlines()) == 5
+    own("webhook", "add", "http://127.0.0.1:9/hook")
+    assert "http://127.0.0.1:9/hook" in own("webhook", "ls")
+    own("webhook", "rm", "1")
+    assert [line.split()[2] for line in own("token", "ls").splitlines()] == ["ann", "bob"]
+    assert len(own("audit").splitlines()) == 5
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
     with pytest.raises(LRDError, match=r"elsewhere/lrd\.db: name the service's own with --storage"):
-        CliRunner().invoke(app, ["token", "ls"], catch_exceptions=False)
+        lrd("token", "ls")
     (tmp_path / "copy").mkdir()
-    copy = ["db", "copy", str(tmp_path / "own" / "lrd.db"), "--storage-dir", str(tmp_path / "copy")]
-    said = CliRunner().invoke(app, copy, catch_exceptions=False)
-    assert f"expected in {tmp_path / 'copy' / 'trials'}" in said.output
+    source = str(tmp_path / "own" / "lrd.db")
+    said = lrd("db", "copy", source, "--storage-dir", str(tmp_path / "copy"))
+    assert f"expected in {tmp_path / 'copy' / 'trials'}" in said
     assert (tmp_path / "copy" / "lrd.db").is_file()
 
 
