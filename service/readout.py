@@ -17,15 +17,15 @@ from service.arguments import (
     Url,
     number_of,
 )
+from service.choices import Axis, Figure, ProseFormat, Rows, TableFormat
 from service.client import Client
 from service.connection import LOCAL
 from service.lifecycle import TrialState
 
-Format = Annotated[Literal["markdown", "csv", "latex", "json"], typer.Option("--format")]
+Format = Annotated[TableFormat, typer.Option("--format")]
 Trial = Annotated[
     int, typer.Argument(metavar="TRIAL", help="Id of the trial; `lrd trials SWEEP` lists them.")
 ]
-Figure = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 
 
 def table(
@@ -75,7 +75,7 @@ def effects(
 
 def methods(
     called: Sweep,
-    form: Annotated[Literal["markdown", "latex", "json"], typer.Option("--format")] = "markdown",
+    form: Annotated[ProseFormat, typer.Option("--format")] = "markdown",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -147,7 +147,7 @@ def figure(
     metric: Metric = None,
     at: At = None,
     by: Annotated[
-        Literal["epoch", "seconds"] | None,
+        Axis | None,
         typer.Option(help="Horizontal axis of learning curves (default epoch)."),
     ] = None,
     baseline: Baseline = None,
@@ -240,7 +240,7 @@ def export(
     called: Sweep,
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything) file.")],
     of: Annotated[
-        Literal["reports", "trials"] | None,
+        Rows | None,
         typer.Option(help="Which rows to write (default reports)."),
     ] = None,
     url: Url = LOCAL,

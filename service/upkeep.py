@@ -5,12 +5,13 @@ import getpass
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lrd_core.errors import LRDError
 from service.arguments import StorageDir
+from service.choices import Role
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -107,7 +108,7 @@ _LIMIT = "By default the limit in the service's settings."
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Whose token it is, or what it is for.")],
-    role: Literal["viewer", "submitter", "admin"] = "submitter",
+    role: Role = Role.submitter,
     expires_days: Annotated[
         float | None, typer.Option(min=0.001, help="Days until it expires; by default never.")
     ] = None,
@@ -126,7 +127,7 @@ def token_create(
         "max_sweep_trials": max_sweep_trials,
     }
     with _database(storage_dir) as database, database.write() as session:
-        made, secret = tokens.create(session, name, tokens.Role(role), expires_days, **limits)
+        made, secret = tokens.create(session, name, role, expires_days, **limits)
         number = made.id
         audit.note(session, _who(), "token create", f"token {number} of {name}, {role}")
     typer.echo(secret)

@@ -26,6 +26,7 @@ from service.api.schemas.results import (
     SpeedAnswer,
     Table,
 )
+from service.choices import Axis, Figure, ProseFormat, TableFormat
 from service.errors import Unprocessable
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
@@ -57,10 +58,8 @@ Metric = Annotated[
 Baseline = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="id of the arm to compare all others with")
 ]
-By = Annotated[Literal["epoch", "seconds"], Query(description="horizontal axis of the curves")]
+By = Annotated[Axis, Query(description="horizontal axis of the curves")]
 
-Format = Literal["json", "markdown", "csv", "latex"]
-FigureName = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 Points = Annotated[int, Query(ge=2, le=100_000, description="points per curve, at most")]
 
 MEDIA_TYPES = TEXT_TYPES | {
@@ -107,7 +106,7 @@ def comparisons(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """Each arm against its baseline, paired by seed: differences, intervals, tests, effect.
 
@@ -124,7 +123,7 @@ def effects(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """The effect of each factor of a grid over the settings of the others: main effects, and
     interactions of two. Their reference is the sweep's baseline, or the arm asked for.
@@ -142,7 +141,7 @@ def table(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """The table of one metric, laid out as the spec asks.
 
@@ -159,7 +158,7 @@ def methods(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Literal["json", "markdown", "latex"] = "json",
+    format: ProseFormat = "json",
 ) -> Response:
     """How the numbers were made, for a paper's methods section: what was trained, on which seeds,
     how it was tested, what failed, what it cost, with which code.
@@ -226,7 +225,7 @@ def speed(
 )
 def figure(
     sweep_id: SweepId,
-    name: FigureName,
+    name: Figure,
     kind: Literal["svg", "pdf", "png"],
     request: Request,
     database: DatabaseDep,
@@ -256,7 +255,7 @@ def figure(
 @router.get("/plots/{name}", **gives(Plot))
 def plot(
     sweep_id: SweepId,
-    name: FigureName,
+    name: Figure,
     request: Request,
     database: DatabaseDep,
     settings: SettingsDep,

@@ -6,11 +6,11 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from service.choices import Role
 from service.pages import CONTENT_SECURITY_POLICY
 from service.settings import Settings
 from service.store import tokens
 from service.store.session import Database
-from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.page.window import drawn, in_a_browser, long_sweep, submit
