@@ -126,7 +126,9 @@ _CLIENT = """\
 The classes of `service.client`, for scripts and notebooks. Frames are pandas data frames. Errors
 are `LRDError`: `InvalidSpec` with each fault of a sweep, `ServiceAnswered` if the service refuses
 (`status`, `type`), `NoAnswer` if nobody answers ([errors](errors.md)). A question is `metric`,
-`at` (last, best, epoch:N) and `baseline` (id of an arm), as far as they apply."""
+`at` (last, best, epoch:N) and `baseline` (an arm), as far as they apply. Sweeps and arms are named
+as on the command line: a sweep by its id, the beginning of it, or its name, an arm by its id or its
+label."""
 
 
 def python() -> str:
@@ -170,7 +172,8 @@ def _said(of: Any) -> Iterator[str]:
 
 
 _SETTINGS = """\
-Environment variables that `lrd serve`, `lrd api`, `lrd dispatch` and `lrd db` read when they start.
+Environment variables that `lrd serve`, `lrd api`, `lrd dispatch`, and `lrd db`, `token`, `webhook`
+and `audit` read when they start. `--storage-dir` of a command precedes `LRD_STORAGE_DIR`.
 
 There are also `LRD_DATA_DIR`, the folder of the data sets on each node (`~/.cache/lrd`); `LRD_URL`
 and `LRD_TOKEN`, read by the command line; and Ray's own `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH`
@@ -195,7 +198,7 @@ def _command(name: str, command: Any) -> list[str]:
             called = each.metavar or each.name.upper()
             arguments.append(called if each.required else f"[{called}]")
         else:
-            called = ", ".join(each.opts)
+            called = " / ".join(filter(None, map(", ".join, (each.opts, each.secondary_opts))))
         if each.name != "help" and (words := _words(each)):
             rows.append(f"| `{called}` | {words} |")
     parts = [f"## `{' '.join(['lrd', name, *arguments])}`", str(command.help).strip()]

@@ -1,5 +1,6 @@
 """Faults of a document: pydantic's errors as sentences at JSON pointers (RFC 6901)."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -67,36 +68,66 @@ def short_repr(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _sentence(error: ErrorDetails, model: Model) -> str:
+_KINDS = {
+    "model_type": "a mapping of fields to their values",
+    "model_attributes_type": "a mapping of fields to their values",
+    "dict_type": "a mapping of names to values",
+    "list_type": "a list",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "a string",
+}
+"""What a value of another type should be, in words that are not Python's, by type of error."""
+
+
+def sentence_of(error: ErrorDetails) -> str:
+    """What is wrong with a value, as far as no model needs to be known for it."""
     match error["type"]:
-        case "extra_forbidden":
-            fields = fields_at(model, error["loc"])
-            meant = did_you_mean(str(error["loc"][-1]), fields)
-            return f"unknown field{meant or '; one of ' + ', '.join(fields)}"
-        case "missing":
-            return MISSING
-        case "union_tag_not_found" if isinstance(error["input"], dict):
-            return MISSING
-        case "union_tag_not_found":
-            written = short_repr(error["input"])
-            return f"should be a mapping, {{{_discriminator(error)}: …}}, got {written}"
-        case "union_tag_invalid":
-            known = error["ctx"]["expected_tags"].replace("'", "")
-            tag = error["ctx"]["tag"]
-            meant = did_you_mean(tag, known.split(", "))
-            return f"unknown {_discriminator(error)} {tag!r}{meant}; one of {known}"
-        case "model_type":
-            return (
-                f"should be a mapping of fields to their values, got {short_repr(error['input'])}"
-            )
         case "too_short" | "too_long" | "string_too_short" | "string_too_long":
             return _about_length(error)
         case "finite_number":
             return "must be a finite number"
         case "value_error":
             return str(error["ctx"]["error"])
-    message = error["msg"].replace("Input should", "should", 1)
-    return f"{message}, got {short_repr(error['input'])}"
+        case "missing":
+            return MISSING
+        case kind if kind in _KINDS:
+            said = f"should be {_KINDS[kind]}"
+        case _:
+            said = error["msg"].replace("Input should", "should", 1)
+    return f"{said}, got {_written(error['input'])}"
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _sentence(error: ErrorDetails, model: Model) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            fields = fields_at(model, error["loc"])
+            meant = did_you_mean(str(error["loc"][-1]), fields)
+            return f"unknown field{meant or '; one of ' + ', '.join(fields)}"
+        case "union_tag_not_found" if isinstance(error["input"], dict):
+            return MISSING
+        case "union_tag_not_found":
+            written = _written(error["input"])
+            return f"should be a mapping, {{{_discriminator(error)}: …}}, got {written}"
+        case "union_tag_invalid":
+            known = error["ctx"]["expected_tags"].replace("'", "")
+            tag = error["ctx"]["tag"]
+            meant = did_you_mean(tag, known.split(", "))
+            return f"unknown {_discriminator(error)} {tag!r}{meant}; one of {known}"
+    return sentence_of(error)
+
+
+def _written(value: object) -> str:
+    """A value of a document: what Python spells otherwise (None, True), as YAML and JSON do."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else short_repr(value)
 
 
 def _about_length(error: ErrorDetails) -> str:

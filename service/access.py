@@ -17,12 +17,12 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from service.api.context import DatabaseDep, SettingsDep
+from service.choices import Role
 from service.errors import Forbidden, TooMany, Unauthorized
 from service.settings import Settings
 from service.store import tokens
 from service.store.models import Token
 from service.store.session import Database
-from service.store.tokens import Role
 
 READING = {"GET", "HEAD"}
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")

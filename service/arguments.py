@@ -1,16 +1,12 @@
 """Arguments and options that several commands of `lrd` share, and how their text is parsed."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lrd_core.documents import parse_yaml
-from lrd_core.errors import LRDError
-from lrd_core.spelling import did_you_mean
-from service.client import Client, ServiceAnswered, SubmittedSweep
-
-LOCAL = "http://127.0.0.1:8000"
 
 _SWEEP = typer.Argument(
     metavar="SWEEP", help="Id of the sweep, the beginning of its id, or its name."
@@ -22,7 +18,13 @@ Token = Annotated[
     str | None,
     typer.Option("--token", envvar="LRD_TOKEN", help="Token, if the service asks for one."),
 ]
-Plan = Annotated[bool, typer.Option(help="Show what would run; store nothing.")]
+StorageDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LRD_STORAGE_DIR", help="Directory for the database, checkpoints and logs."
+    ),
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Show what would run; store nothing.")]
 Metric = Annotated[str | None, typer.Option(help="Metric to read, e.g. test_loss.")]
 At = Annotated[str | None, typer.Option(help="Epoch to read: last, best or epoch:N.")]
 Baseline = Annotated[
@@ -33,58 +35,15 @@ Baseline = Annotated[
 ]
 
 
-def sweep_of(client: Client, called: str, *, exactly: bool = False) -> SubmittedSweep:
-    """The sweep named by its id, the beginning of its id, or its name; `exactly`: only by its id.
-
-    Raises:
-        LRDError: there is none, or several; worded for somebody at a shell.
-    """
-    try:
-        return client.sweep(called)
-    except ServiceAnswered as error:
-        if error.type != "not-found":
-            raise
-    found = [
-        sweep
-        for sweep in ([] if exactly else client.sweeps(search=called))
-        if sweep["id"].startswith(called) or sweep["name"] == called
-    ]
-    if len(found) == 1:
-        return client.sweep(found[0]["id"])
-    if found:
-        some = ", ".join(sweep["id"] for sweep in found[:5]) + ", …" * (len(found) > 5)
-        raise LRDError(f"{called!r} matches {len(found)} sweeps: {some}; name one by its id")
-    if exactly:
-        raise LRDError(f"there is no sweep with the complete id {called!r}; `lrd ls` lists them")
-    raise LRDError(f"there is no sweep {called!r}; `lrd ls` lists them")
-
-
-def arm_of(sweep: SubmittedSweep, called: str | None) -> int | None:
-    """The id of the arm that is named by its id or its label; None if none is named.
-
-    Raises:
-        LRDError: no arm is called so.
-    """
-    if called is None or called.isdecimal():
-        return None if called is None else int(called)
-    labels = {arm["label"]: int(arm["id"]) for arm in sweep.arms()}
-    if called not in labels:
-        raise LRDError(
-            f"no arm of sweep {sweep.id} is called {called!r}{did_you_mean(called, list(labels))}; "
-            f"they are {'; '.join(labels)}"
-        )
-    return labels[called]
-
-
-def one_of(called: str | None, trial: int | None) -> str:
-    """The sweep meant by a command that takes either a sweep or a trial.
+def one_of(called: str | None, trials: list[int] | None) -> str | None:
+    """The sweep meant by a command that takes either a sweep or trials; None if it is trials.
 
     Raises:
         typer.BadParameter: both are named, or none is.
     """
-    if called is None or trial is not None:
+    if (called is None) == (not trials):
         raise typer.BadParameter(
-            "name a SWEEP (`lrd ls` lists them) or one trial with --trial, one of the two"
+            "name a SWEEP (`lrd ls` lists them) or trials with --trial, one of the two"
         )
     return called
 

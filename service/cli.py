@@ -4,6 +4,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 from typing import Annotated, Any
 
 from lrd_core.documents import parse_yaml, read
@@ -15,19 +16,19 @@ try:
 
     from service import cli_text, logs, readout, single, steering, upkeep, watching
     from service.arguments import (
-        LOCAL,
         Plan,
+        StorageDir,
         Sweep,
         Token,
         Url,
         assignments,
         seeds_of,
-        sweep_of,
     )
     from service.cli_text import SHOWN
-    from service.client import DONE, Client, Written
+    from service.client import Client, Written
+    from service.connection import LOCAL
     from service.formatting import count
-    from service.lifecycle import SweepState
+    from service.lifecycle import ENDED, SweepState
 except ModuleNotFoundError as missing:  # installed without the extras, for the optimizer alone
     sys.exit(
         f"lrd needs {missing.name}, which is not installed: install learning-rate-dropout with its "
@@ -67,9 +68,6 @@ def lrd(
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")]
-StorageDir = Annotated[
-    Path | None, typer.Option(help="Directory for the database, checkpoints and logs.")
-]
 
 
 @app.command()
@@ -119,8 +117,9 @@ Seeds = Annotated[
 Watch = Annotated[
     bool,
     typer.Option(
+        "--watch",
         help="Follow it until it ends and print its table; exit 1 if trials failed or were "
-        "cancelled."
+        "cancelled.",
     ),
 ]
 
@@ -166,7 +165,7 @@ def clone(
     wanted = assignments(changes) | ({} if name is None else {"name": name})
     own_seeds = seeds_of(seeds)
     with Client(url, token) as client:
-        spec = sweep_of(client, called).status()["spec"]
+        spec = client.sweep(called).status()["spec"]
         _submit(client, changed_sweep(spec, wanted, own_seeds), plan, watch)
 
 
@@ -193,7 +192,8 @@ def list_sweeps(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended."""
+    """List all sweeps, newest first: id, time submitted (UTC), state, trials that have ended, how
+    many failed or were cancelled, name."""
     with Client(url, token) as client:
         found = client.sweeps(state=state, search=search, tag=tag)
         for sweep in found:
@@ -209,16 +209,16 @@ def list_sweeps(
 def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Show a sweep: its progress, what failed, what is retried and what its trials wait for."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
+        sweep = client.sweep(called)
         view = sweep.status()
         typer.echo(cli_text.sweep(view))
         if why := watching.still(client, view):
             typer.echo(f"  {why}")
         if running := view["trials"]["running"]:
             typer.echo(f"  {cli_text.progress(running, sweep.list_trials('running', SHOWN))}")
-        for trial in sweep.failures():
-            typer.echo(f"  trial {trial['id']} {trial['reason']}: {trial['message']}")
-        for number, trial in enumerate([] if view["state"] in DONE else sweep.tried_again()):
+        if failed := view["trials"]["failed"]:
+            typer.echo(indent(cli_text.failures(sweep.failures(), failed, sweep.id), "  "))
+        for number, trial in enumerate([] if view["state"] in ENDED else sweep.tried_again()):
             # A running trial no longer has its message; its attempts do.
             runs = trial["state"] == "running" and number < SHOWN
             typer.echo(f"  {cli_text.again(trial, client.attempts(trial['id']) if runs else [])}")
@@ -229,7 +229,7 @@ def watch(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Follow a sweep until it ends and print its table; exit 1, with the reasons, if trials failed
     or were cancelled."""
     with Client(url, token) as client:
-        watching.watch(sweep_of(client, called))
+        watching.watch(client.sweep(called))
 
 
 for command in (*readout.COMMANDS, *single.COMMANDS):

@@ -1,7 +1,9 @@
 """The text that `lrd` prints: plans, progress, failures and waits."""
 
+import csv
+import io
 import json
-from collections import Counter
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -9,17 +11,20 @@ from typing import Any
 
 from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
+from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.formatting import count
-from service.lifecycle import TERMINAL
+from service.lifecycle import TERMINAL, TrialState
 from service.verifying import Verified
 
-FAILURES_SHOWN = 20
-"""Distinct messages shown; the rest are counted."""
-
+WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
 SHOWN = 10
 """Running trials shown one by one."""
+SPEED_COLUMNS = (
+    "arm_id", "arm", "trials", "reached", "never", "undecided", "epochs", "seconds",
+    "baseline_id", "baseline", "n", "faster", "ties", "slower", "epoch_ratio", "second_ratio",
+)  # fmt: skip
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """Outcomes of an attempt that is followed by another; `user` (a pause or a drain) is no loss."""
 
@@ -37,11 +42,15 @@ def trouble(error: LRDError | OSError) -> str:
 
 
 def sweep(found: dict[str, Any], since: str = "") -> str:
-    """A sweep in one line: id, `since`, state, trials that have ended, name, tags."""
+    """A sweep in one line: id, `since`, state, trials that have ended, how many of them without a
+    result, name, tags."""
     done = f"{finished(found)}/{found['trials_total']}"
+    counts = {state: found["trials"][state] for state in WITHOUT_RESULT}
+    without = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     name = " ".join(found["name"].splitlines())
-    tags = f"  [{', '.join(found['tags'])}]" if found["tags"] else ""
-    return f"{found['id']}  {since}{found['state']:<9}  {done}  {name}{tags}"
+    tags = f"[{', '.join(found['tags'])}]" if found["tags"] else ""
+    parts = [found["id"], f"{since}{found['state']:<9}", done, without, name, tags]
+    return "  ".join(filter(None, parts))
 
 
 def finished(found: dict[str, Any]) -> int:
@@ -67,6 +76,7 @@ def plan(found: dict[str, Any]) -> str:
             f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
             f"({time['trial_seconds']:.0f} s of training{unknown * bool(time['unknown'])})"
         )
+    lines += found["advice"]
     if found["waiting_for"]:
         lines.append(f"none of its trials could start now: {found['waiting_for']}")
     if found["comparisons"]:
@@ -110,15 +120,29 @@ def speed(found: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def failures(trials: Iterable[dict[str, Any]], sweep_id: str) -> str:
-    """Why trials have failed: each distinct message once, with its number of trials."""
-    causes = Counter(f"{trial['reason']}: {trial['message']}" for trial in trials)
-    lines = [f"{count(causes.total(), 'trial')} failed; `lrd status {sweep_id}` names each:"]
-    lines += [
-        f"  {count(times, 'trial')}: {cause}" for cause, times in causes.most_common(FAILURES_SHOWN)
-    ]
-    if len(causes) > FAILURES_SHOWN:
-        lines.append(f"  and {count(len(causes) - FAILURES_SHOWN, 'other message')}")
+def speed_csv(found: dict[str, Any]) -> str:
+    """The same as CSV, in full precision: one row per arm, with its comparison if there is one."""
+    against = {each["arm_id"]: each for each in found["comparisons"]}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(SPEED_COLUMNS)
+    for arm in found["items"]:
+        seeds = {name: len(arm[name]) for name in ("never", "undecided")}
+        row = arm | seeds | {"arm": arm["label"]} | against.get(arm["arm_id"], {})
+        values = [row.get(name) for name in SPEED_COLUMNS]
+        writer.writerow([escape_csv(each) if isinstance(each, str) else each for each in values])
+    return out.getvalue()
+
+
+def failures(causes: Sequence[dict[str, Any]], failed: int, sweep_id: str) -> str:
+    """Why `failed` trials of a sweep have failed: each cause once, with its number of trials."""
+    lines = [f"{count(failed, 'trial')} failed; `lrd trials {sweep_id} --state failed` lists them:"]
+    for cause in causes:
+        why = ": ".join(filter(None, [cause["reason"], cause["message"]]))
+        lines.append(f"  {count(cause['trials'], 'trial')}: {why}")
+    others = failed - sum(cause["trials"] for cause in causes)
+    if others > 0:  # the service names only the most frequent causes
+        lines.append(f"  and {count(others, 'trial')} for other reasons")
     return "\n".join(lines)
 
 
@@ -193,11 +217,13 @@ def extended(added: int) -> str:
 
 
 def changeable(found: dict[str, Any]) -> str:
-    """What `lrd set` can change, as it would be written there."""
+    """What `lrd set` can change, one setting a line, each as a shell would take it."""
     spec = {"priority": 0, "max_concurrent": None, "max_failures": None} | found["spec"]
     names = ["priority", "max_concurrent", "max_failures", "tags", "notes", "table"]
-    return " ".join(
-        f"{name}={json.dumps(spec[name], ensure_ascii=False)}" for name in names if name in spec
+    return "\n".join(
+        "  " + shlex.quote(f"{name}={json.dumps(spec[name], ensure_ascii=False)}")
+        for name in names
+        if name in spec
     )
 
 

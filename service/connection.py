@@ -31,6 +31,8 @@ _LATE = re.compile(
     r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|curves|figures/.+"
     r"|plots/.+)"
 )
+LOCAL = "http://127.0.0.1:8000"
+"""Where `lrd serve` listens by default."""
 _LOST = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -71,7 +73,7 @@ class Connection:
         transport: httpx2.BaseTransport | None,
     ) -> None:
         if not url.lower().startswith(("http://", "https://")):
-            address = url.rpartition("://")[2].lstrip("/") or "127.0.0.1:8000"
+            address = url.rpartition("://")[2].lstrip("/") or LOCAL.rpartition("/")[2]
             raise LRDError(
                 f"the service's URL {url!r} begins with neither http:// nor https://: write "
                 f"http://{address}"
@@ -111,15 +113,12 @@ class Connection:
             if token is None:
                 return
 
-    def request(
-        self, method: Method, path: str, *, key: str | None = None, **request: Any
-    ) -> httpx2.Response:
+    def request(self, method: Method, path: str, **request: Any) -> httpx2.Response:
         """The answer, possibly a 304; a request that is lost is sent again, and carried out once.
 
         Args:
             method: all except GET carry an Idempotency-Key.
             path: below `/api/v1`.
-            key: the Idempotency-Key; by default a new one.
             request: as for `httpx2.Client.request`.
 
         Raises:
@@ -129,24 +128,27 @@ class Connection:
             ServiceAnswered: the service refuses, or kept failing until patience ran out.
         """
         if method != "GET":
-            headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+            headers = {"Idempotency-Key": str(uuid.uuid4())}
             request["headers"] = headers | request.get("headers", {})
         deadline, wait = time.monotonic() + self._patience, FIRST_WAIT
         while True:
-            error, pause = self._failure(method, path, request)
-            if isinstance(error, httpx2.Response):
-                return error
-            # Random, so that clients that lost the service together do not all return at once.
-            pause = None if pause is None else max(pause, wait * random.uniform(0.5, 1))  # noqa: S311
-            if pause is None or time.monotonic() + pause > deadline:
-                raise error
+            try:
+                return self._send_once(method, path, request)
+            except _Retry as failed:
+                # Random, so that clients that lost the service together do not all return at once.
+                pause = max(failed.pause, wait * random.uniform(0.5, 1))  # noqa: S311
+                if time.monotonic() + pause > deadline:
+                    raise failed.error from None
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _failure(
-        self, method: Method, path: str, request: dict[str, Any]
-    ) -> tuple[LRDError, float | None] | tuple[httpx2.Response, None]:
-        """Send once: the answer, or the error and the least seconds to wait (None: it is final)."""
+    def _send_once(self, method: Method, path: str, request: dict[str, Any]) -> httpx2.Response:
+        """The answer.
+
+        Raises:
+            _Retry: there is none, or a passing error; the request may be sent again.
+            LRDError: sending it again does not help.
+        """
         seconds = LATE if _LATE.fullmatch(path) else SOON
         timeout = httpx2.Timeout(SOON, read=seconds)
         try:
@@ -156,7 +158,7 @@ class Connection:
                 f"the service at {self._http.base_url} did not answer {method} {path} within "
                 f"{seconds:g} s: it is busy, or still at work on it; ask again later"
             )
-            return NoAnswer(sentence), 0.0
+            raise _Retry(NoAnswer(sentence)) from None
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             sentence = (
                 f"no service answers at {self._http.base_url} ({error}): is `lrd serve` up, and "
@@ -165,11 +167,12 @@ class Connection:
             # An address that never answered is more often wrong than that of a restarting service.
             nobody = isinstance(error, httpx2.ConnectError) and not self._answered
             final = nobody or not isinstance(error, _LOST)
-            return NoAnswer(sentence), None if final else 0.0
+            raise (NoAnswer(sentence) if final else _Retry(NoAnswer(sentence))) from None
         self._answered = True
         if answer.is_success or answer.status_code == 304:
-            return answer, None
-        return self._refusal(answer), _pause(answer)
+            return answer
+        pause, refusal = _pause(answer), self._refusal(answer)
+        raise refusal if pause is None else _Retry(refusal, pause)
 
     def _refusal(self, answer: httpx2.Response) -> LRDError:
         try:
@@ -204,6 +207,15 @@ class Connection:
             "between?",
             answer.status_code,
         )
+
+
+class _Retry(Exception):
+    """A failure after which a request may be sent again, when at least `pause` seconds have
+    passed; `error` is what the caller is told if it is not."""
+
+    def __init__(self, error: LRDError, pause: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error, self.pause = error, pause
 
 
 def given(question: dict[str, Any]) -> dict[str, Any]:

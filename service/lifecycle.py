@@ -65,6 +65,8 @@ TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
 }
 
 TERMINAL = frozenset({TrialState.succeeded, TrialState.failed, TrialState.cancelled})
+ENDED = frozenset(SweepState(state) for state in TERMINAL)
+"""The states in which all trials of a sweep have ended."""
 
 MAX_LOST = 20
 """A trial lost more often than this fails: it may be what kills its workers."""

@@ -12,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.faults import sentence_of
 from service import errors, pages
 from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
 from service.formatting import count
@@ -56,7 +57,9 @@ def mount(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def wrong_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = tuple(
-            Fault("/".join(["", *map(str, each["loc"])]), _AT if _is_at(each) else each["msg"])
+            Fault(
+                "/".join(["", *map(str, each["loc"])]), _AT if _is_at(each) else sentence_of(each)
+            )
             for each in error.errors()
         )
         return _problem(Unprocessable, "a parameter is not valid", faults)

@@ -9,25 +9,23 @@ import yaml
 
 from service import cli_text
 from service.arguments import (
-    LOCAL,
     At,
     Baseline,
     Metric,
     Sweep,
     Token,
     Url,
-    arm_of,
     number_of,
-    sweep_of,
 )
+from service.choices import Axis, Figure, ProseFormat, Rows, TableFormat
 from service.client import Client
+from service.connection import LOCAL
 from service.lifecycle import TrialState
 
-Format = Annotated[Literal["markdown", "csv", "latex", "json"], typer.Option("--format")]
+Format = Annotated[TableFormat, typer.Option("--format")]
 Trial = Annotated[
     int, typer.Argument(metavar="TRIAL", help="Id of the trial; `lrd trials SWEEP` lists them.")
 ]
-Figure = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 
 
 def table(
@@ -41,9 +39,8 @@ def table(
 ) -> None:
     """Print a sweep's table."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        against = arm_of(sweep, baseline)
-        typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=against))
+        sweep = client.sweep(called)
+        typer.echo(sweep.table_text(form, metric=metric, at=at, baseline=baseline))
 
 
 def compare(
@@ -57,9 +54,8 @@ def compare(
 ) -> None:
     """Compare each arm with its baseline, paired by seed."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        against = arm_of(sweep, baseline)
-        typer.echo(sweep.comparisons_text(form, metric=metric, at=at, baseline=against))
+        sweep = client.sweep(called)
+        typer.echo(sweep.comparisons_text(form, metric=metric, at=at, baseline=baseline))
 
 
 def effects(
@@ -73,14 +69,13 @@ def effects(
 ) -> None:
     """Show each factor's effect over the settings of the other factors, and interactions."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        against = arm_of(sweep, baseline)
-        typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=against))
+        sweep = client.sweep(called)
+        typer.echo(sweep.effects_text(form, metric=metric, at=at, baseline=baseline))
 
 
 def methods(
     called: Sweep,
-    form: Annotated[Literal["markdown", "latex", "json"], typer.Option("--format")] = "markdown",
+    form: Annotated[ProseFormat, typer.Option("--format")] = "markdown",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -89,9 +84,8 @@ def methods(
 ) -> None:
     """Describe how a sweep's numbers were made, for a paper's methods section."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        against = arm_of(sweep, baseline)
-        typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=against), nl=False)
+        sweep = client.sweep(called)
+        typer.echo(sweep.methods_text(form, metric=metric, at=at, baseline=baseline), nl=False)
 
 
 def speed(
@@ -99,19 +93,29 @@ def speed(
     value: Annotated[
         str, typer.Argument(help="Value to reach, in the metric's own unit: 0.9, or 90%.")
     ],
+    form: Annotated[Literal["text", "csv", "json"], typer.Option("--format")] = "text",
     metric: Metric = None,
+    baseline: Baseline = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
     """Show how soon each arm reaches a value of a metric, and how much faster than its baseline."""
     with Client(url, token) as client:
-        typer.echo(cli_text.speed(sweep_of(client, called).speed(number_of(value), metric)))
+        sweep = client.sweep(called)
+        found = sweep.speed(number_of(value), metric, baseline)
+    match form:
+        case "json":
+            typer.echo(json.dumps(found, ensure_ascii=False))
+        case "csv":
+            typer.echo(cli_text.speed_csv(found), nl=False)
+        case _:
+            typer.echo(cli_text.speed(found))
 
 
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Print a sweep's current spec as YAML, to be edited and submitted again."""
     with Client(url, token) as client:
-        document = sweep_of(client, called).status()["spec"]
+        document = client.sweep(called).status()["spec"]
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
@@ -143,7 +147,7 @@ def figure(
     metric: Metric = None,
     at: At = None,
     by: Annotated[
-        Literal["epoch", "seconds"] | None,
+        Axis | None,
         typer.Option(help="Horizontal axis of learning curves (default epoch)."),
     ] = None,
     baseline: Baseline = None,
@@ -159,9 +163,8 @@ def figure(
     """Write a figure to a file."""
     kind = _form_of(to, {".svg": "svg", ".pdf": "pdf", ".png": "png"})
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
-        against = arm_of(sweep, baseline)
-        asked = {"metric": metric, "at": at, "by": by, "baseline": against}
+        sweep = client.sweep(called)
+        asked = {"metric": metric, "at": at, "by": by, "baseline": baseline}
         below = {} if caption else {"caption": "false"}
         to.write_bytes(sweep.figure(name, kind, **asked, **below))
         typer.echo(f"written to {to}")
@@ -187,9 +190,9 @@ def trials(
     """List a sweep's trials: id, state and reason, epochs, the table's metric as last reported,
     seed, arm."""
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
+        sweep = client.sweep(called)
         asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
-        for found in sweep.list_trials(state, arm_id=arm_of(sweep, arm)):
+        for found in sweep.list_trials(state, arm=arm):
             typer.echo(json.dumps(found) if as_json else cli_text.trial(found, asked))
     if found is None:
         typer.echo("none of its trials is like that", err=True)
@@ -237,7 +240,7 @@ def export(
     called: Sweep,
     to: Annotated[Path, typer.Argument(help="A .csv, .parquet or .zip (everything) file.")],
     of: Annotated[
-        Literal["reports", "trials"] | None,
+        Rows | None,
         typer.Option(help="Which rows to write (default reports)."),
     ] = None,
     url: Url = LOCAL,
@@ -248,7 +251,7 @@ def export(
     if of is not None and form == "bundle":
         raise typer.BadParameter(f"{to} gets everything; --of is for .csv and .parquet")
     with Client(url, token) as client:
-        to.write_bytes(sweep_of(client, called).export(form, of or "reports"))
+        to.write_bytes(client.sweep(called).export(form, of or "reports"))
     typer.echo(f"written to {to}")
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
 from lrd_core.errors import LRDError
+from lrd_core.faults import sentence_of
 from service.store.address import address
 
 
@@ -114,7 +115,4 @@ class Settings(BaseSettings):
 
 def _sentence(error: ErrorDetails) -> str:
     name = f"LRD_{'_'.join(map(str, error['loc']))}".upper()
-    if error["type"] == "value_error":
-        return f"{name}: {error['ctx']['error']}"
-    should = error["msg"].removeprefix("Input ").partition(", unable")[0]
-    return f"{name} {should}, got {error['input']!r}"
+    return f"{name}{':' * (error['type'] == 'value_error')} {sentence_of(error)}"

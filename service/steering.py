@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
+from lrd_core.extending import Extension
 from service import cli_text
 from service.arguments import (
-    LOCAL,
     OneSweep,
     Plan,
     Sweep,
@@ -18,37 +20,39 @@ from service.arguments import (
     assignments,
     one_of,
     seeds_of,
-    sweep_of,
 )
 from service.client import Client
+from service.connection import LOCAL
 
-OneTrial = Annotated[
-    int | None,
-    typer.Option("--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids."),
+Trials = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--trial", min=1, help="Only this trial; `lrd trials SWEEP` lists the ids; repeatable."
+    ),
 ]
 
 
 def pause(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Start no more trials; running ones save their state and wait."""
     with Client(url, token) as client:
-        _show(sweep_of(client, called).pause())
+        _show(client.sweep(called).pause())
 
 
 def resume(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Continue a paused sweep."""
     with Client(url, token) as client:
-        _show(sweep_of(client, called).resume())
+        _show(client.sweep(called).resume())
 
 
 def cancel(
-    called: OneSweep = None, trial: OneTrial = None, url: Url = LOCAL, token: Token = None
+    called: OneSweep = None, trials: Trials = None, url: Url = LOCAL, token: Token = None
 ) -> None:
-    """Cancel a sweep, or one trial: `lrd cancel --trial 7`."""
+    """Cancel a sweep, or single trials: `lrd cancel --trial 7 --trial 9`."""
     with Client(url, token) as client:
-        if trial is not None and called is None:
+        if (sweep := one_of(called, trials)) is not None:
+            _show(client.sweep(sweep).cancel())
+        for trial in trials or []:
             typer.echo(cli_text.trial(client.cancel_trial(trial), None))
-        else:
-            _show(sweep_of(client, one_of(called, trial)).cancel())
 
 
 def delete(
@@ -59,7 +63,7 @@ def delete(
 ) -> None:
     """Delete sweeps that have ended, with their results, checkpoints and logs, for good."""
     with Client(url, token) as client:
-        found = [sweep_of(client, each, exactly=True) for each in dict.fromkeys(sweep_ids)]
+        found = [client.sweep(each, exactly=True) for each in dict.fromkeys(sweep_ids)]
         for sweep in found:
             _show(sweep.status())
         if not yes:
@@ -71,21 +75,27 @@ def delete(
 
 def retry(
     called: OneSweep = None,
-    cancelled: Annotated[bool, typer.Option(help="Also retry cancelled trials.")] = False,
-    trial: OneTrial = None,
+    cancelled: Annotated[
+        bool, typer.Option("--cancelled", help="Also retry cancelled trials.")
+    ] = False,
+    trials: Trials = None,
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Retry what failed, or one trial (`--trial 7`); diverged trials are findings and stay."""
+    """Retry what failed, or single trials (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
-        if trial is not None and called is None:
+        if (sweep := one_of(called, trials)) is not None:
+            _show(client.sweep(sweep).retry(cancelled=cancelled))
+        for trial in trials or []:
             typer.echo(cli_text.trial(client.retry_trial(trial), None))
-        else:
-            _show(sweep_of(client, one_of(called, trial)).retry(cancelled=cancelled))
 
 
 def extend(
     called: Sweep,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="`seeds`, `grid` and `arms` to add, as YAML or JSON; - reads stdin."),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -100,17 +110,20 @@ def extend(
     url: Url = LOCAL,
     token: Token = None,
 ) -> None:
-    """Add seeds or values of an axis; only the missing trials run."""
+    """Add seeds, values of an axis or, with a FILE, explicit arms; only the missing trials run."""
     more: dict[str, Any] = {"grid": assignments(grid)}
     if seeds is not None:
         more["seeds"] = seeds_of(seeds)
-    if more == {"grid": {}}:
+    if (more == {"grid": {}}) == (file is None):
         raise typer.BadParameter(
-            "say what to add to the sweep: --seeds N (0 … N − 1) or a list such as 5,6,7, "
-            "--grid PATH=[VALUES], or both"
+            "say what to add to the sweep: either a FILE, or --seeds N (0 … N − 1) or a list such "
+            "as 5,6,7, --grid PATH=[VALUES], or both"
         )
+    if file is not None:
+        more = parse_yaml(read(file))
+        Extension.parse(more)  # so that it is an object of these fields
     with Client(url, token) as client:
-        sweep = sweep_of(client, called)
+        sweep = client.sweep(called)
         if plan:
             typer.echo(cli_text.extension(sweep.plan_extension(**more)))
             return
@@ -139,7 +152,7 @@ def set_values(
     if layout:
         given["table"] = layout
     with Client(url, token) as client:
-        _show(view := sweep_of(client, called).change(**given))
+        _show(view := client.sweep(called).change(**given))
         typer.echo(cli_text.changeable(view))
 
 

@@ -5,11 +5,16 @@ import getpass
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lrd_core.errors import LRDError
+from service.arguments import StorageDir
+from service.choices import Role
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 data = typer.Typer(help="The data sets on this node.", no_args_is_help=True)
@@ -21,23 +26,23 @@ webhook = typer.Typer(
 
 
 @db.command("upgrade")
-def db_upgrade() -> None:
+def db_upgrade(storage_dir: StorageDir = None) -> None:
     """Upgrade the database to the newest schema."""
     import migrations
 
-    with _database(new=True) as database:
+    with _database(storage_dir, new=True) as database:
         migrations.upgrade(database.engine)
 
 
 @db.command("check")
-def db_check() -> None:
+def db_check(storage_dir: StorageDir = None) -> None:
     """Exit 1 if the database is not at the newest schema."""
     from alembic.util import CommandError
 
     import migrations
 
     try:
-        with _database() as database:
+        with _database(storage_dir) as database:
             migrations.check(database.engine)
     except CommandError as error:
         typer.echo(f"{error} Run `lrd db upgrade`.", err=True)
@@ -50,23 +55,26 @@ def db_copy(
     source: Annotated[
         str, typer.Argument(help="SQLAlchemy URL of the database, or a SQLite file.")
     ],
+    storage_dir: StorageDir = None,
 ) -> None:
-    """Copy everything in the database SOURCE into the empty database at LRD_DATABASE_URL."""
+    """Copy everything in the database SOURCE into the empty database at LRD_DATABASE_URL, or else
+    in the storage directory."""
     import migrations
-    from service.settings import Settings
     from service.store import copying
     from service.store.session import Database
 
     url = source if "://" in source else f"sqlite:///{source}"
     if file := _missing(url):
         raise LRDError(f"there is no database at {file}")
-    with contextlib.closing(Database(url)) as theirs, _database(new=True) as ours:
+    with contextlib.closing(Database(url)) as theirs, _database(storage_dir, new=True) as ours:
         for each in (theirs, ours):
             migrations.upgrade(each.engine)
         counts = copying.copy(theirs, ours)
     for table, count in counts.items():
         typer.echo(f"{table:<15} {count:>12,}")
-    typer.echo(f"copied; the trials' folders are now expected in {Settings().trials}", err=True)
+    typer.echo(
+        f"copied; the trials' folders are now expected in {_settings(storage_dir).trials}", err=True
+    )
 
 
 DataDir = Annotated[
@@ -100,13 +108,14 @@ _LIMIT = "By default the limit in the service's settings."
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="Whose token it is, or what it is for.")],
-    role: Literal["viewer", "submitter", "admin"] = "submitter",
+    role: Role = Role.submitter,
     expires_days: Annotated[
         float | None, typer.Option(min=0.001, help="Days until it expires; by default never.")
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_queued_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
     max_sweep_trials: Annotated[int | None, typer.Option(min=1, help=_LIMIT)] = None,
+    storage_dir: StorageDir = None,
 ) -> None:
     """Create a token and show it, this once. From then on the service answers only to tokens, until
     the last one is revoked with `--open`."""
@@ -117,8 +126,8 @@ def token_create(
         "max_queued_trials": max_queued_trials,
         "max_sweep_trials": max_sweep_trials,
     }
-    with _database() as database, database.write() as session:
-        made, secret = tokens.create(session, name, tokens.Role(role), expires_days, **limits)
+    with _database(storage_dir) as database, database.write() as session:
+        made, secret = tokens.create(session, name, role, expires_days, **limits)
         number = made.id
         audit.note(session, _who(), "token create", f"token {number} of {name}, {role}")
     typer.echo(secret)
@@ -126,12 +135,12 @@ def token_create(
 
 
 @token.command("ls")
-def token_ls() -> None:
+def token_ls(storage_dir: StorageDir = None) -> None:
     """List every token, without its secret."""
     from service.formatting import rfc3339
     from service.store import tokens
 
-    with _database() as database, database.read() as session:
+    with _database(storage_dir) as database, database.read() as session:
         for each in tokens.listing(session):
             state = (
                 f"revoked {rfc3339(each.revoked_at)}"
@@ -152,13 +161,14 @@ def token_revoke(
             help="Revoke even the last one; the service then answers its own machine without one.",
         ),
     ] = False,
+    storage_dir: StorageDir = None,
 ) -> None:
     """Revoke a token, at once; the last one only with `--open`."""
     from service.errors import ServiceError
     from service.store import audit, tokens
 
     try:
-        with _database() as database, database.write() as session:
+        with _database(storage_dir) as database, database.write() as session:
             last = tokens.keeps_closed(session, token_id)
             if last and not reopen:
                 raise LRDError(
@@ -176,20 +186,19 @@ def token_revoke(
 
 
 @webhook.command("add")
-def webhook_add(url: str) -> None:
+def webhook_add(url: str, storage_dir: StorageDir = None) -> None:
     """Notify URL of every sweep that ends; show the secret that signs the messages, this once."""
     from lrd_core.faults import parsed
     from service.api.schemas.sent import WebhookRequest
-    from service.settings import Settings
     from service.store import audit, webhooks
     from service.webhooks import NotAllowed, refuse_private
 
     url = parsed(WebhookRequest, {"url": url}).url
     try:
-        refuse_private(url, private=Settings().webhook_private)
+        refuse_private(url, private=_settings(storage_dir).webhook_private)
     except NotAllowed as error:
         raise LRDError(str(error)) from None
-    with _database() as database, database.write() as session:
+    with _database(storage_dir) as database, database.write() as session:
         made = webhooks.add(session, url)
         number, secret = made.id, made.secret
         audit.note(session, _who(), "webhook add", f"webhook {number}: {url}")
@@ -198,11 +207,11 @@ def webhook_add(url: str) -> None:
 
 
 @webhook.command("ls")
-def webhook_ls() -> None:
+def webhook_ls(storage_dir: StorageDir = None) -> None:
     """List every webhook, with its last delivery."""
     from service.store import webhooks
 
-    with _database() as database, database.read() as session:
+    with _database(storage_dir) as database, database.read() as session:
         for each in webhooks.listing(session):
             last = webhooks.deliveries(session, each.id, None, 1)
             words = "nothing yet" if not last else (last[0].error or f"{last[0].event} arrived")
@@ -210,13 +219,13 @@ def webhook_ls() -> None:
 
 
 @webhook.command("rm")
-def webhook_rm(webhook_id: int) -> None:
+def webhook_rm(webhook_id: int, storage_dir: StorageDir = None) -> None:
     """Remove a webhook; it is notified no more."""
     from service.errors import ServiceError
     from service.store import audit, webhooks
 
     try:
-        with _database() as database, database.write() as session:
+        with _database(storage_dir) as database, database.write() as session:
             url = webhooks.remove(session, webhook_id).url
             audit.note(session, _who(), "webhook rm", f"webhook {webhook_id}: {url}")
     except ServiceError as error:
@@ -226,12 +235,13 @@ def webhook_rm(webhook_id: int) -> None:
 
 def audit_log(
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest entries.")] = 50,
+    storage_dir: StorageDir = None,
 ) -> None:
     """Show who changed what, the newest last."""
     from service.formatting import rfc3339
     from service.store import audit
 
-    with _database() as database, database.read() as session:
+    with _database(storage_dir) as database, database.read() as session:
         for each in reversed(audit.page(session, None, limit)):
             where = f" from {each.address}" if each.address else ""
             typer.echo(f"{rfc3339(each.at)}  {each.name}{where}: {each.action} {each.target}")
@@ -252,18 +262,23 @@ def _missing(url: str) -> str | None:
     return None if Path(file).is_file() else file
 
 
-@contextlib.contextmanager
-def _database(*, new: bool = False) -> Iterator[Any]:
-    """The service's database; a missing SQLite file is created only if it may be `new`."""
+def _settings(storage_dir: Path | None) -> "Settings":
     from service.settings import Settings
+
+    return Settings() if storage_dir is None else Settings(storage_dir=storage_dir)
+
+
+@contextlib.contextmanager
+def _database(storage_dir: Path | None, *, new: bool = False) -> Iterator[Any]:
+    """The service's database; a missing SQLite file is created only if it may be `new`."""
     from service.store.away import in_words
     from service.store.session import Database
 
-    url = Settings().database
+    url = _settings(storage_dir).database
     if not new and (file := _missing(url)):
         raise LRDError(
-            f"there is no database at {file}: is LRD_DATABASE_URL (or LRD_STORAGE_DIR) right? "
-            "`lrd db upgrade` creates a new one there"
+            f"there is no database at {file}: name the service's own with --storage-dir (or "
+            "LRD_STORAGE_DIR, or LRD_DATABASE_URL); for a new service, `lrd db upgrade` creates one"
         )
     with contextlib.closing(Database(url)) as database, in_words():
         yield database

@@ -85,7 +85,7 @@ def _differences(client: "Client", table: Printed) -> list[str]:
 
 def _sweep(client: "Client", sweep_id: str) -> "SubmittedSweep":
     try:
-        return client.sweep(sweep_id)
+        return client.sweep(sweep_id, exactly=True)
     except ServiceAnswered as error:
         if error.type != "not-found":
             raise

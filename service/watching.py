@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service import cli_text
-from service.client import DONE, Client, SubmittedSweep
+from service.client import Client, SubmittedSweep
 from service.formatting import NO_DISPATCHER
+from service.lifecycle import ENDED
 
 console = Console()
 _bars = Console(stderr=True)  # stdout carries only the table, to be redirected
@@ -21,7 +22,7 @@ def watch(sweep: SubmittedSweep) -> None:
     trials = follow(sweep)["trials"]
     typer.echo(sweep.table_text())
     if trials["failed"]:
-        typer.echo(cli_text.failures(sweep.failures(), sweep.id), err=True)
+        typer.echo(cli_text.failures(sweep.failures(), trials["failed"], sweep.id), err=True)
     if trials["cancelled"]:
         typer.echo(cli_text.cancelled(trials["cancelled"], sweep.id), err=True)
     if trials["failed"] or trials["cancelled"]:
@@ -48,7 +49,7 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
 
 def still(client: Client, view: dict[str, Any]) -> str | None:
     """Why no trial of a sweep starts, if something prevents it."""
-    if view["state"] in DONE:
+    if view["state"] in ENDED:
         return None
     if view["paused_at"] is not None:
         return cli_text.paused(view["id"], view["paused_because"])

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import typer
 
 from lrd_core import choices, configuration, titles
 from lrd_core.choices import (
@@ -20,11 +19,10 @@ from lrd_core.choices import (
     TASK_OF,
     TASKS,
 )
-from service import cli, readout
 from service.analysis import metrics
+from service.choices import Role
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
-from service.store.tokens import Role
 
 ROOT = Path(__file__).parents[1]
 WEB = ROOT / "service" / "web"
@@ -59,46 +57,13 @@ def test_a_sweeps_row_counts_every_state() -> None:
     assert {*TrialState} <= {*columns}
 
 
-def test_the_roles_of_the_database_and_of_the_command_line() -> None:
+def test_the_roles_of_the_database() -> None:
     (check,) = (
         str(each.sqltext)  # type: ignore[attr-defined]
         for each in Base.metadata.tables["tokens"].constraints
         if getattr(each, "sqltext", None) is not None
     )
     assert re.findall(r"'(\w+)'", check) == [*Role]
-    assert values("token", "create", option="role") == tuple(Role)
-
-
-def values(*path: str, option: str) -> tuple[str, ...]:
-    """What an option of a command may be."""
-    command: Any = typer.main.get_command(cli.app)
-    for name in path:
-        command = command.commands[name]
-    (found,) = (each for each in command.params if f"--{option}" in each.opts)
-    return get_args(found.type_descriptor.annotation)
-
-
-def test_the_forms_of_tables_and_methods() -> None:
-    from service.api import results
-
-    for command in ("table", "compare", "effects", "methods"):
-        route = {"compare": "comparisons"}.get(command, command)
-        forms = get_args(getattr(results, route).__annotations__["format"])
-        assert {*values(command, option="format")} == {*forms}
-
-
-def test_the_figures_and_what_their_curves_run_over() -> None:
-    from service.api import results
-
-    assert get_args(results.FigureName) == get_args(readout.Figure)
-    assert values("figure", option="by") == get_args(get_args(results.By)[0])
-
-
-def test_what_is_exported() -> None:
-    from service.api import exports
-
-    of, _ = get_args(exports.export.__annotations__["of"])
-    assert {*values("export", option="of")} == {*get_args(of)}
 
 
 OPTIMIZERS = [

@@ -7,6 +7,7 @@ and verifies checksums; one process of a node does so at a time.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lrd_core.errors import DataNotFound
@@ -33,7 +34,23 @@ class Holding:
 def listing(root: Path | None = None) -> list[Holding]:
     """Every data set that is read from files, and how much of it is below `root`."""
     root = root or data_dir()
-    return [_holding(name, entry, root) for name, entry in _ENTRIES.items()]
+    return [_digits(), *(_holding(name, entry, root) for name, entry in _ENTRIES.items())]
+
+
+def digits_file() -> Path:
+    """The file of the digits, which are part of scikit-learn.
+
+    Raises:
+        DataNotFound: scikit-learn is not installed.
+    """
+    # Importing scikit-learn just to find its file would take longer than a short trial.
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataNotFound(
+            "the digits are part of scikit-learn, which is not installed here: install the extra "
+            "`compute`"
+        )
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def fetch(name: str, root: Path | None = None) -> Holding:
@@ -42,6 +59,9 @@ def fetch(name: str, root: Path | None = None) -> Holding:
     Raises:
         DataNotFound: the name is unknown, or the download failed.
     """
+    if name == _DIGITS:
+        digits_file()
+        return _digits()
     root = root or data_dir()
     if name not in _ENTRIES:
         raise DataNotFound(f"there is no data set {name!r} to fetch; one of {', '.join(_ENTRIES)}")
@@ -101,6 +121,18 @@ class _Entry:
 
     def present(self, root: Path) -> Path | None:
         return next((root / f for f in self.folders if self.needed(root / f)), None)
+
+
+_DIGITS = "digits"
+
+
+def _digits() -> Holding:
+    try:
+        where = str(digits_file().parent)
+    except DataNotFound:
+        detail = "absent; part of scikit-learn, which the extra `compute` installs"
+        return Holding(_DIGITS, "Digits", False, "scikit-learn", detail)
+    return Holding(_DIGITS, "Digits", True, where, "complete; part of scikit-learn")
 
 
 def _holding(name: str, entry: _Entry, root: Path) -> Holding:

@@ -6,7 +6,6 @@
 
 import functools
 import hashlib
-import importlib.util
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -150,15 +149,8 @@ def _load(name: str, root: Path) -> ImageData:
 
 def _digits(_: Path) -> ImageData:
     """1,797 handwritten digits of 8 × 8; the last 360 in stored order are the test part."""
-    # Importing scikit-learn just to read its file would take longer than a short trial.
-    package = importlib.util.find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise DataNotFound("the digits ship with scikit-learn: pip install scikit-learn")
-    rows = np.loadtxt(
-        Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz",
-        delimiter=",",
-        dtype=np.uint8,
-    )  # 64 pixels and the digit
+    rows = np.loadtxt(catalogue.digits_file(), delimiter=",", dtype=np.uint8)
+    # Of each row 64 values are the pixels, the last is the digit.
     images = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 8, 8).copy())
     labels = torch.from_numpy(rows[:, -1].astype(np.int64))
     return ImageData(

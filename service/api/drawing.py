@@ -1,7 +1,7 @@
 """The figures of a sweep, for paper or for Plotly."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from service import storage
 from service.analysis.arms import ArmSummary
@@ -10,6 +10,7 @@ from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.descents import Grid, Polyline
 from service.analysis.effects import Effect
+from service.choices import Axis
 from service.descents import descents_of, grids_of
 from service.errors import NotFound
 from service.results import Results
@@ -26,7 +27,7 @@ class Drawing(Protocol[T]):
         arms: Sequence[ArmInfo],
         metrics: Mapping[str, Sequence[Curve]],
         *,
-        by: Literal["epoch", "seconds"] = ...,
+        by: Axis = ...,
     ) -> T: ...
 
     def against_keep_prob(
@@ -54,7 +55,7 @@ def drawn(
     name: str,
     *,
     metric: str | None,
-    by: Literal["epoch", "seconds"],
+    by: Axis,
     points: int | None,
 ) -> T:
     """The figure called `name`, for paper or for Plotly."""

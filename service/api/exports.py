@@ -20,6 +20,7 @@ from service.api.views import sweep_view
 from service.bundles.checking import checked
 from service.bundles.packing import pack
 from service.bundles.storing import store_bundle
+from service.choices import Rows
 from service.errors import NotFound, UnsupportedMedia
 from service.lifecycle import TrialState
 from service.store import sweeps as store
@@ -36,7 +37,7 @@ def export(
     sweep_id: SweepId,
     database: DatabaseDep,
     format: Literal["csv", "parquet", "bundle"] = "csv",
-    of: Annotated[Literal["trials", "reports"], Query(description="csv and parquet")] = "reports",
+    of: Annotated[Rows, Query(description="csv and parquet")] = "reports",
 ) -> Response:
     """All trials or all epoch reports, without sampling; or a zip of everything (`bundle`)."""
     if format == "bundle":

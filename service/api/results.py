@@ -26,6 +26,7 @@ from service.api.schemas.results import (
     SpeedAnswer,
     Table,
 )
+from service.choices import Axis, Figure, ProseFormat, TableFormat
 from service.errors import Unprocessable
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
@@ -57,10 +58,8 @@ Metric = Annotated[
 Baseline = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="id of the arm to compare all others with")
 ]
-By = Annotated[Literal["epoch", "seconds"], Query(description="horizontal axis of the curves")]
+By = Annotated[Axis, Query(description="horizontal axis of the curves")]
 
-Format = Literal["json", "markdown", "csv", "latex"]
-FigureName = Literal["learning-curves", "keep-prob", "forest", "effects", "descent"]
 Points = Annotated[int, Query(ge=2, le=100_000, description="points per curve, at most")]
 
 MEDIA_TYPES = TEXT_TYPES | {
@@ -107,7 +106,7 @@ def comparisons(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """Each arm against its baseline, paired by seed: differences, intervals, tests, effect.
 
@@ -124,7 +123,7 @@ def effects(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """The effect of each factor of a grid over the settings of the others: main effects, and
     interactions of two. Their reference is the sweep's baseline, or the arm asked for.
@@ -142,7 +141,7 @@ def table(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Format = "json",
+    format: TableFormat = "json",
 ) -> Response:
     """The table of one metric, laid out as the spec asks.
 
@@ -159,7 +158,7 @@ def methods(
     database: DatabaseDep,
     pictures: PicturesDep,
     reading: ReadingDep,
-    format: Literal["json", "markdown", "latex"] = "json",
+    format: ProseFormat = "json",
 ) -> Response:
     """How the numbers were made, for a paper's methods section: what was trained, on which seeds,
     how it was tested, what failed, what it cost, with which code.
@@ -196,8 +195,10 @@ def speed(
     database: DatabaseDep,
     threshold: Annotated[float, Query(description="in the metric's own unit, e.g. 0.9")],
     metric: Metric = None,
+    baseline: Baseline = None,
 ) -> Response:
-    """Epochs and seconds until a metric first reaches a value, with and without LRD."""
+    """Epochs and seconds until a metric first reaches a value, in each arm and against its
+    baseline."""
 
     def answer(found: Results) -> Response:
         name = metric or found.headline
@@ -214,7 +215,8 @@ def speed(
             "next_page_token": None,
         })  # fmt: skip
 
-    return _computed(database, sweep_id, request, Reading(metric), answer, epochs=True)
+    reading = Reading(metric, baseline=baseline)
+    return _computed(database, sweep_id, request, reading, answer, epochs=True)
 
 
 @router.get(
@@ -223,7 +225,7 @@ def speed(
 )
 def figure(
     sweep_id: SweepId,
-    name: FigureName,
+    name: Figure,
     kind: Literal["svg", "pdf", "png"],
     request: Request,
     database: DatabaseDep,
@@ -253,7 +255,7 @@ def figure(
 @router.get("/plots/{name}", **gives(Plot))
 def plot(
     sweep_id: SweepId,
-    name: FigureName,
+    name: Figure,
     request: Request,
     database: DatabaseDep,
     settings: SettingsDep,

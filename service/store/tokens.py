@@ -1,6 +1,5 @@
 """Make, find, list and revoke tokens. Only a hash is kept; a token is shown once."""
 
-import enum
 import hashlib
 import hmac
 import secrets
@@ -9,27 +8,12 @@ from collections.abc import Collection
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from service.choices import Role
 from service.errors import NotFound
 from service.store.models import Token
 from service.store.session import clock, db_now
 
 DAY = 86_400
-
-
-class Role(enum.StrEnum):
-    """What a token allows; each includes those before it."""
-
-    viewer = "viewer"
-    """Reads everything."""
-    submitter = "submitter"
-    """Submits sweeps, and changes its own."""
-    admin = "admin"
-    """Changes everybody's sweeps, and has what belongs to all: webhooks, the audit log."""
-
-    def includes(self, other: "Role") -> bool:
-        """Whether it allows what `other` allows."""
-        ranks = list(Role)
-        return ranks.index(self) >= ranks.index(other)
 
 
 def create(

@@ -110,3 +110,29 @@ def test_what_is_no_mapping_is_told_so_without_the_names_of_classes(document: An
     empty = "/: this is empty, or has only comments"
     other = f"/: should be a mapping of fields to their values, got {document!r}"
     assert str(caught.value) == (empty if document is None else other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"grid": "n"}, "/grid: should be a mapping of names to values, got 'n'"),
+        ({"baseline": [1]}, "/baseline: should be a mapping of names to values, got [1]"),
+        ({"arms": {"a": 1}}, "/arms: should be a list, got {'a': 1}"),
+        ({"reuse": "maybe"}, "/reuse: should be true or false, got 'maybe'"),
+        ({"priority": None}, "/priority: should be an integer, got null"),
+        ({"priority": 1.5}, "/priority: should be an integer, got 1.5"),
+        ({"priority": True}, "/priority: should be an integer, got true"),
+        ({"name": 3}, "/name: should be a string, got 3"),
+        ({"resources": {"num_cpus": "x"}}, "/resources/num_cpus: should be a number, got 'x'"),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_the_words_of_the_document(
+    changes: dict[str, Any], told: str
+) -> None:
+    """Catches: `should be a valid dictionary`, `got None`, to one who writes YAML."""
+    assert said(**changes) == told
+
+
+def test_a_regularizer_of_another_type_is_no_dictionary_to_extract_fields_from() -> None:
+    told = said({"regularizers": [3]})
+    assert told == "/base/regularizers/0: should be a mapping of fields to their values, got 3"

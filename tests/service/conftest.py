@@ -1,17 +1,22 @@
-"""A dispatcher over an executor in this process, for whoever lets trials run; an address, for what
-asks the service from outside."""
+"""A dispatcher over an executor in this process, for whoever lets trials run; an address and a
+client, for what asks the service from outside."""
 
 from collections.abc import Iterator
 
+import httpx2
 import pytest
+from fastapi.testclient import TestClient
 
 from lrd_core.models import fcnet
+from service import connection
+from service.client import Client
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store import leases
 from service.store.session import Database
 from tests.inline import InlineExecutor
 from tests.serving import serving
+from tests.wire import Wire
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +49,17 @@ def led(database: Database) -> None:
     """A dispatcher leads, as far as anybody can see, and starts nothing."""
     with database.write() as session:
         leases.take(session, "one", host="node-1", pid=1, seconds=3600)
+
+
+@pytest.fixture
+def wire(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """Waits take no time, and are noted."""
+    made = Wire(api)
+    monkeypatch.setattr(connection.time, "sleep", made.waited.append)
+    return made
+
+
+@pytest.fixture
+def client(wire: Wire) -> Iterator[Client]:
+    with Client("http://127.0.0.1", transport=httpx2.MockTransport(wire)) as made:
+        yield made

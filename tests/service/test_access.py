@@ -17,6 +17,7 @@ from lrd_core.errors import LRDError
 from service import cli
 from service.access import FORWARDED, is_loopback
 from service.app import _note_uses, create_app
+from service.choices import Role
 from service.client import Client, ServiceAnswered
 from service.pages import PLOTLY
 from service.serve import serve
@@ -24,7 +25,6 @@ from service.settings import Settings
 from service.store import tokens
 from service.store.models import Token
 from service.store.session import Database
-from service.store.tokens import Role
 from tests.conftest import small_sweep
 
 SWEEPS = "/api/v1/sweeps"

@@ -1,6 +1,7 @@
 """What `lrd` says, in lines; that it is said by the commands is tested in test_cli."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,20 +61,54 @@ def test_a_plan_says_that_nothing_is_compared() -> None:
 
 
 def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
-    trials = [
-        *[{"reason": "error", "message": "no such file"}] * 3,
-        {"reason": "diverged", "message": "the training loss of epoch 2 is nan"},
+    causes = [
+        {"reason": "error", "message": "no such file", "trials": 3},
+        {"reason": "diverged", "message": "the training loss of epoch 2 is nan", "trials": 1},
+        {"reason": "timeout", "message": None, "trials": 1},
     ]
-    assert cli_text.failures(trials, "8w2k").splitlines() == [
-        "4 trials failed; `lrd status 8w2k` names each:",
+    said = [
+        "5 trials failed; `lrd trials 8w2k --state failed` lists them:",
         "  3 trials: error: no such file",
         "  1 trial: diverged: the training loss of epoch 2 is nan",
+        "  1 trial: timeout",
     ]
+    assert cli_text.failures(causes, 5, "8w2k").splitlines() == said
+    # The service names the most frequent causes; a retry may lie between its two answers.
+    assert cli_text.failures(causes, 985, "8w2k").endswith("\n  and 980 trials for other reasons")
+    assert len(cli_text.failures(causes, 4, "8w2k").splitlines()) == 4
 
 
-def test_a_thousand_causes_do_not_flood_the_terminal() -> None:
-    trials = [{"reason": "error", "message": f"file {n}"} for n in range(1000)]
-    assert cli_text.failures(trials, "8w2k").splitlines()[-1] == "  and 980 other messages"
+SWEEP: dict[str, Any] = {
+    "id": "8w2k", "name": "a\nname", "state": "succeeded", "trials_total": 320, "tags": [],
+    "trials": {"queued": 0, "running": 0, "succeeded": 320, "failed": 0, "cancelled": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "counts", "said"),
+    [
+        ("succeeded", {}, "8w2k  succeeded  320/320  a name"),
+        ("cancelled", {"cancelled": 1}, "8w2k  cancelled  320/320  1 cancelled  a name"),
+        ("failed", {"failed": 3}, "8w2k  failed     320/320  3 failed  a name"),
+        (
+            "failed",
+            {"failed": 3, "cancelled": 2},
+            "8w2k  failed     320/320  3 failed, 2 cancelled  a name",
+        ),
+        (
+            "running",
+            {"failed": 1, "queued": 20},
+            "8w2k  running    300/320  1 failed  a name",
+        ),
+    ],
+)
+def test_a_sweep_is_told_in_a_line_with_what_has_no_result(
+    state: str, counts: dict[str, int], said: str
+) -> None:
+    """Catches: `cancelled 320/320`, of which one was."""
+    trials = SWEEP["trials"] | counts | {"succeeded": 320 - sum(counts.values())}
+    assert cli_text.sweep(SWEEP | {"state": state, "trials": trials}) == said
+    assert cli_text.sweep(SWEEP | {"tags": ["x", "y"]}).endswith("  a name  [x, y]")
 
 
 TRIAL: dict[str, Any] = {
@@ -150,6 +185,19 @@ def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
     assert cli_text.extended(0).startswith("nothing is added: ")
     assert [cli_text.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
+
+
+def test_what_can_be_set_is_written_as_a_shell_takes_it() -> None:
+    """Catches: `tags=["lr = 0.1"]`, of which a shell makes three words."""
+    spec = {"name": "small", "tags": ["lr = 0.1"], "notes": "it's “late”"}
+    lines = cli_text.changeable({"spec": spec}).splitlines()
+    assert [shlex.split(line) for line in lines] == [
+        ["priority=0"],
+        ["max_concurrent=null"],
+        ["max_failures=null"],
+        ['tags=["lr = 0.1"]'],
+        ['notes="it\'s “late”"'],
+    ]
 
 
 def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
-"""The Python client: what it sends, what it makes of answers, and what it sends again."""
+"""The Python client: what it sends, and what it makes of answers; test_connection has the rest."""
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
-from fastapi.testclient import TestClient
 
 from lrd_core.errors import InvalidSpec, LRDError
 from lrd_core.spec import SweepSpec
-from service import connection
-from service.client import Client, NoAnswer, ServiceAnswered, StillRunning, SubmittedSweep
+from service.client import Client, ServiceAnswered, StillRunning, SubmittedSweep
 from service.dispatcher import Dispatcher
 from service.frames import frame
 from service.settings import Settings
@@ -23,52 +18,7 @@ from service.store.session import Database
 from tests.conftest import factorial, small_sweep
 from tests.inline import InlineExecutor
 from tests.seeded import seed
-
-
-class Wire:
-    """The way to the application, which loses or replaces answers as it is told."""
-
-    def __init__(self, api: TestClient) -> None:
-        self._api = api
-        self.faults: list[str] = []
-        self.asked: list[httpx2.Request] = []
-        self.waited: list[float] = []
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.asked.append(request)
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault == "refused":
-            raise httpx2.ConnectError("connection refused")
-        if fault == "silent":
-            raise httpx2.ReadTimeout("timed out")
-        if fault == "proxy":
-            return httpx2.Response(502, html="<h1>Bad gateway</h1>", request=request)
-        if fault.startswith("busy"):
-            headers = {"Retry-After": fault.partition(" ")[2]}
-            return httpx2.Response(503, headers=headers, request=request)
-        answer = self._api.request(
-            request.method, str(request.url), content=request.read(), headers=request.headers
-        )
-        if fault == "lost":
-            raise httpx2.ReadError("connection reset by peer")
-        kept = {name: value for name, value in answer.headers.items() if name != "content-length"}
-        return httpx2.Response(
-            answer.status_code, content=answer.content, headers=kept, request=request
-        )
-
-
-@pytest.fixture
-def wire(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Waits take no time, and are noted."""
-    made = Wire(api)
-    monkeypatch.setattr(connection.time, "sleep", made.waited.append)
-    return made
-
-
-@pytest.fixture
-def client(wire: Wire) -> Iterator[Client]:
-    with Client("http://127.0.0.1", transport=httpx2.MockTransport(wire)) as made:
-        yield made
+from tests.wire import Wire
 
 
 def run(settings: Settings, database: Database) -> None:
@@ -195,7 +145,66 @@ def test_requests_and_what_follows_them(
     assert clone.failures() == []
 
 
-# --- what is sent again ---------------------------------------------------------------------------
+def test_why_trials_failed_is_read_cause_by_cause(client: Client, database: Database) -> None:
+    """Catches: `failures` that lists trials, where the route of that name counts causes."""
+    sweep = client.sweep(seed(database, small_sweep(), states=("succeeded", "failed")))
+    (cause,) = sweep.failures()
+    assert (cause["reason"], cause["trials"]) == ("error", 2)
+    assert [trial["id"] for trial in sweep.list_trials("failed")] == [2, 4]
+    assert cause["trial_id"] == 2
+
+
+def test_a_sweep_is_named_as_on_the_command_line(client: Client, database: Database) -> None:
+    """Catches: names and beginnings of ids, which only the command line took; and a part of a name
+    where the whole id is asked for."""
+    first = client.sweep(seed(database, small_sweep(name="one sweep")))
+    second = client.sweep(seed(database, small_sweep(name="another")))
+    assert client.sweep("one sweep") == client.sweep(first.id[:9]) == first
+    for called in ("sweep", "../sweeps"):
+        with pytest.raises(ServiceAnswered, match=f"there is no sweep '{called}'") as refused:
+            client.sweep(called)
+        assert (refused.value.status, refused.value.type) == (404, "not-found")
+    third = client.sweep(seed(database, small_sweep(name="another")))
+    with pytest.raises(LRDError, match=f"matches 2 sweeps: {third.id}, {second.id}; name one by"):
+        client.sweep("another")
+    for called in ("one sweep", first.id[:9]):
+        with pytest.raises(ServiceAnswered, match="no sweep with the complete id"):
+            client.sweep(called, exactly=True)
+
+
+def test_an_arm_is_named_by_its_label_or_its_id(client: Client, database: Database) -> None:
+    """Catches: `baseline should be a valid integer`, and labels that only some questions take."""
+    document = factorial()
+    sweep = client.sweep(seed(database, document))
+    of = {arm["label"]: arm["id"] for arm in sweep.arms()}
+    label = list(of)[-1]
+    for question in (of[label], str(of[label]), label):
+        (named,) = {row["baseline"] for row in sweep.compare(baseline=question)}
+        assert named == label
+        assert set(sweep.table(baseline=question)["baseline"].dropna()) == {label}
+        assert {row["baseline_id"] for _, row in sweep.comparisons(baseline=question).iterrows()}
+        assert {each["label"] for each in sweep.list_trials(arm=question)} == {label}
+    for asked in (sweep.effects_text, sweep.methods_text, sweep.comparisons_text):
+        assert asked(baseline=label) == asked(baseline=of[label])
+    assert sweep.caption("forest", baseline=label) == sweep.caption("forest", baseline=of[label])
+    with pytest.raises(LRDError, match=rf"no arm of sweep {sweep.id} is called 'nobody'; they are"):
+        sweep.table(baseline="nobody")
+
+
+def test_waiting_reads_a_sweep_again_only_if_it_has_changed(
+    client: Client, wire: Wire, settings: Settings, database: Database, monkeypatch: Any
+) -> None:
+    """Catches: the whole spec, twice a second for days."""
+    sweep = client.submit(small_sweep())
+    pauses = iter(range(100))
+
+    def pause(seconds: float) -> None:
+        if next(pauses) == 5:
+            run(settings, database)
+
+    monkeypatch.setattr("service.submitted.time.sleep", pause)
+    assert sweep.wait()["state"] == "succeeded"
+    assert wire.given == [201, 200, *[304] * 5, 200]
 
 
 def test_what_is_no_sweep_is_read_too(client: Client) -> None:
@@ -206,115 +215,6 @@ def test_what_is_no_sweep_is_read_too(client: Client) -> None:
     assert [each["seed"] for each in sweep.list_trials("queued", page_size=3)] == [0, 0, 1, 1]
     assert client.cluster()["waiting"][0]["name"] == "small"
     assert [curve["mean"] for curve in sweep.curves("test_loss")] == [[], []]
-
-
-def test_an_answer_that_is_lost_is_asked_for_again_and_the_sweep_is_one(
-    client: Client, wire: Wire
-) -> None:
-    """Catches: a new key for the second try."""
-    wire.faults = ["lost", "proxy", "busy 3"]
-    sweep = client.submit(small_sweep())
-    assert [each["id"] for each in client.sweeps()] == [sweep.id]
-    keys = {each.headers["Idempotency-Key"] for each in wire.asked[:4]}
-    assert len(keys) == 1
-    assert len(wire.waited) == 3
-    assert wire.waited[2] >= 3
-
-
-def test_what_was_done_is_not_done_again_when_asked_anew(client: Client, wire: Wire) -> None:
-    sweep = client.submit(small_sweep())
-    for _ in range(2):
-        sweep.clone()
-    assert len(client.sweeps()) == 3
-    keys = [each.headers.get("Idempotency-Key") for each in wire.asked if each.method == "POST"]
-    assert len(set(keys)) == 3
-
-
-def test_patience_ends(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(connection.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(
-        connection.time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause)
-    )
-    wire = Wire(api)
-    wire.faults = ["", *["refused"] * 100]
-    with Client("http://127.0.0.1", patience=30, transport=httpx2.MockTransport(wire)) as client:
-        client.sweeps()
-        with pytest.raises(NoAnswer, match="is `lrd serve` up"):
-            client.sweeps()
-    assert 20 < clock[0] <= 30
-    assert 5 < len(wire.asked) < 20
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("127.0.0.1:8000", "begins with neither http:// nor https://: write http://127.0.0.1:8000"),
-        ("localhost:8000", "begins with neither http:// nor https://: write http://localhost:8000"),
-        ("ftp://node-1", "begins with neither http:// nor https://: write http://node-1"),
-        ("http://node-1:port", "'http://node-1:port' is no URL of a service: Invalid port"),
-    ],
-)
-def test_an_address_that_is_no_url_is_told_how_to_write_it(url: str, said: str) -> None:
-    """Catches: `is lrd serve up?`, of an address at which it was never looked."""
-    with pytest.raises(LRDError, match=re.escape(said)):
-        Client(url)
-
-
-def test_an_address_where_nobody_is_is_said_at_once(client: Client, wire: Wire) -> None:
-    wire.faults = ["refused"]
-    with pytest.raises(NoAnswer, match=r"no service answers at http://127\.0\.0\.1"):
-        client.sweeps()
-    assert wire.waited == []
-
-
-def test_what_takes_minutes_to_make_is_waited_for(
-    client: Client, wire: Wire, database: Database
-) -> None:
-    """Catches: a bundle of a minute that can never be fetched."""
-    sweep = client.sweep(seed(database, small_sweep()))
-    sweep.export("bundle")
-    sweep.table_text()
-    sweep.figure("forest")
-    with pytest.raises(ServiceAnswered, match="this is no bundle"):
-        client.import_bundle(b"")
-    waited = [each.extensions["timeout"]["read"] for each in wire.asked]
-    assert waited == [60, 900, 900, 900, 900]
-    assert {each.extensions["timeout"]["connect"] for each in wire.asked} == {60}
-
-
-def test_a_service_that_is_too_slow_is_not_said_to_be_away(client: Client, wire: Wire) -> None:
-    """Catches: `is lrd serve up?`, of a service that is at work."""
-    sweep = client.submit(small_sweep())
-    client._service._patience = 0
-    wire.faults = ["silent"]
-    with pytest.raises(
-        NoAnswer, match=f"did not answer GET /sweeps/{sweep.id}/export within 900 s"
-    ):
-        sweep.export("bundle")
-
-
-def test_refusals_are_final_and_say_their_kind(client: Client, wire: Wire) -> None:
-    with pytest.raises(ServiceAnswered, match="there is no sweep 'none'") as refused:
-        client.sweep("none")
-    assert (refused.value.status, refused.value.type) == (404, "not-found")
-    assert wire.waited == []
-
-
-def test_something_else_that_listens_there_is_said_in_words(client: Client, wire: Wire) -> None:
-    wire.faults = ["proxy"] * 1000
-    client._service._patience = 0
-    with pytest.raises(ServiceAnswered, match=r"502 Bad Gateway.* does a proxy stand between"):
-        client.sweeps()
-
-
-def test_it_says_its_version(client: Client, wire: Wire) -> None:
-    client.sweeps()
-    assert wire.asked[0].headers["LRD-Version"] == "0.1.0"
-    client._service._http.headers["LRD-Version"] = "0.0.1"
-    with pytest.raises(ServiceAnswered, match="too old for the service") as refused:
-        client.sweeps()
-    assert refused.value.type == "client-version"
 
 
 def test_the_command_line_needs_no_pandas() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.choices import Role
 from service.store import tokens
 from service.store.session import Database
-from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.seeded import seed
 

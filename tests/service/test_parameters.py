@@ -9,13 +9,16 @@ from tests.conftest import small_sweep
 @pytest.mark.parametrize(
     ("path", "pointer", "said"),
     [
+        ("/trials?page_size=many", "/query/page_size", "should be an integer, got 'many'"),
+        ("/trials?state=late", "/query/state", "should be 'queued', 'running',"),
+        ("/speed", "/query/threshold", "missing; this field is required"),
         ("/table?metrc=test_loss", "/query/metrc", "did you mean 'metric'?"),
         ("/trials?page_size=5&staet=failed", "/query/staet", "did you mean 'state'?"),
         ("/failures?zork=1", "/query/zork", "there is none here"),
         ("/table?zork=1&at=last", "/query/zork", "one of at, "),
     ],
 )
-def test_an_unknown_parameter_is_refused(
+def test_a_parameter_that_is_none_or_cannot_be_is_refused(
     api: TestClient, path: str, pointer: str, said: str
 ) -> None:
     """Catches: the accuracy for whoever asked for the loss and slipped."""

@@ -108,7 +108,7 @@ def test_a_figure_is_asked_for_as_the_api_takes_it(
     options = {"metric": "train_loss", "at": "best", "by": "seconds", "baseline": "2"}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     lrd("figure", sweep_id, "learning-curves", str(tmp_path / "a.svg"), *words)
-    assert asked == ["learning-curves", "svg", options | {"baseline": 2}]
+    assert asked == ["learning-curves", "svg", options]
 
 
 def test_a_figure_without_its_caption_has_it_printed(database: Database, tmp_path: Path) -> None:
@@ -222,6 +222,37 @@ def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:
     assert "'much' is no number" in lrd("speed", sweep_id, "much", code=2)
     with pytest.raises(LRDError, match=r"shares are 0 to 1: 0\.88, not 88; got 88"):
         lrd("speed", sweep_id, "88")
+
+
+def test_how_soon_each_arm_gets_there_is_read_by_programs(database: Database) -> None:
+    """Catches: columns to be cut out of a text, and comparisons with one baseline alone."""
+    document = small_sweep(seeds=3, grid={"optimizer.keep_prob": [1.0, 0.5, 0.25]})
+    document["base"]["epochs"] = 10
+    sweep_id = seed(database, document)
+    found = json.loads(lrd("speed", sweep_id, "0.7", "--format", "json"))
+    rows = [*csv.DictReader(lrd("speed", sweep_id, "0.7", "--format", "csv").splitlines())]
+    assert [row["arm"] for row in rows] == [arm["label"] for arm in found["items"]]
+    for row, arm in zip(rows, found["items"], strict=True):
+        assert (row["trials"], row["reached"], row["never"], row["undecided"]) == (
+            "3",
+            "3",
+            "0",
+            "0",
+        )
+        assert float(row["epochs"]) == arm["epochs"]
+    assert rows[0]["baseline"] == rows[0]["epoch_ratio"] == ""
+    for row, against in zip(rows[1:], found["comparisons"], strict=True):
+        assert float(row["epoch_ratio"]) == against["epoch_ratio"]
+        assert int(row["faster"]) + int(row["ties"]) + int(row["slower"]) == int(row["n"]) == 3
+    half = "LRD (keep_prob = 0.5)"
+    words = ["speed", sweep_id, "0.7", "--baseline", half, "--format", "csv"]
+    rows = [*csv.DictReader(lrd(*words).splitlines())]
+    assert [row["baseline"] for row in rows] == [half, "", half]
+    assert rows[1]["baseline_id"] == ""
+    never = lrd("speed", sweep_id, "0.001", "--metric", "test_loss", "--format", "csv")
+    assert [row["never"] for row in csv.DictReader(never.splitlines())] == ["3"] * 3
+    with pytest.raises(LRDError, match=f"sweep {sweep_id} has no arm 999 to be the baseline"):
+        lrd("speed", sweep_id, "0.7", "--baseline", "999")
 
 
 def test_the_spec_of_a_sweep_is_a_file_to_submit(database: Database, tmp_path: Path) -> None:

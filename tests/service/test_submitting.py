@@ -205,6 +205,44 @@ def test_an_extension_is_planned(url: str, file: str) -> None:
         lrd("extend", sweep_id, "--seeds", "6", "--plan")
 
 
+ARMS: dict[str, Any] = {
+    "seeds": [7],
+    "arms": [{"label": "small steps", "set": {"optimizer.lr": 0.0001}}],
+}
+
+
+def test_arms_are_added_from_a_file_or_standard_input(url: str, file: str, tmp_path: Path) -> None:
+    """Catches: arms, which only REST and Python could add."""
+    sweep_id = submitted(lrd("submit", file, "--seeds", "2"), url)["id"]
+    more = tmp_path / "more.yaml"
+    more.write_text(yaml.safe_dump(ARMS))
+    plan = lrd("extend", sweep_id, str(more), "--plan")
+    assert plan.startswith("8 trials would be added, to make:\n12 trials: 4 arms\n")
+    assert lrd("extend", sweep_id, "-", given=json.dumps(ARMS)).startswith("8 trials added\n")
+    assert lrd("extend", sweep_id, str(more)).startswith("nothing is added: ")
+    with Client(url) as client:
+        spec = client.sweep(sweep_id).status()["spec"]
+    assert [arm["label"] for arm in spec["arms"]] == ["base", "small steps"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "/: this is empty"),
+        ("[1]", "/: should be "),
+        ("seed: 3", "/seed: unknown field (did you mean 'seeds'?)"),
+        ("arms: [{label: a, set: {optimizer.rate: 1}}]", "/arms/0/set/optimizer.rate: "),
+    ],
+)
+def test_what_is_wrong_in_the_file_of_an_extension_is_told_at_its_place(
+    url: str, file: str, text: str, said: str
+) -> None:
+    sweep_id = submitted(lrd("submit", file), url)["id"]
+    with pytest.raises(InvalidSpec) as refused:
+        lrd("extend", sweep_id, "-", given=text)
+    assert str(refused.value).startswith(said)
+
+
 def test_sweeps_and_trials_are_found(url: str, file: str) -> None:
     first = submitted(lrd("submit", file, "--set", "name=first"), url)["id"]
     second = submitted(lrd("submit", file, "--set", "name=second"), url)["id"]
@@ -246,9 +284,9 @@ def test_an_extension_says_how_much_it_adds(url: str, file: str) -> None:
 def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, file: str) -> None:
     """Catches: `curl -X PATCH`, and a clone as the first one once was."""
     sweep_id = submitted(lrd("submit", file, "--set", "max_concurrent=1"), url)["id"]
-    line, now = lrd("set", sweep_id, "max_concurrent=2", "priority=5").splitlines()
+    line, *now = lrd("set", sweep_id, "max_concurrent=2", "priority=5").splitlines()
     assert line.split()[0] == sweep_id
-    assert now == "priority=5 max_concurrent=2"
+    assert now == ["  priority=5", "  max_concurrent=2", "  max_failures=null"]
     clone = submitted(lrd("clone", sweep_id), url)
     assert (clone["priority"], clone["max_concurrent"]) == (5, 2)
     assert "max_concurrent=null" in lrd("set", sweep_id, "max_concurrent=null")

@@ -1,4 +1,4 @@
-"""`lrd data`: what is here, what is missing, and how it gets here."""
+"""`lrd data, db, token, webhook`: what acts on this machine, its data sets and its database."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from service.cli import app
 from service.settings import Settings
 from service.store.session import Database
 from tests.lrd_core.voc_tree import voc_tree
+from tests.service.test_cli import lrd
 
 
 def test_ls_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
@@ -20,6 +21,8 @@ def test_ls_says_what_is_here_and_how_to_get_the_rest(tmp_path: Path) -> None:
     assert line.endswith("5 masks, no extra ones")
     assert places[line].strip() == str(voc)
     assert any(line.startswith("mnist") and "lrd data fetch mnist" in line for line in places)
+    assert said[0].split(maxsplit=1) == ["digits", "complete; part of scikit-learn"]
+    assert (Path(said[1].strip()) / "digits.csv.gz").is_file()
 
 
 def test_fetch_takes_what_is_missing_and_says_where_it_is(
@@ -44,6 +47,24 @@ def test_a_name_that_is_none_is_an_error(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["data", "fetch", "nothing", "--data-dir", str(tmp_path)])
     assert isinstance(answer.exception, DataNotFound)
     assert "one of mnist, cifar10" in str(answer.exception)
+
+
+def test_a_database_is_upgraded_and_then_at_the_newest_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    (tmp_path / "new.db").touch()
+    old = CliRunner().invoke(app, ["db", "check"])
+    assert old.exit_code == 1
+    assert "`lrd db upgrade`" in old.output
+    lrd("db", "upgrade")
+    assert "newest schema" in lrd("db", "check")
+
+
+def test_a_source_that_is_no_database_is_refused() -> None:
+    """Catches: `Can't load plugin: sqlalchemy.dialects:mysql`."""
+    with pytest.raises(LRDError, match=r"^'mysql:…' is no URL of a database of this service"):
+        lrd("db", "copy", "mysql://x/y")
 
 
 def test_a_database_without_its_tables_is_said_with_the_remedy(
@@ -84,9 +105,40 @@ def test_a_database_that_is_not_there_is_said_and_not_made(
     monkeypatch.setenv("LRD_DATABASE_URL", f"sqlite:///{tmp_path / 'mistyped.db'}")
     answer = CliRunner().invoke(app, command)
     assert isinstance(answer.exception, LRDError)
-    said = f"there is no database at {tmp_path / 'mistyped.db'}: is LRD_DATABASE_URL"
+    said = f"there is no database at {tmp_path / 'mistyped.db'}: name the service's own with --sto"
     assert str(answer.exception).startswith(said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_of_a_service_that_has_a_directory_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `lrd serve --storage-dir x`, for which no command makes a token."""
+    monkeypatch.setenv("LRD_STORAGE_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "own").mkdir()
+
+    def own(*words: str) -> str:
+        return lrd(*words, "--storage-dir", str(tmp_path / "own"))
+
+    own("db", "upgrade")
+    own("db", "check")
+    own("token", "create", "ann")
+    own("token", "create", "bob")
+    own("token", "revoke", "1")
+    monkeypatch.setenv("LRD_WEBHOOK_PRIVATE", "true")
+    own("webhook", "add", "http://127.0.0.1:9/hook")
+    assert "http://127.0.0.1:9/hook" in own("webhook", "ls")
+    own("webhook", "rm", "1")
+    assert [line.split()[2] for line in own("token", "ls").splitlines()] == ["ann", "bob"]
+    assert len(own("audit").splitlines()) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+    with pytest.raises(LRDError, match=r"elsewhere/lrd\.db: name the service's own with --storage"):
+        lrd("token", "ls")
+    (tmp_path / "copy").mkdir()
+    source = str(tmp_path / "own" / "lrd.db")
+    said = lrd("db", "copy", source, "--storage-dir", str(tmp_path / "copy"))
+    assert f"expected in {tmp_path / 'copy' / 'trials'}" in said
+    assert (tmp_path / "copy" / "lrd.db").is_file()
 
 
 @pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])

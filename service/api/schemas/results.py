@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from service.api.schemas.parts import Answer, Number, Page
+from service.choices import Axis
 
 
 class Statistics(Answer):
@@ -246,7 +247,7 @@ class Curves(Page[Curve]):
     """The curves of one metric."""
 
     metric: str
-    by: Literal["epoch", "seconds"]
+    by: Axis
 
 
 class Reach(Answer):

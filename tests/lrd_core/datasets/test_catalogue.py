@@ -15,7 +15,7 @@ from tests.lrd_core.voc_tree import voc_tree
 
 def test_an_empty_folder_lacks_everything_and_says_how_to_get_it(tmp_path: Path) -> None:
     holdings = {holding.name: holding for holding in listing(tmp_path)}
-    assert not any(holding.present for holding in holdings.values())
+    assert [name for name, holding in holdings.items() if holding.present] == ["digits"]
     assert "lrd data fetch mnist" in holdings["mnist"].detail
     assert holdings["voc_detection"].where == str(tmp_path / "VOCdevkit" / "VOC2012")
 
@@ -40,6 +40,18 @@ def test_fetching_completes_what_ensuring_leaves(
     assert fetch("voc_segmentation", tmp_path).present
     assert (voc / "SegmentationClassAug").is_dir()
     fetch("voc_segmentation", tmp_path)  # what is whole is not fetched again: mkdir would fail
+
+
+def test_the_digits_are_where_scikit_learn_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a list of data sets without the one of every example."""
+    found = fetch("digits")
+    assert found == listing()[0]
+    assert (found.name, found.present) == ("digits", True)
+    assert (Path(found.where) / "digits.csv.gz").is_file()
+    monkeypatch.setattr(catalogue, "find_spec", lambda _: None)
+    assert listing()[0].detail == "absent; part of scikit-learn, which the extra `compute` installs"
+    with pytest.raises(DataNotFound, match="scikit-learn, which is not installed here: install"):
+        fetch("digits")
 
 
 def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from lrd_core import sources
 from service.analysis import printed
 from service.app import create_app
 from service.bundles import reading, storing
+from service.choices import Role
 from service.purge import Purger
 from service.settings import Settings
 from service.store import tokens
 from service.store.models import Event
 from service.store.session import Database
-from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.bundles.forging import ELSEWHERE, Rows, forged, sent

@@ -6,11 +6,11 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from service.choices import Role
 from service.pages import CONTENT_SECURITY_POLICY
 from service.settings import Settings
 from service.store import tokens
 from service.store.session import Database
-from service.store.tokens import Role
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.page.window import drawn, in_a_browser, long_sweep, submit
@@ -100,9 +100,9 @@ def test_what_is_not_there_is_said(page: Page, url: str) -> None:
 @pytest.mark.parametrize(
     ("address", "said", "then"),
     [
-        ("/?state=foo", "state: Input should be 'queued'", "No sweep like that"),
+        ("/?state=foo", "state: should be 'queued'", "No sweep like that"),
         ("/trials/1?attempt=99", "Trial 1 has had 1 attempt, not 99", "seed 0"),
-        ("/trials/abc", "trial_id: Input should be a valid integer", None),
+        ("/trials/abc", "trial_id: should be an integer, got 'abc'", None),
     ],
 )
 def test_an_address_that_asks_for_what_cannot_be_says_why_and_leads_on(
