@@ -48,6 +48,7 @@ arms:
     set: {regularizers: [{kind: SD, keep_prob: 0.8}, NG]}
 seeds: 9                                 # 0 to 8; or a list
 baseline: {optimizer.keep_prob: 1.0}     # what each arm is compared with
+primary: {optimizer.name: adam}          # the comparisons that are asked for; the others are extra
 execution: {precision: fp32, compile: auto}
 resources: {num_cpus: 2, num_gpus: auto, memory_gib: 4, timeout_seconds: 86400}
 priority: 10
@@ -117,6 +118,7 @@ _SECTIONS = {
 """The headings, by model; models that are missing here are part of other sections."""
 
 _TAKES = {
+    ("SweepSpec", "primary"): "overrides, or a list of them",
     ("Config", "dataset"): "a [data set](#data-sets-models-and-metrics)",
     ("Config", "task"): "a [task](#data-sets-models-and-metrics)",
     ("Config", "model"): "a [model](#data-sets-models-and-metrics)",
@@ -144,7 +146,7 @@ _LEFT_OUT = {
     ("ExpectedValue", "metric"): "the section's",
     ("SweepSpec", "max_concurrent"): "as many as fit",
     ("SweepSpec", "max_failures"): "it never pauses by itself",
-    ("SweepSpec", "primary"): "all",
+    ("SweepSpec", "primary"): "all of them",
     ("SweepSpec", "expected"): "none",
 }
 """What happens if a field whose default is null is left out."""
@@ -323,7 +325,7 @@ def _count(schema: dict[str, Any], of: str) -> str:
 
 
 def _default(model: str, field: str, value: Any) -> str:
-    if value is None:
+    if value is None or (model, field) in _LEFT_OUT:
         return f"*{_LEFT_OUT[model, field]}*"
     if isinstance(value, dict):
         return "*none*" if field in ("grid", "set", "baseline") else "*see there*"

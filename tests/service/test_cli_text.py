@@ -13,7 +13,7 @@ from service.client import StillRunning
 from service.formatting import count
 
 PLAN: dict[str, Any] = {
-    "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False, "comparisons": 0,
+    "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "advice": [], "reuse": False, "comparisons": 0,
     "waiting_for": None, "arms": [],
     "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
 }  # fmt: skip
