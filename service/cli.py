@@ -14,8 +14,11 @@ from lrd_core.overrides import changed_sweep
 try:
     import typer
 
-    from service import cli_text, logs, readout, single, steering, upkeep, watching
-    from service.arguments import (
+    from service import logs
+    from service.client import Client, Written
+    from service.client.connection import LOCAL
+    from service.commands import output, readout, single, steering, upkeep, watching
+    from service.commands.arguments import (
         Plan,
         StorageDir,
         Sweep,
@@ -24,9 +27,7 @@ try:
         assignments,
         seeds_of,
     )
-    from service.cli_text import SHOWN
-    from service.client import Client, Written
-    from service.connection import LOCAL
+    from service.commands.output import SHOWN
     from service.formatting import count
     from service.lifecycle import ENDED, SweepState
 except ModuleNotFoundError as missing:  # installed without the extras, for the optimizer alone
@@ -197,9 +198,7 @@ def list_sweeps(
     with Client(url, token) as client:
         found = client.sweeps(state=state, search=search, tag=tag)
         for sweep in found:
-            typer.echo(
-                cli_text.sweep(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  ")
-            )
+            typer.echo(output.sweep(sweep, since=f"{sweep['created_at'][:16].replace('T', ' ')}  "))
     if not found:
         none = "no sweeps yet: `lrd submit` creates one"
         typer.echo("no sweep is like that" if state or search or tag else none, err=True)
@@ -211,17 +210,17 @@ def status(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     with Client(url, token) as client:
         sweep = client.sweep(called)
         view = sweep.status()
-        typer.echo(cli_text.sweep(view))
+        typer.echo(output.sweep(view))
         if why := watching.still(client, view):
             typer.echo(f"  {why}")
         if running := view["trials"]["running"]:
-            typer.echo(f"  {cli_text.progress(running, sweep.list_trials('running', SHOWN))}")
+            typer.echo(f"  {output.progress(running, sweep.list_trials('running', SHOWN))}")
         if failed := view["trials"]["failed"]:
-            typer.echo(indent(cli_text.failures(sweep.failures(), failed, sweep.id), "  "))
+            typer.echo(indent(output.failures(sweep.failures(), failed, sweep.id), "  "))
         for number, trial in enumerate([] if view["state"] in ENDED else sweep.tried_again()):
             # A running trial no longer has its message; its attempts do.
             runs = trial["state"] == "running" and number < SHOWN
-            typer.echo(f"  {cli_text.again(trial, client.attempts(trial['id']) if runs else [])}")
+            typer.echo(f"  {output.again(trial, client.attempts(trial['id']) if runs else [])}")
 
 
 @app.command()
@@ -242,13 +241,13 @@ for called, change in steering.COMMANDS.items():
 def import_bundle(bundle: Path, url: Url = LOCAL, token: Token = None) -> None:
     """Import a bundle that another service exported."""
     with Client(url, token) as client:
-        typer.echo(cli_text.sweep(client.import_bundle(bundle.read_bytes()).status()))
+        typer.echo(output.sweep(client.import_bundle(bundle.read_bytes()).status()))
 
 
 def _submit(client: Client, spec: Written, plan: bool, watch: bool) -> None:
     nobody = watching.undispatched(client)
     if plan:
-        typer.echo("\n".join(filter(None, [cli_text.plan(client.plan(spec)), nobody])))
+        typer.echo("\n".join(filter(None, [output.plan(client.plan(spec)), nobody])))
         return
     sweep = client.submit(spec)
     watching.console.print(f"sweep {sweep.id}: {count(sweep.trials_total, 'trial')}")
@@ -263,7 +262,7 @@ def main() -> None:
     try:
         app()
     except (LRDError, OSError) as error:
-        typer.echo(cli_text.trouble(error), err=True)
+        typer.echo(output.trouble(error), err=True)
         sys.exit(1)
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from service.client import Client
-from service.watching import console, follow, undispatched
+from service.commands.watching import console, follow, undispatched
 
 PATIENCE_SECONDS = 60.0
 """Time for a dispatcher to start; Ray takes four seconds of it. After that the sweep is submitted

@@ -34,7 +34,7 @@ NOT_RUN = {
     r"^make serve|^lrd (api|dispatch)|lrd serve": "until Ctrl-C: tests/service/test_serve.py and "
     "tests/test_compose.py start and stop them",
     r"^lrd check": "three processes: tests/lrd_core/test_repeats.py has them, test_cli the command",
-    r"^lrd data fetch": "needs the network: tests/service/test_upkeep.py has a server of its own",
+    r"^lrd data fetch": "needs the network: tests/service/commands/test_upkeep.py has a server",
     r"^lrd submit --preset table-1-mnist(?!.*--plan)": "real MNIST, and hours; a plan of it is run",
     r"^lrd table SWEEP$": "of that sweep",
     r"^lrd weights": "of a sweep that keeps them: tests/service/test_weights.py has one",

@@ -73,7 +73,12 @@ def test_it_changes_with_what_decides_numbers(copied: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["service/cli_text.py", "lrd_core/presets/digits.yaml", "lrd_core/.fcnet.py.swp", "README.md"],
+    [
+        "service/commands/output.py",
+        "lrd_core/presets/digits.yaml",
+        "lrd_core/.fcnet.py.swp",
+        "README.md",
+    ],
 )
 def test_it_does_not_change_with_what_decides_none(copied: Path, name: str) -> None:
     with (copied / name).open("a") as file:

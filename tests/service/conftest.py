@@ -8,8 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lrd_core.models import fcnet
-from service import connection
-from service.client import Client
+from service.client import Client, connection
 from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store import leases

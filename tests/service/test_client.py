@@ -11,8 +11,8 @@ import yaml
 from lrd_core.errors import InvalidSpec, LRDError
 from lrd_core.spec import SweepSpec
 from service.client import Client, ServiceAnswered, StillRunning, SubmittedSweep
+from service.client.frames import frame
 from service.dispatcher import Dispatcher
-from service.frames import frame
 from service.settings import Settings
 from service.store.session import Database
 from tests.conftest import factorial, small_sweep
@@ -202,7 +202,7 @@ def test_waiting_reads_a_sweep_again_only_if_it_has_changed(
         if next(pauses) == 5:
             run(settings, database)
 
-    monkeypatch.setattr("service.submitted.time.sleep", pause)
+    monkeypatch.setattr("service.client.submitted.time.sleep", pause)
     assert sweep.wait()["state"] == "succeeded"
     assert wire.given == [201, 200, *[304] * 5, 200]
 

@@ -7,8 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lrd_core.errors import LRDError
-from service import connection
-from service.client import Client, NoAnswer, ServiceAnswered
+from service.client import Client, NoAnswer, ServiceAnswered, connection
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed

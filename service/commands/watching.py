@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service import cli_text
 from service.client import Client, SubmittedSweep
+from service.commands import output
 from service.formatting import NO_DISPATCHER
 from service.lifecycle import ENDED
 
@@ -22,9 +22,9 @@ def watch(sweep: SubmittedSweep) -> None:
     trials = follow(sweep)["trials"]
     typer.echo(sweep.table_text())
     if trials["failed"]:
-        typer.echo(cli_text.failures(sweep.failures(), trials["failed"], sweep.id), err=True)
+        typer.echo(output.failures(sweep.failures(), trials["failed"], sweep.id), err=True)
     if trials["cancelled"]:
-        typer.echo(cli_text.cancelled(trials["cancelled"], sweep.id), err=True)
+        typer.echo(output.cancelled(trials["cancelled"], sweep.id), err=True)
     if trials["failed"] or trials["cancelled"]:
         raise typer.Exit(1)
 
@@ -40,7 +40,7 @@ def follow(sweep: SubmittedSweep) -> dict[str, Any]:
             why = still(sweep.client, view)
             if why not in (None, told):
                 sys.stderr.write(f"{why}\n")  # rich keeps it clear of the bar
-            told, done = why, cli_text.finished(view)
+            told, done = why, output.finished(view)
             said = f"{view['state']}: {done}/{view['trials_total']} done, "
             said += f"{view['trials']['running']} running"
             progress.update(bar, total=view["trials_total"], completed=done, words=said)
@@ -52,10 +52,10 @@ def still(client: Client, view: dict[str, Any]) -> str | None:
     if view["state"] in ENDED:
         return None
     if view["paused_at"] is not None:
-        return cli_text.paused(view["id"], view["paused_because"])
+        return output.paused(view["id"], view["paused_because"])
     if not view["trials"]["running"] and (nobody := undispatched(client)):
         return nobody  # the service notes it in the sweep itself only seconds later
-    return cli_text.waiting(view) if view["waiting_for"] else None
+    return output.waiting(view) if view["waiting_for"] else None
 
 
 def undispatched(client: Client) -> str | None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from service import cli_text
 from service.client import StillRunning
+from service.commands import output
 from service.formatting import count
 
 PLAN: dict[str, Any] = {
-    "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "advice": [], "reuse": False, "comparisons": 0,
+    "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False,
+    "comparisons": 0, "advice": [],
     "waiting_for": None, "arms": [],
     "time": {"trial_seconds": 3.0, "wall_seconds": 3.0, "slots": 1, "unknown": 1},
 }  # fmt: skip
@@ -22,7 +23,7 @@ PLAN: dict[str, Any] = {
 def test_one_is_singular() -> None:
     """Catches: `1 trials: 1 arms`."""
     assert [count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
-    said = cli_text.plan(PLAN)
+    said = output.plan(PLAN)
     assert said.startswith("1 trial: 1 arm\n")
     assert said.endswith("; 1 trial is of a kind not seen yet)")
 
@@ -38,25 +39,25 @@ def test_one_is_singular() -> None:
 def test_a_plan_says_what_becomes_of_trials_that_are_there(
     present: int, reuse: bool, said: str
 ) -> None:
-    assert f"\n{said}" in cli_text.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
+    assert f"\n{said}" in output.plan(PLAN | {"present_elsewhere": present, "reuse": reuse})
 
 
 def test_a_plan_says_that_nothing_of_it_could_start() -> None:
     why = "a trial needs 4 GPUs on one node; the largest node has 0"
-    said = cli_text.plan(PLAN | {"waiting_for": why})
+    said = output.plan(PLAN | {"waiting_for": why})
     assert said.endswith(f"\nnone of its trials could start now: {why}")
-    assert "could start" not in cli_text.plan(PLAN)
+    assert "could start" not in output.plan(PLAN)
 
 
 def test_a_plan_says_that_nothing_is_compared() -> None:
     """Catches: a baseline that every arm matches, and a table without tests days later."""
     arms = [{"label": label, "is_baseline": True} for label in "ab"]
     both = PLAN | {"arms_total": 2, "arms": arms}
-    assert cli_text.plan(both).endswith("\nevery arm is a baseline: nothing is compared")
+    assert output.plan(both).endswith("\nevery arm is a baseline: nothing is compared")
     one = {"label": "c", "is_baseline": False}
-    assert "nothing is" not in cli_text.plan(both | {"arms": [*arms, one]})
-    assert "nothing is" not in cli_text.plan(PLAN | {"arms": arms[:1]})
-    none = cli_text.plan(both | {"arms": [one, one | {"label": "d"}]})
+    assert "nothing is" not in output.plan(both | {"arms": [*arms, one]})
+    assert "nothing is" not in output.plan(PLAN | {"arms": arms[:1]})
+    none = output.plan(both | {"arms": [one, one | {"label": "d"}]})
     assert "no arm is a baseline: nothing is compared; say which is, e.g. `baseline: {" in none
 
 
@@ -72,10 +73,10 @@ def test_each_cause_of_failure_is_told_once_the_most_frequent_first() -> None:
         "  1 trial: diverged: the training loss of epoch 2 is nan",
         "  1 trial: timeout",
     ]
-    assert cli_text.failures(causes, 5, "8w2k").splitlines() == said
+    assert output.failures(causes, 5, "8w2k").splitlines() == said
     # The service names the most frequent causes; a retry may lie between its two answers.
-    assert cli_text.failures(causes, 985, "8w2k").endswith("\n  and 980 trials for other reasons")
-    assert len(cli_text.failures(causes, 4, "8w2k").splitlines()) == 4
+    assert output.failures(causes, 985, "8w2k").endswith("\n  and 980 trials for other reasons")
+    assert len(output.failures(causes, 4, "8w2k").splitlines()) == 4
 
 
 SWEEP: dict[str, Any] = {
@@ -107,8 +108,8 @@ def test_a_sweep_is_told_in_a_line_with_what_has_no_result(
 ) -> None:
     """Catches: `cancelled 320/320`, of which one was."""
     trials = SWEEP["trials"] | counts | {"succeeded": 320 - sum(counts.values())}
-    assert cli_text.sweep(SWEEP | {"state": state, "trials": trials}) == said
-    assert cli_text.sweep(SWEEP | {"tags": ["x", "y"]}).endswith("  a name  [x, y]")
+    assert output.sweep(SWEEP | {"state": state, "trials": trials}) == said
+    assert output.sweep(SWEEP | {"tags": ["x", "y"]}).endswith("  a name  [x, y]")
 
 
 TRIAL: dict[str, Any] = {
@@ -139,12 +140,12 @@ TRIAL: dict[str, Any] = {
 )
 def test_a_trial_is_told_in_a_line(changes: dict[str, Any], asked: str | None, said: str) -> None:
     """Catches: `last_report: {…}` for a reader, a share as 0.946, and `lr` for a result."""
-    line = cli_text.trial(TRIAL | changes, asked)
+    line = output.trial(TRIAL | changes, asked)
     assert re.sub("  +", "  ", line).strip().startswith(said.strip())
 
 
 def test_trials_stand_below_each_other() -> None:
-    lines = [cli_text.trial(TRIAL | {"id": each}, None) for each in (7, 12_345)]
+    lines = [output.trial(TRIAL | {"id": each}, None) for each in (7, 12_345)]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -168,29 +169,29 @@ def test_trials_stand_below_each_other() -> None:
     ],
 )
 def test_a_trial_that_is_tried_again_says_why(changes: dict[str, Any], said: str) -> None:
-    assert cli_text.again(TRIAL | changes) == said
+    assert output.again(TRIAL | changes) == said
 
 
 def test_of_many_trials_that_run_a_few_are_told() -> None:
     """Catches: `running 0/4` for hours, and a thousand numbers in a line."""
     trials = [{"epochs_done": done, "epochs": 5} for done in range(3)]
-    assert cli_text.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
-    many = cli_text.progress(1000, trials * 9)
-    assert many.count("/5") == cli_text.SHOWN
+    assert output.progress(3, trials) == "running: 3 trials, epochs 0/5, 1/5, 2/5"
+    many = output.progress(1000, trials * 9)
+    assert many.count("/5") == output.SHOWN
     assert many.endswith(", and 990 more")
-    assert cli_text.progress(1, []) == "running: 1 trial"
+    assert output.progress(1, []) == "running: 1 trial"
 
 
 def test_an_extension_by_nothing_is_said_to_be_one() -> None:
     """Catches: `0 trials added`, and silence."""
-    assert cli_text.extended(0).startswith("nothing is added: ")
-    assert [cli_text.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
+    assert output.extended(0).startswith("nothing is added: ")
+    assert [output.extended(n) for n in (1, 2)] == ["1 trial added", "2 trials added"]
 
 
 def test_what_can_be_set_is_written_as_a_shell_takes_it() -> None:
     """Catches: `tags=["lr = 0.1"]`, of which a shell makes three words."""
     spec = {"name": "small", "tags": ["lr = 0.1"], "notes": "it's “late”"}
-    lines = cli_text.changeable({"spec": spec}).splitlines()
+    lines = output.changeable({"spec": spec}).splitlines()
     assert [shlex.split(line) for line in lines] == [
         ["priority=0"],
         ["max_concurrent=null"],
@@ -209,21 +210,21 @@ def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_pat
         try:
             act()
         except OSError as error:
-            return cli_text.trouble(error)
+            return output.trouble(error)
         return "nothing"
 
     assert said(there.read_text) == f"there is no file {there}"
     assert said((none / "forest.pdf").touch) == f"there is no folder {none}"
     assert said(tmp_path.read_text) == f"{tmp_path}: Is a directory"
-    assert cli_text.trouble(OSError(28, "No space left on device")) == "No space left on device"
-    assert cli_text.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
+    assert output.trouble(OSError(28, "No space left on device")) == "No space left on device"
+    assert output.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
 
 
 def test_a_speed_of_0_or_infinity_is_said_in_words() -> None:
     """Catches: `0.00` times as fast, of an arm that never gets there."""
     arm = {"reached": 0, "trials": 8, "undecided": [], "epochs": None, "seconds": None}
     paired = {"faster": 0, "ties": 4, "slower": 4}
-    said = cli_text.speed({
+    said = output.speed({
         "metric": "test_accuracy",
         "threshold": 0.9,
         "items": [arm | {"arm_id": at, "label": label} for at, label in enumerate("abc")],

@@ -10,8 +10,10 @@ import typer
 from lrd_core.documents import parse_yaml, read
 from lrd_core.errors import LRDError
 from lrd_core.extending import Extension
-from service import cli_text
-from service.arguments import (
+from service.client import Client
+from service.client.connection import LOCAL
+from service.commands import output
+from service.commands.arguments import (
     OneSweep,
     Plan,
     Sweep,
@@ -21,8 +23,6 @@ from service.arguments import (
     one_of,
     seeds_of,
 )
-from service.client import Client
-from service.connection import LOCAL
 
 Trials = Annotated[
     list[int] | None,
@@ -52,7 +52,7 @@ def cancel(
         if (sweep := one_of(called, trials)) is not None:
             _show(client.sweep(sweep).cancel())
         for trial in trials or []:
-            typer.echo(cli_text.trial(client.cancel_trial(trial), None))
+            typer.echo(output.trial(client.cancel_trial(trial), None))
 
 
 def delete(
@@ -67,7 +67,7 @@ def delete(
         for sweep in found:
             _show(sweep.status())
         if not yes:
-            _ask(cli_text.deletion(len(found), sum(sweep.trials_total for sweep in found)))
+            _ask(output.deletion(len(found), sum(sweep.trials_total for sweep in found)))
         for sweep in found:
             sweep.delete()
             typer.echo(f"{sweep.id}  deleted")
@@ -87,7 +87,7 @@ def retry(
         if (sweep := one_of(called, trials)) is not None:
             _show(client.sweep(sweep).retry(cancelled=cancelled))
         for trial in trials or []:
-            typer.echo(cli_text.trial(client.retry_trial(trial), None))
+            typer.echo(output.trial(client.retry_trial(trial), None))
 
 
 def extend(
@@ -125,10 +125,10 @@ def extend(
     with Client(url, token) as client:
         sweep = client.sweep(called)
         if plan:
-            typer.echo(cli_text.extension(sweep.plan_extension(**more)))
+            typer.echo(output.extension(sweep.plan_extension(**more)))
             return
         view = sweep.extend(**more)
-        typer.echo(cli_text.extended(view["trials_total"] - sweep.trials_total))
+        typer.echo(output.extended(view["trials_total"] - sweep.trials_total))
         _show(view)
 
 
@@ -153,7 +153,7 @@ def set_values(
         given["table"] = layout
     with Client(url, token) as client:
         _show(view := client.sweep(called).change(**given))
-        typer.echo(cli_text.changeable(view))
+        typer.echo(output.changeable(view))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -177,4 +177,4 @@ def _ask(question: str) -> None:
 
 
 def _show(sweep: dict[str, Any]) -> None:
-    typer.echo(cli_text.sweep(sweep))
+    typer.echo(output.sweep(sweep))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lrd_core.errors import LRDError
-from service.arguments import StorageDir
 from service.choices import Role
+from service.commands.arguments import StorageDir
 
 if TYPE_CHECKING:
     from service.settings import Settings

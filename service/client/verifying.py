@@ -8,7 +8,7 @@ from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from service.analysis import printed
 from service.analysis.printed import COMPARISONS, Printed, PrintedListing, PrintedTable
-from service.connection import NoAnswer, ServiceAnswered
+from service.client.connection import NoAnswer, ServiceAnswered
 
 if TYPE_CHECKING:
     from service.client import Client, SubmittedSweep

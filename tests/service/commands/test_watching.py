@@ -118,7 +118,7 @@ def test_the_bar_shows_the_state_of_the_sweep(
     def update(progress: object, bar: int, **said: Any) -> None:
         shown.append(said["words"])
 
-    monkeypatch.setattr("service.watching.Progress.update", update)
+    monkeypatch.setattr("service.commands.watching.Progress.update", update)
     looks += [{"state": "paused"}, {}]
     lrd("watch", seed(database, small_sweep()))
     assert shown == ["paused: 4/4 done, 0 running", "succeeded: 4/4 done, 0 running"]

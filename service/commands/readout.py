@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 import typer
 import yaml
 
-from service import cli_text
-from service.arguments import (
+from service.choices import Axis, Figure, ProseFormat, Rows, TableFormat
+from service.client import Client
+from service.client.connection import LOCAL
+from service.commands import output
+from service.commands.arguments import (
     At,
     Baseline,
     Metric,
@@ -17,9 +20,6 @@ from service.arguments import (
     Url,
     number_of,
 )
-from service.choices import Axis, Figure, ProseFormat, Rows, TableFormat
-from service.client import Client
-from service.connection import LOCAL
 from service.lifecycle import TrialState
 
 Format = Annotated[TableFormat, typer.Option("--format")]
@@ -107,9 +107,9 @@ def speed(
         case "json":
             typer.echo(json.dumps(found, ensure_ascii=False))
         case "csv":
-            typer.echo(cli_text.speed_csv(found), nl=False)
+            typer.echo(output.speed_csv(found), nl=False)
         case _:
-            typer.echo(cli_text.speed(found))
+            typer.echo(output.speed(found))
 
 
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
@@ -134,7 +134,7 @@ def verify(
     with Client(url, token) as client:
         for file in files:
             for found in client.verify(file):
-                typer.echo(f"{file}: {cli_text.verified(found)}")
+                typer.echo(f"{file}: {output.verified(found)}")
                 differ |= not found.holds
     if differ:
         raise typer.Exit(1)
@@ -193,7 +193,7 @@ def trials(
         sweep = client.sweep(called)
         asked, found = sweep.status()["spec"].get("table", {}).get("metric"), None
         for found in sweep.list_trials(state, arm=arm):
-            typer.echo(json.dumps(found) if as_json else cli_text.trial(found, asked))
+            typer.echo(json.dumps(found) if as_json else output.trial(found, asked))
     if found is None:
         typer.echo("none of its trials is like that", err=True)
 

@@ -14,9 +14,9 @@ from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
+from service.client.verifying import Verified
 from service.formatting import count
 from service.lifecycle import TERMINAL, TrialState
-from service.verifying import Verified
 
 WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
 SHOWN = 10

@@ -15,8 +15,8 @@ from lrd_core.__main__ import main as run_alone
 from lrd_core.errors import InvalidSpec, LRDError
 from lrd_core.training import TrainState
 from service import cli
-from service.arguments import seeds_of
 from service.client import Client
+from service.commands.arguments import seeds_of
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed

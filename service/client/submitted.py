@@ -12,8 +12,8 @@ import httpx2
 
 from lrd_core.errors import LRDError
 from lrd_core.spelling import did_you_mean
-from service.connection import given
-from service.frames import frame
+from service.client.connection import given
+from service.client.frames import frame
 from service.lifecycle import ENDED
 
 if TYPE_CHECKING:

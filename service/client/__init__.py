@@ -6,7 +6,7 @@
         print(sweep.table())
 
 If a connection breaks or the service is away for a moment, the request is sent again under its
-Idempotency-Key, so that it is carried out once (`service.connection`).
+Idempotency-Key, so that it is carried out once (`service.client.connection`).
 """
 
 import json
@@ -22,9 +22,9 @@ import httpx2
 from lrd_core.documents import read
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec
-from service.connection import LOCAL, Connection, Method, NoAnswer, ServiceAnswered, given
-from service.submitted import StillRunning, SubmittedSweep
-from service.verifying import Verified, verified
+from service.client.connection import LOCAL, Connection, Method, NoAnswer, ServiceAnswered, given
+from service.client.submitted import StillRunning, SubmittedSweep
+from service.client.verifying import Verified, verified
 
 __all__ = [
     "Client",
