@@ -172,6 +172,11 @@ def statistics_of(samples: Sequence[Sequence[float]]) -> list[dict[str, float | 
     return results
 
 
+def t_quantile(freedom: int) -> float:
+    """Half the width of a Student t interval of CONFIDENCE, in standard errors."""
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
 def describe(values: Floats) -> dict[str, Floats]:
     """The statistics of each row of `values` (k, n), n ≥ 1; those of the spread only for n ≥ 2."""
     n = values.shape[1]
@@ -193,7 +198,7 @@ def describe(values: Floats) -> dict[str, Floats]:
     if n > 1:
         std = np.where(constant, 0.0, values.std(axis=1, ddof=1))
         error = std / np.sqrt(n)
-        half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * error
+        half = t_quantile(n - 1) * error
         found |= {
             "std": std, "standard_error": error, "ci_low": mean - half, "ci_high": mean + half,
         }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of
+from service.analysis.arms import CONFIDENCE, ArmSummary, group_by_arm, scale_of, t_quantile
 from service.analysis.baselines import pair_with_baselines
 from service.analysis.data import NON_FINITE, ArmId, Floats, Observation
 from service.analysis.metrics import Metric
@@ -224,7 +224,7 @@ def paired_statistics(arm: Floats, baseline: Floats) -> dict[str, Floats]:
     found = {"p_sign_flip": sign_flip(differences, rounding * size.sum(axis=1))}
     if n > 1:
         std = np.where(constant, 0.0, differences.std(axis=1, ddof=1))
-        half = special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * std / np.sqrt(n)
+        half = t_quantile(n - 1) * std / np.sqrt(n)
         low, high = bca_interval(differences, CONFIDENCE)
         in_units |= {
             "std": std, "ci_low": low, "ci_high": high, "t_low": mean - half, "t_high": mean + half,

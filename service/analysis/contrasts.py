@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from service.analysis.arms import CONFIDENCE
+from service.analysis.arms import t_quantile
 from service.analysis.data import Floats
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, sign_flip
 
@@ -81,7 +81,7 @@ def _of_one(values: Floats) -> tuple[dict[str, Any], Floats, float]:
         rest = (weights * factors) @ np.where(counts, differences - means[:, None], 0.0)
         spread = not (np.abs(rest) <= ROUNDING * sizes.max()).all()
         error = math.sqrt(n / (n - 1) * float((rest**2).sum())) if spread else 0.0
-        half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+        half = t_quantile(freedom) * error
         numbers |= _in_units(
             exponent,
             {

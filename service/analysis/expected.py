@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy import special
-
 from lrd_core.spec import ExpectedSpec
 from lrd_core.titles import speaking_titles, value_titles
-from service.analysis.arms import CONFIDENCE, ArmSummary
+from service.analysis.arms import ArmSummary, t_quantile
 from service.analysis.configurations import Flat, agrees, flatten, value_at
 from service.analysis.data import ArmId
 from service.analysis.metrics import NumberFormat
@@ -116,7 +114,7 @@ def _judge(
     close = mean is not None and abs(mean - paper) <= tolerance + 1e-12 * max(1.0, abs(paper))
     if mean is None or std is None or n < MIN_SEEDS:
         return ("within noise" if close and tolerance else "too few seeds"), None, None
-    half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * std * (1 + 1 / n) ** 0.5
+    half = t_quantile(n - 1) * std * (1 + 1 / n) ** 0.5
     inside = close or abs(mean - paper) <= half
     return ("within noise" if inside else "differs"), mean - half, mean + half
 
