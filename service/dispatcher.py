@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from lrd_core.errors import first_line
 from lrd_core.execution import Resources
 from service.executor import NO_DATA, Envelope, Executor, Key, decode_reason
 from service.heard import Batch, End, split_by_lock
@@ -77,7 +78,7 @@ class Dispatcher:
                 busy = self.step()
                 pause = 0.1
             except AWAY as error:
-                log.warning("the database does not answer (%s); trying again", _first_line(error))
+                log.warning("the database does not answer (%s); trying again", first_line(error))
                 pause = min(5.0, 2 * pause)
                 busy, self._was_away = False, True
             if not busy:
@@ -109,7 +110,7 @@ class Dispatcher:
                     recording.settle(session, trial_id, attempt, Reason.user, "drained")
                 leases.drop(session, self.id)
         except AWAY as error:
-            log.warning("the database does not answer (%s); the lease expires", _first_line(error))
+            log.warning("the database does not answer (%s); the lease expires", first_line(error))
         log.info("drained; %d trials were in the middle of an epoch", len(self._held))
         self._held.clear()
 
@@ -391,7 +392,3 @@ class Dispatcher:
         held = [self._held[key] for key in keys if key in self._held]
         sweep_ids = {each.assignment.sweep_id for each in held}
         return lock_sweeps(session, sweep_ids, skip_locked=skip_locked)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from lrd_core.texts import readable
 from service.lifecycle import (
     MAX_LOST,
     MAX_STALLED,
@@ -264,7 +265,8 @@ def settle(
             select(func.count()).select_from(Report).where(Report.trial_id == trial_id)
         )
         values["weights_sha256"] = weights_sha256
-    found = verdict(trial, reason, _printable(message), recorded=recorded, unshared=unshared)
+    said = None if message is None else readable(message[:MESSAGE_LENGTH])
+    found = verdict(trial, reason, said, recorded=recorded, unshared=unshared)
     values |= found.changes
     if found.pause_seconds is not None:
         values["not_before"] = db_now() + found.pause_seconds
@@ -329,14 +331,6 @@ def finish_all(
             [{"of": trial_id, "by": attempt} for trial_id, attempt in finished],
         )
     return finished
-
-
-def _printable(message: str | None) -> str | None:
-    """Shorten an error's text, and replace what no database takes: NULs and lone surrogates (bytes
-    of a file's name)."""
-    if message is None:
-        return None
-    return message[:MESSAGE_LENGTH].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:
