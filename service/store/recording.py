@@ -7,10 +7,10 @@ A statement that touches no row comes from a stale attempt, which must stop.
 import enum
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from lrd_core.texts import readable
@@ -263,22 +263,17 @@ def settle_all(
     Returns:
         (trial, attempt) -> the trial's new state, or None if the attempt was stale.
     """
-    running = _running(session, ends)
-    done = [
-        key
-        for key, trial in running.items()
-        if ends[key].reason is None and trial.cancel_requested_at is None
-    ]
-    recorded = _recorded(session, [trial_id for trial_id, _ in done])
+    done = []
     alike: dict[str, tuple[Verdict, list[tuple[int, int]]]] = {}
     states: dict[tuple[int, int], TrialState | None] = dict.fromkeys(ends)
-    for key, trial in running.items():
+    for key, (trial, recorded) in _running(session, ends).items():
         reason, message, _, unshared = ends[key]
         said = None if message is None else readable(message[:MESSAGE_LENGTH])
-        count = recorded.get(trial.id)
-        found = verdict(trial, reason, said, recorded=count, unshared=unshared)
+        found = verdict(trial, reason, said, recorded=recorded, unshared=unshared)
         alike.setdefault(repr(found), (found, []))[1].append(key)
         states[key] = found.state
+        if reason is None and found.state is not TrialState.cancelled:
+            done.append(key)
     for found, keys in alike.values():
         _settle(session, found, keys)
     if done:
@@ -303,23 +298,21 @@ def settle(
     return settle_all(session, {key: Ended(reason, message)})[key]
 
 
-def _running(session: Session, keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], Trial]:
-    """The trials that these attempts still hold, in this order."""
-    query = select(Trial).where(
-        tuple_(Trial.id, Trial.attempt).in_(list(keys)), Trial.state == TrialState.running
+def _running(
+    session: Session, ends: Mapping[tuple[int, int], Ended]
+) -> dict[tuple[int, int], tuple[Trial, int | None]]:
+    """The trials that these attempts still hold, in this order, and, where some report that they
+    are done, their numbers of recorded epochs."""
+    recorded: Any = null()
+    if any(end.reason is None for end in ends.values()):
+        count = select(func.count()).select_from(Report).where(Report.trial_id == Trial.id)
+        recorded = count.scalar_subquery()
+    query = select(Trial, recorded).where(
+        tuple_(Trial.id, Trial.attempt).in_(list(ends)), Trial.state == TrialState.running
     )
-    trials = session.scalars(query.execution_options(populate_existing=True))
-    found = {(trial.id, trial.attempt): trial for trial in trials}
-    return {key: found[key] for key in keys if key in found}
-
-
-def _recorded(session: Session, trial_ids: Collection[int]) -> dict[int, int]:
-    """The number of recorded epochs of each of these trials that has any."""
-    if not trial_ids:
-        return {}
-    query = select(Report.trial_id, func.count()).where(Report.trial_id.in_(trial_ids))
-    rows = session.execute(query.group_by(Report.trial_id))
-    return {trial_id: count for trial_id, count in rows}  # noqa: C416 - of rows, not of tuples
+    rows = session.execute(query.execution_options(populate_existing=True))
+    found = {(trial.id, trial.attempt): (trial, number) for trial, number in rows}
+    return {key: found[key] for key in ends if key in found}
 
 
 def _settle(session: Session, found: Verdict, keys: Sequence[tuple[int, int]]) -> None:
