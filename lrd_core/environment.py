@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from lrd_core import sources
+from lrd_core.errors import first_line
 from lrd_core.spec import TrialSpec
 
 
@@ -41,7 +42,7 @@ def why_no_gpu() -> str | None:
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return "torch finds no GPU"
 
 

@@ -64,3 +64,16 @@ class Diverged(TrialError):
 
 class CheckpointError(LRDError):
     """The checkpoint cannot be used."""
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, or its type's name: its text may be empty, or fail to be made."""
+    try:
+        return str(error).strip() or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return text_of(error).splitlines()[0]

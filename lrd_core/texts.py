@@ -1,5 +1,7 @@
-"""Names and labels that people write: any script, no invisible characters."""
+"""Texts: names and labels that people write, in any script, without invisible characters; and what
+programs say, made fit for logs, terminals and databases."""
 
+import re
 from typing import Annotated
 from unicodedata import category
 
@@ -36,3 +38,21 @@ def _one_word_of_a_list(text: str) -> str:
 
 Tag = Annotated[Label, Field(max_length=50), AfterValidator(_one_word_of_a_list)]
 """A word or two by which things are found; several are written with commas between them."""
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+"""What colours a terminal, moves its cursor, or renames its window."""
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters except tab and newline, and lone surrogates (bytes of a file's name)."""
+
+
+def readable(text: str) -> str:
+    """A program's text as any log, terminal and database takes it: without escape sequences, and
+    with a replacement for other control characters and lone surrogates."""
+    return _CONTROLS.sub("\ufffd", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def clipped(text: str, first: int, last: int) -> str:
+    """The first and the last characters of a long text, with the number left out between them."""
+    out = len(text) - first - last
+    return text if out <= 0 else f"{text[:first]} … ({out:,} characters) … {text[-last:]}"

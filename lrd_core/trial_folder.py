@@ -11,6 +11,7 @@ lack its end.
 """
 
 import contextlib
+import os
 import shutil
 import time
 from functools import cached_property
@@ -57,6 +58,9 @@ class TrialFolder(Protocol):
 
     def read(self, name: str) -> bytes:
         """A file's content; FileNotFoundError if there is none."""
+
+    def read_end(self, name: str, size: int) -> bytes:
+        """A file's last bytes, at most so many; FileNotFoundError if there is none."""
 
     def open(self, name: str) -> IO[bytes]:
         """A file to read part by part and close; FileNotFoundError if there is none."""
@@ -111,6 +115,12 @@ class LocalFolder(TrialFolder):
     @override
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
+
+    @override
+    def read_end(self, name: str, size: int) -> bytes:
+        with self.open(name) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read(size)
 
     @override
     def open(self, name: str) -> IO[bytes]:
@@ -180,6 +190,12 @@ class RemoteFolder(TrialFolder):
         system, path = self._place
         with _as_os_error(self._address):
             return bytes(system.cat_file(f"{path}/{name}"))
+
+    @override
+    def read_end(self, name: str, size: int) -> bytes:
+        system, path = self._place
+        with _as_os_error(self._address):
+            return bytes(system.cat_file(f"{path}/{name}", start=-size))
 
     @override
     def open(self, name: str) -> IO[bytes]:

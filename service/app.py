@@ -11,6 +11,7 @@ from functools import partial
 from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from lrd_core.errors import first_line
 from service import access, health, pages, problems, reference
 from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
 from service.api.context import known_parameters
@@ -112,7 +113,7 @@ async def _housekeeping(database: Database, uses: access.Uses, seconds: float) -
             try:
                 await asyncio.to_thread(step)
             except SQLAlchemyError as error:  # away, or its schema is being changed
-                log.warning("%s failed: %s", name, str(error).splitlines()[0])
+                log.warning("%s failed: %s", name, first_line(error))
                 was_away = True
                 break
 
@@ -130,7 +131,7 @@ async def _send(sender: Sender) -> None:
         try:
             await asyncio.to_thread(sender.step)
         except SQLAlchemyError as error:
-            log.warning("webhooks wait: %s", str(error).splitlines()[0])
+            log.warning("webhooks wait: %s", first_line(error))
 
 
 def _forget_answers(database: Database) -> None:

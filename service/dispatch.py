@@ -15,7 +15,7 @@ import time
 from types import FrameType
 
 import migrations
-from lrd_core.errors import LRDError
+from lrd_core.errors import LRDError, first_line
 from service import logs, storage
 from service.dispatcher import Dispatcher
 from service.settings import Settings
@@ -119,7 +119,7 @@ def await_schema(database: Database) -> None:
         try:
             migrations.refuse_another(database.engine)
         except AWAY as error:
-            log.warning("the database does not answer (%s)", str(error).splitlines()[0])
+            log.warning("the database does not answer (%s)", first_line(error))
             time.sleep(storage.PAUSE_SECONDS)
         else:
             return

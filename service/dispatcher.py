@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from lrd_core.errors import first_line
 from lrd_core.execution import Resources
-from service.executor import NO_DATA, Envelope, Executor, Key, decode_reason
-from service.heard import Batch, End, split_by_lock
+from service.executor import NO_DATA, Executor, Key, decode_reason
+from service.heard import Batch, End, Heard, split_by_lock
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
@@ -26,7 +27,7 @@ from service.store.away import AWAY, is_unfit
 from service.store.claims import Assignment
 from service.store.models import Lease
 from service.store.plan_history import PlanHistory
-from service.store.recording import Recorded
+from service.store.recording import SETTLED_TOGETHER, Ended, Recorded, settle_all
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
 
@@ -62,9 +63,8 @@ class Dispatcher:
         self._nodes: list[Node] = []
         self._held: dict[Key, Held] = {}
         """Ray's own count of free resources lags behind, so they are counted from this."""
-        self._heard: list[Envelope] = []
+        self._heard: list[Heard] = []
         """Messages that are not in the database yet."""
-        self._heard_since: float | None = None
         self._totals = Totals()
         self._listening = Listening()
         self._history = PlanHistory()
@@ -77,7 +77,7 @@ class Dispatcher:
                 busy = self.step()
                 pause = 0.1
             except AWAY as error:
-                log.warning("the database does not answer (%s); trying again", _first_line(error))
+                log.warning("the database does not answer (%s); trying again", first_line(error))
                 pause = min(5.0, 2 * pause)
                 busy, self._was_away = False, True
             if not busy:
@@ -103,13 +103,16 @@ class Dispatcher:
         try:
             while self._held and time.monotonic() < deadline and self._keep_lease():
                 self._follow(0.1)
+            held, end = list(self._held), Ended(Reason.user, "drained")
+            for first in range(0, len(held), SETTLED_TOGETHER):
+                keys = held[first : first + SETTLED_TOGETHER]
+                with self._database.write() as session:
+                    self._lock(session, keys)
+                    settle_all(session, dict.fromkeys(keys, end))
             with self._database.write() as session:
-                self._lock(session, list(self._held))
-                for trial_id, attempt in self._held:
-                    recording.settle(session, trial_id, attempt, Reason.user, "drained")
                 leases.drop(session, self.id)
         except AWAY as error:
-            log.warning("the database does not answer (%s); the lease expires", _first_line(error))
+            log.warning("the database does not answer (%s); the lease expires", first_line(error))
         log.info("drained; %d trials were in the middle of an epoch", len(self._held))
         self._held.clear()
 
@@ -210,8 +213,8 @@ class Dispatcher:
         if never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
                 lock_sweeps(session, set(never_started.values()))
-                for key in never_started:
-                    recording.settle(session, *key, Reason.user, "claimed but not started")
+                end = Ended(Reason.user, "claimed but not started")
+                settle_all(session, dict.fromkeys(never_started, end))
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
         now = self._listening.seconds
@@ -253,12 +256,11 @@ class Dispatcher:
     def _follow(self, timeout: float) -> int:
         """Record what the trials report; the number of messages."""
         new = self._executor.poll(timeout)
-        self._heard += new
+        now = time.monotonic()
+        self._heard += [Heard(*envelope, now) for envelope in new]
         if any(message[:2] == ("ended", "lost") for *_, message in new):
             self._look_around()  # its node may be gone, and would lose more trials placed there
         count = len(self._heard)
-        if count and self._heard_since is None:
-            self._heard_since = time.monotonic()
         if count:
             try:
                 self._record()
@@ -272,9 +274,9 @@ class Dispatcher:
 
     def _record_apart(self) -> None:
         """Record each trial's messages alone; end only those that no database takes."""
-        left: dict[Key, list[Envelope]] = {}
-        for envelope in self._heard:
-            left.setdefault(envelope[:2], []).append(envelope)
+        left: dict[Key, list[Heard]] = {}
+        for each in self._heard:
+            left.setdefault(each.key, []).append(each)
         try:
             for key in list(left):
                 self._heard = left[key].copy()
@@ -287,12 +289,12 @@ class Dispatcher:
                     self._heard = []
                 left[key] = self._heard  # kept for next time if a request holds its sweep
         finally:
-            self._heard = [envelope for kept in left.values() for envelope in kept]
+            self._heard = [each for kept in left.values() for each in kept]
 
     def _record(self) -> None:
         with self._database.write() as session:
             # A request that holds a sweep for seconds delays the messages of its trials alone.
-            keys = [envelope[:2] for envelope in self._heard]
+            keys = [each.key for each in self._heard]
             locked = self._lock(session, keys, skip_locked=True)
             heard, later = split_by_lock(self._heard, self._held, locked)
             batch = Batch.of(heard)
@@ -317,21 +319,18 @@ class Dispatcher:
     def _settle(
         self, session: Session, ends: list[tuple[Key, End]]
     ) -> dict[Key, TrialState | None]:
-        """Settle attempts, those that are done together, the others one by one; the new states."""
-        done = {key: end.weights for key, end in ends if end.reason is None}
-        finished = recording.finish_all(session, done)
-        ended: dict[Key, TrialState | None] = {}
+        """Settle these attempts; the new states of their trials."""
+        said: dict[Key, Ended] = {}
         for key, end in ends:
-            state: TrialState | None = TrialState.succeeded
-            if key not in finished:
-                assignment = self._held[key].assignment
-                why, alone = decode_reason(end.reason, assignment.place)
-                if end.reason == NO_DATA and self._try_elsewhere(assignment):
-                    why = Reason.lost
-                state = recording.settle(session, *key, why, end.text, end.weights, unshared=alone)
-            ended[key] = state
-            log.info("trial %d attempt %d: %s %s", *key, state, end.text or "")
-        return ended
+            assignment = self._held[key].assignment
+            why, alone = decode_reason(end.reason, assignment.place)
+            if end.reason == NO_DATA and self._try_elsewhere(assignment):
+                why = Reason.lost
+            said[key] = Ended(why, end.text, end.weights, alone)
+        states = settle_all(session, said)
+        for key, end in ends:
+            log.info("trial %d attempt %d: %s %s", *key, states[key], end.text or "")
+        return states
 
     def _try_elsewhere(self, assignment: Assignment) -> bool:
         """Have the sweep avoid a node that lacks its data; whether another node may have it. A node
@@ -366,12 +365,10 @@ class Dispatcher:
                 self._let_go(epoch.key)
                 self._executor.cancel(*epoch.key, force=True)
 
-    def _count(self, heard: list[Envelope]) -> None:
+    def _count(self, heard: list[Heard]) -> None:
         now = time.monotonic()
-        waited = now - (self._heard_since or now)
-        self._heard_since = None
-        for trial_id, attempt, message in heard:
-            held = self._held[trial_id, attempt]
+        for each in heard:
+            held, message = self._held[each.key], each.message
             held.last_heard = self._listening.seconds
             if message[0] == "started":
                 self._totals.starts += 1
@@ -379,7 +376,7 @@ class Dispatcher:
             elif message[0] == "epoch":
                 seconds = float(message[1]["seconds"])
                 self._totals.reports += 1
-                self._totals.report_seconds += waited
+                self._totals.report_seconds += now - each.at
                 self._totals.cpu_seconds += seconds * held.assignment.place.cpus
                 self._totals.gpu_seconds += seconds * held.assignment.place.gpus
 
@@ -391,7 +388,3 @@ class Dispatcher:
         held = [self._held[key] for key in keys if key in self._held]
         sweep_ids = {each.assignment.sweep_id for each in held}
         return lock_sweeps(session, sweep_ids, skip_locked=skip_locked)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

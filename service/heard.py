@@ -4,9 +4,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from service.executor import Envelope, Key
+from service.executor import Key, Message
 from service.held import Held
 from service.store import recording
+
+
+class Heard(NamedTuple):
+    """A message on its way to the database."""
+
+    trial_id: int
+    attempt: int
+    message: Message
+    at: float
+    """When it arrived, by the monotonic clock."""
+
+    @property
+    def key(self) -> Key:
+        """(trial, attempt)"""
+        return self.trial_id, self.attempt
 
 
 class End(NamedTuple):
@@ -31,11 +46,11 @@ class Batch:
     ends: list[tuple[Key, End]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, heard: Iterable[Envelope]) -> "Batch":
+    def of(cls, heard: Iterable[Heard]) -> "Batch":
         """Sort messages, in the forms that `workers.tasks` lists, by kind."""
         batch = cls()
-        for trial_id, attempt, message in heard:
-            key = trial_id, attempt
+        for each in heard:
+            key, (trial_id, attempt, message, _) = each.key, each
             match message:
                 case "gpus", numbers:
                     batch.gpus.append((key, numbers))
@@ -54,15 +69,15 @@ class Batch:
 
 
 def split_by_lock(
-    heard: Sequence[Envelope], held: Mapping[Key, Held], locked: Collection[str]
-) -> tuple[list[Envelope], list[Envelope]]:
+    heard: Sequence[Heard], held: Mapping[Key, Held], locked: Collection[str]
+) -> tuple[list[Heard], list[Heard]]:
     """Split messages into those to record now, of sweeps in `locked`, and those to retry later.
 
     Messages of attempts that are no longer held are dropped.
     """
-    now: list[Envelope] = []
-    later: list[Envelope] = []
-    for envelope in heard:
-        if each := held.get(envelope[:2]):
-            (now if each.assignment.sweep_id in locked else later).append(envelope)
+    now: list[Heard] = []
+    later: list[Heard] = []
+    for each in heard:
+        if by := held.get(each.key):
+            (now if by.assignment.sweep_id in locked else later).append(each)
     return now, later

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
-from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.errors import Fault, InvalidSpec, first_line
 from lrd_core.faults import sentence_of
 from service import errors, pages
 from service.errors import ServiceError, Unauthorized, Unavailable, Unprocessable
@@ -78,7 +78,7 @@ def mount(app: FastAPI) -> None:
         return answer
 
     def database_away(_: Request, error: Exception) -> JSONResponse:
-        log.error("the database does not answer: %s", str(error).splitlines()[0])
+        log.error("the database does not answer: %s", first_line(error))
         why = "the database does not answer at present"
         if isinstance(error, NoConnection):
             why = "the service is busy: no connection to its database came free"

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from lrd_core.errors import first_line
 from lrd_core.trial_folder import WEIGHTS, trial_folder
 from service.storage import AnothersFolder, identity_of, refuse_anothers
 from service.store import purging
@@ -71,7 +72,7 @@ class Purger:
                 except OSError as error:  # other sweeps may have folders elsewhere, or none
                     refused = f"the folders of sweep {sweep_id} cannot be removed: {error}"
         except (SQLAlchemyError, AnothersFolder, OSError) as error:
-            refused = str(error).splitlines()[0]  # away, or its schema is just being changed
+            refused = first_line(error)  # away, or its schema is just being changed
         if refused and not self._warned:
             log.warning("deleted sweeps wait to be purged: %s; trying again", refused)
         elif self._warned and not refused:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lrd_core.errors import LRDError
+from lrd_core.errors import LRDError, first_line
 from lrd_core.trial_folder import folder_at
 from service.errors import Unavailable
 from service.store import locks
@@ -67,7 +67,7 @@ def own(database: Database, trials: str) -> None:
                 here = _identity(session)
             break
         except AWAY as error:
-            log.warning("the database does not answer (%s)", str(error).splitlines()[0])
+            log.warning("the database does not answer (%s)", first_line(error))
             time.sleep(PAUSE_SECONDS)
     try:
         folder = folder_at(trials)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
     RayError,
+    RayTaskError,
     TaskCancelledError,
     TaskUnschedulableError,
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lrd_core.errors import text_of
+from lrd_core.texts import readable
 from lrd_core.trial_folder import stop_name
 from workers import gpus, kept
 from workers.errands import Errands
@@ -44,6 +48,18 @@ Key = tuple[int, int]
 """(trial, attempt)"""
 
 
+@dataclass
+class _Attempt:
+    """A running attempt, as Ray knows it."""
+
+    key: Key
+    node: str
+    """Ray's id of the node on which it runs."""
+    stream: Any
+    cancelled: bool = False
+    """Whether it was asked to end; under load Ray may report such an attempt as lost."""
+
+
 class RayExecutor:
     """Runs trials on a Ray cluster, of which this process is a driver."""
 
@@ -54,11 +70,8 @@ class RayExecutor:
         """
         self._trials, self._checkpoint_seconds = trials, checkpoint_seconds
         self._errands = Errands(trials)
-        self._streams: dict[Any, Key] = {}
-        self._nodes: dict[Key, str] = {}
-        """Ray's id of the node on which each attempt runs."""
-        self._cancelled: set[Key] = set()
-        """Attempts asked to end; under load Ray may report one of these as lost."""
+        self._awaited: dict[Any, _Attempt] = {}
+        """What to wait for -> its attempt: the stream or, once that is closed, the task's end."""
         self._doubted: dict[str, float] = {}
         """Node -> until when it is left out."""
         self._looks: dict[str, Any] = {}
@@ -132,57 +145,65 @@ class RayExecutor:
         stream = task.remote(
             spec, self._trials, trial_id, attempt, checkpoints, self._checkpoint_seconds
         )
-        self._streams[stream] = (trial_id, attempt)
-        self._nodes[trial_id, attempt] = place["node"]
+        self._awaited[stream] = _Attempt((trial_id, attempt), place["node"], stream)
 
     def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
         """The messages that trials have yielded: waits up to `timeout` seconds for the first, then
         a moment for others, because messages read together share a commit."""
         messages: list[tuple[int, int, Message]] = []
         until = time.monotonic() + timeout
-        while self._streams:
-            ready, _ = ray.wait(list(self._streams), num_returns=len(self._streams), timeout=0)
+        while self._awaited:
+            awaited = list(self._awaited)
+            ready, _ = ray.wait(awaited, num_returns=len(awaited), timeout=0)
             if not ready:
                 left = max(0.0, until - time.monotonic())
-                ready, _ = ray.wait(list(self._streams), num_returns=1, timeout=left)
+                ready, _ = ray.wait(awaited, num_returns=1, timeout=left)
                 if not ready:
                     break
-            if not messages:
-                until = time.monotonic() + LINGER_SECONDS
-            for stream in ready:
-                trial_id, attempt = key = self._streams[stream]
-                message = self._next(stream)
-                if message is None or message[0] == "ended":
-                    del self._streams[stream]
-                    node = self._nodes.pop(key)
-                    if message is not None and message[1] == "lost":
-                        if key in self._cancelled:
-                            message = "ended", "user", "cancelled", None
-                        else:
-                            message = *message[:2], f"{message[2]}{_whereabouts(node)}", None
-                    self._cancelled.discard(key)
-                if message is not None:
-                    messages.append((trial_id, attempt, message))
+            soon = time.monotonic() + LINGER_SECONDS
+            found = [(*key, message) for key, message in map(self._read, ready) if message]
+            if found and not messages:
+                until = soon
+            messages += found
             if time.monotonic() > until or len(messages) >= 256:
                 break
         return messages
 
-    def _next(self, stream: Any) -> Message | None:
+    def _read(self, ready: Any) -> tuple[Key, Message | None]:
+        """The next message of the attempt of which this is ready; None if there is none yet."""
+        attempt = self._awaited.pop(ready)
+        end = attempt.stream.completed()
+        if _is_closed(attempt.stream) and not ray.wait([end], timeout=0)[0]:
+            # Ray closes the stream of a task as soon as it is cancelled. `next` would wait until
+            # the task has ended, and a task can ignore for long that it is cancelled.
+            self._awaited[end] = attempt
+            return attempt.key, None
+        message = self._next(attempt)
+        if message[0] != "ended":
+            self._awaited[ready] = attempt
+        elif message[1] == "lost":
+            if attempt.cancelled:
+                message = "ended", "user", "cancelled", None
+            else:
+                message = *message[:2], f"{message[2]}{_whereabouts(attempt.node)}", None
+        return attempt.key, message
+
+    def _next(self, attempt: _Attempt) -> Message:
         try:
-            return ray.get(next(stream))  # type: ignore[no-any-return]
+            return ray.get(next(attempt.stream))  # type: ignore[no-any-return]
         except StopIteration:
             return "ended", "lost", "its stream ended without a word", None
-        except TaskCancelledError:
-            return "ended", "user", "cancelled", None
         except OutOfMemoryError:
             return "ended", "node_oom", "the node ran out of memory", None
         except RayError as error:
             if isinstance(error, NodeDiedError | TaskUnschedulableError):
-                node = self._nodes[self._streams[stream]]
-                self._doubted[node] = time.monotonic() + DOUBT_SECONDS
-            cancelled = isinstance(getattr(error, "cause", None), TaskCancelledError)
-            reason = "user" if cancelled else "lost"
-            return "ended", reason, str(error).splitlines()[0], None
+                self._doubted[attempt.node] = time.monotonic() + DOUBT_SECONDS
+            if isinstance(getattr(error, "cause", error), TaskCancelledError):
+                if attempt.cancelled:
+                    return "ended", "user", "cancelled", None
+                # Ray says so of a task that raises KeyboardInterrupt. It would again.
+                return "ended", "error", "it was interrupted, and nobody had cancelled it", None
+            return "ended", "lost", _ray_said(error), None
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
         """Delete these checkpoints of a trial soon, retrying for as long as that fails."""
@@ -195,10 +216,10 @@ class RayExecutor:
 
     def cancel(self, trial_id: int, attempt: int, *, force: bool = False) -> None:
         """End an attempt now; with `force` even one that hangs, by killing its process."""
-        for stream, key in self._streams.items():
-            if key == (trial_id, attempt):
-                self._cancelled.add(key)
-                ray.cancel(stream, force=force)
+        for each in self._awaited.values():
+            if each.key == (trial_id, attempt):
+                each.cancelled = True
+                ray.cancel(each.stream, force=force)
 
     def close(self) -> None:
         """Stop everything and leave the cluster."""
@@ -211,6 +232,18 @@ class RayExecutor:
 
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _is_closed(stream: Any) -> bool:
+    """Whether a stream has no further message, and never will. At once; `is_finished` may wait."""
+    core = stream.worker.core_worker
+    return bool(core.is_object_ref_stream_finished(stream.completed()))
+
+
+def _ray_said(error: RayError) -> str:
+    """What Ray says of a lost task, in one line: of a traceback the last, which names the error."""
+    lines = readable(text_of(error)).split("\n")
+    return lines[-1] if isinstance(error, RayTaskError) else lines[0]
 
 
 def _node_view(node: dict[str, Any], *, usable: bool) -> dict[str, Any]:

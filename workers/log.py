@@ -3,17 +3,22 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
+from lrd_core.texts import clipped, readable
 from lrd_core.trial_folder import TrialFolder, log_name
 
 MOST_PRINTED = 5_000
 """Printed lines kept per attempt, so that printing each batch does not fill the storage."""
 LONGEST = 2_000
 """Characters kept of a printed line."""
+MOST_PASSED = MOST_PRINTED * LONGEST
+"""Characters per attempt that are passed on to where this process prints."""
+MOST_AT_ONCE = 50_000
+"""Characters kept at each end of what is written at once, e.g. of a traceback."""
 
 
 class Log:
@@ -22,12 +27,13 @@ class Log:
     def __init__(self, folder: TrialFolder, attempt: int) -> None:
         self.folder, self.attempt = folder, attempt
         self._name = log_name(attempt)
-        self._printed = 0
+        self._printed = self._passed = 0
 
     def write(self, text: str) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with suppress(OSError):
-            self.folder.append(self._name, f"{stamp} {text}")
+            kept = readable(clipped(text, MOST_AT_ONCE, MOST_AT_ONCE))
+            self.folder.append(self._name, f"{stamp} {kept}")
 
     def end(self, text: str) -> None:
         """Write the last line, and let readers see the whole log."""
@@ -50,8 +56,8 @@ class Log:
     @contextmanager
     def printed(self) -> Iterator[None]:
         """Within, also write here whatever this process prints, warnings included."""
-        _OUT.begin(sys.stdout, self._print)
-        _ERR.begin(sys.stderr, self._print)
+        _OUT.begin(sys.stdout, self)
+        _ERR.begin(sys.stderr, self)
         with redirect_stdout(cast(TextIO, _OUT)), redirect_stderr(cast(TextIO, _ERR)):
             try:
                 yield
@@ -59,7 +65,13 @@ class Log:
                 _OUT.end()
                 _ERR.end()
 
-    def _print(self, line: str) -> None:
+    def passes_on(self, characters: int) -> bool:
+        """Whether that many more printed characters are passed on to where this process prints."""
+        self._passed += characters
+        return self._printed <= MOST_PRINTED and self._passed <= MOST_PASSED
+
+    def hear(self, line: str) -> None:
+        """Write a printed line here, or nothing after too many."""
         self._printed += 1
         if self._printed <= MOST_PRINTED:
             self.write(f"| {line}")
@@ -75,13 +87,13 @@ class _Lines:
     """
 
     _to: TextIO
-    _hear: Callable[[str], None] | None = None
+    _log: Log | None = None
     _line = ""
     _process = 0
 
-    def begin(self, to: TextIO, hear: Callable[[str], None]) -> None:
-        """Report lines to `hear` from now on."""
-        self._to, self._hear, self._process = to, hear, os.getpid()
+    def begin(self, to: TextIO, log: Log) -> None:
+        """Report lines to `log` from now on."""
+        self._to, self._log, self._process = to, log, os.getpid()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else that a stream has, e.g. `fileno`."""
@@ -89,24 +101,25 @@ class _Lines:
 
     def write(self, text: str) -> int:
         """Write to the stream below; return the number of characters, as any stream does."""
-        written = self._to.write(text)
+        if self._log is None or self._log.passes_on(len(text)):
+            self._to.write(text)
         # A data loader's process has only a copy of the log.
-        if self._hear is not None and os.getpid() == self._process:
+        if self._log is not None and os.getpid() == self._process:
             *lines, rest = (self._line + text).split("\n")
             for line in lines:
                 self._say(line)
             self._line = rest.rpartition("\r")[2][-LONGEST:]  # a progress bar writes over itself
-        return written
+        return len(text)
 
     def end(self) -> None:
         """Report an unfinished last line, and stop reporting."""
         self._say(self._line)
-        self._line, self._hear = "", None
+        self._line, self._log = "", None
 
     def _say(self, line: str) -> None:
         shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
-        if shown and self._hear is not None:
-            self._hear(shown[:LONGEST])
+        if shown and self._log is not None:
+            self._log.hear(shown[:LONGEST])
 
 
 _OUT, _ERR = _Lines(), _Lines()

@@ -20,7 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lrd_core.errors import first_line, text_of
 from lrd_core.report import EpochReport
+from lrd_core.texts import clipped, readable
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder, weights_name
 from workers import gpus
 from workers.kept import collect, was_edited, watched
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 Message = tuple[Any, ...]
 
+MOST_SAID = 1_000, 500
+"""The first and the last characters that are told of an error's text."""
 PATH_POINTS = 500
 """Points of each path that a figure shows, about."""
 
@@ -101,25 +105,47 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
         log.end(f"ends: {end}")
         yield "ended", end.reason, str(end), None
     except DataNotFound as error:  # another node may have it
-        log.end(f"ends: {error}")
-        yield "ended", "no_data", f"{error} (node {socket.gethostname()})", None
+        log.end(f"ends: {_said(error)}")
+        yield "ended", "no_data", f"{_said(error)} (node {socket.gethostname()})", None
     except TrialError as error:
-        log.end(traceback.format_exc() if error.__cause__ else f"ends: {error}")
-        yield "ended", error.reason, str(error), None
+        log.end(traceback.format_exc() if error.__cause__ else f"ends: {_said(error)}")
+        yield "ended", error.reason, _said(error), None
     except torch.OutOfMemoryError as error:
         log.end(traceback.format_exc())
-        yield "ended", "oom", str(error).splitlines()[0], None
-    except Exception as error:
+        yield "ended", "oom", first_line(error), None
+    except GeneratorExit:  # nobody listens any more
+        raise
+    except BaseException as error:  # a plugin may call sys.exit
+        if _is_asked(error):
+            raise
         log.end(traceback.format_exc())
         raised = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(raised.filename).name}:{raised.lineno}"
-        yield "ended", "error", f"{type(error).__name__}: {error} ({place})", None
+        said = _said(error)
+        name = type(error).__name__
+        yield "ended", "error", f"{name if said == name else f'{name}: {said}'} ({place})", None
     else:
         log.end(f"done; the weights' SHA-256 is {weights}")
         yield "ended", None, None, weights
     finally:
         collect()
         gpus.give_back()
+
+
+def _said(error: BaseException) -> str:
+    return readable(clipped(text_of(error), *MOST_SAID))
+
+
+def _is_asked(error: BaseException) -> bool:
+    """Whether Ray raised it, to cancel the trial or to end this process, and not the trial itself.
+
+    Outside of Ray, whoever sits at the keyboard raised it.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        import ray
+
+        return not ray.is_initialized() or ray.get_runtime_context().is_canceled()
+    return hasattr(error, "ray_terminate_msg")  # a SystemExit, after SIGTERM
 
 
 def _attempt(

@@ -34,6 +34,9 @@ from service.store.models import Arm, Attempt, Sweep, Trial
 from service.store.session import Database
 from service.weights import folder_of_weights
 
+LINE_BYTES = 200
+"""A log's line is about as long."""
+
 router = APIRouter(prefix="/trials/{trial_id}", tags=["trials"], route_class=Tagged)
 
 
@@ -163,7 +166,13 @@ def _existing(database: Database, trial_id: int) -> Trial:
 
 
 def _last_lines(folder: TrialFolder, name: str, count: int) -> list[str]:
+    size = LINE_BYTES * count
     try:
-        return folder.read(name).decode(errors="replace").splitlines(keepends=True)[-count:]
+        while True:
+            end = folder.read_end(name, size)
+            lines = end.decode(errors="replace").splitlines(keepends=True)
+            if len(lines) > count or len(end) < size:
+                return lines[-count:]
+            size *= 4  # the first of these lines may lack its beginning
     except FileNotFoundError:
         return []

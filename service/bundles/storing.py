@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
+from lrd_core.errors import first_line
 from service.bundles.checking import Bundle, Row
 from service.bundles.tables import BATCH, insert_into
 from service.errors import Conflict, Unprocessable
@@ -99,5 +100,5 @@ def _refused(name: str, first: int, rows: list[Row]) -> Iterator[None]:
         yield
     except (IntegrityError, DataError) as error:
         where = f"rows/{name}.jsonl, rows {first} to {first + len(rows) - 1}"
-        said = str(error.orig).splitlines()[0]
+        said = first_line(error.orig or error)
         raise Unprocessable(f"{where}: the database does not take them: {said}") from None

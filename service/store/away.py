@@ -14,7 +14,7 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 
-from lrd_core.errors import LRDError
+from lrd_core.errors import LRDError, first_line
 
 NoConnection = TimeoutError
 """Every connection of this process is in use, and none came free in time."""
@@ -31,7 +31,7 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        said = str(error.orig).splitlines()[0]
+        said = first_line(error.orig or error)
         raise LRDError(
             f"the database answers: {said}. If it is new or of an older version, `lrd db upgrade`"
         ) from None

@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from lrd_core.execution import Execution, Resources
+from lrd_core.trial_folder import KEPT
 from service.lifecycle import TrialState
 from service.placement import Place
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
@@ -42,9 +43,12 @@ def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assign
     """
     specs = _lock_free(session, {share.sweep_id for share in shares})
     taken = _take(session, holder, [share for share in shares if share.sweep_id in specs])
-    configs = _configs(session, [trial for trial, _ in taken])
+    trials = [trial for trial, _ in taken]
+    configs, checkpoints = _configs(session, trials), _checkpoints(session, trials)
     return [
-        _assignment(session, specs[trial.sweep_id], trial, configs[trial.arm_id], place)
+        _assignment(
+            specs[trial.sweep_id], trial, configs[trial.arm_id], place, checkpoints[trial.id]
+        )
         for trial, place in taken
     ]
 
@@ -118,6 +122,32 @@ def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, A
     return dict(map(tuple, session.execute(arms)))
 
 
+def _checkpoints(
+    session: Session, trials: Sequence[Trial]
+) -> dict[int, list[tuple[int, str, str]]]:
+    """Of each trial the newest recorded checkpoints, newest first."""
+    found: dict[int, list[tuple[int, str, str]]] = {trial.id: [] for trial in trials}
+    again = [trial.id for trial in trials if trial.attempt > 1]
+    if not again:
+        return found
+    newest = func.row_number().over(partition_by=Report.trial_id, order_by=Report.epoch.desc())
+    ranked = (
+        select(
+            Report.trial_id,
+            Report.epoch,
+            Report.checkpoint,
+            Report.checkpoint_sha256,
+            newest.label("place"),
+        )
+        .where(Report.trial_id.in_(again), Report.checkpoint.is_not(None))
+        .subquery()
+    )
+    kept = select(ranked).where(ranked.c.place <= KEPT).order_by(ranked.c.trial_id, ranked.c.place)
+    for trial_id, epoch, name, sha256, _ in session.execute(kept):
+        found[trial_id].append((epoch, name, sha256))
+    return found
+
+
 class _Spec(NamedTuple):
     """How a sweep's trials run: these parts of its spec, without its maybe thousands of arms."""
 
@@ -132,16 +162,12 @@ class _Spec(NamedTuple):
 
 
 def _assignment(
-    session: Session, spec: _Spec, trial: Trial, config: dict[str, Any], place: Place
+    spec: _Spec,
+    trial: Trial,
+    config: dict[str, Any],
+    place: Place,
+    checkpoints: list[tuple[int, str, str]],
 ) -> Assignment:
-    saved: Sequence[Any] = []
-    if trial.attempt > 1:
-        saved = session.execute(
-            select(Report.epoch, Report.checkpoint, Report.checkpoint_sha256)
-            .where(Report.trial_id == trial.id, Report.checkpoint.is_not(None))
-            .order_by(Report.epoch.desc())
-            .limit(2)
-        ).all()
     resources = spec.resources.model_dump(mode="json")
     return Assignment(
         trial_id=trial.id,
@@ -156,5 +182,5 @@ def _assignment(
         },
         place=place,
         timeout_seconds=spec.resources.timeout_seconds,
-        checkpoints=[(epoch, str(name), str(sha)) for epoch, name, sha in saved],
+        checkpoints=checkpoints,
     )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.store.models import Lease, Trial
-from service.store.recording import settle
+from service.store.recording import SETTLED_TOGETHER, Ended, settle_all
 from service.store.session import Database, clock, db_now
 from service.store.shortages import note_no_dispatcher
 from service.store.transitions import lock_sweeps
@@ -93,17 +93,20 @@ def reap(database: Database) -> int:
     orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
         Trial.state == TrialState.running, ~held
     )
+    some = orphans.order_by(Trial.id).limit(SETTLED_TOGETHER)
     with database.read() as session:
         if session.execute(orphans.limit(1)).first() is None:
             return 0
-    with database.write() as session:
-        lost = session.execute(orphans).all()
-        lock_sweeps(session, {sweep_id for _, _, sweep_id in lost})
-        ends = [
-            settle(session, trial_id, attempt, Reason.lost, "its dispatcher vanished")
-            for trial_id, attempt, _ in lost
-        ]
-        return sum(end is not None for end in ends)
+    total, settled = 0, SETTLED_TOGETHER
+    while settled == SETTLED_TOGETHER:
+        with database.write() as session:
+            lost = session.execute(some).all()
+            lock_sweeps(session, {sweep_id for _, _, sweep_id in lost})
+            end = Ended(Reason.lost, "its dispatcher vanished")
+            states = settle_all(session, {(of, by): end for of, by, _ in lost})
+            settled = sum(state is not None for state in states.values())
+        total += settled
+    return total
 
 
 def note_no_dispatcher_leads(database: Database) -> int:

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from lrd_core.texts import readable
 from service.lifecycle import (
     MAX_LOST,
     MAX_STALLED,
@@ -26,6 +27,8 @@ from service.store.session import clock, db_now
 from service.store.transitions import switch
 
 MESSAGE_LENGTH = 2000
+SETTLED_TOGETHER = 500
+"""Attempts to settle in one transaction: on SQLite, all other writers wait for its end."""
 RETRIES = {Reason.lost: MAX_LOST, Reason.stalled: MAX_STALLED}
 """How many losses in a row a trial may have and still be queued again, by the reason of the last.
 """
@@ -234,109 +237,103 @@ def verdict(
     return Verdict(TrialState.failed, reason, message)
 
 
+class Ended(NamedTuple):
+    """How an attempt ended."""
+
+    reason: Reason | None
+    """None if it reports that the trial is done."""
+    message: str | None = None
+    """For the reader. At most `MESSAGE_LENGTH` characters of it are kept."""
+    weights_sha256: str | None = None
+    """Of the final weights, if the trial is done."""
+    unshared: bool = False
+    """Nothing shared the memory that the attempt ran out of."""
+
+
+def settle_all(
+    session: Session, ends: Mapping[tuple[int, int], Ended]
+) -> dict[tuple[int, int], TrialState | None]:
+    """End attempts as `verdict` decides, in a few statements for all with the same verdict.
+
+    Args:
+        session: a writing transaction that has locked the sweeps of these trials. Others wait
+            until it ends, so settle about `SETTLED_TOGETHER` in one.
+        ends: (trial, attempt) -> how it ended.
+
+    Returns:
+        (trial, attempt) -> the trial's new state, or None if the attempt was stale.
+    """
+    done = []
+    alike: dict[str, tuple[Verdict, list[tuple[int, int]]]] = {}
+    states: dict[tuple[int, int], TrialState | None] = dict.fromkeys(ends)
+    for key, (trial, recorded) in _running(session, ends).items():
+        reason, message, _, unshared = ends[key]
+        said = None if message is None else readable(message[:MESSAGE_LENGTH])
+        found = verdict(trial, reason, said, recorded=recorded, unshared=unshared)
+        alike.setdefault(repr(found), (found, []))[1].append(key)
+        states[key] = found.state
+        if reason is None and found.state is not TrialState.cancelled:
+            done.append(key)
+    for found, keys in alike.values():
+        _settle(session, found, keys)
+    if done:
+        session.connection().execute(
+            update(Trial.__table__)  # type: ignore[arg-type]
+            .where(Trial.id == bindparam("of"))
+            .values(weights_sha256=bindparam("weights")),
+            [{"of": key[0], "weights": ends[key].weights_sha256} for key in done],
+        )
+    return states
+
+
 def settle(
     session: Session,
     trial_id: int,
     attempt: int,
     reason: Reason | None,
     message: str | None = None,
-    weights_sha256: str | None = None,
-    *,
-    unshared: bool = False,
 ) -> TrialState | None:
-    """End an attempt as `verdict` decides; the trial's new state, or None if the attempt was stale.
+    """Do as `settle_all` for one attempt; the trial's new state, or None if it was stale."""
+    key = trial_id, attempt
+    return settle_all(session, {key: Ended(reason, message)})[key]
 
-    Args:
-        session: a writing transaction.
-        trial_id: the trial.
-        attempt: the attempt that ended.
-        reason: None if the attempt reports that the trial is done.
-        message: for the reader. At most `MESSAGE_LENGTH` characters of it are kept.
-        weights_sha256: of the final weights, if the trial is done.
-        unshared: nothing shared the memory that the attempt ran out of.
-    """
-    trial = session.get(Trial, trial_id, populate_existing=True)
-    if trial is None or trial.attempt != attempt or trial.state != TrialState.running:
-        return None
-    recorded, values = None, dict[str, Any]()
-    if reason is None and trial.cancel_requested_at is None:
-        recorded = session.scalar(
-            select(func.count()).select_from(Report).where(Report.trial_id == trial_id)
-        )
-        values["weights_sha256"] = weights_sha256
-    found = verdict(trial, reason, _printable(message), recorded=recorded, unshared=unshared)
-    values |= found.changes
+
+def _running(
+    session: Session, ends: Mapping[tuple[int, int], Ended]
+) -> dict[tuple[int, int], tuple[Trial, int | None]]:
+    """The trials that these attempts still hold, in this order, and, where some report that they
+    are done, their numbers of recorded epochs."""
+    recorded: Any = null()
+    if any(end.reason is None for end in ends.values()):
+        count = select(func.count()).select_from(Report).where(Report.trial_id == Trial.id)
+        recorded = count.scalar_subquery()
+    query = select(Trial, recorded).where(
+        tuple_(Trial.id, Trial.attempt).in_(list(ends)), Trial.state == TrialState.running
+    )
+    rows = session.execute(query.execution_options(populate_existing=True))
+    found = {(trial.id, trial.attempt): (trial, number) for trial, number in rows}
+    return {key: found[key] for key in ends if key in found}
+
+
+def _settle(session: Session, found: Verdict, keys: Sequence[tuple[int, int]]) -> None:
+    values = dict(found.changes)
     if found.pause_seconds is not None:
         values["not_before"] = db_now() + found.pause_seconds
     switch(
         session,
         TrialState.running,
         found.state,
-        Trial.id == trial_id,
-        Trial.attempt == attempt,
+        tuple_(Trial.id, Trial.attempt).in_(keys),
         reason=found.reason,
         message=found.message,
         **values,
     )
     session.execute(
         update(Attempt)
-        .where(Attempt.trial_id == trial_id, Attempt.attempt == attempt)
+        .where(tuple_(Attempt.trial_id, Attempt.attempt).in_(keys))
         .values(ended_at=db_now(), outcome=found.reason or found.state, message=found.message)
+        .execution_options(synchronize_session=False)
     )
-    return found.state
-
-
-def finish_all(
-    session: Session, done: Mapping[tuple[int, int], str | None]
-) -> set[tuple[int, int]]:
-    """Settle attempts that report that they are done, in a few statements for all.
-
-    Args:
-        session: a writing transaction.
-        done: (trial, attempt) -> the SHA-256 of the final weights.
-
-    Returns:
-        Those whose trials have succeeded. The others are stale, cancelled or short of epochs. They
-        are untouched, and left to `settle`.
-    """
-    if not done:
-        return set()
-    recorded = (
-        select(func.count()).select_from(Report).where(Report.trial_id == Trial.id)
-    ).scalar_subquery()
-    moved = switch(
-        session,
-        TrialState.running,
-        TrialState.succeeded,
-        tuple_(Trial.id, Trial.attempt).in_(list(done)),
-        Trial.cancel_requested_at.is_(None),
-        Trial.epochs_done == Trial.epochs,
-        Trial.epochs == recorded,
-    )
-    finished = {(trial.id, trial.attempt) for trial in moved}
-    if finished:
-        connection = session.connection()
-        connection.execute(
-            update(Trial.__table__)  # type: ignore[arg-type]
-            .where(Trial.id == bindparam("of"))
-            .values(weights_sha256=bindparam("weights")),
-            [{"of": key[0], "weights": done[key]} for key in finished],
-        )
-        connection.execute(
-            update(Attempt.__table__)  # type: ignore[arg-type]
-            .where(Attempt.trial_id == bindparam("of"), Attempt.attempt == bindparam("by"))
-            .values(ended_at=db_now(), outcome=TrialState.succeeded, message=None),
-            [{"of": trial_id, "by": attempt} for trial_id, attempt in finished],
-        )
-    return finished
-
-
-def _printable(message: str | None) -> str | None:
-    """Shorten an error's text, and replace what no database takes: NULs and lone surrogates (bytes
-    of a file's name)."""
-    if message is None:
-        return None
-    return message[:MESSAGE_LENGTH].encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def asked_to_stop(session: Session, holder: str) -> list[tuple[int, int, bool]]:

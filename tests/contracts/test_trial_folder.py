@@ -91,6 +91,16 @@ def test_what_one_writes_others_read(worker: TrialFolder, reader: TrialFolder) -
     assert reader.names() == ["stop-1"]
 
 
+@pytest.mark.parametrize(("size", "end"), [(4, b"efgh"), (8, b"abcdefgh"), (100, b"abcdefgh")])
+def test_its_end_is_read_alone(
+    worker: TrialFolder, reader: TrialFolder, size: int, end: bytes
+) -> None:
+    worker.write("a.log", b"abcdefgh")
+    assert reader.read_end("a.log", size) == end
+    with pytest.raises(FileNotFoundError):
+        reader.read_end("b.log", size)
+
+
 def test_a_log_is_whole_once_flushed(worker: TrialFolder, reader: TrialFolder) -> None:
     for line in ("one", "two — ü", "three"):
         worker.append("attempt-1.log", line)

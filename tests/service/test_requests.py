@@ -4,6 +4,7 @@ import re
 import uuid
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
@@ -282,7 +283,9 @@ def test_a_claim_whose_answer_was_lost_goes_back(
     assert (trial.state, trial.attempt, trial.losses) == (TrialState.running, 2, 0)
 
 
-def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Dispatcher) -> None:
+def test_attempts_events_and_logs_tell_the_story(
+    api: TestClient, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep_id = submit(api, seeds=1, grid={})
     work(dispatcher)
     (trial,) = trials(api, sweep_id)
@@ -314,6 +317,10 @@ def test_attempts_events_and_logs_tell_the_story(api: TestClient, dispatcher: Di
     assert "attempt 1 starts" in log.text
     assert "epoch 2" in api.get(f"{path}/logs?tail=2").text
     assert trial["weights_sha256"] in log.text
+    monkeypatch.setattr("service.api.trials.LINE_BYTES", 1)  # however long lines are
+    for tail in range(1, 20):
+        lines = api.get(f"{path}/logs?tail={tail}").text.splitlines()
+        assert lines == log.text.splitlines()[-tail:]
     assert api.get(f"{path}/logs?attempt=9").status_code == 404
 
 

@@ -62,6 +62,42 @@ def test_who_prints_every_batch_does_not_fill_the_storage(
     assert lines(tmp_path) == ["| 0", "| 1", "| 2", "| (no more than 3 lines)", "done"]
 
 
+@pytest.mark.parametrize(("text", "end"), [("x", "\n"), ("x" * 500, "")])
+def test_nor_the_disk_of_the_worker_where_its_process_prints(
+    log: Log,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    end: str,
+) -> None:
+    """Catches: gigabytes in the log that Ray keeps of the process, line by line or in one line."""
+    monkeypatch.setattr(logs, "MOST_PRINTED", 30)
+    monkeypatch.setattr(logs, "MOST_PASSED", 10_000)
+    with log.printed():
+        for _ in range(1000):
+            print(text, end=end)
+        sys.stdout.flush()
+    print("of another")
+    out = capfd.readouterr().out
+    assert 0 < out.count("x") <= 10_000
+    assert out.count("\n") <= 32
+    assert out.endswith("of another\n")
+
+
+def test_it_is_text_for_any_reader_whatever_is_written(log: Log, tmp_path: Path) -> None:
+    log.write("caf\udce9, \x1b[31mred\x1b[0m, a bell\x07\tand\nmore\r\n")
+    assert lines(tmp_path)[0] == "caf\ufffd, red, a bell\ufffd\tand"
+
+
+def test_of_a_text_without_end_both_ends_are_kept(log: Log, tmp_path: Path) -> None:
+    log.end("begins" + "x" * 1_000_000 + "ends")
+    (line,) = lines(tmp_path)
+    assert line.startswith("begins")
+    assert line.endswith("ends")
+    assert "900,010 characters" in line
+    assert len(line) < 101_000
+
+
 def test_another_process_has_no_part_in_it(log: Log, tmp_path: Path) -> None:
     """Catches: a loader's process that writes its own copy of the log over this one."""
     log.write("begins")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from lrd_core.errors import first_line
 from lrd_core.optim.kernels.moves import RULES, Masked, Move, Scalars, apart, fits
 
 __all__ = ["RULES", "Masked", "Move", "Scalars", "cannot_run", "fits", "restore", "step"]
@@ -41,7 +42,7 @@ def cannot_run(device: torch.device) -> str | None:
     try:
         _kernels_of(device).prepare(device)
     except Exception as error:  # a missing compiler has many symptoms
-        return str(error).strip().partition("\n")[0] or type(error).__name__
+        return first_line(error)
     return None
 
 

@@ -267,6 +267,9 @@ class Store(RuleBasedStateMachine):
         owned = self.owns(trial)
         before = self.row(trial.trial_id)
         self.again(lambda session: recording.settle(session, trial.trial_id, trial.attempt, reason))
+        self.ended(trial, reason, before, owned=owned)
+
+    def ended(self, trial: Try, reason: Reason | None, before: Trial, *, owned: bool) -> None:
         after = self.row(trial.trial_id)
         if not owned:
             assert (after.state, after.attempt) == (before.state, before.attempt)
@@ -275,6 +278,9 @@ class Store(RuleBasedStateMachine):
         assert after.state != TrialState.running
         if before.cancel_requested_at is not None:
             assert after.state == TrialState.cancelled
+        elif reason is None:
+            whole = before.epochs_done == EPOCHS
+            assert after.state == (TrialState.succeeded if whole else TrialState.failed)
         elif reason is Reason.oom:
             again = (TrialState.queued, True, before.losses)
             assert (after.state, after.alone, after.losses) == (
@@ -381,27 +387,28 @@ class Store(RuleBasedStateMachine):
             self.claim(HOLDERS[0], cpus=3)
         self.report_together(trial, 0, trial, 1, again=False)
 
-    @rule(one=attempts, other=attempts, which=WHICH, other_which=WHICH, rest=st.booleans())
-    def two_say_together_that_they_are_done(
-        self, one: Try, other: Try, which: int, other_which: int, rest: bool
-    ) -> None:
+    @rule(
+        one=attempts, other=attempts, which=WHICH, other_which=WHICH, rest=st.booleans(),
+        reasons=st.tuples(*[st.sampled_from([None, None, *Reason])] * 2),
+    )  # fmt: skip
+    def two_end_together(
+        self, one: Try, other: Try, which: int, other_which: int, rest: bool,
+        reasons: tuple[Reason | None, Reason | None],
+    ) -> None:  # fmt: skip
         tries = [self.pick(one, which), self.pick(other, other_which)]
         if rest:
             for each in tries:
                 self.report_the_rest(each, which=0)
-        said = {(each.trial_id, each.attempt): "sum" for each in tries}
-        rows = [(each, self.owns(each), self.row(each.trial_id)) for each in tries]
-        self.again(lambda session: recording.finish_all(session, said) and None)
-        for each, owned, before in rows:
-            after = self.row(each.trial_id)
-            may = owned and before.cancel_requested_at is None and before.epochs_done == EPOCHS
-            assert (after.state == TrialState.succeeded) == (
-                may or before.state == TrialState.succeeded
-            )
-            if may:
-                self.owner.pop(each.trial_id, None)
-            else:
-                assert (after.state, after.attempt) == (before.state, before.attempt)
+        said = {
+            (each.trial_id, each.attempt): recording.Ended(reason, weights_sha256="sum")
+            for each, reason in zip(tries, reasons, strict=True)
+        }
+        rows = {key: (self.owns(Try(*key)), self.row(key[0])) for key in said}
+        self.again(lambda session: recording.settle_all(session, said) and None)
+        ended = {key[0] for key, (owned, _) in rows.items() if owned}
+        for key, (owned, before) in rows.items():
+            if owned or key[0] not in ended:  # else two attempts of one trial
+                self.ended(Try(*key), said[key].reason, before, owned=owned)
 
     @precondition(lambda self: self.keys)
     @rule(trial=attempts, others=st.integers(0, 5))

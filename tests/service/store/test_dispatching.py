@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason, TrialState
@@ -272,46 +272,53 @@ def test_the_trials_of_a_lapsed_lease_are_queued_again(database: Database) -> No
     assert (attempt.outcome, attempt.message) == ("lost", "its dispatcher vanished")
 
 
-def test_attempts_that_are_done_together_are_as_if_settled_in_turn(database: Database) -> None:
-    submit(database)
+def test_they_are_queued_again_piece_by_piece(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: readers and writers that wait for seconds until thousands of trials are settled."""
+    monkeypatch.setattr("service.store.leases.SETTLED_TOGETHER", 3)
+    submit(database, seeds=4)
     lead(database)
-    trials = claim(database, cpus=4)
-    done, other, cancelled, short = trials
-    for trial in trials:
-        for epoch in range(1, 3 if trial is not short else 2):
-            assert record(database, trial, epoch) is Recorded.new
-    with database.write() as session:
-        requests.cancel_trial(session, cancelled.trial_id)
-    stale = (other.trial_id, other.attempt + 1)
-    with database.write() as session:
-        said = {(each.trial_id, each.attempt): f"sum {each.trial_id}" for each in trials}
-        del said[other.trial_id, other.attempt]
-        assert recording.finish_all(session, said | {stale: None}) == {
-            (done.trial_id, done.attempt)
-        }
-    assert [row(database, each).state for each in trials] == [
-        "succeeded", "running", "running", "running",
-    ]  # fmt: skip
-    trial = row(database, done)
-    assert (trial.weights_sha256, trial.reason, trial.dispatcher_id) == (
-        f"sum {done.trial_id}",
-        None,
-        None,
-    )
-    assert trial.finished_at is not None
-    assert settle(database, other, None) is TrialState.succeeded
-    with database.read() as session:
-        one, two = (session.get_one(Attempt, (each.trial_id, 1)) for each in (done, other))
-        kinds = [
-            (event.from_state, event.to_state, event.attempt, event.reason)
-            for each in (done, other)
-            for event in session.scalars(select(Event).where(Event.trial_id == each.trial_id))
-        ]
-    assert (one.outcome, one.message) == (two.outcome, two.message) == ("succeeded", None)
-    assert one.ended_at is not None
-    assert kinds[: len(kinds) // 2] == kinds[len(kinds) // 2 :]
-    assert settle(database, cancelled, None) is TrialState.cancelled
-    assert settle(database, short, None) is TrialState.failed
+    assert len(claim(database, cpus=8)) == 8
+    written = []
+    write = database.write
+    monkeypatch.setattr(database, "write", lambda: written.append(1) or write())
+    with write() as session:
+        session.execute(update(Lease).values(expires_at=1.0))
+    assert leases.reap(database) == 8
+    assert len(written) == 3
+    assert leases.reap(database) == 0
+
+
+def test_each_resumes_from_its_newest_checkpoints_found_by_one_statement_for_all(
+    database: Database,
+) -> None:
+    """Catches: a statement a trial while all other writers wait, where a thousand resume."""
+    lead(database)
+    counted, statements = [], list[str]()
+    event.listen(database.engine, "before_cursor_execute", lambda *it: statements.append(it[2]))
+    for trials in (2, 8):
+        submit(database, grid={}, seeds=trials, base=small_sweep()["base"] | {"epochs": 5})
+        first = claim(database, cpus=trials)
+        with database.write() as session:
+            for trial in first[1:]:
+                for epoch in (1, 2, 3, 4):
+                    saved = None if epoch == 3 else (f"{trial.trial_id}-{epoch}.pt", "0" * 64)
+                    said = ReportedEpoch(trial.trial_id, 1, report(epoch), saved)
+                    recording.record(session, said)
+        for trial in first:
+            settle(database, trial, Reason.user)
+        statements.clear()
+        again = claim(database, cpus=trials)
+        counted.append(len(statements))
+        assert [(trial.attempt, trial.checkpoints) for trial in again] == [
+            (2, []),
+            *((2, [(epoch, f"{trial.trial_id}-{epoch}.pt", "0" * 64) for epoch in (4, 2)])
+              for trial in again[1:]),
+        ]  # fmt: skip
+        for trial in again:
+            settle(database, trial, Reason.error)
+    assert counted[0] == counted[1]
 
 
 def test_dispatchers_that_begin_together_agree_on_who_leads(database: Database) -> None:

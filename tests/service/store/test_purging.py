@@ -215,8 +215,8 @@ def test_an_attempt_that_lives_on_writes_nothing(database: Database) -> None:
             ]
             outcomes = recording.record_all(session, said)
             assert set(outcomes[:-1]) == {recording.Recorded.stale}
-            assert recording.finish_all(session, dict.fromkeys(late)) == set()
-            assert {recording.settle(session, *key, None) for key in late} == {None}
+            done = dict.fromkeys(late, recording.Ended(None))
+            assert recording.settle_all(session, done) == dict.fromkeys(late)
             recording.touch(session, [sweep_id])
         purge(database, sweep_id)
     with database.read() as session:
