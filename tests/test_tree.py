@@ -21,6 +21,7 @@ DRAWN = ("lrd_core", "workers", "service")
 UNDRAWN = {".gitignore", ".dockerignore"}
 """Files of the root that need no caption."""
 LONG = {
+    "CHANGELOG.md": "it grows with every change that users notice",
     "docs/cli.md": "made from the code: every command with what it takes",
     "requirements.lock": "written by `make lock`",
     "service/api/examples.json": "written by `python -m tests.examples`",
