@@ -33,8 +33,8 @@ import migrations
 from benchmarks.rest import api, megabytes
 from benchmarks.timing import machine, table
 from lrd_core.spec import SweepSpec, expand_arms
-from service.analysis.looks import PALETTE
 from service.dispatcher import Dispatcher
+from service.drawing.looks import PALETTE
 from service.placement import Node, Rooms
 from service.store import claims, recording, submission, turns
 from service.store.models import Lease, Report, Sweep, Trial

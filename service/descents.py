@@ -4,7 +4,7 @@ import json
 
 from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Polyline, grid_of
+from service.drawing.descents import Grid, Polyline, grid_of
 from service.errors import NotFound
 from service.results import Results
 

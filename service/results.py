@@ -13,7 +13,6 @@ from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
 from lrd_core.spec import ExpectedSpec, TableSpec
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.baselines import as_asked, compared_with
-from service.analysis.captions import subject
 from service.analysis.comparison_table import ComparisonTable
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
@@ -26,6 +25,7 @@ from service.analysis.metrics import Metric, headline
 from service.analysis.mixtures import Provenance, warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
+from service.analysis.subjects import subject
 from service.analysis.tables import Table, build_table
 from service.analysis.twins import same_networks
 from service.analysis.unreported import about_expected, about_the_table

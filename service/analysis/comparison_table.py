@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.analysis.arms import ArmSummary
-from service.analysis.captions import place_read, subject
 from service.analysis.comparisons import Comparison
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.notes import ITS_BASELINE, advice_on, against, notes_on_comparisons
 from service.analysis.printed import COMPARISONS
+from service.analysis.subjects import place_read, subject
 
 NONE = (
     "No arm has a baseline to be compared with. Any arm can be asked for as the baseline, by its "

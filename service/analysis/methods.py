@@ -12,7 +12,6 @@ from lrd_core.choices import AUGMENTED
 from lrd_core.titles import value_titles
 from service.analysis import mixtures
 from service.analysis.arms import CONFIDENCE, ArmSummary, name_seeds
-from service.analysis.captions import place_read
 from service.analysis.comparisons import ALPHA, Comparison, is_seeded
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
@@ -27,6 +26,7 @@ from service.analysis.notes import (
     without_baseline,
 )
 from service.analysis.recipe import has_networks, recipe, shared_of
+from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from lrd_core.spec import ExpectedSpec, TableSpec
 from lrd_core.titles import ABSENT, ARM, path_title
 from service.analysis.arms import ArmSummary
-from service.analysis.captions import place_read, subject
 from service.analysis.comparisons import Comparison
 from service.analysis.configurations import Flat, identity, scope, under, varying
 from service.analysis.data import ArmId
@@ -15,6 +14,7 @@ from service.analysis.expected import MEANING, ExpectedRow, hold_against
 from service.analysis.layout import Layout, axis, flatten_arms, lay_out, unsaid
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.notes import advice_on, notes_on
+from service.analysis.subjects import place_read, subject
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.analysis import metrics, plots
+from service.analysis import metrics
 from service.api.conditional import matches_if_none_match, unchanged
 from service.api.context import DatabaseDep, SettingsDep, SweepId
-from service.api.drawing import drawn, refuse_empty
 from service.api.openapi import gives, gives_bytes
 from service.api.schemas.results import (
     ArmPage,
@@ -27,6 +26,8 @@ from service.api.schemas.results import (
     Table,
 )
 from service.choices import Axis, Figure, ProseFormat, TableFormat
+from service.drawing import plots
+from service.drawing.named import drawn, refuse_empty
 from service.errors import Unprocessable
 from service.pictures import MEDIA_TYPES as TEXT_TYPES
 from service.pictures import Asked, Pictures
@@ -240,7 +241,7 @@ def figure(
 ) -> Response:
     """A figure for a paper: learning curves, a metric against keep_prob, forests of comparisons and
     of effects, paths."""
-    from service.analysis import figures  # matplotlib takes half a second, only spent here
+    from service.drawing import figures  # matplotlib takes half a second, only spent here
 
     def answer(found: Results) -> Response:
         refuse_empty(found, name, metric)

@@ -12,15 +12,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import exports
-from service.analysis import captions, listings, methods, render
+from service.analysis import listings, methods, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_markdown
 from service.analysis.metrics import Metric
-from service.analysis.panels import over_keep_prob
 from service.bundles.snapshot import taken
 from service.bundles.tables import BATCH, TABLES, VERSION, json_names, rows_of
+from service.drawing import captions
+from service.drawing.panels import over_keep_prob
 from service.results import Results, json_safe
 from service.store import sweeps as store
 from service.store.models import Attempt, Sweep
@@ -70,7 +71,7 @@ def _add(bundle: zipfile.ZipFile, name: str, parts: Iterable[str | bytes]) -> st
 
 
 def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str | bytes]]]:
-    from service.analysis import figures
+    from service.drawing import figures
 
     found = Results(session, sweep)
     yield "spec.yaml", [yaml.safe_dump(sweep.spec, sort_keys=False, allow_unicode=True)]

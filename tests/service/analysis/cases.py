@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
-from service.analysis.looks import Look
-from service.analysis.panels import of_arms
+from service.drawing.looks import Look
+from service.drawing.panels import of_arms
 
 Value = float | str | None
 """A number; or how the trial ended without one: `diverged`, `oom`, `running`, `queued`, …"""

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from lrd_core.titles import KEEP_PROB
-from service.analysis import captions, effect_table, listings, render
+from service.analysis import effect_table, listings, render
 from service.analysis.data import ArmInfo
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import effects_of
 from service.analysis.factors import designs
 from service.analysis.metrics import Metric
+from service.drawing import captions
 
 from . import latex
 from .cases import Value, arm, trials

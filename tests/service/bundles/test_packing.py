@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service.analysis import figures
 from service.bundles.packing import pack
 from service.bundles.snapshot import taken
+from service.drawing import figures
 from service.errors import Conflict, NotFound
 from service.store import session as store_session
 from service.store import sweeps

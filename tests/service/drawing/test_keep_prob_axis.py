@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from service.analysis import figures, plots
 from service.analysis.arms import summarise
-from service.analysis.panels import keep_prob_axis, over_keep_prob, set_apart
-
-from .cases import arm, trials
+from service.drawing import figures, plots
+from service.drawing.panels import keep_prob_axis, over_keep_prob, set_apart
+from tests.service.analysis.cases import arm, trials
 
 
 def summaries(keep_probs, rates=(0.1,), values=(0.9, 0.8)):

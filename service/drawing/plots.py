@@ -12,26 +12,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
-from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Polyline, while_finite
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_html
-from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
-from service.analysis.panels import Line, Points
-from service.analysis.plot_panels import (
+from service.drawing import captions, panels
+from service.drawing.blocks import Block, Row, blocks
+from service.drawing.descents import Grid, Polyline, while_finite
+from service.drawing.looks import BAND, PALETTE, Look
+from service.drawing.panels import Line, Points
+from service.drawing.plot_panels import (
     PlotPanels,
     layout_of,
     number_of,
     text_in_row,
     title_above,
 )
-from service.analysis.scales import View, views
+from service.drawing.scales import View, views
 
 SYMBOLS = (
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star",

@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from service.analysis import plots
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
-from service.analysis.descents import grid_of
 from service.analysis.effects import effects_of
+from service.drawing import plots
+from service.drawing.descents import grid_of
+from tests.service.analysis.cases import arm, looks_of, pair, series, trials
 
-from .cases import arm, looks_of, pair, series, trials
 from .test_figures import (
     ARMS,
     DESCENTS,

@@ -2,11 +2,10 @@
 
 import pytest
 
-from service.analysis import figures, plots
-from service.analysis.looks import PALETTE, SHAPES, Look
-from service.analysis.panels import of_arms
-
-from .cases import arm, looks_of
+from service.drawing import figures, plots
+from service.drawing.looks import PALETTE, SHAPES, Look
+from service.drawing.panels import of_arms
+from tests.service.analysis.cases import arm, looks_of
 
 
 def grid(keep_probs, names=("adam", "sgdm", "rmsprop")):

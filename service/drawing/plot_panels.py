@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from service.analysis import panels
 from service.analysis.escaping import escape_html
+from service.drawing import panels
 
 _GAP = 0.08
 """Gap between adjacent panels, as a share of the whole width."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from service.analysis.configurations import flatten
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.limits import limits, off_scale_curves
 from service.analysis.metrics import Metric
-from service.analysis.parting import scale_groups
+from service.drawing.limits import limits, off_scale_curves
+from service.drawing.parting import scale_groups
 
 
 @dataclass(frozen=True)

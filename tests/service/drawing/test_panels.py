@@ -6,15 +6,14 @@ from itertools import combinations
 from service.analysis.arms import ArmSummary, summarise
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmInfo
-from service.analysis.panels import (
+from service.drawing.panels import (
     Panel,
     of_arms,
     over_keep_prob,
     with_numbers,
 )
-from service.analysis.parting import MOST_LINES, MOST_PANELS
-
-from .cases import arm, series, trials
+from service.drawing.parting import MOST_LINES, MOST_PANELS
+from tests.service.analysis.cases import arm, series, trials
 
 SETS = ([], [{"kind": "SD"}], [{"kind": "DG"}], [{"kind": "SD"}, {"kind": "DG"}])
 LR = {"sgdm": 0.1, "rmsprop": 0.01, "adam": 0.001}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.analysis.folding import folded, width_of
+from service.drawing.folding import folded, width_of
 
 NAME = "plain, LRD (keep_prob = 0.7), lr = 0.001"
 TEXTS = [

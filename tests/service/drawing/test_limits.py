@@ -5,10 +5,9 @@ import math
 import pytest
 
 from service.analysis.curves import Curve, mean_curves
-from service.analysis.limits import limits, off_scale_curves
 from service.analysis.metrics import Metric
-
-from .cases import arm, series
+from service.drawing.limits import limits, off_scale_curves
+from tests.service.analysis.cases import arm, series
 
 LOSS = Metric("train_loss")
 REWARD = Metric("reward")

@@ -2,13 +2,13 @@
 
 import math
 
-from service.analysis import captions
 from service.analysis.arms import summarise
 from service.analysis.comparisons import ALPHA, compare
 from service.analysis.curves import mean_curves
-from service.analysis.panels import over_keep_prob
+from service.drawing import captions
+from service.drawing.panels import over_keep_prob
+from tests.service.analysis.cases import arm, pair, series, trials
 
-from .cases import arm, pair, series, trials
 from .test_figures import curves, exploding, gapped
 from .test_panels import ABLATION
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from service.analysis.folding import folded, width_of
+from service.drawing.folding import folded, width_of
 
 _ROW, _LINE = 0.17, 0.135
 """Heights of an entry's first line and of each further one. All lengths here are in inches."""

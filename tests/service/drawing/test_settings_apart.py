@@ -4,15 +4,14 @@ import math
 
 import pytest
 
-from service.analysis import figures, plots
 from service.analysis.arms import summarise
-from service.analysis.blocks import blocks
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
 from service.analysis.effects import effects_of
 from service.analysis.metrics import Metric
-
-from .cases import arm, series, trials
+from service.drawing import figures, plots
+from service.drawing.blocks import blocks
+from tests.service.analysis.cases import arm, series, trials
 
 graph_objects = pytest.importorskip("plotly.graph_objects")
 

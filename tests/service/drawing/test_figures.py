@@ -6,14 +6,14 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from service.analysis import figures
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
-from service.analysis.descents import Grid, grid_of
 from service.analysis.effects import effects_of
+from service.drawing import figures
+from service.drawing.descents import Grid, grid_of
+from tests.service.analysis.cases import arm, looks_of, series, trials
 
-from .cases import arm, looks_of, series, trials
 from .test_panels import ABLATION, ablated, ablation_curves
 
 SVG = "{http://www.w3.org/2000/svg}"

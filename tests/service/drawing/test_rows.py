@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.analysis import figures
 from service.analysis.arms import summarise
 from service.analysis.comparisons import compare
-
-from .cases import arm, trials
+from service.drawing import figures
+from tests.service.analysis.cases import arm, trials
 
 LONG = (
     "SGDM, regularizers = SD + DG, LRD (keep_prob = 0.5), learning rate = 0.001, batch size = 128"

@@ -2,12 +2,11 @@
 
 import pytest
 
-from service.analysis import figures
 from service.analysis.arms import summarise
 from service.analysis.curves import mean_curves
-from service.analysis.fonts import FIRST, families
-
-from .cases import arm, series, trials
+from service.drawing import figures
+from service.drawing.fonts import FIRST, families
+from tests.service.analysis.cases import arm, series, trials
 
 NAMES = {
     "short": "Adam",

@@ -8,10 +8,10 @@ from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Polyline
 from service.analysis.effects import Effect
 from service.choices import Axis
 from service.descents import descents_of, grids_of
+from service.drawing.descents import Grid, Polyline
 from service.errors import NotFound
 from service.results import Results
 from service.settings import Settings
@@ -20,7 +20,7 @@ T = TypeVar("T", covariant=True)
 
 
 class Drawing(Protocol[T]):
-    """The functions that `service.analysis.figures` and `service.analysis.plots` have in common."""
+    """The functions that `service.drawing.figures` and `service.drawing.plots` have in common."""
 
     def learning_curves(
         self,

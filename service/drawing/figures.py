@@ -20,22 +20,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from service.analysis import captions, panels
 from service.analysis.arms import ArmSummary
-from service.analysis.blocks import Block, Row, blocks
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Grid, Polyline, while_finite
 from service.analysis.effects import Effect
-from service.analysis.folding import folded
-from service.analysis.fonts import here
-from service.analysis.legends import add_legend
-from service.analysis.looks import BAND, PALETTE, Look
 from service.analysis.metrics import Metric
-from service.analysis.panels import Panel, Points
-from service.analysis.rows import axes_with_rows
-from service.analysis.scales import views
+from service.drawing import captions, panels
+from service.drawing.blocks import Block, Row, blocks
+from service.drawing.descents import Grid, Polyline, while_finite
+from service.drawing.folding import folded
+from service.drawing.fonts import here
+from service.drawing.legends import add_legend
+from service.drawing.looks import BAND, PALETTE, Look
+from service.drawing.panels import Panel, Points
+from service.drawing.rows import axes_with_rows
+from service.drawing.scales import views
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 """Marker of each `Look.shape`."""

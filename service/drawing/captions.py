@@ -1,49 +1,21 @@
-"""Captions: the subject of a table, and what each figure draws, its intervals and n."""
+"""Captions of figures: what each draws, its intervals and n."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from lrd_core.titles import value_titles
 from service.analysis.arms import CONFIDENCE
 from service.analysis.comparisons import ALPHA, Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.effects import Effect
 from service.analysis.metrics import Metric
-from service.analysis.panels import Panel, Points, with_numbers
-from service.analysis.scales import View, views
+from service.analysis.subjects import place_read
+from service.drawing.panels import Panel, Points, with_numbers
+from service.drawing.scales import View, views
 from service.formatting import count, listed
 
 _INTERVAL = f"{100 * CONFIDENCE:g} % Student t interval"
 _NAMED = 3
 """Arms with seeds missing that are named; the rest are counted."""
-
-
-def subject(configs: Sequence[Mapping[str, Any]]) -> str:
-    """`FCNet on MNIST, the first 400 examples of each part, 30 epochs`: what all arms share, or
-    empty."""
-    first = configs[0]
-    what = " on ".join(
-        value_titles(path, [first[path]])[0]
-        for path in ("model", "dataset")
-        # A task of another package may have neither.
-        if first.get(path) and len({config.get(path) for config in configs}) == 1
-    )
-    counts = [
-        ((config.get("data") or {}).get("max_examples"), config.get("epochs")) for config in configs
-    ]
-    (examples, epochs), *_ = counts
-    parts = [what]
-    if examples and all(each == examples for each, _ in counts):
-        parts.append(f"the first {count(examples, 'example')} of each part")
-    if epochs and all(each == epochs for _, each in counts):
-        parts.append(count(epochs, "epoch"))
-    return ", ".join(filter(None, parts))
-
-
-def place_read(at: str) -> str:
-    """`last epoch` for `last`, `epoch 5` for `epoch:5`."""
-    return {"last": "last epoch", "best": "best epoch"}.get(at, at.replace(":", " "))
 
 
 def learning_curves(metrics: Mapping[str, Sequence[Curve]], arms: Sequence[ArmInfo] = ()) -> str:

@@ -24,9 +24,9 @@ from service.analysis.configurations import (
     varying,
 )
 from service.analysis.data import ArmId, ArmInfo
-from service.analysis.descents import Polyline
-from service.analysis.looks import Look
-from service.analysis.parting import dealt, parted, scale_groups, titles_of
+from service.drawing.descents import Polyline
+from service.drawing.looks import Look
+from service.drawing.parting import dealt, parted, scale_groups, titles_of
 
 SURFACE = "data.surface"
 

@@ -10,7 +10,7 @@ from itertools import accumulate
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from service.analysis.folding import folded, width_of
+from service.drawing.folding import folded, width_of
 
 WIDTH = 5.4
 """Width of the figure. All lengths here are in inches."""
