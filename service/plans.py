@@ -44,7 +44,7 @@ def plan_sweep(
     }
     elsewhere = sum(pair in present for pairs in missing.values() for pair in pairs)
     infos = [
-        ArmInfo(at, arm.label, config, arm.is_baseline)
+        ArmInfo(at, arm.label, config, arm.is_baseline, is_primary=arm.is_primary)
         for at, (arm, config) in enumerate(zip(arms, configs, strict=True))
     ]
     infos, paths = as_asked(infos, spec.baseline)
@@ -57,7 +57,8 @@ def plan_sweep(
         (config, sum(pair not in present or not spec.reuse for pair in missing[sha256]))
         for config, sha256 in zip(configs, hashes, strict=True)
     ]
-    shown = power_of(len(spec.seeds), len(pairings), seeded=seeded)
+    family = sum(each.arm.is_primary for each in pairings)
+    shown = power_of(len(spec.seeds), family, seeded=seeded)
     nodes = _nodes(session)
     return {
         "name": spec.name,

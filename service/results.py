@@ -74,8 +74,12 @@ class Results:
         self.at = at or self.spec.table.at
         given = {arm.label for arm in self.spec.arms}
         arms = [
-            ArmInfo(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given), at)
-            for at, arm in enumerate(store.arm_rows(session, sweep.id), 1)
+            ArmInfo(
+                *(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given)),
+                is_primary=arm.is_primary,
+                number=number,
+            )
+            for number, arm in enumerate(store.arm_rows(session, sweep.id), 1)
         ]
         most = max(arm.config.get("epochs", 0) for arm in arms)
         if self.at.startswith("epoch:") and int(self.at[6:]) > most:
@@ -260,6 +264,7 @@ class Results:
                 "label": arm.label,
                 "config": arm.config,
                 "is_baseline": arm.is_baseline,
+                "is_primary": arm.is_primary,
                 "n": 0,
                 "planned": 0,
                 "failed": 0,

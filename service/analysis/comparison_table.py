@@ -127,9 +127,9 @@ class ComparisonTable:
 
 
 _COLUMNS = (
-    "n", "wins", "ties", "losses", "diverged", "baseline_diverged", "difference", "std", "t_low",
-    "t_high", "ci_low", "ci_high", "p_sign_flip", "flips", "p_holm", "p_wins", "p_t", "p_welch",
-    "d_z", "g_z", "correlation", "survivors_only", "significant", "left_out",
+    "primary", "n", "wins", "ties", "losses", "diverged", "baseline_diverged", "difference", "std",
+    "t_low", "t_high", "ci_low", "ci_high", "p_sign_flip", "flips", "p_holm", "p_wins", "p_t",
+    "p_welch", "d_z", "g_z", "correlation", "survivors_only", "significant", "left_out",
 )  # fmt: skip
 
 

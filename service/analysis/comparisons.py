@@ -1,5 +1,6 @@
 """Arms against their baselines, paired by seed."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -33,6 +34,8 @@ class Comparison:
     """The dotted paths in which the two configurations differ."""
     metric: str
     higher_is_better: bool
+    primary: bool
+    """Whether it is one of those that the sweep is made for; the others are exploratory."""
     n: int
     """Pairs: seeds that gave a number in both arms."""
     left_out: dict[str, tuple[int, ...]]
@@ -64,7 +67,8 @@ class Comparison:
     flips: int | None = None
     """Random sign patterns behind `p_sign_flip`, if there were too many pairs to count all."""
     p_holm: float | None = None
-    """`p_sign_flip`, adjusted by Holm over all comparisons of the metric in the sweep."""
+    """`p_sign_flip`, adjusted by Holm over all primary comparisons of the metric in the sweep; None
+    for the others."""
     p_t: float | None = None
     """Two-sided paired t test; n ≥ 2 and a spread."""
     p_welch: float | None = None
@@ -117,7 +121,7 @@ class Comparison:
         """`n = 9, p (Holm) = 0.039`, next to its line in a forest plot; without a pair, how many
         seeds diverged: `n = 0, diverged: arm 9, baseline 2`."""
         if self.n:
-            return tested(self.n, self.p_holm)
+            return tested(self.n, self.p_holm) + ", exploratory" * (not self.primary)
         counts = {
             side: sum(len(self.left_out.get(f"{side}: {why}", ())) for why in NON_FINITE)
             for side in ("arm", "baseline")
@@ -147,8 +151,8 @@ def compare(
     """Compare every arm other than a baseline with its baseline, in the order of the arms.
 
     `summaries` are those of the same `observations` (`arms.summarise`); `baseline` holds the dotted
-    paths of the sweep's baseline (see `baselines.pair_with_baselines`). These comparisons are one
-    family for Holm's correction.
+    paths of the sweep's baseline (see `baselines.pair_with_baselines`). The primary ones of these
+    comparisons are one family for Holm's correction.
 
     Raises:
         ValueError: an observation names an unknown arm, or an arm has a seed twice.
@@ -165,7 +169,10 @@ def compare(
     for seeded, found in zip(seeds_matter, numbers, strict=True):
         if not seeded:
             found["p_sign_flip"] = None
-    adjusted = holm([each.get("p_sign_flip") for each in numbers])
+    primary = [each.arm.is_primary for each in pairings]
+    family = [each.get("p_sign_flip") for each in itertools.compress(numbers, primary)]
+    of_family = iter(holm(family))
+    adjusted = [next(of_family) if each else None for each in primary]
     kind = Metric(metric)
     return [
         Comparison(
@@ -176,6 +183,7 @@ def compare(
             differs_in=pairing.differs_in,
             metric=metric,
             higher_is_better=kind.higher_is_better,
+            primary=pairing.arm.is_primary,
             n=len(pair.arm),
             left_out=pair.left_out,
             **_score(pair, kind, tested=seeded),

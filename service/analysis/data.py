@@ -30,6 +30,8 @@ class ArmInfo:
     is_baseline: bool
     given: str = ""
     """The part of its name that the sweep gives it as a label."""
+    is_primary: bool = True
+    """Whether its comparison is one of those that the sweep is made for."""
     number: int = 0
     """Its place among the sweep's arms, from 1, which an import preserves."""
 

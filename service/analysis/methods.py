@@ -18,10 +18,12 @@ from service.analysis.escaping import escape_latex, escape_markdown, latex_comme
 from service.analysis.metrics import Metric
 from service.analysis.mixtures import Provenance
 from service.analysis.notes import (
+    MAX_ARMS_NAMED,
     WAITING,
     against,
     markable,
     most_pairs,
+    primary_of,
     the_test,
     without_baseline,
 )
@@ -237,9 +239,16 @@ def _tests(
             f"Arms are compared with {against(summaries, comparisons, baseline)} on the same "
             f"seeds, by the {the_test(comparisons)}; p < {ALPHA:g} is called significant."
         )
-        pairs = most_pairs(comparisons)
-        if pairs and not any(markable(comparisons)):
+        family = primary_of(comparisons)
+        pairs = most_pairs(family)
+        if pairs and not any(markable(family)):
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
+        if len(family) < len(comparisons):
+            named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
+            yield (
+                f"The primary comparisons, named before the trials ran, are those of {named}; the "
+                f"other {count(len(comparisons) - len(family), 'comparison')} are exploratory."
+            )
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."
     if any(each.diverged or each.baseline_diverged for each in comparisons):

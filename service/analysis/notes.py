@@ -54,14 +54,21 @@ def notes_on_comparisons(
 
 def advice_on(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Advice for the researcher before spending more, not for readers of the paper."""
-    pairs = most_pairs(comparisons)
-    if pairs and not any(markable(comparisons)):
-        yield power_of(pairs, len(comparisons)).sentence
+    family = primary_of(comparisons)
+    pairs = most_pairs(family)
+    if pairs and not any(markable(family)):
+        yield power_of(pairs, len(family)).sentence
 
 
-def markable(comparisons: Sequence[Comparison]) -> list[bool]:
-    """Whether some data could give each comparison a dagger, with the pairs that it has."""
-    return within_reach([None if each.seedless else each.n for each in comparisons])
+def primary_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those that the sweep is made for: one family for Holm's correction."""
+    return [each for each in comparisons if each.primary]
+
+
+def markable(family: Sequence[Comparison]) -> list[bool]:
+    """Whether some data could give each of the primary comparisons a dagger, with the pairs that it
+    has."""
+    return within_reach([None if each.seedless else each.n for each in family])
 
 
 def most_pairs(comparisons: Sequence[Comparison]) -> int:
@@ -91,8 +98,11 @@ def the_test(comparisons: Sequence[Comparison]) -> str:
     """Which test the daggers stand for: `exact two-sided paired sign-flip test`, and its family."""
     flips = [comparison.flips for comparison in comparisons]
     exact = "exact" if all(each is None for each in flips) else "Monte-Carlo"
-    family = len(comparisons)
-    over = "" if family == 1 else f", Holm-adjusted over {family} comparisons"
+    family, kind = len(primary_of(comparisons)), "comparison"
+    if family < len(comparisons):
+        kind = "primary comparison"
+    alone = family == len(comparisons) == 1 or not family
+    over = "" if alone else f", Holm-adjusted over {count(family, kind)}"
     return f"{exact} two-sided paired sign-flip test{over}"
 
 
@@ -127,7 +137,8 @@ def _about_gaps(summaries: Sequence[ArmSummary]) -> Iterator[str]:
 def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     if not comparisons:
         return
-    test, pairs, able = the_test(comparisons), most_pairs(comparisons), markable(comparisons)
+    family = primary_of(comparisons)
+    test, pairs, able = the_test(comparisons), most_pairs(family), markable(family)
     if any(comparison.significant for comparison in comparisons):
         yield f"† p < {ALPHA:g} against {whom}: {test}."
     elif pairs and not any(able):
@@ -138,6 +149,12 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
         )
     elif any(comparison.p_holm is not None for comparison in comparisons):
         yield f"No difference from {whom} is marked at p < {ALPHA:g}: {test}."
+    exploratory = [each.arm for each in comparisons if not each.primary]
+    if exploratory:
+        yield (
+            f"Exploratory, so their p is not adjusted and they are never marked: "
+            f"{_named(exploratory)}."
+        )
     for comparison in comparisons:
         if comparison.survivors_only and (comparison.p_holm or 1) < ALPHA:
             yield (
@@ -146,13 +163,13 @@ def _about_tests(comparisons: Sequence[Comparison], whom: str) -> Iterator[str]:
     seedless = [each.arm for each in comparisons if each.seedless]
     if seedless:
         yield f"Not tested, because no seed changes the arm or its baseline: {_named(seedless)}."
-    if not pairs and not seedless:
+    if not most_pairs(comparisons) and not seedless:
         yield "No seed gave a number in both an arm and its baseline: nothing is tested."
     if not any(able):
         return  # `advice_on` says it
     few = [
         f"{each.arm} ({each.n})"
-        for each, is_able in zip(comparisons, able, strict=True)
+        for each, is_able in zip(family, able, strict=True)
         if not each.seedless and not is_able
     ]
     if few:

@@ -103,6 +103,7 @@ function tell(shown, published, table) {
     lines.push(`${signed(against.difference)}${unit} against its baseline, over ${plural(against.n, "pair")}`
       + (low === null ? "" : `; 95 % interval ${signed(low)} to ${signed(high)}`));
     if (against.p_holm !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), ${against.p_holm.toPrecision(2)} after Holm`);
+    else if (against.p_sign_flip !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), not adjusted: an exploratory comparison`);
   } else if (!against) lines.push("No comparison: a baseline, or an arm without one.");
   if (published) lines.push(`paper ${published.shown[0]}, difference ${published.shown[2]}: ${published.verdict}`);
   return lines.map((line) => el("p", {}, line));

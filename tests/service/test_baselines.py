@@ -7,8 +7,9 @@ from fastapi.testclient import TestClient
 
 from lrd_core import plugins
 from service.store.session import Database
-from tests.conftest import small_sweep
+from tests.conftest import factorial, small_sweep
 from tests.seeded import seed
+from tests.waiting import until
 
 SPECS: dict[str, tuple[dict[str, Any], list[bool]]] = {
     "a value": ({"baseline": {"optimizer.keep_prob": 1.0}}, [True, False]),
@@ -97,3 +98,28 @@ def test_results_outlive_the_package_of_their_model(
     answer = api.post(f"{sweep}/extend", json={"seeds": 5})
     assert answer.status_code == 422
     assert "unknown model 'theirs'" in answer.text
+
+
+def test_primary_comparisons_are_one_family_from_the_plan_to_the_bundle(
+    api: TestClient, database: Database
+) -> None:
+    document = factorial(primary={"optimizer.keep_prob": 0.5, "regularizers": []}, seeds=6)
+    plan = api.post("/api/v1/sweeps?validate_only=true", json=document).json()
+    assert (plan["comparisons"], plan["seeds"]["comparisons"]) == (2, 1)
+    sweep_id = seed(database, document)
+    path = f"/api/v1/sweeps/{sweep_id}"
+    found = api.get(f"{path}/comparisons").json()["items"]
+    assert [each["primary"] for each in found] == [True, False]
+    assert [each["p_holm"] is None for each in found] == [False, True]
+    assert [arm["is_primary"] for arm in api.get(f"{path}/arms").json()["items"]].count(True) == 1
+    assert "Exploratory, so" in api.get(f"{path}/table?format=markdown").text
+    methods = api.get(f"{path}/methods?format=markdown").text
+    assert "The primary comparisons, named before the trials ran, are those of" in methods
+    bundle = api.get(f"{path}/export?format=bundle").content
+    api.delete(path)
+    headers = {"Content-Type": "application/zip"}
+    until(
+        lambda: api.post("/api/v1/import", content=bundle, headers=headers).status_code == 201,
+        "the bundle does not come back",
+    )
+    assert api.get(f"{path}/comparisons").json()["items"][1]["primary"] is False

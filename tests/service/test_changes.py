@@ -84,6 +84,7 @@ def test_a_published_number_may_come_later(api: TestClient, dispatcher: Dispatch
         ({"tags": ["a,b"]}, "/tags/0", "comma"),
         ({"seeds": 3}, "/seeds", "unknown field"),
         ({"baseline": {KEEP: 0.5}}, "/baseline", "unknown field"),
+        ({"primary": {KEEP: 0.5}}, "/primary", "unknown field"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_its_place_and_nothing_changes(

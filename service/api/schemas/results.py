@@ -31,6 +31,7 @@ class Arm(Answer):
     label: str
     config: dict[str, Any]
     is_baseline: bool
+    is_primary: bool
     n: int
     planned: int
     failed: int
@@ -57,6 +58,7 @@ class Comparison(Answer):
     differs_in: list[str]
     metric: str
     higher_is_better: bool
+    primary: bool
     n: int
     left_out: dict[str, list[int]]
     wins: int
