@@ -36,12 +36,14 @@ router = APIRouter(tags=["exports"])
 def export(
     sweep_id: SweepId,
     database: DatabaseDep,
+    settings: SettingsDep,
     format: Literal["csv", "parquet", "bundle"] = "csv",
     of: Annotated[Rows, Query(description="csv and parquet")] = "reports",
 ) -> Response:
     """All trials or all epoch reports, without sampling; or a zip of everything (`bundle`)."""
     if format == "bundle":
-        return Download(pack(database, sweep_id), f"{sweep_id}.zip", "application/zip")
+        bundle = pack(database, sweep_id, settings.trials)
+        return Download(bundle, f"{sweep_id}.zip", "application/zip")
     with database.read() as session:
         store.get(session, sweep_id)
         # Written within the transaction but sent after it, because a reader may be slow.

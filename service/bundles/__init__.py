@@ -3,7 +3,8 @@
 spec.yaml                 as it was submitted
 arms.json                 every configuration with its defaults written out
 trials.csv  reports.csv   everything that was recorded
-table.*  comparisons.json figures/   with captions.md
+table.*  comparisons.*  effects.*  figures/   with captions.md
+descents.json             of a sweep of descents: each arm's paths
 methods.*                 how the numbers were made, in words
 environment.json          what each attempt ran on
 rows/*.jsonl              the database's rows: what `lrd import` reads

@@ -11,16 +11,19 @@ import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service import exports
+from service import exports, storage
 from service.analysis import listings, methods, render
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
+from service.analysis.data import ArmId
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_markdown
 from service.analysis.metrics import Metric
 from service.bundles.snapshot import taken
 from service.bundles.tables import BATCH, TABLES, VERSION, json_names, rows_of
+from service.descents import descents_of, grids_of, surface_of
 from service.drawing import captions
+from service.drawing.descents import Polyline
 from service.drawing.panels import over_keep_prob
 from service.results import Results, json_safe
 from service.store import sweeps as store
@@ -31,12 +34,15 @@ IN_MEMORY = 8 << 20
 """Bytes of a zip that may be kept in memory; a larger one is a temporary file."""
 
 
-def pack(database: Database, sweep_id: str) -> IO[bytes]:
+def pack(database: Database, sweep_id: str, trials: str) -> IO[bytes]:
     """The sweep as a zip, positioned at its start; closing it deletes it.
+
+    `trials`: path or fsspec URL of the trials' folders, where descents have left their paths.
 
     Raises:
         NotFound: there is no such sweep.
         Conflict: it is still running, and a bundle holds only what will not change.
+        Unavailable: the storage of the trials' folders does not answer.
     """
     out = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - its reader closes it
     try:
@@ -46,7 +52,7 @@ def pack(database: Database, sweep_id: str) -> IO[bytes]:
         ):
             sums = [
                 f"{_add(bundle, name, parts)}  {name}\n"
-                for name, parts in _files(session, store.get(session, sweep_id))
+                for name, parts in _files(session, store.get(session, sweep_id), trials)
             ]
             bundle.writestr("SHA256SUMS", "".join(sums))
         out.seek(0)
@@ -70,7 +76,9 @@ def _add(bundle: zipfile.ZipFile, name: str, parts: Iterable[str | bytes]) -> st
     return sha256.hexdigest()
 
 
-def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str | bytes]]]:
+def _files(
+    session: Session, sweep: Sweep, trials: str
+) -> Iterator[tuple[str, Iterable[str | bytes]]]:
     from service.drawing import figures
 
     found = Results(session, sweep)
@@ -109,7 +117,11 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
         drawn["forest"] = figures.forest(comparisons, found.arms, at=found.at)
     if effects:
         drawn["effects"] = figures.effects(effects, at=found.at)
-    yield "figures/captions.md", [_captions(found, metric, panels, comparisons, effects)]
+    if ways := _descents(found, trials):
+        yield "descents.json", [_json({str(arm): paths for arm, paths in ways.items()})]
+        drawn["descent"] = figures.descent_paths(grids_of(found), found.arms, ways)
+    said = _captions(found, metric, panels, comparisons, effects, ways)
+    yield "figures/captions.md", [said]
     for name, figure in drawn.items():
         for form in ("svg", "pdf"):
             yield f"figures/{name}.{form}", [figures.to_bytes(figure, form)]
@@ -125,12 +137,20 @@ def _files(session: Session, sweep: Sweep) -> Iterator[tuple[str, Iterable[str |
         yield f"rows/{name}.jsonl", _lines(session, sweep.id, name)
 
 
+def _descents(found: Results, trials: str) -> dict[ArmId, list[Polyline]]:
+    if not any(surface_of(arm) for arm in found.arms):
+        return {}
+    with storage.answering():
+        return descents_of(found, trials)
+
+
 def _captions(
     found: Results,
     metric: str,
     panels: Mapping[str, Sequence[Curve]],
     comparisons: Sequence[Comparison],
     effects: Sequence[Effect],
+    ways: Mapping[ArmId, Sequence[Polyline]],
 ) -> str:
     """A caption for each figure."""
     kind, at = Metric(metric), found.at
@@ -148,6 +168,8 @@ def _captions(
         said["forest"] = (kind.difference_title, captions.forest(comparisons, at))
     if effects:
         said["effects"] = (kind.effect_title, captions.effects(effects, at))
+    if ways:
+        said["descent"] = ("The paths of the descents", captions.descent_paths([*grids_of(found)]))
     # A caption may contain names of arms, which users chose.
     return "".join(
         f"- {name}: {what}. {escape_markdown(how)}\n" for name, (what, how) in said.items()

@@ -95,12 +95,12 @@ def test_a_sweep_that_has_not_begun_has_its_effects_to_come(
 
 
 def test_a_bundle_has_them_where_there_are_any(database: Database, sweep: str) -> None:
-    with pack(database, sweep) as file:
+    with pack(database, sweep, "none") as file:
         bundle = zipfile.ZipFile(io.BytesIO(file.read()))
     names = set(bundle.namelist())
     assert {"effects.md", "effects.csv", "effects.tex", "figures/effects.pdf"} <= names
     assert "- effects: effect on test accuracy" in bundle.read("figures/captions.md").decode()
-    with pack(database, seed(database, small_sweep())) as file:
+    with pack(database, seed(database, small_sweep()), "none") as file:
         bundle = zipfile.ZipFile(io.BytesIO(file.read()))
     assert not [name for name in bundle.namelist() if "effects" in name]
     assert bundle.read("methods.md").startswith(b"**Training.** FCNet was trained on digits")
@@ -128,7 +128,7 @@ def test_a_figure_says_where_it_was_read(
 def test_a_bundle_says_once_where_each_figure_was_read(database: Database) -> None:
     """Catches: `read at: best` beside it; the last epoch said of a table at the best one."""
     document = factorial(seeds=2) | {"table": {"at": "best"}}
-    with pack(database, seed(database, document)) as file:
+    with pack(database, seed(database, document), "none") as file:
         said = zipfile.ZipFile(io.BytesIO(file.read())).read("figures/captions.md").decode()
     lines = {line.split(":")[0]: line.count("read at") for line in said.splitlines()}
     assert lines == {"- learning-curves": 0, "- keep-prob": 1, "- forest": 1, "- effects": 1}

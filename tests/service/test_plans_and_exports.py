@@ -365,6 +365,13 @@ class TestFigures:
         assert all(each["x"][0] != each["x"][-1] for each in paths)
         drawn = api.get(f"/api/v1/sweeps/{sweep_id}/figures/descent.png")
         assert drawn.content[1:4] == b"PNG"
+        # Catches: a bundle of descents without their figure.
+        bundle = api.get(f"/api/v1/sweeps/{sweep_id}/export?format=bundle").content
+        with zipfile.ZipFile(io.BytesIO(bundle)) as files:
+            assert "figures/descent.pdf" in files.namelist()
+            assert "The paths of the descents" in files.read("figures/captions.md").decode()
+            kept = json.loads(files.read("descents.json"))
+        assert [ways[0][0] for ways in kept.values()] == [list(starts[0])] * 3
 
     def test_another_sweep_has_no_descent(self, api: TestClient) -> None:
         answer = api.get(f"/api/v1/sweeps/{submit(api)['id']}/plots/descent")

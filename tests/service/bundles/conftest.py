@@ -17,7 +17,7 @@ STATES = ("succeeded", "failed", "cancelled", "succeeded")
 def bundle(sqlite: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Of a sweep with a trial in each state that ends; it is in no database of a test."""
     database = Database(sqlite(tmp_path_factory.mktemp("bundle")))
-    with pack(database, seed(database, small_sweep(), states=STATES)) as file:
+    with pack(database, seed(database, small_sweep(), states=STATES), "none") as file:
         content = file.read()
     database.close()
     return content

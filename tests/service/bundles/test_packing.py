@@ -43,7 +43,7 @@ def test_no_transaction_is_open_while_figures_are_drawn(
 
     for name in ("learning_curves", "to_bytes"):
         monkeypatch.setattr(figures, name, watched(name))
-    with pack(database, sweep_id) as file:
+    with pack(database, sweep_id, "none") as file:
         assert "figures/forest.pdf" in files_of(file.read())
     assert sum(out) == 0 < len(out)
     assert len(open_then) == 7  # of the curves, and two of each of three figures
@@ -84,7 +84,7 @@ def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:
     """Catches: a label that users chose, read as a link or a table in captions.md."""
     document = small_sweep(arms=[{"label": "[a](b)|c", "set": {}}, {"label": "*d*", "set": {}}])
     document["arms"][1]["set"] = {"epochs": 3}
-    with pack(database, seed(database, document, states=("failed",))) as file:
+    with pack(database, seed(database, document, states=("failed",)), "none") as file:
         said = files_of(file.read())["figures/captions.md"].decode()
     assert r"without a number: \[a](b)\|c at 0.5 (0/2), " in said
     assert r"\*d\* at 0.5 (0/2) and 1 more; n = 0 seeds per arm.\n".replace(r"\n", "\n") in said
@@ -93,9 +93,9 @@ def test_a_caption_that_names_arms_is_no_markdown(database: Database) -> None:
 def test_a_sweep_that_runs_or_is_none_has_no_bundle(database: Database) -> None:
     running = seed(database, small_sweep(), states=("succeeded", "running"))
     with pytest.raises(Conflict, match="still runs"):
-        pack(database, running)
+        pack(database, running, "none")
     with pytest.raises(NotFound):
-        pack(database, "none")
+        pack(database, "none", "none")
 
 
 def _values(row: Any) -> dict[str, Any]:
