@@ -19,6 +19,8 @@ from service.formatting import count
 from service.lifecycle import TERMINAL, TrialState
 
 WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
+UNCHECKED = "checked is what the cells say: not headings, captions, notes, or what was left out"
+"""The last line of `lrd verify`: numbers may be right under headings that were swapped."""
 SHOWN = 10
 """Running trials shown one by one."""
 SPEED_COLUMNS = (

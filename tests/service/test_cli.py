@@ -184,7 +184,7 @@ def test_a_papers_tables_are_held_against_the_service(
     sound, paper = lrd("table", sweep_id, "--format", "latex"), tmp_path / "paper.tex"
     best = lrd("table", sweep_id, "--format", "latex", "--metric", "test_loss", "--at", "best")
     paper.write_text(f"\\section{{Results}}\n{sound}{best}")
-    lines = lrd("verify", str(paper)).splitlines()
+    lines = lrd("verify", str(paper)).splitlines()[:-1]
     assert [line.partition(" of sweep ")[0].split(": ")[-1] for line in lines] == [
         "test_accuracy at last",
         "test_loss at best",
@@ -237,7 +237,7 @@ def test_a_table_whose_sweep_is_gone_is_named_and_the_others_are_verified(
         json.loads(sound.partition("% lrd verify ")[2][:200].splitlines()[0]),
     )
     paper.write_text(gone.format("nope", "test_loss") + gone.format(here["sweep"], "bleu") + sound)
-    first, second, third = lrd("verify", str(paper), code=1).splitlines()
+    first, second, third, _ = lrd("verify", str(paper), code=1).splitlines()
     assert first.startswith(f"{paper}: line 1: test_loss at last of sweep nope: nothing in it is ")
     assert "verified: there is no sweep 'nope' in this service" in first
     assert "line 3: bleu at last of sweep" in second

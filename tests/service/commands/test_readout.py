@@ -304,7 +304,7 @@ def test_a_papers_effects_and_comparisons_are_held_against_the_service(
     commands = ("effects", "compare")
     listed = "".join(lrd(command, sweep_id, *words) for command in commands)
     paper.write_text(lrd("table", sweep_id, "--format", "latex") + listed)
-    about, effects, compared = lrd("verify", str(paper)).splitlines()
+    about, effects, compared, _ = lrd("verify", str(paper)).splitlines()
     assert about.endswith("4 cells, all as the service has them")
     assert f"comparisons of test_loss at best of sweep {sweep_id}: 3 comparisons, all" in compared
     assert f"effects of test_loss at best of sweep {sweep_id}: 3 effects, all as" in effects
