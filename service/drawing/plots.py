@@ -41,6 +41,8 @@ SYMBOLS = (
 
 Plot = dict[str, Any]
 """`{"data": [...], "layout": {...}}`"""
+FEW_EPOCHS = 8
+"""Up to here the axis marks every epoch: Plotly would mark halves of them."""
 _BETWEEN = 2.5
 """Space above a block of a forest, in rows: for the axis above it and for its heading."""
 
@@ -67,13 +69,18 @@ def learning_curves(
     data: list[dict[str, Any]] = []
     shown = set[ArmId]()
     views_of = views(arms, metrics)
+    last = max(
+        (curve.x[-1] for curves in metrics.values() for curve in curves if curve.x), default=0
+    )
+    whole = {"dtick": 1} if by == "epoch" and last <= FEW_EPOCHS else None
     for at, (panel, name) in enumerate(cells):
         metric, view = Metric(name), views_of[name, panel.scale_group]
         title = "" if at % len(reported) else panel.title
         under = "epoch" if by == "epoch" else "time (s)"
         place = grid.place(
-            at, title, under, metric.title, y_ends=_ends(view), scale=(name, panel.scale_group)
-        )
+            *(at, title, under, metric.title),
+            x_ends=whole, y_ends=_ends(view), scale=(name, panel.scale_group),
+        )  # fmt: skip
         for line in panel.lines:
             curve = reported[name].get(line.of.id)
             if curve is None:
@@ -88,8 +95,8 @@ def learning_curves(
     layout = grid.layout(captions.learning_curves(metrics, arms))
     thinned = [curve for curves in metrics.values() for curve in curves if curve.thinned_from]
     if thinned:
-        longest = max(thinned, key=lambda curve: curve.thinned_from or 0)
-        layout["meta"] |= {"points": len(longest.x), "of": longest.thinned_from}
+        most = max(thinned, key=lambda curve: curve.thinned_from or 0)
+        layout["meta"] |= {"points": len(most.x), "of": most.thinned_from}
     return {"data": data, "layout": layout}
 
 

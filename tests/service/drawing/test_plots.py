@@ -126,6 +126,14 @@ class TestLearningCurves:
             [30 + std, 40.0, 40.0, 30 - std, None, 70 + std, 70 - std]
         )
 
+    @pytest.mark.parametrize(("epochs", "by", "marked"), [
+        (3, "epoch", 1), (plots.FEW_EPOCHS + 1, "epoch", None), (3, "seconds", None),
+    ])  # fmt: skip
+    def test_no_axis_marks_half_an_epoch(self, epochs, by, marked):
+        found = mean_curves(ARMS[:1], [series(ARMS[0].id, 0, [0.5] * epochs)], by=by)
+        layout = plots.learning_curves(ARMS[:1], {"test_accuracy": found}, by=by)["layout"]
+        assert layout["xaxis"].get("dtick") == marked
+
     def test_one_seed_has_a_line_and_no_band(self):
         found = mean_curves([arm("a")], [series("a", 0, [0.2, 0.4])])
         assert len(plots.learning_curves([arm("a")], {"test_accuracy": found})["data"]) == 1
