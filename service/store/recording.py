@@ -14,6 +14,7 @@ from sqlalchemy import and_, bindparam, case, func, insert, null, or_, select, t
 from sqlalchemy.orm import Session
 
 from lrd_core.texts import readable
+from lrd_core.trial_folder import Checkpoint
 from service.lifecycle import (
     MAX_LOST,
     MAX_STALLED,
@@ -53,8 +54,8 @@ class ReportedEpoch(NamedTuple):
     trial_id: int
     attempt: int
     report: dict[str, Any]
-    checkpoint: tuple[str, str] | None
-    """Name and hash of the state after this epoch, if it was saved."""
+    checkpoint: Checkpoint | None
+    """The state after this epoch, if it was saved."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -119,11 +120,11 @@ def _advance(epoch: ReportedEpoch) -> dict[str, Any]:
 
 
 def _reported(epoch: ReportedEpoch) -> dict[str, Any]:
-    name, sha256 = epoch.checkpoint or (None, None)
+    saved = epoch.checkpoint
     return {
         "trial_id": epoch.trial_id, "epoch": epoch.report["epoch"], "attempt": epoch.attempt,
-        "report": epoch.report, "sha256": _sum(epoch.report), "checkpoint": name,
-        "checkpoint_sha256": sha256,
+        "report": epoch.report, "sha256": _sum(epoch.report), "checkpoint": saved and saved.name,
+        "checkpoint_sha256": saved and saved.sha256,
     }  # fmt: skip
 
 
@@ -181,7 +182,8 @@ def _refused(session: Session, epoch: ReportedEpoch) -> Recorded:
     if earlier.sha256 != _sum(epoch.report):
         return Recorded.different
     if epoch.checkpoint is not None:
-        earlier.checkpoint, earlier.checkpoint_sha256 = epoch.checkpoint
+        earlier.checkpoint = epoch.checkpoint.name
+        earlier.checkpoint_sha256 = epoch.checkpoint.sha256
     return Recorded.duplicate
 
 
