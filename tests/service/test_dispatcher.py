@@ -61,12 +61,14 @@ def test_a_sweep_becomes_a_table(api: TestClient, dispatcher: Dispatcher) -> Non
     assert sweep["state"] == "succeeded"
     assert sweep["trials"]["succeeded"] == 4
     assert [[r["epoch"] for r in trial] for trial in results(api, sweep_id)] == [[1, 2]] * 4
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert [trial["message"] for trial in trials] == [None] * 4
 
     arms = api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]
     for arm in arms:
         last = [
             trial["last_report"]["test_accuracy"]
-            for trial in api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+            for trial in trials
             if trial["arm_id"] == arm["id"]
         ]
         assert arm["n"] == 2
