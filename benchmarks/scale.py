@@ -32,7 +32,9 @@ from sqlalchemy import NullPool, create_engine, delete, func, insert, make_url, 
 import migrations
 from benchmarks.rest import api, megabytes
 from benchmarks.timing import machine, table
+from lrd_core.messages import Envelope, EpochDone
 from lrd_core.spec import SweepSpec, expand_arms
+from lrd_core.trial_folder import Checkpoint
 from service.dispatcher import Dispatcher
 from service.drawing.looks import PALETTE
 from service.placement import Node, Rooms
@@ -268,7 +270,7 @@ class Workers:
         """Another one works."""
         self._epochs[trial_id, attempt] = 0
 
-    def poll(self, timeout: float) -> list[tuple[int, int, tuple[Any, ...]]]:
+    def poll(self, timeout: float) -> list[Envelope]:
         """Asked again, the dispatcher has committed what it was told before."""
         now = time.monotonic()
         self.lags += [(due, now - due) for due in self._told]
@@ -278,11 +280,12 @@ class Workers:
         if self._due[0][0] > now:
             time.sleep(min(timeout, self._due[0][0] - now))
             now = time.monotonic()
-        found: list[tuple[int, int, tuple[Any, ...]]] = []
+        found: list[Envelope] = []
+        saved = Checkpoint(1, "epoch-1", "0" * 64)
         while self._due[0][0] <= now:
             due, key = self._due.popleft()
             self._epochs[key] += 1
-            found.append((*key, ("epoch", _report(self._epochs[key]), ("epoch-1", "0" * 64))))
+            found.append((*key, EpochDone(_report(self._epochs[key]), saved)))
             self._told.append(due)
             self._due.append((due + self.period, key))
         return found

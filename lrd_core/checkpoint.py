@@ -13,24 +13,14 @@ import logging
 import pickle
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lrd_core.errors import CheckpointError, PluginError
-from lrd_core.trial_folder import KEPT, UNRECORDED, TrialFolder
+from lrd_core.trial_folder import KEPT, UNRECORDED, Checkpoint, TrialFolder
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A saved state: its epoch, its file's name in the trial's folder, and its SHA-256."""
-
-    epoch: int
-    name: str
-    sha256: str
 
 
 def save(

@@ -10,7 +10,7 @@ LRDError
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class LRDError(Exception):
@@ -45,7 +45,7 @@ class InvalidSpec(LRDError, ValueError):
 class TrialError(LRDError):
     """The trial cannot go on."""
 
-    reason: ClassVar[str] = "error"
+    reason: ClassVar[Literal["error", "diverged"]] = "error"
 
 
 class DataNotFound(TrialError):
@@ -59,7 +59,7 @@ class PluginError(TrialError):
 class Diverged(TrialError):
     """The training loss became NaN or infinite."""
 
-    reason: ClassVar[str] = "diverged"
+    reason: ClassVar[Literal["error", "diverged"]] = "diverged"
 
 
 class CheckpointError(LRDError):

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrd_core import checkpoint
-from lrd_core.checkpoint import Checkpoint
 from lrd_core.environment import device_of, pin
 from lrd_core.errors import Diverged, LRDError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
-from lrd_core.trial_folder import folder_at
+from lrd_core.trial_folder import Checkpoint, folder_at
 
 EPOCHS = 3
 """Enough to see what an epoch leaves behind for the next one and for the one after."""

@@ -16,7 +16,7 @@ import shutil
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from typing_extensions import override
 
@@ -32,6 +32,14 @@ WEIGHTS = "weights-"
 """Prefix of the name of the final weights."""
 UPLOAD_SECONDS = 2.0
 """Storage that cannot append gets the whole log again, at most this often."""
+
+
+class Checkpoint(NamedTuple):
+    """A saved state: its epoch, its file's name in the trial's folder, and its SHA-256."""
+
+    epoch: int
+    name: str
+    sha256: str
 
 
 def log_name(attempt: int) -> str:

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 
 from lrd_core.errors import first_line
 from lrd_core.execution import Resources
-from service.executor import NO_DATA, Executor, Key, decode_reason
-from service.heard import Batch, End, Heard, split_by_lock
+from lrd_core.messages import Ended, EpochDone, Key, Outcome, Started
+from service.executor import Executor, had_memory_alone, reason_of
+from service.heard import Batch, Heard, split_by_lock
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Place, Rooms
@@ -27,7 +28,7 @@ from service.store.away import AWAY, is_unfit
 from service.store.claims import Assignment
 from service.store.models import Lease
 from service.store.plan_history import PlanHistory
-from service.store.recording import SETTLED_TOGETHER, Ended, Recorded, settle_all
+from service.store.recording import SETTLED_TOGETHER, Recorded, settle_all
 from service.store.session import Database
 from service.store.transitions import lock_sweeps
 
@@ -103,7 +104,7 @@ class Dispatcher:
         try:
             while self._held and time.monotonic() < deadline and self._keep_lease():
                 self._follow(0.1)
-            held, end = list(self._held), Ended(Reason.user, "drained")
+            held, end = list(self._held), recording.Ending(Reason.user, "drained")
             for first in range(0, len(held), SETTLED_TOGETHER):
                 keys = held[first : first + SETTLED_TOGETHER]
                 with self._database.write() as session:
@@ -213,7 +214,7 @@ class Dispatcher:
         if never_started:  # claimed, but the connection broke before the answer came
             with self._database.write() as session:
                 lock_sweeps(session, set(never_started.values()))
-                end = Ended(Reason.user, "claimed but not started")
+                end = recording.Ending(Reason.user, "claimed but not started")
                 settle_all(session, dict.fromkeys(never_started, end))
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
@@ -258,7 +259,8 @@ class Dispatcher:
         new = self._executor.poll(timeout)
         now = time.monotonic()
         self._heard += [Heard(*envelope, now) for envelope in new]
-        if any(message[:2] == ("ended", "lost") for *_, message in new):
+        ends = [message for *_, message in new if isinstance(message, Ended)]
+        if any(end.outcome is Outcome.lost for end in ends):
             self._look_around()  # its node may be gone, and would lose more trials placed there
         count = len(self._heard)
         if count:
@@ -298,11 +300,11 @@ class Dispatcher:
             locked = self._lock(session, keys, skip_locked=True)
             heard, later = split_by_lock(self._heard, self._held, locked)
             batch = Batch.of(heard)
-            for key, numbers in batch.gpus:
-                self._held[key].set_gpus(numbers)
+            for key, given in batch.gpus:
+                self._held[key].set_gpus(given.numbers)
             recording.record_environments(session, batch.environments)
-            for key, peak, total in batch.memory:
-                gpu_memory.record_memory(session, *key, peak, total)
+            for key, peak in batch.memory:
+                gpu_memory.record_memory(session, *key, peak.used, peak.total)
             outcomes = recording.record_all(session, batch.epochs)
             ended = self._settle(session, batch.ends)  # after their last epochs
             sweep_ids = {self._held[epoch.key].assignment.sweep_id for epoch in batch.epochs}
@@ -317,19 +319,20 @@ class Dispatcher:
         self._stop_stale(batch.epochs, outcomes)
 
     def _settle(
-        self, session: Session, ends: list[tuple[Key, End]]
+        self, session: Session, ends: list[tuple[Key, Ended]]
     ) -> dict[Key, TrialState | None]:
         """Settle these attempts; the new states of their trials."""
-        said: dict[Key, Ended] = {}
+        said: dict[Key, recording.Ending] = {}
         for key, end in ends:
             assignment = self._held[key].assignment
-            why, alone = decode_reason(end.reason, assignment.place)
-            if end.reason == NO_DATA and self._try_elsewhere(assignment):
-                why = Reason.lost
-            said[key] = Ended(why, end.text, end.weights, alone)
+            reason = reason_of(end.outcome)
+            if end.outcome is Outcome.no_data and self._try_elsewhere(assignment):
+                reason = Reason.lost
+            alone = had_memory_alone(end.outcome, assignment.place)
+            said[key] = recording.Ending(reason, end.text or None, end.weights_sha256, alone)
         states = settle_all(session, said)
         for key, end in ends:
-            log.info("trial %d attempt %d: %s %s", *key, states[key], end.text or "")
+            log.info("trial %d attempt %d: %s %s", *key, states[key], end.text)
         return states
 
     def _try_elsewhere(self, assignment: Assignment) -> bool:
@@ -348,7 +351,7 @@ class Dispatcher:
             if outcome in (Recorded.stale, Recorded.gap):
                 continue  # another dispatcher may need it
             refused = outcome is Recorded.different
-            old = held.checkpoints.replaced(epoch.checkpoint[0], refused=refused)
+            old = held.checkpoints.replaced(epoch.checkpoint.name, refused=refused)
             if old:
                 self._executor.discard(epoch.trial_id, old)
 
@@ -368,17 +371,18 @@ class Dispatcher:
     def _count(self, heard: list[Heard]) -> None:
         now = time.monotonic()
         for each in heard:
-            held, message = self._held[each.key], each.message
+            held = self._held[each.key]
             held.last_heard = self._listening.seconds
-            if message[0] == "started":
-                self._totals.starts += 1
-                self._totals.start_seconds += now - held.claimed_at
-            elif message[0] == "epoch":
-                seconds = float(message[1]["seconds"])
-                self._totals.reports += 1
-                self._totals.report_seconds += now - each.at
-                self._totals.cpu_seconds += seconds * held.assignment.place.cpus
-                self._totals.gpu_seconds += seconds * held.assignment.place.gpus
+            match each.message:
+                case Started():
+                    self._totals.starts += 1
+                    self._totals.start_seconds += now - held.claimed_at
+                case EpochDone(report):
+                    seconds = float(report["seconds"])
+                    self._totals.reports += 1
+                    self._totals.report_seconds += now - each.at
+                    self._totals.cpu_seconds += seconds * held.assignment.place.cpus
+                    self._totals.gpu_seconds += seconds * held.assignment.place.gpus
 
     def _let_go(self, key: Key) -> None:
         self._held.pop(key, None)

@@ -3,19 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from lrd_core.messages import Envelope, Outcome
+from lrd_core.trial_folder import Checkpoint
 from service.lifecycle import Reason
 from service.placement import Place
-
-Message = tuple[Any, ...]
-"""What an attempt yields; `workers.tasks` lists the forms."""
-Key = tuple[int, int]
-"""(trial, attempt)"""
-Envelope = tuple[int, int, Message]
-"""(trial, attempt, message)"""
-NODE_OOM = "node_oom"
-"""The reason when the node ran out of memory; `oom` is for the trial's own GPU."""
-NO_DATA = "no_data"
-"""The reason when the node lacks the data and cannot get it; another node may have it."""
 
 
 class Executor(Protocol):
@@ -31,7 +22,7 @@ class Executor(Protocol):
         trial_id: int,
         attempt: int,
         spec: dict[str, Any],
-        checkpoints: list[tuple[int, str, str]],
+        checkpoints: list[Checkpoint],
         place: Mapping[str, Any],
     ) -> None:
         """Start an attempt; `poll` returns what it yields.
@@ -56,10 +47,20 @@ class Executor(Protocol):
         """Stop everything."""
 
 
-def decode_reason(reason: str | None, place: Place) -> tuple[Reason | None, bool]:
-    """The reason for an attempt's end, and whether nothing shared the memory that it ran out of."""
-    if reason == NODE_OOM:
-        return Reason.oom, place.exclusive
-    if reason == NO_DATA:
-        return Reason.error, False
-    return Reason(reason) if reason else None, place.exclusive or place.gpus >= 1
+def reason_of(outcome: Outcome) -> Reason | None:
+    """The reason for an attempt's end; None if its trial is done."""
+    match outcome:
+        case Outcome.done:
+            return None
+        case Outcome.no_data:
+            return Reason.error
+        case Outcome.node_oom:
+            return Reason.oom
+        case _:
+            return Reason(outcome)
+
+
+def had_memory_alone(outcome: Outcome, place: Place) -> bool:
+    """Whether an attempt at this place shared with none the memory that it ran out of: the node's,
+    or its GPU's."""
+    return place.exclusive or (outcome is Outcome.oom and place.gpus >= 1)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from service.executor import Key, Message
+from lrd_core.messages import Ended, EpochDone, GpusGiven, Key, MemoryPeak, Message, Started
 from service.held import Held
 from service.store import recording
 
@@ -24,45 +24,34 @@ class Heard(NamedTuple):
         return self.trial_id, self.attempt
 
 
-class End(NamedTuple):
-    """How an attempt ended."""
-
-    reason: str | None
-    """None if its trial is done."""
-    text: str
-    weights: str | None
-    """SHA-256 of the final weights."""
-
-
 @dataclass
 class Batch:
     """What several attempts reported, by kind; each kind in the order of arrival."""
 
-    gpus: list[tuple[Key, Sequence[int]]] = field(default_factory=list)
+    gpus: list[tuple[Key, GpusGiven]] = field(default_factory=list)
     environments: dict[Key, dict[str, Any]] = field(default_factory=dict)
     epochs: list[recording.ReportedEpoch] = field(default_factory=list)
-    memory: list[tuple[Key, int, int]] = field(default_factory=list)
-    """Peak and total, in bytes."""
-    ends: list[tuple[Key, End]] = field(default_factory=list)
+    memory: list[tuple[Key, MemoryPeak]] = field(default_factory=list)
+    ends: list[tuple[Key, Ended]] = field(default_factory=list)
 
     @classmethod
     def of(cls, heard: Iterable[Heard]) -> "Batch":
-        """Sort messages, in the forms that `workers.tasks` lists, by kind."""
+        """Sort messages by kind."""
         batch = cls()
         for each in heard:
             key, (trial_id, attempt, message, _) = each.key, each
             match message:
-                case "gpus", numbers:
-                    batch.gpus.append((key, numbers))
-                case "started", environment:
+                case GpusGiven():
+                    batch.gpus.append((key, message))
+                case Started(environment):
                     batch.environments[key] = environment
-                case "epoch", report, checkpoint:
+                case EpochDone(report, checkpoint):
                     epoch = recording.ReportedEpoch(trial_id, attempt, report, checkpoint)
                     batch.epochs.append(epoch)
-                case "memory", peak, total:
-                    batch.memory.append((key, peak, total))
-                case "ended", reason, text, weights:
-                    batch.ends.append((key, End(reason, text, weights)))
+                case MemoryPeak():
+                    batch.memory.append((key, message))
+                case Ended():
+                    batch.ends.append((key, message))
                 case _:
                     raise ValueError(f"trial {trial_id} sent an unknown message: {message!r}")
         return batch

@@ -1,7 +1,6 @@
 """What a dispatcher holds: its running attempts, the clock that judges them, and its totals."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from service.retention import Retention
@@ -45,12 +44,12 @@ class Held:
 
     def __post_init__(self) -> None:
         self.last_heard = self.listened_at_start
-        self.checkpoints = Retention(name for _, name, _ in reversed(self.assignment.checkpoints))
+        self.checkpoints = Retention(each.name for each in reversed(self.assignment.checkpoints))
 
-    def set_gpus(self, gpus: Sequence[int]) -> None:
+    def set_gpus(self, numbers: tuple[int, ...]) -> None:
         """Note the GPUs of its node that Ray assigned, which may differ from the planned ones: Ray
         may learn a moment later than the dispatcher that another trial there has ended."""
-        place = replace(self.assignment.place, on=tuple(gpus))
+        place = replace(self.assignment.place, on=numbers)
         self.assignment = replace(self.assignment, place=place)
 
 

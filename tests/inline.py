@@ -6,10 +6,9 @@ It is held to the same contract as RayExecutor (`tests/contracts`).
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lrd_core.trial_folder import stop_name, trial_folder
-from workers.tasks import Message, run_trial
-
-Key = tuple[int, int]
+from lrd_core.messages import Ended, Envelope, Key, Message, Outcome
+from lrd_core.trial_folder import Checkpoint, stop_name, trial_folder
+from workers.tasks import run_trial
 
 
 class InlineExecutor:
@@ -35,7 +34,7 @@ class InlineExecutor:
         trial_id: int,
         attempt: int,
         spec: dict[str, Any],
-        checkpoints: list[tuple[int, str, str]],
+        checkpoints: list[Checkpoint],
         place: Mapping[str, Any],
     ) -> None:
         self.places[trial_id, attempt] = place
@@ -43,14 +42,13 @@ class InlineExecutor:
             spec, self._trials, trial_id, attempt, checkpoints, 0
         )
 
-    def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
-        messages: list[tuple[int, int, Message]] = [
-            (*key, ("ended", "user", "cancelled", None)) for key in self._cancelled
-        ]
+    def poll(self, timeout: float) -> list[Envelope]:
+        cancelled = Ended(Outcome.user, "cancelled")
+        messages: list[Envelope] = [(*key, cancelled) for key in self._cancelled]
         self._cancelled.clear()
         for key, stream in list(self._running.items()):
             message = next(stream)
-            if message[0] == "ended":
+            if isinstance(message, Ended):
                 del self._running[key]
             messages.append((*key, message))
         return messages

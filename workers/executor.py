@@ -25,11 +25,12 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lrd_core.errors import text_of
+from lrd_core.messages import Ended, Envelope, Key, Message, Outcome
 from lrd_core.texts import readable
-from lrd_core.trial_folder import stop_name
+from lrd_core.trial_folder import Checkpoint, stop_name
 from workers import gpus, kept
 from workers.errands import Errands
-from workers.tasks import Message, run_trial, warm_up
+from workers.tasks import run_trial, warm_up
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,7 @@ DOUBT_SECONDS = 30.0
 another 14 s, and whatever is placed there meanwhile waits and is lost. A node that Ray still lists
 after this time is back."""
 
-Key = tuple[int, int]
-"""(trial, attempt)"""
+_CANCELLED = Ended(Outcome.user, "cancelled")
 
 
 @dataclass
@@ -136,7 +136,7 @@ class RayExecutor:
         trial_id: int,
         attempt: int,
         spec: dict[str, Any],
-        checkpoints: list[tuple[int, str, str]],
+        checkpoints: list[Checkpoint],
         place: Mapping[str, Any],
     ) -> None:
         """Start an attempt on the node of `place`, with the CPUs and GPUs reserved there."""
@@ -147,10 +147,10 @@ class RayExecutor:
         )
         self._awaited[stream] = _Attempt((trial_id, attempt), place["node"], stream)
 
-    def poll(self, timeout: float) -> list[tuple[int, int, Message]]:
+    def poll(self, timeout: float) -> list[Envelope]:
         """The messages that trials have yielded: waits up to `timeout` seconds for the first, then
         a moment for others, because messages read together share a commit."""
-        messages: list[tuple[int, int, Message]] = []
+        messages: list[Envelope] = []
         until = time.monotonic() + timeout
         while self._awaited:
             awaited = list(self._awaited)
@@ -179,31 +179,33 @@ class RayExecutor:
             self._awaited[end] = attempt
             return attempt.key, None
         message = self._next(attempt)
-        if message[0] != "ended":
-            self._awaited[ready] = attempt
-        elif message[1] == "lost":
-            if attempt.cancelled:
-                message = "ended", "user", "cancelled", None
-            else:
-                message = *message[:2], f"{message[2]}{_whereabouts(attempt.node)}", None
+        match message:
+            case Ended(Outcome.lost, _) if attempt.cancelled:
+                message = _CANCELLED
+            case Ended(Outcome.lost, text):
+                message = Ended(Outcome.lost, f"{text}{_whereabouts(attempt.node)}")
+            case Ended():
+                pass
+            case _:
+                self._awaited[ready] = attempt
         return attempt.key, message
 
     def _next(self, attempt: _Attempt) -> Message:
         try:
             return ray.get(next(attempt.stream))  # type: ignore[no-any-return]
         except StopIteration:
-            return "ended", "lost", "its stream ended without a word", None
+            return Ended(Outcome.lost, "its stream ended without a word")
         except OutOfMemoryError:
-            return "ended", "node_oom", "the node ran out of memory", None
+            return Ended(Outcome.node_oom, "the node ran out of memory")
         except RayError as error:
             if isinstance(error, NodeDiedError | TaskUnschedulableError):
                 self._doubted[attempt.node] = time.monotonic() + DOUBT_SECONDS
             if isinstance(getattr(error, "cause", error), TaskCancelledError):
                 if attempt.cancelled:
-                    return "ended", "user", "cancelled", None
+                    return _CANCELLED
                 # Ray says so of a task that raises KeyboardInterrupt. It would again.
-                return "ended", "error", "it was interrupted, and nobody had cancelled it", None
-            return "ended", "lost", _ray_said(error), None
+                return Ended(Outcome.error, "it was interrupted, and nobody had cancelled it")
+            return Ended(Outcome.lost, _ray_said(error))
 
     def discard(self, trial_id: int, checkpoints: Sequence[str]) -> None:
         """Delete these checkpoints of a trial soon, retrying for as long as that fails."""

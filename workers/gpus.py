@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from lrd_core.messages import MemoryPeak
 from workers.kept import end_soon, watched
 
 CONTEXT_BYTES = 850 * 2**20
@@ -82,12 +83,12 @@ class PeakMemory:
             torch.cuda.init()  # type: ignore[no-untyped-call]
             torch.cuda.reset_peak_memory_stats(device)  # the process may have run other trials
 
-    def grown(self) -> Iterator[tuple[Any, ...]]:
+    def grown(self) -> Iterator[MemoryPeak]:
         """The message of a new peak, if there is one."""
-        used = _used(self._device)
-        if used is not None and used[0] > self.reported:
-            self.reported = used[0]
-            yield "memory", *used
+        peak = _peak(self._device)
+        if peak is not None and peak.used > self.reported:
+            self.reported = peak.used
+            yield peak
 
 
 def give_back() -> None:
@@ -131,11 +132,12 @@ def _number(name: str) -> int | None:
     return next((at for at, uuid in enumerate(uuids) if uuid.startswith(name)), None)
 
 
-def _used(device: Any) -> tuple[int, int] | None:
-    """(peak of this process since its trial began, total) in bytes; None without a GPU."""
+def _peak(device: Any) -> MemoryPeak | None:
+    """The peak of this process since its trial began; None without a GPU."""
     import torch
 
     if device.type != "cuda":
         return None
     total = torch.cuda.get_device_properties(device).total_memory
-    return min(total, torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES), total
+    used = torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES
+    return MemoryPeak(min(total, used), total)

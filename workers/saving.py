@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lrd_core.report import EpochReport
-from lrd_core.trial_folder import stop_name
+from lrd_core.trial_folder import Checkpoint, stop_name
 from workers.log import Log
 
 if TYPE_CHECKING:
     from lrd_core.training import TrainState
-
-Saved = tuple[str, str]
-"""A checkpoint's name and SHA-256."""
 
 
 class Checkpoints:
@@ -22,12 +19,12 @@ class Checkpoints:
     Args:
         log: the attempt's; its folder is the trial's, and its number names the checkpoints and the
             file that asks it to stop.
-        recorded: (epoch, name, sha256) of the checkpoints that the database knows.
+        recorded: the checkpoints that the database knows.
         seconds: a checkpoint is written once the last is at least this old and all before it but
             two are recorded.
     """
 
-    def __init__(self, log: Log, recorded: Sequence[tuple[int, str, str]], seconds: float) -> None:
+    def __init__(self, log: Log, recorded: Sequence[Checkpoint], seconds: float) -> None:
         self._log, self._folder, self._attempt = log, log.folder, log.attempt
         self._recorded, self._seconds = recorded, seconds
         self._written: list[str] = []
@@ -41,21 +38,20 @@ class Checkpoints:
         """
         from lrd_core import checkpoint
 
-        recorded = [checkpoint.Checkpoint(*each) for each in self._recorded]
         self._folder.exists(stop_name(self._attempt))  # raises if the storage is away
         if self._attempt > 1:
-            names = [each.name for each in recorded]
+            names = [each.name for each in self._recorded]
             checkpoint.drop_unrecorded(self._folder, names, self._attempt)
         # On the CPU, where optimizers keep their step counts, so that reading one waits for no GPU.
-        newest = checkpoint.load_newest(self._folder, recorded, warn=self._log.write)
+        newest = checkpoint.load_newest(self._folder, self._recorded, warn=self._log.write)
         if newest is not None:
             state.load_state_dict(newest[1])
             self._log.write(f"goes on after epoch {state.epoch}, from {newest[0].name}")
-        elif recorded:
+        elif self._recorded:
             self._log.write("no recorded checkpoint can be loaded: from the start again")
         self._saved_at = time.monotonic()
 
-    def after(self, report: EpochReport, state: "TrainState") -> tuple[Saved | None, bool]:
+    def after(self, report: EpochReport, state: "TrainState") -> tuple[Checkpoint | None, bool]:
         """The checkpoint saved after this epoch, if any, and whether the attempt should stop now:
         it was asked to, and its state is saved."""
         saved, stop = None, False
@@ -70,7 +66,7 @@ class Checkpoints:
             self._log.write(f"no checkpoint after epoch {state.epoch}: {error}")
         return saved, stop and saved is not None
 
-    def _save(self, state: "TrainState", *, ignore_backlog: bool) -> Saved | None:
+    def _save(self, state: "TrainState", *, ignore_backlog: bool) -> Checkpoint | None:
         """`ignore_backlog`: save even if too many earlier checkpoints are still unrecorded."""
         from lrd_core import checkpoint
 
@@ -85,4 +81,4 @@ class Checkpoints:
         )
         self._written.append(written.name)
         self._saved_at = time.monotonic()
-        return written.name, written.sha256
+        return written

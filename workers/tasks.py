@@ -1,15 +1,4 @@
-"""The remote function: restore, train, checkpoint, yield.
-
-A worker has no database, no URL and no password: it yields all that it reports. The messages are,
-in order:
-
-    ("gpus", numbers)                             first, if Ray gave it any
-    ("started", environment)
-    ("epoch", report, (checkpoint, sha256) or None)
-    ("memory", peak, total)                       in bytes, on a GPU: after the first epoch, and at
-                                                  the end if the peak has grown
-    ("ended", reason or None, text, sha256 of the final weights or None)
-"""
+"""The remote function: restore, train, checkpoint, yield what `lrd_core.messages` lists."""
 
 import json
 import os
@@ -21,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrd_core.errors import first_line, text_of
+from lrd_core.messages import Ended, EpochDone, GpusGiven, Message, Outcome, Started
 from lrd_core.report import EpochReport
 from lrd_core.texts import clipped, readable
-from lrd_core.trial_folder import PATHS, TrialFolder, trial_folder, weights_name
+from lrd_core.trial_folder import PATHS, Checkpoint, TrialFolder, trial_folder, weights_name
 from workers import gpus
 from workers.kept import collect, was_edited, watched
 from workers.log import Log
@@ -32,8 +22,6 @@ from workers.saving import Checkpoints
 if TYPE_CHECKING:
     from lrd_core.spec import TrialSpec
     from lrd_core.training import TrainState
-
-Message = tuple[Any, ...]
 
 MOST_SAID = 1_000, 500
 """The first and the last characters that are told of an error's text."""
@@ -46,7 +34,7 @@ def run_trial(
     trials: str,
     trial_id: int,
     attempt: int,
-    checkpoints: list[tuple[int, str, str]],
+    checkpoints: list[Checkpoint],
     checkpoint_seconds: float,
 ) -> Iterator[Message]:
     """Run one trial from its newest whole checkpoint to its last epoch.
@@ -56,7 +44,7 @@ def run_trial(
         trials: path or fsspec URL that holds every trial's folder; shared by all nodes.
         trial_id: whose folder it is.
         attempt: which try this is; names its log and the file that asks it to stop.
-        checkpoints: (epoch, name, sha256) of the recorded checkpoints.
+        checkpoints: those that are recorded.
         checkpoint_seconds: a checkpoint is written once the last is at least this old and all
             before it but two are recorded.
     """
@@ -85,12 +73,12 @@ def warm_up() -> None:
 class _EarlyEnd(Exception):
     """The attempt ends before its last epoch, for no fault of the trial's; the text says why.
 
-    `reason` is that of the final message: after `lost`, the trial is tried again.
+    After `lost`, the trial is tried again.
     """
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, outcome: Outcome, text: str) -> None:
         super().__init__(text)
-        self.reason = reason
+        self.outcome = outcome
 
 
 def _with_final_message(messages: Generator[Message, None, str], log: Log) -> Iterator[Message]:
@@ -103,16 +91,16 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
         weights = yield from messages
     except _EarlyEnd as end:
         log.end(f"ends: {end}")
-        yield "ended", end.reason, str(end), None
+        yield Ended(end.outcome, str(end))
     except DataNotFound as error:  # another node may have it
         log.end(f"ends: {_said(error)}")
-        yield "ended", "no_data", f"{_said(error)} (node {socket.gethostname()})", None
+        yield Ended(Outcome.no_data, f"{_said(error)} (node {socket.gethostname()})")
     except TrialError as error:
         log.end(traceback.format_exc() if error.__cause__ else f"ends: {_said(error)}")
-        yield "ended", error.reason, _said(error), None
+        yield Ended(Outcome(error.reason), _said(error))
     except torch.OutOfMemoryError as error:
         log.end(traceback.format_exc())
-        yield "ended", "oom", first_line(error), None
+        yield Ended(Outcome.oom, first_line(error))
     except GeneratorExit:  # nobody listens any more
         raise
     except BaseException as error:  # a plugin may call sys.exit
@@ -123,10 +111,10 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
         place = f"{Path(raised.filename).name}:{raised.lineno}"
         said = _said(error)
         name = type(error).__name__
-        yield "ended", "error", f"{name if said == name else f'{name}: {said}'} ({place})", None
+        yield Ended(Outcome.error, f"{name if said == name else f'{name}: {said}'} ({place})")
     else:
         log.end(f"done; the weights' SHA-256 is {weights}")
-        yield "ended", None, None, weights
+        yield Ended(Outcome.done, weights_sha256=weights)
     finally:
         collect()
         gpus.give_back()
@@ -169,11 +157,11 @@ def _attempt(
         for report in _heard(train(spec, state), log):
             saved, stop = checkpoints.after(report, state)
             log.write(_line(report.to_json()))
-            yield "epoch", report.to_json(), saved
+            yield EpochDone(report.to_json(), saved)
             if not memory.reported:
                 yield from memory.grown()
             if stop and state.epoch < spec.epochs:
-                raise _EarlyEnd("user", "asked to stop")
+                raise _EarlyEnd(Outcome.user, "asked to stop")
         weights = _keep_results(state, log.folder)
     except torch.OutOfMemoryError:
         yield from memory.grown()  # it needs at least this much
@@ -195,11 +183,11 @@ def _device(spec: "TrialSpec") -> Generator[Message, None, Any]:
     if not spec.resources.num_gpus:
         return torch.device("cpu")
     if given := gpus.given():
-        yield "gpus", given
+        yield GpusGiven(tuple(given))
     try:
         return gpus.pick()
     except gpus.NoGpu as error:
-        raise _EarlyEnd("lost", f"torch cannot use its node's GPU: {error}") from None
+        raise _EarlyEnd(Outcome.lost, f"torch cannot use its node's GPU: {error}") from None
 
 
 def _start(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None, "TrainState"]:
@@ -212,13 +200,13 @@ def _start(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None,
     with log.hearing("lrd_core"), log.printed():  # e.g. that there is no compiler
         state = TrainState.create(spec, device)
     if was_edited():  # by now all is imported; a fresh process imports only the new code
-        raise _EarlyEnd("lost", "lrd was edited as it began")
+        raise _EarlyEnd(Outcome.lost, "lrd was edited as it began")
     made = {
         "data_sha256": getattr(state.task, "data_sha256", None),  # a plugin's may have none
         "optimizer_form": state.optimizer_form,
         "parameters": sum(each.numel() for each in state.model.parameters()),
     }
-    yield "started", here | made
+    yield Started(here | made)
     return state
 
 
@@ -266,7 +254,7 @@ def _retry_if_storage_fails(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _EarlyEnd("lost", f"{what}: {error}") from None
+        raise _EarlyEnd(Outcome.lost, f"{what}: {error}") from None
 
 
 def _line(report: dict[str, Any]) -> str:

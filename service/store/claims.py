@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from lrd_core.execution import Execution, Resources
-from lrd_core.trial_folder import KEPT
+from lrd_core.trial_folder import KEPT, Checkpoint
 from service.lifecycle import TrialState
 from service.placement import Place
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
@@ -31,8 +31,8 @@ class Assignment:
     """A `TrialSpec` as plain data."""
     place: Place
     timeout_seconds: float | None
-    checkpoints: list[tuple[int, str, str]]
-    """(epoch, name, sha256) of the newest recorded checkpoints, newest first."""
+    checkpoints: list[Checkpoint]
+    """The newest recorded ones, newest first."""
 
 
 def claim(session: Session, holder: str, shares: Sequence[Share]) -> list[Assignment]:
@@ -122,11 +122,9 @@ def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, A
     return dict(map(tuple, session.execute(arms)))
 
 
-def _checkpoints(
-    session: Session, trials: Sequence[Trial]
-) -> dict[int, list[tuple[int, str, str]]]:
+def _checkpoints(session: Session, trials: Sequence[Trial]) -> dict[int, list[Checkpoint]]:
     """Of each trial the newest recorded checkpoints, newest first."""
-    found: dict[int, list[tuple[int, str, str]]] = {trial.id: [] for trial in trials}
+    found: dict[int, list[Checkpoint]] = {trial.id: [] for trial in trials}
     again = [trial.id for trial in trials if trial.attempt > 1]
     if not again:
         return found
@@ -144,7 +142,7 @@ def _checkpoints(
     )
     kept = select(ranked).where(ranked.c.place <= KEPT).order_by(ranked.c.trial_id, ranked.c.place)
     for trial_id, epoch, name, sha256, _ in session.execute(kept):
-        found[trial_id].append((epoch, name, sha256))
+        found[trial_id].append(Checkpoint(epoch, name, sha256))
     return found
 
 
@@ -166,7 +164,7 @@ def _assignment(
     trial: Trial,
     config: dict[str, Any],
     place: Place,
-    checkpoints: list[tuple[int, str, str]],
+    checkpoints: list[Checkpoint],
 ) -> Assignment:
     resources = spec.resources.model_dump(mode="json")
     return Assignment(

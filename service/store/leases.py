@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.store.models import Lease, Trial
-from service.store.recording import SETTLED_TOGETHER, Ended, settle_all
+from service.store.recording import SETTLED_TOGETHER, Ending, settle_all
 from service.store.session import Database, clock, db_now
 from service.store.shortages import note_no_dispatcher
 from service.store.transitions import lock_sweeps
@@ -102,7 +102,7 @@ def reap(database: Database) -> int:
         with database.write() as session:
             lost = session.execute(some).all()
             lock_sweeps(session, {sweep_id for _, _, sweep_id in lost})
-            end = Ended(Reason.lost, "its dispatcher vanished")
+            end = Ending(Reason.lost, "its dispatcher vanished")
             states = settle_all(session, {(of, by): end for of, by, _ in lost})
             settled = sum(state is not None for state in states.values())
         total += settled

@@ -14,6 +14,7 @@ from sqlalchemy import and_, bindparam, case, func, insert, null, or_, select, t
 from sqlalchemy.orm import Session
 
 from lrd_core.texts import readable
+from lrd_core.trial_folder import Checkpoint
 from service.lifecycle import (
     MAX_LOST,
     MAX_STALLED,
@@ -53,8 +54,8 @@ class ReportedEpoch(NamedTuple):
     trial_id: int
     attempt: int
     report: dict[str, Any]
-    checkpoint: tuple[str, str] | None
-    """Name and hash of the state after this epoch, if it was saved."""
+    checkpoint: Checkpoint | None
+    """The state after this epoch, if it was saved."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -119,11 +120,11 @@ def _advance(epoch: ReportedEpoch) -> dict[str, Any]:
 
 
 def _reported(epoch: ReportedEpoch) -> dict[str, Any]:
-    name, sha256 = epoch.checkpoint or (None, None)
+    saved = epoch.checkpoint
     return {
         "trial_id": epoch.trial_id, "epoch": epoch.report["epoch"], "attempt": epoch.attempt,
-        "report": epoch.report, "sha256": _sum(epoch.report), "checkpoint": name,
-        "checkpoint_sha256": sha256,
+        "report": epoch.report, "sha256": _sum(epoch.report), "checkpoint": saved and saved.name,
+        "checkpoint_sha256": saved and saved.sha256,
     }  # fmt: skip
 
 
@@ -181,7 +182,8 @@ def _refused(session: Session, epoch: ReportedEpoch) -> Recorded:
     if earlier.sha256 != _sum(epoch.report):
         return Recorded.different
     if epoch.checkpoint is not None:
-        earlier.checkpoint, earlier.checkpoint_sha256 = epoch.checkpoint
+        earlier.checkpoint = epoch.checkpoint.name
+        earlier.checkpoint_sha256 = epoch.checkpoint.sha256
     return Recorded.duplicate
 
 
@@ -237,8 +239,8 @@ def verdict(
     return Verdict(TrialState.failed, reason, message)
 
 
-class Ended(NamedTuple):
-    """How an attempt ended."""
+class Ending(NamedTuple):
+    """How an attempt ended, in the terms of the trials' table."""
 
     reason: Reason | None
     """None if it reports that the trial is done."""
@@ -251,7 +253,7 @@ class Ended(NamedTuple):
 
 
 def settle_all(
-    session: Session, ends: Mapping[tuple[int, int], Ended]
+    session: Session, ends: Mapping[tuple[int, int], Ending]
 ) -> dict[tuple[int, int], TrialState | None]:
     """End attempts as `verdict` decides, in a few statements for all with the same verdict.
 
@@ -295,11 +297,11 @@ def settle(
 ) -> TrialState | None:
     """Do as `settle_all` for one attempt; the trial's new state, or None if it was stale."""
     key = trial_id, attempt
-    return settle_all(session, {key: Ended(reason, message)})[key]
+    return settle_all(session, {key: Ending(reason, message)})[key]
 
 
 def _running(
-    session: Session, ends: Mapping[tuple[int, int], Ended]
+    session: Session, ends: Mapping[tuple[int, int], Ending]
 ) -> dict[tuple[int, int], tuple[Trial, int | None]]:
     """The trials that these attempts still hold, in this order, and, where some report that they
     are done, their numbers of recorded epochs."""

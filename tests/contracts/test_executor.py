@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from lrd_core.trial_folder import trial_folder
-from service.executor import Executor, Message
+from lrd_core.messages import Ended, EpochDone, Key, Message, Outcome, Started
+from lrd_core.trial_folder import Checkpoint, trial_folder
+from service.executor import Executor
 from tests.conftest import small_sweep
 from tests.inline import InlineExecutor
-
-Key = tuple[int, int]
 
 
 @pytest.fixture(scope="module", params=["inline", pytest.param("ray", marks=pytest.mark.ray)])
@@ -42,7 +41,7 @@ def start(
     trial_id: int,
     attempt: int,
     spec: dict[str, Any],
-    checkpoints: Sequence[tuple[int, str, str]] = (),
+    checkpoints: Sequence[Checkpoint] = (),
 ) -> None:
     """On a CPU of the first node."""
     place = {"node": executor.nodes()[0].get("id", ""), "cpus": 1, "gpus": 0, "memory_gib": 0}
@@ -62,12 +61,21 @@ def follow(
 
 
 def ended(heard: dict[Key, list[Message]]) -> bool:
-    return all(messages and messages[-1][0] == "ended" for messages in heard.values())
+    return all(messages and isinstance(messages[-1], Ended) for messages in heard.values())
+
+
+def epochs(messages: list[Message]) -> list[EpochDone]:
+    return [message for message in messages if isinstance(message, EpochDone)]
 
 
 def numbers(messages: list[Message]) -> list[dict[str, float]]:
-    reports = [message[1] for message in messages if message[0] == "epoch"]
+    reports = [epoch.report for epoch in epochs(messages)]
     return [{k: v for k, v in report.items() if k != "seconds"} for report in reports]
+
+
+def end_of(messages: list[Message]) -> Ended:
+    assert isinstance(messages[-1], Ended)
+    return messages[-1]
 
 
 def test_it_has_room(executor: Executor) -> None:
@@ -77,12 +85,14 @@ def test_it_has_room(executor: Executor) -> None:
 
 def test_a_trial_tells_where_it_runs_then_each_epoch_then_its_end(executor: Executor) -> None:
     start(executor, 1, 1, spec())
-    messages = follow(executor, {(1, 1)}, ended)[1, 1]
-    assert [message[0] for message in messages] == ["started", "epoch", "epoch", "ended"]
-    assert {"torch", "device", "threads", "node"} <= messages[0][1].keys()
-    assert [message[1]["epoch"] for message in messages[1:3]] == [1, 2]
-    assert messages[-1][:3] == ("ended", None, None)
-    assert len(messages[-1][3]) == 64
+    started, *rest, end = follow(executor, {(1, 1)}, ended)[1, 1]
+    assert isinstance(started, Started)
+    assert {"torch", "device", "threads", "node"} <= started.environment.keys()
+    assert [epoch.report["epoch"] for epoch in epochs(rest)] == [1, 2]
+    assert len(rest) == 2
+    assert isinstance(end, Ended)
+    assert (end.outcome, end.text) == (Outcome.done, "")
+    assert len(end.weights_sha256 or "") == 64
     assert executor.poll(0.2) == []
 
 
@@ -96,46 +106,48 @@ def test_two_trials_at_a_time_keep_their_own_words(executor: Executor) -> None:
 def test_an_attempt_goes_on_from_the_checkpoint_of_the_one_before(executor: Executor) -> None:
     start(executor, 4, 1, spec(epochs=3))
     first = follow(executor, {(4, 1)}, ended)[4, 1]
-    _, report, saved = first[2]
+    saved = epochs(first)[1].checkpoint
     assert saved is not None
-    start(executor, 4, 2, spec(epochs=3), [(report["epoch"], *saved)])
+    assert saved.epoch == 2
+    start(executor, 4, 2, spec(epochs=3), [saved])
     second = follow(executor, {(4, 2)}, ended)[4, 2]
     assert numbers(second) == numbers(first)[2:]
 
 
 def test_a_checkpoint_that_is_discarded_is_gone_soon(executor: Executor) -> None:
     start(executor, 8, 1, spec())
-    _, first, second, _ = follow(executor, {(8, 1)}, ended)[8, 1]
-    executor.discard(8, [first[2][0]])
+    first, second = (each.checkpoint for each in epochs(follow(executor, {(8, 1)}, ended)[8, 1]))
+    assert first is not None
+    assert second is not None
+    executor.discard(8, [first.name])
     folder = trial_folder(executor._trials, 8)  # type: ignore[attr-defined]
     deadline = time.monotonic() + 60
-    while folder.exists(first[2][0]):
+    while folder.exists(first.name):
         assert time.monotonic() < deadline
-    assert folder.exists(second[2][0])
+    assert folder.exists(second.name)
 
 
 def test_a_faulty_trial_ends_with_its_reason_and_a_sentence(executor: Executor) -> None:
     start(executor, 5, 1, spec(optimizer={"name": "sgdm", "lr": 1e6}))
-    kind, reason, text, _ = follow(executor, {(5, 1)}, ended)[5, 1][-1]
-    assert (kind, reason) == ("ended", "diverged")
-    assert "loss" in text
+    end = end_of(follow(executor, {(5, 1)}, ended)[5, 1])
+    assert end.outcome is Outcome.diverged
+    assert "loss" in end.text
 
 
 def test_a_cancelled_trial_says_that_it_was(executor: Executor) -> None:
     start(executor, 6, 1, spec(epochs=10_000))
-    follow(executor, {(6, 1)}, lambda heard: any(m[0] == "epoch" for m in heard[6, 1]))
+    follow(executor, {(6, 1)}, lambda heard: bool(epochs(heard[6, 1])))
     executor.cancel(6, 1)
-    kind, reason, _, _ = follow(executor, {(6, 1)}, ended)[6, 1][-1]
-    assert (kind, reason) == ("ended", "user")
+    assert end_of(follow(executor, {(6, 1)}, ended)[6, 1]).outcome is Outcome.user
     assert executor.poll(0.2) == []
 
 
 def test_a_trial_that_is_asked_to_stop_saves_its_epoch_first(executor: Executor) -> None:
     start(executor, 7, 1, spec(epochs=10_000))
-    follow(executor, {(7, 1)}, lambda heard: any(m[0] == "epoch" for m in heard[7, 1]))
+    follow(executor, {(7, 1)}, lambda heard: bool(epochs(heard[7, 1])))
     executor.stop(7, 1)
     *_, last, end = follow(executor, {(7, 1)}, ended)[7, 1]
-    assert end == ("ended", "user", "asked to stop", None)
-    assert last[0] == "epoch"
-    assert last[2] is not None
+    assert end == Ended(Outcome.user, "asked to stop")
+    assert isinstance(last, EpochDone)
+    assert last.checkpoint is not None
     assert executor.poll(0.2) == []

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from lrd_core import checkpoint
-from lrd_core.checkpoint import Checkpoint
 from lrd_core.errors import CheckpointError, PluginError
-from lrd_core.trial_folder import LocalFolder
+from lrd_core.trial_folder import Checkpoint, LocalFolder
 
 
 def state(epoch: int) -> dict[str, Any]:

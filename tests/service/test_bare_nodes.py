@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
+from lrd_core.messages import Ended, Outcome
 from service.dispatcher import Dispatcher
-from service.executor import NO_DATA
 from service.settings import Settings
 from service.store.models import Trial
 from service.store.session import Database
@@ -24,7 +24,7 @@ class Executor(InlineExecutor):
     def start(self, trial_id: int, attempt: int, *rest: Any) -> None:
         super().start(trial_id, attempt, *rest)
         if self.places[trial_id, attempt]["node"].startswith("bare"):
-            self._running[trial_id, attempt] = iter([("ended", NO_DATA, "no digits here", None)])
+            self._running[trial_id, attempt] = iter([Ended(Outcome.no_data, "no digits here")])
 
 
 def step(database: Database, dispatcher: Dispatcher) -> None:
@@ -43,9 +43,10 @@ def test_workers_say_it_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "file").touch()
     monkeypatch.setenv("LRD_DATA_DIR", str(tmp_path / "file" / "data"))
     trial = small_sweep()["base"] | {"dataset": "mnist", "seed": 0}
-    ((_, reason, message, _),) = run_trial(trial, str(tmp_path), 1, 1, [], 0)
-    assert reason == NO_DATA
-    assert message.startswith(f"MNIST is not in {tmp_path}/file/data and could not be downloaded")
+    (end,) = run_trial(trial, str(tmp_path), 1, 1, [], 0)
+    assert isinstance(end, Ended)
+    assert end.outcome is Outcome.no_data
+    assert end.text.startswith(f"MNIST is not in {tmp_path}/file/data and could not be downloaded")
 
 
 def test_a_node_without_the_data_does_not_fail_a_whole_sweep(

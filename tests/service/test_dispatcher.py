@@ -13,11 +13,17 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from lrd_core import training
+from lrd_core.messages import (
+    Ended,
+    Envelope,
+    EpochDone,
+    GpusGiven,
+    MemoryPeak,
+    Message,
+    Outcome,
+)
 from lrd_core.trial_folder import trial_folder
 from service.dispatcher import Dispatcher
-from service.executor import decode_reason
-from service.lifecycle import Reason
-from service.placement import Place
 from service.settings import Settings
 from service.store.models import Lease, Trial
 from service.store.session import Database
@@ -55,12 +61,14 @@ def test_a_sweep_becomes_a_table(api: TestClient, dispatcher: Dispatcher) -> Non
     assert sweep["state"] == "succeeded"
     assert sweep["trials"]["succeeded"] == 4
     assert [[r["epoch"] for r in trial] for trial in results(api, sweep_id)] == [[1, 2]] * 4
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert [trial["message"] for trial in trials] == [None] * 4
 
     arms = api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]
     for arm in arms:
         last = [
             trial["last_report"]["test_accuracy"]
-            for trial in api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+            for trial in trials
             if trial["arm_id"] == arm["id"]
         ]
         assert arm["n"] == 2
@@ -147,12 +155,17 @@ def test_words_that_no_database_takes_end_their_trial_and_no_other(
     poisoned, _ = executor.running()[0]
     real = executor.poll
 
-    def poll(timeout: float) -> list[tuple[int, int, Any]]:
+    def poison(message: Message) -> Message:
+        match message:
+            case EpochDone(report, checkpoint):
+                return EpochDone({**report, "epoch": object()}, checkpoint)
+        return message
+
+    def poll(timeout: float) -> list[Envelope]:
         return [
-            (trial, attempt, (kind, {**rest[0], "epoch": object()}, *rest[1:]))
-            if (trial, kind) == (poisoned, "epoch") else (trial, attempt, (kind, *rest))
-            for trial, attempt, (kind, *rest) in real(timeout)
-        ]  # fmt: skip
+            (trial, attempt, poison(message) if trial == poisoned else message)
+            for trial, attempt, message in real(timeout)
+        ]
 
     executor.poll = poll  # type: ignore[method-assign]
     finish(api, dispatcher, sweep_id)
@@ -268,7 +281,7 @@ def test_trials_share_a_gpu_once_their_memory_is_known(
     api: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = itertools.cycle([10 * 2**30, 12 * 2**30])
-    monkeypatch.setattr(gpus, "_used", lambda device: (next(peaks), 80 * 2**30))
+    monkeypatch.setattr(gpus, "_peak", lambda device: MemoryPeak(next(peaks), 80 * 2**30))
     executor = InlineExecutor(settings.trials, cpus=8, gpus=1)
     sweep_id = submit(api, seeds=4, resources={"num_gpus": "shared"})
     sweep = finish(api, Dispatcher(database, executor, 60), sweep_id)
@@ -287,7 +300,7 @@ def test_a_trial_is_counted_on_the_gpu_that_ray_gave_it(
     dispatcher.step(0)
     assert [place["on"] for place in executor.places.values()] == [(0,)] * 2
     first, second = executor.running()
-    told: list[Any] = [(*first, ("gpus", [0])), (*second, ("gpus", [1]))]
+    told = [(*first, GpusGiven((0,))), (*second, GpusGiven((1,)))]
     executor.poll = lambda _: [told.pop()] if told else []  # type: ignore[method-assign]
     submit(api, seeds=1, resources={"num_gpus": 1}, priority=9)
     while told:
@@ -314,7 +327,7 @@ def test_nothing_is_placed_on_a_node_that_took_a_trial_along(
     for key in lost:
         executor.vanish(*key)
     executor._nodes.remove(gone)
-    words = [(*key, ("ended", "lost", "its node is gone", None)) for key in lost]
+    words = [(*key, Ended(Outcome.lost, "its node is gone")) for key in lost]
     with monkeypatch.context() as patch:
         patch.setattr(executor, "poll", lambda timeout: words)
         dispatcher.step(0)
@@ -370,20 +383,3 @@ def test_out_of_memory_it_has_a_node_to_itself_and_the_same_numbers(
     attempts = api.get(f"/api/v1/trials/{again['id']}/attempts").json()["items"]
     assert [each["outcome"] for each in attempts] == ["oom", "succeeded"]
     assert attempts[0]["message"].endswith("2.00 GiB; it runs once more, alone on a node")
-
-
-@pytest.mark.parametrize(
-    ("said", "place", "meant"),
-    [
-        ("oom", Place("n", 1, 0.25, 0), (Reason.oom, False)),
-        ("oom", Place("n", 1, 1, 0), (Reason.oom, True)),  # the whole GPU was its own
-        ("node_oom", Place("n", 1, 1, 0), (Reason.oom, False)),  # but not the node
-        ("node_oom", Place("n", 4, 1, 0, exclusive=True), (Reason.oom, True)),
-        ("lost", Place("n", 1, 0, 0), (Reason.lost, False)),
-        (None, Place("n", 1, 0, 0), (None, False)),
-    ],
-)
-def test_out_of_memory_is_final_where_nothing_shared_that_memory(
-    said: str | None, place: Place, meant: tuple[Reason | None, bool]
-) -> None:
-    assert decode_reason(said, place) == meant

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from lrd_core.messages import Ended, Outcome
 from service.dispatcher import Dispatcher
 from service.store.transitions import lock_sweeps
 from tests.inline import InlineExecutor
@@ -47,7 +48,7 @@ def test_an_error_s_text_may_hold_anything(
     sweep_id = submit(api, seeds=1, grid={})
     dispatcher.step(0)
     text = "no such file: '/data/\udcff.png' \0 \x1b[31m\a" + 10_000 * "x"
-    ended = ("ended", "error", text, None)
+    ended = Ended(Outcome.error, text)
     executor.poll = lambda _: [(*key, ended) for key in executor.running()]  # type: ignore[method-assign]
     dispatcher.step(0)
     (trial,) = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]

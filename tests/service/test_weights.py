@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from lrd_core.checkpoint import weights_sha256
 from lrd_core.errors import LRDError
+from lrd_core.messages import Ended, EpochDone, Outcome, Started
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState
 from lrd_core.trial_folder import LocalFolder, trial_folder, weights_name
@@ -164,7 +165,8 @@ def test_an_attempt_that_was_given_up_takes_nobodys_weights(
     content = api.get(f"/api/v1/trials/{trial['id']}/weights").content
     late = trial["config"] | {"seed": 99, **KEPT}  # as on another device: it ends elsewhere
     *_, last = run_trial(late, settings.trials, trial["id"], 1, [], 0)
-    assert last[3] != trial["weights_sha256"]
+    assert isinstance(last, Ended)
+    assert last.weights_sha256 != trial["weights_sha256"]
     assert api.get(f"/api/v1/trials/{trial['id']}/weights").content == content
 
 
@@ -183,14 +185,17 @@ def test_a_trial_whose_weights_cannot_be_written_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(LocalFolder, "write", full)
         *_, epoch, last = run_trial(trial, str(tmp_path), 1, 1, [], 0)
-    assert last[:2] == ("ended", "lost")
-    assert last[2] == "its weights cannot be kept now: [Errno 28] No space left on device"
-    saved = (2, *epoch[2])
-    *before, last = run_trial(trial, str(tmp_path), 1, 2, [saved], 0)
-    assert [message[0] for message in before] == ["started"]  # no epoch is run again
-    assert last[:2] == ("ended", None)
+    assert isinstance(epoch, EpochDone)
+    assert epoch.checkpoint is not None
+    assert isinstance(last, Ended)
+    assert last.outcome is Outcome.lost
+    assert last.text == "its weights cannot be kept now: [Errno 28] No space left on device"
+    *before, last = run_trial(trial, str(tmp_path), 1, 2, [epoch.checkpoint], 0)
+    assert [type(message) for message in before] == [Started]  # no epoch is run again
+    assert isinstance(last, Ended)
+    assert last.outcome is Outcome.done
     (file,) = (tmp_path / "1").glob("weights-*.pt")
-    assert file.name == weights_name(last[3])
+    assert file.name == weights_name(last.weights_sha256 or "")
     assert file.stat().st_size > 1000
 
 

@@ -33,9 +33,10 @@ LAB = f'''
 import ray
 import torch
 import workers.gpus
+from lrd_core.messages import MemoryPeak
 from torch import nn
 
-workers.gpus._used = lambda device: (12 * {GIB}, 80 * {GIB})
+workers.gpus._peak = lambda device: MemoryPeak(12 * {GIB}, 80 * {GIB})
 
 
 class Telling:

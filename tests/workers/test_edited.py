@@ -16,6 +16,7 @@ SWEEP = """
 import json, os, sys
 from pathlib import Path
 import lrd_core
+from lrd_core.messages import Ended
 from tests.copied import edit
 from tests.waiting import until
 from tests.workers.test_kept import is_there
@@ -31,10 +32,10 @@ def run(trial_id):
              "batch_size": 512, "seed": 0, "resources": {"num_cpus": 1, "num_gpus": 0}}
     executor.start(trial_id, 1, trial, [], place)
     heard = []
-    while not heard or heard[-1][0] != "ended":
+    while not heard or not isinstance(heard[-1], Ended):
         heard += [message for _, _, message in executor.poll(1)]
-    said = {message[0]: message[1] for message in heard}
-    return {"lrd": said["started"]["lrd"], "pid": said["started"]["pid"], "weights": heard[-1][3]}
+    here, weights = heard[0].environment, heard[-1].weights_sha256
+    return {"lrd": here["lrd"], "pid": here["pid"], "weights": weights}
 
 old = [run(trial_id) for trial_id in (1, 2, 3, 4)]
 edit(folder)

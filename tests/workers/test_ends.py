@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lrd_core.messages import Ended, EpochDone, Outcome, Started
 from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
 from tests.installed import install
@@ -144,7 +145,7 @@ def follow(executor: Any, met: Callable[[list[Any]], bool], what: str) -> list[A
 
 
 def end_of(executor: Any, trial_id: int) -> Callable[[list[Any]], bool]:
-    return lambda heard: any(of == trial_id and said[0] == "ended" for of, _, said in heard)
+    return lambda heard: any(of == trial_id and isinstance(said, Ended) for of, _, said in heard)
 
 
 def log_of(executor: Any, trial_id: int) -> str:
@@ -167,11 +168,12 @@ def test_a_trial_that_ignores_its_cancellation_holds_nobody_up_and_can_be_killed
     assert 0.4 < time.monotonic() - began < 5  # it neither hangs nor spins
     start(executor, 2, "base", epochs=3)
     heard = follow(executor, end_of(executor, 2), "the other trial does not end")
-    assert [said[0] for of, _, said in heard if of == 2] == ["started", *["epoch"] * 3, "ended"]
+    kinds = [type(said) for of, _, said in heard if of == 2]
+    assert kinds == [Started, *[EpochDone] * 3, Ended]
     assert not end_of(executor, 1)(heard)
     executor.cancel(1, 1, force=True)
     *_, (of, _, said) = follow(executor, end_of(executor, 1), "it cannot be killed")
-    assert (of, said) == (1, ("ended", "user", "cancelled", None))
+    assert (of, said) == (1, Ended(Outcome.user, "cancelled"))
     assert executor.poll(0.1) == []
 
 
@@ -194,8 +196,8 @@ def test_whatever_a_trial_raises_is_its_error_at_once_with_its_text(
     trial_id = 10 + TASKS.index(task.capitalize())
     start(executor, trial_id, task)
     *_, (_, _, said) = follow(executor, end_of(executor, trial_id), "it does not end")
-    assert said[:2] == ("ended", "error")
-    assert said[2].startswith(text)
+    assert said.outcome is Outcome.error
+    assert said.text.startswith(text)
     log = log_of(executor, trial_id)
     assert "Traceback" in log
     assert "\x1b" not in log
@@ -204,9 +206,9 @@ def test_whatever_a_trial_raises_is_its_error_at_once_with_its_text(
 def test_an_endless_text_is_cut_in_the_message_and_in_the_log(executor: Any) -> None:
     start(executor, 30, "verbose")
     *_, (_, _, said) = follow(executor, end_of(executor, 30), "it does not end")
-    assert said[2].startswith("ValueError: beginxxx")
-    assert "xend (lab_ends.py:" in said[2]
-    assert len(said[2]) < 2_000
+    assert said.text.startswith("ValueError: beginxxx")
+    assert "xend (lab_ends.py:" in said.text
+    assert len(said.text) < 2_000
     log = log_of(executor, 30)
     assert "Traceback" in log
     assert log.rstrip().endswith("xend")
@@ -217,4 +219,4 @@ def test_a_process_that_is_told_to_end_loses_its_trial_which_is_tried_again(exec
     """Catches: a trial that failed for good because its node was shut down."""
     start(executor, 31, "terminated")
     *_, (_, _, said) = follow(executor, end_of(executor, 31), "it does not end")
-    assert said[:2] == ("ended", "lost")
+    assert said.outcome is Outcome.lost

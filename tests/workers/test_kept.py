@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lrd_core.messages import Ended, Outcome
 from tests.conftest import small_sweep
 from tests.installed import install
 from tests.waiting import until
@@ -67,12 +68,12 @@ def run(executor: Any, trial_id: int) -> tuple[dict[str, Any], float]:
 
     def has_ended() -> bool:
         heard.extend(message for _, _, message in executor.poll(1))
-        return bool(heard) and heard[-1][0] == "ended"
+        return bool(heard) and isinstance(heard[-1], Ended)
 
     until(has_ended, "the trial has not ended")
-    assert heard[-1][:3] == ("ended", None, None), heard
-    said = {message[0]: message[1] for message in heard}
-    return said["started"], said["epoch"]["said"]
+    started, epoch, end = heard
+    assert end.outcome is Outcome.done, heard
+    return started.environment, epoch.report["said"]
 
 
 def is_there(process: int) -> bool:

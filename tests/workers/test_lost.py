@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from lrd_core.messages import Ended, EpochDone, Message, Outcome, Started
 from tests.conftest import small_sweep
 
 pytestmark = pytest.mark.ray
@@ -58,27 +59,30 @@ def with_cpus(executor: Any) -> list[str]:
     return [each["id"] for each in executor.nodes() if each.get("CPU")]
 
 
-def follow(executor: Any, at: str, then: Callable[[Any], None]) -> Any:
+def follow(executor: Any, at: type[Message], then: Callable[[Any], None]) -> Ended:
     """Its last word; what is to be done at its first message of a kind."""
     heard: list[Any] = []
     deadline = time.monotonic() + 120
-    while not heard or heard[-1][0] != "ended":
+    while not heard or not isinstance(heard[-1], Ended):
         assert time.monotonic() < deadline, heard
         for _, _, message in executor.poll(0.2):
-            if message[0] == at and at not in [each[0] for each in heard]:
+            if isinstance(message, at) and not any(isinstance(each, at) for each in heard):
                 then(message)
             heard.append(message)
     return heard[-1]
 
 
+def kill(started: Started) -> None:
+    os.kill(started.environment["pid"], signal.SIGKILL)
+
+
 def test_a_worker_that_dies_is_told_with_its_node_and_where_its_logs_lie(executor: Any) -> None:
     """Catches: `check python-core-worker-*.log`, on one of a hundred nodes, in whatever folder."""
     start(executor)
-    _, reason, text, _ = follow(
-        executor, "started", lambda message: os.kill(message[1]["pid"], signal.SIGKILL)
-    )
-    assert reason == "lost"
-    host, _, logs = text.rpartition(" (node ")[2].rstrip(")").partition("; its logs are there in ")
+    end = follow(executor, Started, kill)
+    assert end.outcome is Outcome.lost
+    place = end.text.rpartition(" (node ")[2].rstrip(")")
+    host, _, logs = place.partition("; its logs are there in ")
     assert host == socket.gethostname()
     assert list(Path(logs).glob("python-core-worker-*.log"))
     assert len(with_cpus(executor)) == 1  # a process died, and no node
@@ -99,7 +103,7 @@ def test_what_ray_has_raised_is_gone_before_it_is_left(
     gc.disable()  # as if none were due
     try:
         start(executor)
-        follow(executor, "started", lambda message: os.kill(message[1]["pid"], signal.SIGKILL))
+        follow(executor, Started, kill)
         with monkeypatch.context() as patch:
             patch.setattr("workers.executor.ray.shutdown", shutdown)
             executor.close()
@@ -124,8 +128,7 @@ def test_a_node_that_took_a_trial_along_is_not_counted_on_while_ray_lists_it(
             with suppress(psutil.NoSuchProcess):  # they end without it, too
                 process.kill()
 
-    _, reason, _, _ = follow(executor, "epoch", power_off)
-    assert reason == "lost"
+    assert follow(executor, EpochDone, power_off).outcome is Outcome.lost
     assert with_cpus(executor) == []
     now = time.monotonic()
     later = SimpleNamespace(monotonic=lambda: now + DOUBT_SECONDS)

@@ -7,34 +7,38 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lrd_core.messages import Ended, EpochDone, Message, Outcome
 from lrd_core.tasks.classification import Classification
 from lrd_core.training import TrainState
-from lrd_core.trial_folder import LocalFolder, log_name, stop_name
+from lrd_core.trial_folder import Checkpoint, LocalFolder, log_name, stop_name
 from tests.conftest import small_sweep
 from workers import tasks
 
-Message = tuple[Any, ...]
-
 
 def run(
-    trials: Path, attempt: int = 1, known: list[Any] | None = None, epochs: int = 3
+    trials: Path, attempt: int = 1, known: list[Checkpoint] | None = None, epochs: int = 3
 ) -> list[Message]:
     trial = small_sweep()["base"] | {"execution": {"compile": "off"}, "seed": 0, "epochs": epochs}
     return list(tasks.run_trial(trial, str(trials), 1, attempt, known or [], 0))
 
 
-def epochs(messages: list[Message]) -> list[Message]:
-    return [message for message in messages if message[0] == "epoch"]
+def epochs(messages: list[Message]) -> list[EpochDone]:
+    return [message for message in messages if isinstance(message, EpochDone)]
 
 
-def saved(messages: list[Message]) -> list[tuple[int, str, str]]:
-    return [(report["epoch"], *kept) for _, report, kept in epochs(messages) if kept]
+def saved(messages: list[Message]) -> list[Checkpoint]:
+    return [epoch.checkpoint for epoch in epochs(messages) if epoch.checkpoint]
+
+
+def end_of(messages: list[Message]) -> Ended:
+    assert isinstance(messages[-1], Ended)
+    return messages[-1]
 
 
 def without_times(messages: list[Message]) -> list[dict[str, Any]]:
     return [
-        {name: value for name, value in report.items() if name != "seconds"}
-        for _, report, _ in epochs(messages)
+        {name: value for name, value in epoch.report.items() if name != "seconds"}
+        for epoch in epochs(messages)
     ]
 
 
@@ -65,7 +69,7 @@ def test_a_call_that_fails_costs_a_checkpoint_and_not_the_trial(
     undisturbed = run(tmp_path / "one", epochs=6)
     Away(monkeypatch, **failing)
     messages = run(tmp_path / "two", epochs=6)
-    assert messages[-1][:3] == ("ended", None, None)
+    assert end_of(messages).outcome is Outcome.done
     assert without_times(messages) == without_times(undisturbed)
     assert saved(messages)
 
@@ -77,8 +81,8 @@ def test_it_does_not_stop_before_its_state_is_kept(
     folder.write(stop_name(1), b"")
     Away(monkeypatch, write={0})
     messages = run(tmp_path)
-    assert [kept is not None for _, _, kept in epochs(messages)] == [False, True]
-    assert messages[-1][:3] == ("ended", "user", "asked to stop")
+    assert [epoch.checkpoint is not None for epoch in epochs(messages)] == [False, True]
+    assert end_of(messages) == Ended(Outcome.user, "asked to stop")
 
 
 def test_checkpoints_that_cannot_be_read_now_are_not_gone(
@@ -88,14 +92,14 @@ def test_checkpoints_that_cannot_be_read_now_are_not_gone(
     known = saved(run(tmp_path))
     with monkeypatch.context() as away:
         Away(away, read=set(range(9)))
-        last = run(tmp_path, 2, known)[-1]
-    assert last[:2] == ("ended", "lost")
-    assert "its folder cannot be read: 503 Slow Down" in last[2]
+        last = end_of(run(tmp_path, 2, known))
+    assert last.outcome is Outcome.lost
+    assert "its folder cannot be read: 503 Slow Down" in last.text
     with monkeypatch.context() as away:
         Away(away, read={0})  # the newest alone
-        assert [report["epoch"] for _, report, _ in epochs(run(tmp_path, 3, known))] == [3]
-    for _, name, _ in known:
-        (tmp_path / "1" / name).unlink()
+        assert [epoch.report["epoch"] for epoch in epochs(run(tmp_path, 3, known))] == [3]
+    for each in known:
+        (tmp_path / "1" / each.name).unlink()
     assert len(epochs(run(tmp_path, 4, known))) == 3
 
 
@@ -125,13 +129,13 @@ def test_an_epoch_that_diverged_has_no_checkpoint(
         str(tmp_path), 1, 1, [], 0,
     ):  # fmt: skip
         lost.append(message)
-        if message[0] == "epoch" and message[1]["epoch"] == 3:
+        if isinstance(message, EpochDone) and message.report["epoch"] == 3:
             break  # the worker is gone, and the report was recorded
     known = saved(lost)
-    assert [epoch for epoch, _, _ in known] == [1, 2]
+    assert [each.epoch for each in known] == [1, 2]
     again = run(tmp_path, 2, known)
-    assert [report["epoch"] for _, report, _ in epochs(again)] == [3]
-    assert again[-1][:2] == ("ended", "diverged")
+    assert [epoch.report["epoch"] for epoch in epochs(again)] == [3]
+    assert end_of(again).outcome is Outcome.diverged
 
 
 def test_a_trial_whose_state_could_not_be_loaded_ends_with_its_first_checkpoint(
@@ -140,16 +144,16 @@ def test_a_trial_whose_state_could_not_be_loaded_ends_with_its_first_checkpoint(
     """Catches: a trial that never gets further than its machine lives, with a wrong reason."""
     real = TrainState.state_dict
     monkeypatch.setattr(TrainState, "state_dict", lambda self: real(self) | {"x": np.float64(1)})
-    *_, last = run(tmp_path)
-    assert last[:2] == ("ended", "error")
-    assert last[2].startswith("its state holds something other than tensors and plain data")
+    last = end_of(run(tmp_path))
+    assert last.outcome is Outcome.error
+    assert last.text.startswith("its state holds something other than tensors and plain data")
 
 
 def test_why_a_checkpoint_is_passed_over_stands_in_the_log(tmp_path: Path) -> None:
     known = saved(run(tmp_path))
     folder = LocalFolder(tmp_path / "1")
-    folder.write(known[-1][1], b"")
+    folder.write(known[-1].name, b"")
     run(tmp_path, attempt=2, known=known)
     log = folder.read(log_name(2)).decode()
-    assert f"{known[-1][1]} is torn or was changed" in log
-    assert f"from {known[-2][1]}" in log
+    assert f"{known[-1].name} is torn or was changed" in log
+    assert f"from {known[-2].name}" in log

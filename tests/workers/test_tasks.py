@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lrd_core import environment, sources
+from lrd_core.messages import Ended, Outcome
 from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
 from workers import gpus, kept, tasks
@@ -77,8 +78,8 @@ def test_a_gpu_that_is_not_there_is_not_replaced_by_another_trials(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
     trial = small_sweep()["base"] | {"seed": 0, "resources": {"num_gpus": 1.0}}
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
-    assert only[1:3] == (
-        "lost",
+    assert only == Ended(
+        Outcome.lost,
         f"torch cannot use its node's GPU: it is called {name}, and none of the 4 that "
         "torch finds is that",
     )
@@ -152,7 +153,7 @@ torch.cuda.synchronize = synchronize
 os.environ[kept._CODE] = "as Ray's processes have it"
 for trial_id in range({trials}):
     *_, last = tasks.run_trial({trial}, {folder}, trial_id, 1, [], 0)
-    print(last[:3], flush=True)
+    print(last.outcome, flush=True)
 threading.Event().wait()
 """
 
@@ -168,7 +169,7 @@ def test_a_process_in_which_cuda_failed_takes_no_other_trial(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == code, done.stderr
-    assert done.stdout == "('ended', None, None)\n"
+    assert done.stdout == "done\n"
 
 
 def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
@@ -183,10 +184,11 @@ def test_a_trial_that_finds_lrd_edited_as_it_began_is_for_another_process(
     assert kept.was_edited()
     monkeypatch.setattr(kept, "_watchers", ["one that ends this process"])
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
-    assert only == ("ended", "lost", "lrd was edited as it began", None)
+    assert only == Ended(Outcome.lost, "lrd was edited as it began")
     monkeypatch.setattr(sources, "on_disk", lambda: sources.IMPORTED)
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 2, [], 0)
-    assert last[:2] == ("ended", None)
+    assert isinstance(last, Ended)
+    assert last.outcome is Outcome.done
 
 
 @pytest.mark.parametrize(
@@ -206,17 +208,20 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     monkeypatch.delenv(environment.PRETENDED)
     monkeypatch.setattr(torch.version, "cuda", built_for)
     (only,) = tasks.run_trial(trial, str(tmp_path), 1, 1, [], 0)
-    assert only[:2] == ("ended", "lost")
-    assert only[2].startswith("torch cannot use its node's GPU: ")
-    assert why in only[2]
+    assert isinstance(only, Ended)
+    assert only.outcome is Outcome.lost
+    assert only.text.startswith("torch cannot use its node's GPU: ")
+    assert why in only.text
     assert why in trial_folder(str(tmp_path), 1).read(log_name(1)).decode()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # Ray's word to a task that asks for no GPU
     assert why in str(gpus.fault())
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     # Asked for no GPU, or where GPUs are pretended, the CPU is meant.
     *_, last = tasks.run_trial(trial | {"resources": {"num_gpus": 0.0}}, str(tmp_path), 1, 2, [], 0)
-    assert last[:2] == ("ended", None)
+    assert isinstance(last, Ended)
+    assert last.outcome is Outcome.done
     monkeypatch.setenv(environment.PRETENDED, "1")
     assert gpus.fault() is None
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
-    assert last[:2] == ("ended", None)
+    assert isinstance(last, Ended)
+    assert last.outcome is Outcome.done

@@ -400,7 +400,7 @@ class Store(RuleBasedStateMachine):
             for each in tries:
                 self.report_the_rest(each, which=0)
         said = {
-            (each.trial_id, each.attempt): recording.Ended(reason, weights_sha256="sum")
+            (each.trial_id, each.attempt): recording.Ending(reason, weights_sha256="sum")
             for each, reason in zip(tries, reasons, strict=True)
         }
         rows = {key: (self.owns(Try(*key)), self.row(key[0])) for key in said}

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, select, update
 
 from lrd_core.spec import SweepSpec, expand_arms
+from lrd_core.trial_folder import Checkpoint
 from service.lifecycle import MAX_LOST, Reason, TrialState
 from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, submission, sweeps, turns
@@ -48,6 +49,10 @@ def claim(
 
 def report(epoch: int, loss: float = 1.0) -> dict[str, Any]:
     return {"epoch": epoch, "train_loss": loss, "seconds": 0.5}
+
+
+def checkpoint_of(trial: Assignment, epoch: int) -> Checkpoint:
+    return Checkpoint(epoch, f"{trial.trial_id}-{epoch}.pt", "0" * 64)
 
 
 def record(database: Database, trial: Assignment, epoch: int, **changes: Any) -> Recorded:
@@ -156,7 +161,7 @@ def said_and_stored(database: Database, draw: int, *, one_by_one: bool) -> Any:
             done = row(database, trial).epochs_done
             epoch = max(1, done + 1 + draws.choice([-1, 0, 0, 0, 0, 1]))
             loss = draws.choice([1.0, 1.0, 1.0, 2.0])
-            saved = draws.choice([None, (f"epoch-{epoch}", "0" * 64)])
+            saved = draws.choice([None, Checkpoint(epoch, f"epoch-{epoch}", "0" * 64)])
             said.append(ReportedEpoch(trial.trial_id, trial.attempt, report(epoch, loss), saved))
         with database.write() as session:
             if one_by_one:
@@ -303,7 +308,7 @@ def test_each_resumes_from_its_newest_checkpoints_found_by_one_statement_for_all
         with database.write() as session:
             for trial in first[1:]:
                 for epoch in (1, 2, 3, 4):
-                    saved = None if epoch == 3 else (f"{trial.trial_id}-{epoch}.pt", "0" * 64)
+                    saved = None if epoch == 3 else checkpoint_of(trial, epoch)
                     said = ReportedEpoch(trial.trial_id, 1, report(epoch), saved)
                     recording.record(session, said)
         for trial in first:
@@ -313,7 +318,7 @@ def test_each_resumes_from_its_newest_checkpoints_found_by_one_statement_for_all
         counted.append(len(statements))
         assert [(trial.attempt, trial.checkpoints) for trial in again] == [
             (2, []),
-            *((2, [(epoch, f"{trial.trial_id}-{epoch}.pt", "0" * 64) for epoch in (4, 2)])
+            *((2, [checkpoint_of(trial, epoch) for epoch in (4, 2)])
               for trial in again[1:]),
         ]  # fmt: skip
         for trial in again:

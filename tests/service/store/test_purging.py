@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
+from lrd_core.trial_folder import Checkpoint
 from service.placement import Node, Rooms
 from service.store import claims, copying, leases, purging, recording, requests, turns, webhooks
 from service.store.models import Base, Purged, Report, Sweep, Trial
@@ -210,12 +211,12 @@ def test_an_attempt_that_lives_on_writes_nothing(database: Database) -> None:
         with database.write() as session:
             recording.record_environments(session, {key: {"node": "n"} for key in late})
             said = [
-                recording.ReportedEpoch(*key, report, ("a.pt", "0" * 64))
+                recording.ReportedEpoch(*key, report, Checkpoint(1, "a.pt", "0" * 64))
                 for key in [*late, (alive[0].trial_id, 1)]
             ]
             outcomes = recording.record_all(session, said)
             assert set(outcomes[:-1]) == {recording.Recorded.stale}
-            done = dict.fromkeys(late, recording.Ended(None))
+            done = dict.fromkeys(late, recording.Ending(None))
             assert recording.settle_all(session, done) == dict.fromkeys(late)
             recording.touch(session, [sweep_id])
         purge(database, sweep_id)

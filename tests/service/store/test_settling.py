@@ -11,25 +11,25 @@ from service.placement import Node, Rooms
 from service.store import claims, leases, recording, requests, submission, turns
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Sweep, Trial
-from service.store.recording import Ended, ReportedEpoch
+from service.store.recording import Ending, ReportedEpoch
 from service.store.session import Database
 from tests.conftest import small_sweep
 
 ENDS = [
-    Ended(None, weights_sha256="a" * 64),
-    Ended(None, weights_sha256="b" * 64),
-    Ended(None, weights_sha256="c" * 64),  # short of an epoch
-    Ended(None, weights_sha256="d" * 64),  # cancelled
-    Ended(Reason.user, "drained"),
-    Ended(Reason.user, "drained"),
-    Ended(Reason.lost, "its node died"),
-    Ended(Reason.lost, "its node died"),  # for the last time
-    Ended(Reason.error, "ValueError: one"),
-    Ended(Reason.error, "ValueError: two"),
-    Ended(Reason.diverged, "the loss is nan"),
-    Ended(Reason.oom, "CUDA out of memory.", unshared=True),
-    Ended(Reason.oom, "CUDA out of memory."),
-    Ended(Reason.stalled),  # stale
+    Ending(None, weights_sha256="a" * 64),
+    Ending(None, weights_sha256="b" * 64),
+    Ending(None, weights_sha256="c" * 64),  # short of an epoch
+    Ending(None, weights_sha256="d" * 64),  # cancelled
+    Ending(Reason.user, "drained"),
+    Ending(Reason.user, "drained"),
+    Ending(Reason.lost, "its node died"),
+    Ending(Reason.lost, "its node died"),  # for the last time
+    Ending(Reason.error, "ValueError: one"),
+    Ending(Reason.error, "ValueError: two"),
+    Ending(Reason.diverged, "the loss is nan"),
+    Ending(Reason.oom, "CUDA out of memory.", unshared=True),
+    Ending(Reason.oom, "CUDA out of memory."),
+    Ending(Reason.stalled),  # stale
 ]
 SHORT, CANCELLED, OFTEN_LOST, STALE = 2, 3, 7, 13
 
@@ -101,9 +101,9 @@ def test_attempts_that_end_together_are_as_if_settled_in_turn(database: Database
     assert [row["weights_sha256"] for row, *_ in trials[:2]] == ["a" * 64, "b" * 64]
 
 
-@pytest.mark.parametrize("end", [Ended(None), Ended(Reason.user, "drained")])
+@pytest.mark.parametrize("end", [Ending(None), Ending(Reason.user, "drained")])
 def test_many_that_end_alike_take_no_more_statements_than_a_few(
-    database: Database, end: Ended
+    database: Database, end: Ending
 ) -> None:
     """Catches: 10 seconds in which nobody else could write, while thousands were settled."""
     statements: list[list[str]] = []
