@@ -23,8 +23,10 @@ class Times:
         return statistics.median(self.seconds)
 
     def ratio(self, base: "Times") -> str:
-        """Ratio of the medians, and the quartiles of the rounds' own ratios."""
+        """Ratio of the medians, and the quartiles of the rounds' own ratios, if there are two."""
         rounds = [a / b for a, b in zip(self.seconds, base.seconds, strict=True)]
+        if len(rounds) < 2:
+            return f"{self.median / base.median:.2f}"
         low, _, high = statistics.quantiles(rounds, n=4)
         return f"{self.median / base.median:.2f} ({low:.2f}–{high:.2f})"
 
