@@ -14,8 +14,8 @@ def about_the_table(metric: str, reported: Sequence[str]) -> Iterator[str]:
     if reported and metric not in (*reported, *SELDOM):
         yield (
             f"No trial reports {metric!r}{did_you_mean(metric, reported)}, which this table asks "
-            f"for; the trials report {', '.join(reported)}: ask for one of these, or clone the "
-            "sweep with another table.metric."
+            f"for; the trials report {', '.join(reported)}: ask for one of these, or change "
+            "table.metric with `lrd set`."
         )
 
 

@@ -97,7 +97,7 @@ def test_a_table_of_a_metric_that_nobody_reports_says_which_there_are(
     assert notes("tset_loss", "succeeded")[0] == (
         "No trial reports 'tset_loss' (did you mean 'test_loss'?), which this table asks for; the "
         "trials report train_loss, train_accuracy, test_loss, test_accuracy: ask for one of these, "
-        "or clone the sweep with another table.metric."
+        "or change table.metric with `lrd set`."
     )
     told = [("test_loss", "succeeded"), ("tset_loss", "queued"), ("map_50", "succeeded")]
     for metric, state in told:  # it is there; nobody has reported yet; not every epoch has it

@@ -120,10 +120,10 @@ def test_storage_that_is_away_is_no_failure_of_the_service(
     with database.write() as session:
         session.execute(update(Trial).values(weights_sha256="0" * 64))
 
-    def away(self: LocalFolder, name: str) -> None:
+    def away(self: LocalFolder, name: str, *_: int) -> None:
         raise OSError(f"no answer, asked for {name}")
 
-    for method in ("read", "exists"):
+    for method in ("read", "read_end", "exists"):
         monkeypatch.setattr(LocalFolder, method, away)
     answer = api.get(f"/api/v1/trials/1/{address}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")

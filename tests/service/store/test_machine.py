@@ -85,12 +85,20 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         recording,
         [
             (
-                "attempt != attempt or trial.state != TrialState.running:\n        return None",
-                "state != TrialState.running:\n        return None",
+                "tuple_(Trial.id, Trial.attempt).in_(list(ends)), Trial.state",
+                "Trial.id.in_([of for of, _ in ends]), Trial.state",
             ),
             (
-                "        Trial.attempt == attempt,\n        reason=found.reason,",
-                "        reason=found.reason,",
+                "found = {(trial.id, trial.attempt): (trial, number)",
+                "found = {trial.id: (trial, number)",
+            ),
+            (
+                "{key: found[key] for key in ends if key in found}",
+                "{key: found[key[0]] for key in ends if key[0] in found}",
+            ),
+            (
+                "        tuple_(Trial.id, Trial.attempt).in_(keys),\n        reason=found.reason,",
+                "        Trial.id.in_([of for of, _ in keys]),\n        reason=found.reason,",
             ),
         ],
     ),
@@ -123,7 +131,10 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
                 "if trial.cancel_requested_at is not None:",
                 "if trial.cancel_requested_at is not None and reason is not None:",
             ),
-            ("if reason is None and trial.cancel_requested_at is None:", "if reason is None:"),
+            (
+                "if reason is None and found.state is not TrialState.cancelled:",
+                "if reason is None:",
+            ),
         ],
     ),
     "idempotency keys are ignored": (
@@ -179,7 +190,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
     "what still runs is deleted": (
         requests,
-        [("    if not _ended(sweep):\n        raise Conflict(_not_yet(sweep))\n", "")],
+        [("    if not sweep.has_ended:\n        raise Conflict(_not_yet(sweep))\n", "")],
     ),
     "a deleted sweep's answer is given again": (
         answers,
@@ -193,24 +204,9 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         queue,
         [("select(*sums).where(Sweep.deleted_at.is_(None))", "select(*sums)")],
     ),
-    "no fence on ends together": (
+    "ends together share one verdict": (
         recording,
-        [
-            (
-                "tuple_(Trial.id, Trial.attempt).in_(list(done))",
-                "Trial.id.in_([trial_id for trial_id, _ in done])",
-            ),
-            ('"weights": done[key]', '"weights": done.get(key)'),
-        ],
-    ),
-    "ends together forget who cancelled": (
-        recording,
-        [
-            (
-                "        Trial.cancel_requested_at.is_(None),\n        Trial.epochs_done",
-                "        Trial.epochs_done",
-            )
-        ],
+        [("alike.setdefault(repr(found), (found, []))", "alike.setdefault('', (found, []))")],
     ),
 }
 

@@ -13,7 +13,7 @@ from service.store import claims, gpu_memory, ready, recording, requests, shorta
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.ready import Wanted
-from service.store.recording import Ended
+from service.store.recording import Ending
 from service.store.session import Database
 from tests.service.store.test_dispatching import claim, counts, row, settle, submit
 
@@ -32,7 +32,7 @@ def measure(database: Database, trial: Assignment, peak: float, total: float = 8
 
 def oom(database: Database, trial: Assignment) -> TrialState | None:
     with database.write() as session:
-        end = Ended(Reason.oom, "CUDA out of memory.", unshared=trial.place.exclusive)
+        end = Ending(Reason.oom, "CUDA out of memory.", unshared=trial.place.exclusive)
         key = trial.trial_id, trial.attempt
         return recording.settle_all(session, {key: end})[key]
 
