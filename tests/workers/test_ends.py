@@ -45,9 +45,11 @@ class Base:
 
 class Stubborn(Base):
     def do(self):
-        print("begins", flush=True)
+        word = "begins"  # printed where an interruption is caught: it may come as it is read
         while True:
             try:
+                print(word, flush=True)
+                word = "goes on"
                 threading.Event().wait(1)
             except BaseException:
                 print("no", flush=True)
