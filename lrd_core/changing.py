@@ -50,7 +50,7 @@ def changed(spec: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
         InvalidSpec: the table or the expected numbers do not fit the sweep.
     """
     given = changes.model_dump(mode="json", exclude_unset=True)
-    if given.get("table"):
+    if given.get("table") is not None:
         given["table"] = _without_null({**spec.get("table", {}), **given["table"]})
     new = _without_null({**spec, **given})
     if any(new.get(name) != spec.get(name) for name in ("table", "expected")):

@@ -102,4 +102,5 @@ def test_equal_values_change_nothing(api: TestClient) -> None:
     sweep_id = submit(api, tags=["a"], table={"at": "best"})
     tag = api.get(f"/api/v1/sweeps/{sweep_id}").headers["ETag"]
     patch(api, sweep_id, tags=["a"], notes=None, priority=None, table={"at": "best"})
+    patch(api, sweep_id, table={})  # no part of it: the layout stays
     assert api.get(f"/api/v1/sweeps/{sweep_id}").headers["ETag"] == tag
