@@ -175,8 +175,7 @@ def audit_view(entry: AuditEntry) -> dict[str, Any]:
 
 def cluster_view(lease: Lease | None, held: InUse) -> dict[str, Any]:
     """The nodes as the leading dispatcher last saw them, and how much running trials hold."""
-    seen = (lease.cluster or {}) if lease else {}
-    nodes = seen.get("nodes", [])
+    nodes = lease.nodes if lease else []
     return {
         "dispatcher": None
         if lease is None
