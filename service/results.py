@@ -17,6 +17,7 @@ from service.analysis.comparison_table import ComparisonTable
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
 from service.analysis.data import ArmId, ArmInfo, Observation, Series
+from service.analysis.detecting import Detected, detect
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
 from service.analysis.factors import designs
@@ -251,6 +252,11 @@ class Results:
             self.arms, series, metric=metric, threshold=threshold, baseline=self._baseline_paths
         )
         return reached, against
+
+    def power(self, metric: str, difference: float | None = None) -> Detected:
+        """Which differences the seeds so far can find, and how many find the one asked about."""
+        compared = self.comparisons(metric, self.summaries(metric))
+        return detect(compared, Metric(metric), self.at, difference)
 
     def series(self, metric: str) -> list[Series]:
         """The metric of every trial, epoch by epoch."""

@@ -45,6 +45,7 @@ ASKED = {
     "Table": f"{SWEEP}/table",
     "Curves": f"{SWEEP}/curves",
     "SpeedAnswer": f"{SWEEP}/speed?threshold=0.8",
+    "Power": f"{SWEEP}/power?difference=0.01",
     "Plot": f"{SWEEP}/plots/forest",
     "PresetPage": "/api/v1/presets",
     "PresetDetail": "/api/v1/presets/digits",

@@ -1,4 +1,4 @@
-"""What a number of seeds can show at all, known before a single trial is run."""
+"""What a number of seeds can show, in standard deviations: known before a single trial is run."""
 
 import math
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from service.analysis.resampling import EXACT_UP_TO, FLIPS
 from service.formatting import count
 
 POWER = 0.8
+MOST_PAIRS = 100_000
+"""As many seeds as a spec can have."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,45 @@ def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int | None:
     return next(enough, None)
 
 
+def findable_effect(pairs: int, comparisons: int = 1, alpha: float = ALPHA) -> float | None:
+    """Cohen's d_z for which † is found with 80 % power; None if no data of so few pairs are marked.
+
+    The effect is that of the t test, which the sign-flip test needs too, except with the fewest
+    pairs that can be marked: there all differences must have the same sign, which has the
+    probability Φ(d_z)^n. (docs/statistics.md has the simulated power.)
+    """
+    least = seeds_needed(comparisons, alpha)
+    if least is None or pairs < least:
+        return None
+    effect = detectable_effect(pairs, alpha / max(1, comparisons)) or 0.0
+    return max(effect, _one_sided(pairs)) if pairs == least else effect
+
+
+def pairs_needed(effect: float, comparisons: int = 1, alpha: float = ALPHA) -> int | None:
+    """The smallest number of pairs whose `findable_effect` is at most `effect`; None above
+    MOST_PAIRS."""
+    least = seeds_needed(comparisons, alpha)
+    if least is None:
+        return None
+    critical = alpha / max(1, comparisons)
+
+    def find(pairs: int) -> bool:
+        limit = special.stdtrit(pairs - 1, 1 - critical / 2)
+        return _power(pairs, effect, limit) >= POWER
+
+    if find(least):
+        return least if effect >= _one_sided(least) else least + 1
+    low, high = least, least
+    while not find(high):
+        if high >= MOST_PAIRS:
+            return None
+        low, high = high, min(2 * high, MOST_PAIRS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if find(middle) else (middle, high)
+    return high
+
+
 @lru_cache(maxsize=1024)
 def detectable_effect(seeds: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
     """Cohen's d_z that a two-sided paired t test at `alpha` finds with `power`; None below 2 seeds.
@@ -141,6 +182,11 @@ def detectable_effect(seeds: int, alpha: float = ALPHA, power: float = POWER) ->
         else:
             high = middle
     return high
+
+
+def _one_sided(pairs: int) -> float:
+    """The d_z that gives so many normal differences its sign with 80 % probability."""
+    return float(special.ndtri(POWER ** (1 / pairs)))
 
 
 def _power(seeds: int, effect: float, critical: float) -> float:

@@ -22,6 +22,7 @@ from service.api.schemas.results import (
     Effects,
     Methods,
     Plot,
+    Power,
     SpeedAnswer,
     Table,
 )
@@ -218,6 +219,31 @@ def speed(
 
     reading = Reading(metric, baseline=baseline)
     return _computed(database, sweep_id, request, reading, answer, epochs=True)
+
+
+@router.get("/power", **gives(Power))
+def power(
+    sweep_id: SweepId,
+    request: Request,
+    database: DatabaseDep,
+    reading: ReadingDep,
+    difference: Annotated[
+        float | None,
+        Query(gt=0, allow_inf_nan=False, description="in the metric's own unit, e.g. 0.002"),
+    ] = None,
+) -> Response:
+    """Which differences from the baseline the seeds so far can find with 80 % power, in the
+    metric's own unit, and how many seeds the one asked about takes."""
+
+    def answer(found: Results) -> Response:
+        name = reading.metric or found.headline
+        if metrics.Metric(name).is_share and difference is not None and difference > 1:
+            raise Unprocessable(
+                f"{name} is a share, 0 to 1: 0.002 is 0.2 percentage points; got {difference:g}"
+            )
+        return _json(found.power(name, difference).to_json() | {"next_page_token": None})
+
+    return _computed(database, sweep_id, request, reading, answer, epochs=False)
 
 
 @router.get(

@@ -28,7 +28,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 SOON, LATE = 60.0, 900.0
 """Seconds until an answer must begin. Most are ready at once; a large sweep can take minutes."""
 _LATE = re.compile(
-    r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|curves|figures/.+"
+    r"/import|/sweeps/[^/]+/(?:export|table|arms|comparisons|effects|methods|speed|power|curves|figures/.+"
     r"|plots/.+)"
 )
 LOCAL = "http://127.0.0.1:8000"

@@ -119,6 +119,12 @@ class SubmittedSweep:
         answer = self._get("speed", threshold=threshold, metric=metric, baseline=baseline)
         return self.client.connection.parsed(answer)
 
+    def power(self, difference: float | None = None, **question: Any) -> dict[str, Any]:
+        """Which differences from its baseline each arm's seeds so far can find (`items`), and how
+        many seeds a given `difference` takes, in the metric's own unit: 0.002, not 0.2 points."""
+        answer = self._get("power", difference=difference, **question)
+        return self.client.connection.parsed(answer)
+
     def curves(self, metric: str, by: str = "epoch") -> list[dict[str, Any]]:
         """The mean of a metric for each arm at each epoch, or against seconds."""
         return self._items("curves", metric=metric, by=by)

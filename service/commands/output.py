@@ -27,6 +27,10 @@ SPEED_COLUMNS = (
     "arm_id", "arm", "trials", "reached", "never", "undecided", "epochs", "seconds",
     "baseline_id", "baseline", "n", "faster", "ties", "slower", "epoch_ratio", "second_ratio",
 )  # fmt: skip
+POWER_COLUMNS = (
+    "arm_id", "arm", "baseline_id", "baseline", "metric", "at", "primary", "n", "alpha", "std",
+    "std_high", "detectable", "difference", "seeds", "seeds_high",
+)  # fmt: skip
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """Outcomes of an attempt that is followed by another; `user` (a pause or a drain) is no loss."""
 
@@ -125,15 +129,42 @@ def speed(found: dict[str, Any]) -> str:
 def speed_csv(found: dict[str, Any]) -> str:
     """The same as CSV, in full precision: one row per arm, with its comparison if there is one."""
     against = {each["arm_id"]: each for each in found["comparisons"]}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(SPEED_COLUMNS)
+    rows = []
     for arm in found["items"]:
         seeds = {name: len(arm[name]) for name in ("never", "undecided")}
-        row = arm | seeds | {"arm": arm["label"]} | against.get(arm["arm_id"], {})
-        values = [row.get(name) for name in SPEED_COLUMNS]
-        writer.writerow([escape_csv(each) if isinstance(each, str) else each for each in values])
-    return out.getvalue()
+        rows.append(arm | seeds | {"arm": arm["label"]} | against.get(arm["arm_id"], {}))
+    return _csv(SPEED_COLUMNS, rows)
+
+
+def power(found: dict[str, Any]) -> str:
+    """What the seeds so far can find: one line per arm, below the service's notes."""
+    metric, asked = Metric(found["metric"]), found["difference"]
+    sizes = [asked, *(each["detectable"] for each in found["items"])]
+    number = NumberFormat.of_differences(metric, sizes, [each["std"] for each in found["items"]])
+
+    def shown(size: float | None) -> str:
+        return "–" if size is None else number.show(size)
+
+    def pairs(each: dict[str, Any], name: str) -> str:
+        if each["std"] is None:
+            return "–"
+        return "none can" if each[name] is None else f"{each[name]:,}"
+
+    heads = ["n", "s", "found now"]
+    if asked is not None:
+        heads += [f"seeds for {shown(asked)}", "if s is larger"]
+    rows = [(*heads, "arm")]
+    for each in found["items"]:
+        cells = [str(each["n"]), shown(each["std"]), shown(each["detectable"])]
+        if asked is not None:
+            cells += [pairs(each, "seeds"), pairs(each, "seeds_high")]
+        rows.append((*cells, each["arm"] + ", exploratory" * (not each["primary"])))
+    return "\n".join([*found["notes"], *(_columns(rows) if found["items"] else ())])
+
+
+def power_csv(found: dict[str, Any]) -> str:
+    """The same as CSV, in full precision and in the metric's own unit: one row per comparison."""
+    return _csv(POWER_COLUMNS, [each | found for each in found["items"]])
 
 
 def failures(causes: Sequence[dict[str, Any]], failed: int, sweep_id: str) -> str:
@@ -250,6 +281,16 @@ def paused(sweep_id: str, because: str | None) -> str:
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, because none of its trials can start: {sweep['waiting_for']}"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = [row.get(name) for name in columns]
+        writer.writerow([escape_csv(each) if isinstance(each, str) else each for each in values])
+    return out.getvalue()
 
 
 def _plain(value: Any, form: str) -> str:

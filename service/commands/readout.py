@@ -112,6 +112,34 @@ def speed(
             typer.echo(output.speed(found))
 
 
+def power(
+    called: Sweep,
+    difference: Annotated[
+        str | None,
+        typer.Argument(
+            help="A difference that would matter, in the metric's own unit: 0.002, or 0.2%."
+        ),
+    ] = None,
+    form: Annotated[Literal["text", "csv", "json"], typer.Option("--format")] = "text",
+    metric: Metric = None,
+    at: At = None,
+    baseline: Baseline = None,
+    url: Url = LOCAL,
+    token: Token = None,
+) -> None:
+    """Show which differences the seeds so far can find, and how many seeds a given one takes."""
+    size = None if difference is None else number_of(difference)
+    with Client(url, token) as client:
+        found = client.sweep(called).power(size, metric=metric, at=at, baseline=baseline)
+    match form:
+        case "json":
+            typer.echo(json.dumps(found, ensure_ascii=False))
+        case "csv":
+            typer.echo(output.power_csv(found), nl=False)
+        case _:
+            typer.echo(output.power(found))
+
+
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
     """Print a sweep's current spec as YAML, to be edited and submitted again."""
     with Client(url, token) as client:
@@ -262,6 +290,7 @@ COMMANDS = (
     effects,
     methods,
     speed,
+    power,
     spec,
     verify,
     figure,

@@ -128,6 +128,14 @@ def test_how_soon_a_value_is_reached(client: Client, database: Database) -> None
     assert sweep.speed(0.0, metric="test_loss")["items"][0]["reached"] == 0
 
 
+def test_how_many_seeds_a_difference_takes(client: Client, database: Database) -> None:
+    sweep = client.sweep(seed(database, small_sweep(seeds=3)))
+    assert sweep.power()["difference"] is None
+    (found,) = sweep.power(0.01, baseline="without LRD", at="best")["items"]
+    assert found["n"] == 3
+    assert found["seeds"] >= 6
+
+
 def test_requests_and_what_follows_them(
     client: Client, settings: Settings, database: Database
 ) -> None:

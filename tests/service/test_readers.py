@@ -49,7 +49,37 @@ def test_a_speed_to_a_share_in_percent_is_refused(api: TestClient, sweep: str) -
     assert api.get(f"{sweep}/speed?threshold=1.5&metric=test_loss").status_code == 200
 
 
-PATHS = ["table", "arms", "comparisons", "curves", "speed?threshold=0.7", "plots/learning-curves"]
+def test_the_number_of_seeds_follows_from_the_spread_of_the_pairs(
+    api: TestClient, sweep: str
+) -> None:
+    """Catches: another spread than that of the comparison, or a difference in percent."""
+    found = api.get(f"{sweep}/power?difference=0.01").json()
+    assert (found["metric"], found["at"], found["difference"]) == ("test_accuracy", "last", 0.01)
+    (each,) = found["items"]
+    (compared,) = api.get(f"{sweep}/comparisons").json()["items"]
+    assert (each["n"], each["std"]) == (3, compared["std"])
+    assert each["detectable"] is None  # three pairs cannot be marked, whatever the data
+    assert 6 <= each["seeds"] <= each["seeds_high"]
+    worse = api.get(f"{sweep}/power?difference=0.005").json()["items"][0]
+    assert worse["seeds"] >= each["seeds"]
+    assert worse["seeds_high"] > each["seeds_high"]
+    of_loss = api.get(f"{sweep}/power?metric=test_loss&at=epoch:2").json()
+    assert (of_loss["at"], of_loss["items"][0]["seeds"]) == ("epoch:2", None)
+
+
+def test_a_difference_of_shares_in_percent_is_refused(api: TestClient, sweep: str) -> None:
+    refused = api.get(f"{sweep}/power?difference=2")
+    assert refused.status_code == 422
+    assert "test_accuracy is a share, 0 to 1: 0.002 is 0.2 percentage points" in refused.text
+    assert api.get(f"{sweep}/power?difference=2&metric=test_loss").status_code == 200
+    for wrong in ("0", "-0.1", "nan", "inf"):
+        assert api.get(f"{sweep}/power?difference={wrong}").status_code == 422
+
+
+PATHS = [
+    "table", "arms", "comparisons", "curves", "speed?threshold=0.7", "power?difference=0.01",
+    "plots/learning-curves",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,4 +1,4 @@
-"""Results of a sweep: arms, comparisons, effects, the table, methods, curves, speed, figures."""
+"""Results of a sweep: arms, comparisons, effects, table, methods, curves, speed, power, figures."""
 
 from typing import Any, Literal
 
@@ -286,6 +286,36 @@ class SpeedAnswer(Page[Reach]):
     metric: str
     threshold: Number
     comparisons: list[Speed]
+
+
+class Detectable(Answer):
+    """What the pairs of one comparison can find, and how many a given difference takes."""
+
+    arm_id: int
+    arm: str
+    baseline_id: int
+    baseline: str
+    primary: bool
+    n: int = Field(description="pairs so far")
+    alpha: float = Field(description="0.05 over the number of primary comparisons; for others 0.05")
+    std: float | None = Field(description="standard deviation of the paired differences")
+    std_high: float | None = Field(description="its upper 80 % confidence limit")
+    detectable: float | None = Field(
+        description="the smallest difference that n pairs find with 80 % power"
+    )
+    seeds: int | None = Field(description="pairs that find the difference asked about")
+    seeds_high: int | None = Field(description="the same if the spread is std_high")
+
+
+class Power(Page[Detectable]):
+    """Which differences the seeds so far can find."""
+
+    metric: str
+    at: str
+    difference: float | None
+    unit: str
+    scale: float
+    notes: list[str]
 
 
 class Plot(Answer):

@@ -255,6 +255,34 @@ def test_how_soon_each_arm_gets_there_is_read_by_programs(database: Database) ->
         lrd("speed", sweep_id, "0.7", "--baseline", "999")
 
 
+def test_how_many_seeds_a_difference_takes_is_told(database: Database) -> None:
+    """Catches: a number of seeds that is guessed, because nothing says what the pilot showed."""
+    document = small_sweep(seeds=3, grid={"optimizer.keep_prob": [1.0, 0.5, 0.25]})
+    document["primary"] = {"optimizer.keep_prob": 0.5}
+    sweep_id = seed(database, document)
+    what, found, *rows = lrd("power", sweep_id).splitlines()
+    assert what.startswith("Test accuracy, last epoch: arm minus its baseline, paired by seed.")
+    assert "80% power, by a paired t test at p < 0.05," in found  # one primary comparison
+    assert rows[0].split() == ["n", "s", "found", "now", "arm"]
+    assert rows[1].split()[0] == "3"
+    assert rows[1].split()[2] == "–"
+    assert rows[2].endswith("LRD (keep_prob = 0.25), exploratory")
+    *_, heads, first, _ = lrd("power", sweep_id, "0.5%").splitlines()
+    assert "seeds for 0.50" in heads
+    assert lrd("power", sweep_id, "0.5%") == lrd("power", sweep_id, "0.005")
+    answer = json.loads(lrd("power", sweep_id, "0.5%", "--format", "json"))
+    seeds = [answer["items"][0][name] for name in ("seeds", "seeds_high")]
+    assert first.split()[3:5] == [f"{number:,}" for number in seeds]
+    rows = [*csv.DictReader(lrd("power", sweep_id, "0.5%", "--format", "csv").splitlines())]
+    assert [row["difference"] for row in rows] == ["0.005", "0.005"]
+    assert [int(row["seeds"]) for row in rows] == [each["seeds"] for each in answer["items"]]
+    assert "none can" in lrd("power", sweep_id, "0.000001%")
+    alone = seed(database, small_sweep(grid={}, baseline={}))
+    assert lrd("power", alone).startswith("No arm has a baseline to be compared with.")
+    with pytest.raises(LRDError, match=r"0\.002 is 0\.2 percentage points; got 2"):
+        lrd("power", sweep_id, "2")
+
+
 def test_the_spec_of_a_sweep_is_a_file_to_submit(database: Database, tmp_path: Path) -> None:
     """Catches: a spec that is to be dug out of JSON, and one that is not taken back."""
     document = small_sweep(name="naïve: one", seeds=[7, 9], priority=3)

@@ -12,7 +12,7 @@ from tests.conftest import small_sweep
 from tests.seeded import seed
 
 READ = (
-    "table", "comparisons", "curves", "speed?threshold=0.5", "plots/keep-prob",
+    "table", "comparisons", "curves", "speed?threshold=0.5", "power", "plots/keep-prob",
     "figures/learning-curves.svg",
 )  # fmt: skip
 
