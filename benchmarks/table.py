@@ -22,6 +22,7 @@ from benchmarks.timing import machine
 from lrd_core.spec import SweepSpec, expand_arms
 from service.analysis import render
 from service.results import Results
+from service.rows import Part, read
 from service.store import submission
 from service.store import sweeps as store
 from service.store.models import Attempt, Trial
@@ -70,7 +71,8 @@ def finished_sweep(database: Database, batches: int, seeds: int) -> str:
 def table(database: Database, sweep_id: str) -> Any:
     """What `GET /sweeps/{id}/table` computes."""
     with database.read() as session:
-        return render.to_json(Results(session, store.get(session, sweep_id)).table(None))
+        rows = read(session, store.get(session, sweep_id), Part.MADE)
+    return render.to_json(Results(rows).table())
 
 
 def milliseconds(work: Callable[[], Any]) -> tuple[float, float, float]:

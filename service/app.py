@@ -17,8 +17,8 @@ from service.api import audit, cluster, exports, openapi, presets, results, swee
 from service.api.context import known_parameters
 from service.front import Front
 from service.metrics import Metrics
-from service.pictures import Pictures
 from service.purge import Purger
+from service.results_cache import ResultsCache
 from service.settings import Settings
 from service.store import answers, leases, tokens
 from service.store.session import Database
@@ -60,7 +60,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.uses = access.Rates(), uses
     app.state.metrics = Metrics(database)
-    app.state.pictures = Pictures(database)
+    app.state.results = ResultsCache(database)
     app.router.routes.extend(_api().routes)
     app.include_router(health.router)
     problems.mount(app)

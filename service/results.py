@@ -1,18 +1,13 @@
-"""From rows to numbers: one sweep is read from the store and put through the analysis."""
+"""From rows to numbers: the rows of one sweep are put through the analysis."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
-
-from pydantic import BaseModel
-from sqlalchemy.orm import Session
+from typing import Any, Literal, TypeVar
 
 from lrd_core.choices import TASK_OF, metrics_of
 from lrd_core.report import BESIDE_METRICS, decode_number, encode_number
-from lrd_core.spec import ExpectedSpec, TableSpec
 from service.analysis.arms import ArmSummary, summarise
-from service.analysis.baselines import as_asked, compared_with
 from service.analysis.comparison_table import ComparisonTable
 from service.analysis.comparisons import Comparison, compare
 from service.analysis.curves import Curve, mean_curves
@@ -20,98 +15,48 @@ from service.analysis.data import ArmId, ArmInfo, Observation, Series
 from service.analysis.detecting import Detected, detect
 from service.analysis.effect_table import EffectTable
 from service.analysis.effects import Effect, effects_of
-from service.analysis.factors import designs
+from service.analysis.factors import Design, designs
 from service.analysis.methods import Methods, Ran, describe
 from service.analysis.metrics import Metric, headline
-from service.analysis.mixtures import Provenance, warnings
+from service.analysis.mixtures import warnings
 from service.analysis.readings import observe
 from service.analysis.speed import Reach, Speed, compare_speed, reach
 from service.analysis.subjects import subject
 from service.analysis.tables import Table, build_table
 from service.analysis.twins import same_networks
 from service.analysis.unreported import about_expected, about_the_table
-from service.errors import NotFound, Unprocessable
-from service.store import sweeps as store
-from service.store.history import extensions
-from service.store.models import Sweep
-from service.store.provenance import devices, environments, made_by
+from service.rows import Rows
+from service.store.sweeps import TrialRow
 
-
-class _Label(BaseModel):
-    label: str = ""
-
-
-class _Spec(BaseModel):
-    """The part of a stored spec that says how to read its results. The rest is ignored, because a
-    model of another package may no longer be installed."""
-
-    baseline: dict[str, Any] = {}
-    table: TableSpec = TableSpec()
-    execution: dict[str, Any] = {}
-    expected: ExpectedSpec | None = None
-    arms: list[_Label] = []
+Wanted = TypeVar("Wanted")
 
 
 class Results:
-    """One sweep, read at one place (last, best or a given epoch) against one baseline.
+    """The numbers of one sweep, computed from its rows without the database.
 
-    Args:
-        session: a reading transaction, so that everything comes from one snapshot.
-        sweep: the sweep.
-        at: `last`, `best` or `epoch:N`; None for the place in the spec's table.
-        baseline: the id of an arm; None for the spec's baseline.
-
-    Raises:
-        NotFound: no arm of the sweep has the id `baseline`.
-        Unprocessable: no arm has the epoch `at`.
+    Curves and speed need `Part.EPOCHS`; whatever warns of mixed code, data or devices (comparisons,
+    effects, the table) `Part.MADE`; the methods also `Part.HISTORY`; the provenance
+    `Part.ENVIRONMENTS`.
     """
 
-    def __init__(
-        self, session: Session, sweep: Sweep, *, at: str | None = None, baseline: int | None = None
-    ) -> None:
-        self._session, self._sweep = session, sweep
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self._observed: dict[str, list[Observation]] = {}
-        self.spec = _Spec.model_validate(sweep.spec)
-        self.at = at or self.spec.table.at
-        given = {arm.label for arm in self.spec.arms}
-        arms = [
-            ArmInfo(
-                *(arm.id, arm.label, arm.config, arm.is_baseline, _given(arm.label, given)),
-                is_primary=arm.is_primary,
-                number=number,
-            )
-            for number, arm in enumerate(store.arm_rows(session, sweep.id), 1)
-        ]
-        most = max(arm.config.get("epochs", 0) for arm in arms)
-        if self.at.startswith("epoch:") and int(self.at[6:]) > most:
-            raise Unprocessable(f"no arm of sweep {sweep.id} has so many epochs: {most} at most")
-        self.arms, self._baseline_paths = as_asked(arms, self.spec.baseline)
-        if baseline is not None:
-            try:
-                self.arms, self._baseline_paths = compared_with(arms, baseline), []
-            except KeyError:
-                raise NotFound(
-                    f"sweep {sweep.id} has no arm {baseline} to be the baseline"
-                ) from None
 
-    def read(self, *, epochs: bool = False, provenance: bool = False) -> None:
-        """Read everything that the numbers need, so that the transaction can end before they are
-        computed: SQLite's writers wait for it.
+    @property
+    def at(self) -> str:
+        """The place read: `last`, `best` or `epoch:N`."""
+        return self._rows.at
 
-        Args:
-            epochs: also read what curves and speed need.
-            provenance: also read the provenance of the numbers.
-        """
-        _ = self.trials
-        if provenance:
-            _ = self.provenance, self._made, self._devices, self._extensions
-        if epochs or self.at != "last":
-            _ = self._reports
+    @property
+    def arms(self) -> list[ArmInfo]:
+        """The arms in order, their baselines marked."""
+        return self._rows.arms
 
-    @cached_property
-    def trials(self) -> list[store.TrialRow]:
+    @property
+    def trials(self) -> list[TrialRow]:
         """The columns of each trial that the statistics need."""
-        return store.trial_rows(self._session, self._sweep.id)
+        return self._rows.trials
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -124,7 +69,7 @@ class Results:
     @property
     def headline(self) -> str:
         """The metric of the sweep's table, known even before the first report."""
-        return headline(self.spec.table.metric, self.metrics or self._promised)
+        return headline(self._rows.spec.table.metric, self.metrics or self._promised)
 
     @property
     def learning_metrics(self) -> list[str]:
@@ -132,16 +77,15 @@ class Results:
         paper = ("train_loss", "train_accuracy", "test_accuracy", "val_accuracy")
         return [name for name in paper if name in self.metrics] or self.metrics[:3]
 
-    @cached_property
+    @property
     def provenance(self) -> dict[str, str]:
         """The provenance of these numbers, for a comment in a paper's source."""
-        sweep = self._sweep
-        known = environments(self._session, sweep.id)
+        rows = self._rows
         return {
-            "sweep": f"{sweep.name} ({sweep.id})",
-            "code": sweep.code_version,
-            "read at": self.at,
-            "environment": "; ".join(known) or "not known yet",
+            "sweep": f"{rows.name} ({rows.sweep_id})",
+            "code": rows.code_version,
+            "read at": rows.at,
+            "environment": "; ".join(_needed(rows.environments)) or "not known yet",
         }
 
     def summaries(self, metric: str) -> list[ArmSummary]:
@@ -153,7 +97,7 @@ class Results:
         if not any(arm.is_baseline for arm in self.arms):
             return []
         observations = self._observations(metric)
-        return compare(summaries, observations, metric=metric, baseline=self._baseline_paths)
+        return compare(summaries, observations, metric=metric, baseline=self._rows.baseline)
 
     def comparison_table(self, metric: str | None = None) -> ComparisonTable:
         """The same as a listing, with the notes a reader needs."""
@@ -165,27 +109,32 @@ class Results:
             tuple(summaries),
             Metric(metric),
             self.at,
-            tuple(self._baseline_paths),
-            (*self._same_networks(compared), *warnings(self.arms, self._made)),
+            tuple(self._rows.baseline),
+            (*self._same_networks(compared), *warnings(self.arms, _needed(self._rows.made))),
         )
 
     def effects(self, metric: str) -> list[Effect]:
         """The effect of each factor, and the interaction of every two."""
         observations = self._observations(metric)
-        return effects_of(self.arms, observations, metric=metric, baseline=self._baseline_paths)
+        return effects_of(self.arms, observations, metric=metric, baseline=self._rows.baseline)
+
+    @property
+    def designs(self) -> list[Design]:
+        """The arms of each data set and model, as points of a grid of factors."""
+        return designs(self.arms, self._rows.baseline)
 
     def effect_table(self, metric: str | None = None) -> EffectTable:
         """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         about = subject([arm.config for arm in self.arms])
-        mixed = tuple(warnings(self.arms, self._made))
+        mixed = tuple(warnings(self.arms, _needed(self._rows.made)))
         return EffectTable(
             tuple(self.effects(metric)),
             Metric(metric),
             self.at,
             about,
             mixed,
-            tuple(designs(self.arms, self._baseline_paths)),
+            tuple(self.designs),
         )
 
     def table(self, metric: str | None = None) -> Table:
@@ -196,17 +145,17 @@ class Results:
         table = build_table(
             summaries,
             compared,
-            layout=self.spec.table,
+            layout=self._rows.spec.table,
             metric=metric,
             at=self.at,
-            baseline=self._baseline_paths,
-            expected=self.spec.expected,
+            baseline=self._rows.baseline,
+            expected=self._rows.spec.expected,
         )
         advice = (
             *table.advice,
             *self._same_networks(compared),
-            *about_expected(self.spec.expected, self.metrics),
-            *warnings(self.arms, self._made),
+            *about_expected(self._rows.spec.expected, self.metrics),
+            *warnings(self.arms, _needed(self._rows.made)),
         )
         table = replace(table, advice=advice)
         if any(summary.mean is not None for summary in summaries):
@@ -219,12 +168,12 @@ class Results:
         summaries = self.summaries(metric)
         ran = Ran(
             seeds=tuple(sorted({trial.seed for trial in self.trials})),
-            precision=self.spec.execution.get("precision", "fp32"),
+            precision=self._rows.spec.execution.get("precision", "fp32"),
             reused=sum(trial.reused_from is not None for trial in self.trials),
             repeated=sum(trial.attempt > 1 for trial in self.trials),
-            extended=tuple(self._extensions),
-            made=tuple(self._made),
-            devices=tuple(self._devices),
+            extended=tuple(_needed(self._rows.extensions)),
+            made=tuple(_needed(self._rows.made)),
+            devices=tuple(_needed(self._rows.devices)),
         )
         return describe(
             summaries,
@@ -233,7 +182,7 @@ class Results:
             effects=self.effects(metric),
             metric=metric,
             at=self.at,
-            baseline=self._baseline_paths,
+            baseline=self._rows.baseline,
         )
 
     def curves(
@@ -249,7 +198,7 @@ class Results:
         if not any(arm.is_baseline for arm in self.arms):
             return reached, []
         against = compare_speed(
-            self.arms, series, metric=metric, threshold=threshold, baseline=self._baseline_paths
+            self.arms, series, metric=metric, threshold=threshold, baseline=self._rows.baseline
         )
         return reached, against
 
@@ -312,22 +261,6 @@ class Results:
                 made.setdefault(trial.arm_id, {})[trial.seed] = trial.weights_sha256
         return same_networks(self.arms, made, {each.arm_id for each in compared})
 
-    @cached_property
-    def _made(self) -> list[Provenance]:
-        return made_by(self._session, self._sweep.id)
-
-    @cached_property
-    def _devices(self) -> list[tuple[str, int, bool]]:
-        return devices(self._session, self._sweep.id)
-
-    @cached_property
-    def _extensions(self) -> list[str]:
-        return extensions(self._session, self._sweep.id)
-
-    @cached_property
-    def _reports(self) -> dict[int, list[dict[str, Any]]]:
-        return store.reports_by_trial(self._session, self._sweep.id)
-
     def _observations(self, metric: str) -> list[Observation]:
         if metric not in self._observed:
             self._observed[metric] = self._observe(metric)
@@ -356,8 +289,8 @@ class Results:
             for trial in self.trials
         ]
 
-    def _series(self, trial: store.TrialRow, metric: str) -> Series:
-        reports = self._reports.get(trial.id, [])
+    def _series(self, trial: TrialRow, metric: str) -> Series:
+        reports = _needed(self._rows.epochs).get(trial.id, [])
         return Series(
             trial_id=str(trial.id),
             arm_id=trial.arm_id,
@@ -380,11 +313,9 @@ _OF_A_METRIC = (
 )  # fmt: skip
 
 
-def _given(name: str, labels: Collection[str]) -> str:
-    """The longest of the labels with which an arm's name begins, since labels may hold commas."""
-    parts = name.split(", ")
-    heads = (", ".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((head for head in heads if head in labels), "")
+def _needed(part: Wanted | None) -> Wanted:
+    assert part is not None, "whoever reads the rows names the parts that these results need"
+    return part
 
 
 def _number(report: dict[str, Any], metric: str) -> float | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from lrd_core.titles import path_title
 from service.analysis.arms import name_seeds
-from service.analysis.comparisons import ALPHA
 from service.analysis.effects import Effect, in_no_effect
 from service.analysis.factors import Design
 from service.analysis.listings import Line, number_of, shown_p, signed
 from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.paired import ALPHA
 from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
 from service.analysis.subjects import place_read
@@ -108,8 +108,19 @@ class EffectTable:
     def notes(self) -> list[str]:
         """What an effect is, what is tested and what is left out; or why there are none."""
         if not self.effects:
-            return [_why_none(self.designs)]
+            return [why_none(self.designs)]
         return [*_notes(self.effects), *_about_the_unused(self.designs)]
+
+
+def why_none(designs: Sequence[Design]) -> str:
+    """Why none of these designs has an effect."""
+    if any(len(design.factors) > 1 for design in designs):
+        return _NONE_ALONE
+    if len(designs) < 2:
+        return NONE
+    plural = {"dataset": "data sets", "model": "models"}
+    what = " and ".join(plural[path] for path in designs[0].where)
+    return _NONE_OF_EACH.format(what=what.capitalize())
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -137,16 +148,6 @@ def _cells(each: Effect, number: NumberFormat) -> tuple[str, ...]:
 def _value(each: Effect, name: str) -> Any:
     value = getattr(each, name)
     return " × ".join(value) if isinstance(value, tuple) else value
-
-
-def _why_none(designs: Sequence[Design]) -> str:
-    if any(len(design.factors) > 1 for design in designs):
-        return _NONE_ALONE
-    if len(designs) < 2:
-        return NONE
-    plural = {"dataset": "data sets", "model": "models"}
-    what = " and ".join(plural[path] for path in designs[0].where)
-    return _NONE_OF_EACH.format(what=what.capitalize())
 
 
 def _about_the_unused(designs: Sequence[Design]) -> Iterator[str]:

@@ -14,11 +14,12 @@ import numpy as np
 
 from lrd_core.titles import value_titles
 from service.analysis.arms import group_by_arm
-from service.analysis.comparisons import ALPHA, holm, is_seeded, tested
+from service.analysis.comparisons import is_seeded, tested
 from service.analysis.contrasts import averaged
 from service.analysis.data import NON_FINITE, ArmInfo, Floats, Observation
 from service.analysis.factors import Design, designs
 from service.analysis.metrics import Metric
+from service.analysis.paired import ALPHA, holm
 
 
 @dataclass(frozen=True)

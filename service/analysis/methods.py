@@ -12,7 +12,7 @@ from lrd_core.choices import AUGMENTED
 from lrd_core.titles import value_titles
 from service.analysis import mixtures
 from service.analysis.arms import CONFIDENCE, ArmSummary, name_seeds
-from service.analysis.comparisons import ALPHA, Comparison, is_seeded
+from service.analysis.comparisons import Comparison, is_seeded
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
@@ -27,6 +27,7 @@ from service.analysis.notes import (
     the_test,
     without_baseline,
 )
+from service.analysis.paired import ALPHA
 from service.analysis.recipe import has_networks, recipe, shared_of
 from service.analysis.subjects import place_read
 from service.formatting import count, listed

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
-from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.comparisons import Comparison
 from service.analysis.configurations import scope, under
+from service.analysis.paired import ALPHA
 from service.analysis.power import power_of, within_reach
 from service.formatting import count, listed
 

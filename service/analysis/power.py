@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy import special
 
-from service.analysis.comparisons import ALPHA, holm
+from service.analysis.paired import ALPHA, holm
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
 from service.formatting import count
 

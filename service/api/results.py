@@ -7,7 +7,7 @@ database. An answer's `ETag` says which version of the sweep it shows.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -30,9 +30,10 @@ from service.choices import Axis, Figure, ProseFormat, TableFormat
 from service.drawing import plots
 from service.drawing.named import drawn, refuse_empty
 from service.errors import Unprocessable
-from service.pictures import MEDIA_TYPES as TEXT_TYPES
-from service.pictures import Asked, Pictures
 from service.results import Results, json_safe
+from service.results_cache import MEDIA_TYPES as TEXT_TYPES
+from service.results_cache import Asked, ResultsCache
+from service.rows import Part, read
 from service.store import sweeps as store
 from service.store.reported import refuse_unknown
 from service.store.session import Database
@@ -40,12 +41,6 @@ from service.versions import tag_of_results
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["results"])
 
-
-async def _pictures(request: Request) -> Pictures:
-    return request.app.state.pictures  # type: ignore[no-any-return]
-
-
-PicturesDep = Annotated[Pictures, Depends(_pictures)]
 
 At = Annotated[
     str | None,
@@ -71,111 +66,128 @@ MEDIA_TYPES = TEXT_TYPES | {
 }
 
 
+class Reading(NamedTuple):
+    """Which metric of a sweep is read, at which epoch, and against which baseline."""
+
+    sweep_id: str
+    metric: str | None = None
+    at: str | None = None
+    baseline: int | None = None
+
+
+async def _reading(
+    sweep_id: SweepId, metric: Metric = None, at: At = None, baseline: Baseline = None
+) -> Reading:
+    return Reading(sweep_id, metric, at, baseline)
+
+
+ReadingDep = Annotated[Reading, Depends(_reading)]
+
+
 @dataclass(frozen=True)
-class Reading:
-    """Which metric is read, at which epoch, and against which baseline."""
+class Reader:
+    """A request for results; the answer is 304 if its `If-None-Match` names the present ones."""
 
-    metric: Metric = None
-    at: At = None
-    baseline: Baseline = None
+    request: Request
+    database: Database
+
+    def kept(self, what: str, reading: Reading, format: str = "json") -> Response:
+        """`arms`, `comparisons`, `effects`, `methods` or `table`, from the cache if nothing has
+        changed."""
+        sweep_id, metric, at, baseline = reading
+        asked = Asked(sweep_id, what, metric, at, baseline, format)
+        cache: ResultsCache = self.request.app.state.results
+        with self.database.read() as session:
+            sweep = store.get(session, sweep_id)
+            if matches_if_none_match(self.request, tag_of_results(sweep.version)):
+                return unchanged(tag_of_results(sweep.version))
+            refuse_unknown(session, sweep, metric)
+            made = cache.of(session, sweep, asked)
+        answer = made()
+        headers = {"ETag": answer.etag}
+        if answer.version < sweep.version:
+            headers["Age"] = str(answer.age)
+        if matches_if_none_match(self.request, answer.etag):
+            return Response(status_code=304, headers=headers)
+        return Response(answer.content, media_type=MEDIA_TYPES[format], headers=headers)
+
+    def computed(
+        self, answer: Callable[[Results], Response], reading: Reading, parts: Part
+    ) -> Response:
+        """`answer` from the sweep's results, for which these parts of its rows are read."""
+        with self.database.read() as session:
+            sweep = store.get(session, reading.sweep_id)
+            tag = tag_of_results(sweep.version)
+            if matches_if_none_match(self.request, tag):
+                return unchanged(tag)
+            refuse_unknown(session, sweep, reading.metric)
+            rows = read(session, sweep, parts, at=reading.at, baseline=reading.baseline)
+        made = answer(Results(rows))
+        made.headers["ETag"] = tag
+        return made
 
 
-ReadingDep = Annotated[Reading, Depends()]
+async def _reader(request: Request, database: DatabaseDep) -> Reader:
+    return Reader(request, database)
+
+
+ReaderDep = Annotated[Reader, Depends(_reader)]
 
 
 @router.get("/arms", **gives(ArmPage))
-def arms(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
-    pictures: PicturesDep,
-    at: At = None,
-) -> Response:
+def arms(sweep_id: SweepId, reader: ReaderDep, at: At = None) -> Response:
     """Each arm with n, failed and diverged, and every metric's statistics over its seeds.
 
     A running sweep of more than 2,000 trials is shown as it was some seconds ago: `Age`.
     """
-    return _pictured(database, pictures, request, Asked(sweep_id, "arms", at=at))
+    return reader.kept("arms", Reading(sweep_id, at=at))
 
 
 @router.get(
     "/comparisons",
     **gives(Comparisons, also=("text/markdown", "text/csv", "application/x-latex")),
 )
-def comparisons(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
-    pictures: PicturesDep,
-    reading: ReadingDep,
-    format: TableFormat = "json",
-) -> Response:
+def comparisons(reader: ReaderDep, reading: ReadingDep, format: TableFormat = "json") -> Response:
     """Each arm against its baseline, paired by seed: differences, intervals, tests, effect.
 
     A running sweep of more than 2,000 trials is shown as it was some seconds ago: `Age`.
     """
-    asked = Asked(sweep_id, "comparisons", reading.metric, reading.at, reading.baseline, format)
-    return _pictured(database, pictures, request, asked)
+    return reader.kept("comparisons", reading, format)
 
 
 @router.get("/effects", **gives(Effects, also=("text/markdown", "text/csv", "application/x-latex")))
-def effects(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
-    pictures: PicturesDep,
-    reading: ReadingDep,
-    format: TableFormat = "json",
-) -> Response:
+def effects(reader: ReaderDep, reading: ReadingDep, format: TableFormat = "json") -> Response:
     """The effect of each factor of a grid over the settings of the others: main effects, and
     interactions of two. Their reference is the sweep's baseline, or the arm asked for.
 
     A running sweep of more than 2,000 trials is shown as it was some seconds ago: `Age`.
     """
-    asked = Asked(sweep_id, "effects", reading.metric, reading.at, reading.baseline, format)
-    return _pictured(database, pictures, request, asked)
+    return reader.kept("effects", reading, format)
 
 
 @router.get("/table", **gives(Table, also=("text/markdown", "text/csv", "application/x-latex")))
-def table(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
-    pictures: PicturesDep,
-    reading: ReadingDep,
-    format: TableFormat = "json",
-) -> Response:
+def table(reader: ReaderDep, reading: ReadingDep, format: TableFormat = "json") -> Response:
     """The table of one metric, laid out as the spec asks.
 
     A running sweep of more than 2,000 trials is shown as it was some seconds ago: `Age`.
     """
-    asked = Asked(sweep_id, "table", reading.metric, reading.at, reading.baseline, format)
-    return _pictured(database, pictures, request, asked)
+    return reader.kept("table", reading, format)
 
 
 @router.get("/methods", **gives(Methods, also=("text/markdown", "application/x-latex")))
-def methods(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
-    pictures: PicturesDep,
-    reading: ReadingDep,
-    format: ProseFormat = "json",
-) -> Response:
+def methods(reader: ReaderDep, reading: ReadingDep, format: ProseFormat = "json") -> Response:
     """How the numbers were made, for a paper's methods section: what was trained, on which seeds,
     how it was tested, what failed, what it cost, with which code.
 
     A running sweep of more than 2,000 trials is shown as it was some seconds ago: `Age`.
     """
-    asked = Asked(sweep_id, "methods", reading.metric, reading.at, reading.baseline, format)
-    return _pictured(database, pictures, request, asked)
+    return reader.kept("methods", reading, format)
 
 
 @router.get("/curves", **gives(Curves))
 def curves(
     sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
+    reader: ReaderDep,
     metric: Metric = None,
     by: By = "epoch",
     points: Points = 1000,
@@ -187,14 +199,13 @@ def curves(
         items = [curve.to_json() for curve in found.curves(name, by=by, points=points)]
         return _json({"metric": name, "by": by, "items": items, "next_page_token": None})
 
-    return _computed(database, sweep_id, request, Reading(metric), answer, epochs=True)
+    return reader.computed(answer, Reading(sweep_id, metric), Part.EPOCHS)
 
 
 @router.get("/speed", **gives(SpeedAnswer))
 def speed(
     sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
+    reader: ReaderDep,
     threshold: Annotated[float, Query(description="in the metric's own unit, e.g. 0.9")],
     metric: Metric = None,
     baseline: Baseline = None,
@@ -217,8 +228,7 @@ def speed(
             "next_page_token": None,
         })  # fmt: skip
 
-    reading = Reading(metric, baseline=baseline)
-    return _computed(database, sweep_id, request, reading, answer, epochs=True)
+    return reader.computed(answer, Reading(sweep_id, metric, baseline=baseline), Part.EPOCHS)
 
 
 @router.get("/power", **gives(Power))
@@ -252,10 +262,9 @@ def power(
 )
 def figure(
     sweep_id: SweepId,
+    reader: ReaderDep,
     name: Figure,
     kind: Literal["svg", "pdf", "png"],
-    request: Request,
-    database: DatabaseDep,
     settings: SettingsDep,
     metric: Metric = None,
     at: At = None,
@@ -275,16 +284,14 @@ def figure(
         content = figures.to_bytes(made, kind, caption=caption)
         return Response(content, media_type=MEDIA_TYPES[kind])
 
-    reading, epochs = Reading(metric, at, baseline), name == "learning-curves"
-    return _computed(database, sweep_id, request, reading, answer, epochs=epochs)
+    return reader.computed(answer, Reading(sweep_id, metric, at, baseline), _parts(name))
 
 
 @router.get("/plots/{name}", **gives(Plot))
 def plot(
     sweep_id: SweepId,
+    reader: ReaderDep,
     name: Figure,
-    request: Request,
-    database: DatabaseDep,
     settings: SettingsDep,
     metric: Metric = None,
     at: At = None,
@@ -297,52 +304,14 @@ def plot(
     def answer(found: Results) -> Response:
         return _json(drawn(plots, found, settings, name, metric=metric, by=by, points=points))
 
-    reading, epochs = Reading(metric, at, baseline), name == "learning-curves"
-    return _computed(database, sweep_id, request, reading, answer, epochs=epochs)
+    return reader.computed(answer, Reading(sweep_id, metric, at, baseline), _parts(name))
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
 
-def _pictured(database: Database, pictures: Pictures, request: Request, asked: Asked) -> Response:
-    """The answer, from the cache if nothing has changed."""
-    with database.read() as session:
-        sweep = store.get(session, asked.sweep_id)
-        if matches_if_none_match(request, tag_of_results(sweep.version)):
-            return unchanged(tag_of_results(sweep.version))
-        refuse_unknown(session, sweep, asked.metric)
-        picture = pictures.of(session, sweep, asked)
-    if picture is None:
-        picture = pictures.wait(asked, sweep.version)
-    headers = {"ETag": picture.etag}
-    if picture.version < sweep.version:
-        headers["Age"] = str(picture.age)
-    if matches_if_none_match(request, picture.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(picture.content, media_type=MEDIA_TYPES[asked.format], headers=headers)
-
-
-def _computed(
-    database: Database,
-    sweep_id: str,
-    request: Request,
-    reading: Reading,
-    answer: Callable[[Results], Response],
-    *,
-    epochs: bool,
-) -> Response:
-    """`answer` from the sweep's results, with every epoch if `epochs`; 304 if the reader has it."""
-    with database.read() as session:
-        sweep = store.get(session, sweep_id)
-        tag = tag_of_results(sweep.version)
-        if matches_if_none_match(request, tag):
-            return unchanged(tag)
-        refuse_unknown(session, sweep, reading.metric)
-        found = Results(session, sweep, at=reading.at, baseline=reading.baseline)
-        found.read(epochs=epochs)
-    made = answer(found)
-    made.headers["ETag"] = tag
-    return made
+def _parts(figure: str) -> Part:
+    return Part.EPOCHS if figure == "learning-curves" else Part.NONE
 
 
 def _json(content: Any) -> Response:

@@ -26,6 +26,7 @@ from service.drawing import captions
 from service.drawing.descents import Polyline
 from service.drawing.panels import over_keep_prob
 from service.results import Results, json_safe
+from service.rows import Part, read
 from service.store import sweeps as store
 from service.store.models import Attempt, Sweep
 from service.store.session import Database
@@ -81,7 +82,7 @@ def _files(
 ) -> Iterator[tuple[str, Iterable[str | bytes]]]:
     from service.drawing import figures
 
-    found = Results(session, sweep)
+    found = Results(read(session, sweep, ~Part.NONE))
     yield "spec.yaml", [yaml.safe_dump(sweep.spec, sort_keys=False, allow_unicode=True)]
     arms = [
         {"label": arm.label, "is_baseline": arm.is_baseline, "config": arm.config}

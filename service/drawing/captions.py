@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.analysis.arms import CONFIDENCE
-from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
 from service.analysis.effects import Effect
 from service.analysis.metrics import Metric
+from service.analysis.paired import ALPHA
 from service.analysis.subjects import place_read
 from service.drawing.panels import Panel, Points, with_numbers
 from service.drawing.scales import View, views

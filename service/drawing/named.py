@@ -8,6 +8,7 @@ from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
+from service.analysis.effect_table import why_none
 from service.analysis.effects import Effect
 from service.choices import Axis
 from service.descents import descents_of, grids_of
@@ -88,4 +89,4 @@ def refuse_empty(found: Results, name: str, metric: str | None) -> None:
     if name == "forest" and not found.comparisons(chosen, found.summaries(chosen)):
         raise NotFound("no arm has a baseline to be compared with: name one with `baseline`")
     if name == "effects" and not found.effects(chosen):
-        raise NotFound(found.effect_table(chosen).notes[0])
+        raise NotFound(why_none(found.designs))

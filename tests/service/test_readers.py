@@ -259,6 +259,11 @@ def test_the_password_of_the_database_stands_in_a_file(tmp_path: Path) -> None:
         ("plots/forest", "comparisons"),
         ("plots/effects", "effects"),
         ("figures/keep-prob.svg", "summaries"),
+        ("arms", "arm_views"),
+        ("comparisons", "comparison_table"),
+        ("effects?format=csv", "effect_table"),
+        ("table?format=latex", "table"),
+        ("methods?format=latex", "methods"),
     ],
 )
 def test_what_is_computed_for_a_reader_keeps_no_writer_waiting(
@@ -268,7 +273,8 @@ def test_what_is_computed_for_a_reader_keeps_no_writer_waiting(
     path: str,
     computed: str,
 ) -> None:
-    # Catches: a figure drawn in the middle of a transaction, for whose end SQLite's writers wait.
+    """Catches: a table or a figure made in the middle of a transaction, for whose end SQLite's
+    writers wait."""
     sweep_id = seed(database, small_sweep(), states=("succeeded",))
     held: list[int] = []
     real = getattr(Results, computed)

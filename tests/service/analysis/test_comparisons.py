@@ -13,7 +13,8 @@ from statsmodels.stats.multitest import multipletests
 
 from service.analysis.arms import summarise
 from service.analysis.baselines import compared_with
-from service.analysis.comparisons import compare, holm, small_sample_factor
+from service.analysis.comparisons import compare
+from service.analysis.paired import holm, small_sample_factor
 from service.analysis.resampling import EXACT_UP_TO, FLIPS, RESAMPLES, SEED
 
 from .cases import arm, pair, trials

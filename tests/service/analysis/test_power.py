@@ -9,7 +9,8 @@ from scipy import integrate, stats
 from statsmodels.stats.power import TTestPower
 
 from service.analysis.arms import summarise
-from service.analysis.comparisons import compare, holm
+from service.analysis.comparisons import compare
+from service.analysis.paired import holm
 from service.analysis.power import (
     detectable_effect,
     power_of,

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from service.analysis.comparisons import sign_test
+from service.analysis.paired import sign_test
 
 from .test_comparisons import comparison
 

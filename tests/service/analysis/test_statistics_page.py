@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from service.analysis.arms import ArmSummary, summarise
-from service.analysis.comparisons import Comparison, compare, paired_statistics
+from service.analysis.comparisons import Comparison, compare
 from service.analysis.contrasts import averaged
+from service.analysis.paired import paired_statistics
 from service.analysis.power import detectable_effect, seeds_needed
 from service.analysis.tables import build_table
 

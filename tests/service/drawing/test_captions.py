@@ -3,8 +3,9 @@
 import math
 
 from service.analysis.arms import summarise
-from service.analysis.comparisons import ALPHA, compare
+from service.analysis.comparisons import compare
 from service.analysis.curves import mean_curves
+from service.analysis.paired import ALPHA
 from service.drawing import captions
 from service.drawing.panels import over_keep_prob
 from tests.service.analysis.cases import arm, pair, series, trials

@@ -2,8 +2,8 @@
 
 An answer depends only on the sweep at one version, so it is kept under that version and not
 computed again until something has changed. In a large sweep that is still running, something always
-has. In that case the last picture is shown while a separate process (python -m service.pictures)
-makes the next one. A sweep that has ended is always shown as it is.
+has. In that case the last answer is shown while a separate process (python -m
+service.results_cache) makes the next one. A sweep that has ended is always shown as it is.
 
 Each API process has its own cache, which is empty when it starts.
 """
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from service.analysis import listings, methods, render
 from service.errors import NotFound, ServiceError, Unprocessable
 from service.results import Results, json_safe
+from service.rows import Part, Rows, read
 from service.store import sweeps as store
 from service.store.models import Sweep
 from service.store.session import Database
@@ -41,11 +42,11 @@ LARGE = 20_000
 KEPT_BYTES = 128 << 20
 """Total size of the cache; the least recently requested answers are dropped first."""
 REST = 3
-"""Pause before the next picture of a running sweep, as a multiple of what the last one took."""
+"""Pause before the next answer about a running sweep, as a multiple of what the last one took."""
 PENDING = 1_000
-"""Requests for newer pictures that are queued, at most; others must be asked again."""
+"""Requests for newer answers that are queued, at most; others must be asked again."""
 MAKE_SECONDS = 600
-"""Time limit of the process that makes a picture."""
+"""Time limit of the process that makes an answer."""
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -66,9 +67,24 @@ class Asked(NamedTuple):
     baseline: int | None = None
     format: str = "json"
 
+    @property
+    def needs(self) -> Part:
+        """The parts of the rows that its answer is made from."""
+        needs = {"arms": Part.NONE, "methods": Part.MADE | Part.HISTORY}.get(self.what, Part.MADE)
+        return needs | Part.ENVIRONMENTS if self.format == "latex" else needs
+
+    def read(self, session: Session, sweep: Sweep) -> Rows:
+        """Read the rows that its answer is made from.
+
+        Raises:
+            NotFound: no arm of the sweep has the id `baseline`.
+            Unprocessable: no arm has the epoch `at`.
+        """
+        return read(session, sweep, self.needs, at=self.at, baseline=self.baseline)
+
 
 @dataclass(frozen=True)
-class Picture:
+class CachedAnswer:
     """An answer, and the version of the sweep that it shows."""
 
     version: int
@@ -86,52 +102,49 @@ class Picture:
         return int(time.monotonic() - self.made_at)
 
 
-def make(session: Session, sweep: Sweep, asked: Asked) -> Picture:
-    """Make an answer from the rows.
-
-    Raises:
-        NotFound: no arm of the sweep has the id `baseline`.
-    """
-    found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
-    return Picture(sweep.version, _content(found, asked).encode())
+def make(rows: Rows, version: int, asked: Asked) -> CachedAnswer:
+    """Make an answer from the rows of a sweep at this version."""
+    return CachedAnswer(version, _content(Results(rows), asked).encode())
 
 
-class Pictures:
+class ResultsCache:
     """The kept answers of one API."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: OrderedDict[Asked, Picture] = OrderedDict()
+        self._kept: OrderedDict[Asked, CachedAnswer] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self._making: dict[Asked, threading.Lock] = {}
         self._turn = threading.Lock()
-        """Held while a picture is made in a separate process: one at a time."""
+        """Held while an answer is made in a separate process: one at a time."""
         self._rest_until = 0.0
         self._pending: OrderedDict[Asked, None] = OrderedDict()
-        """Requests for newer pictures that are not yet made, oldest first."""
+        """Requests for newer answers that are not yet made, oldest first."""
 
-    def of(self, session: Session, sweep: Sweep, asked: Asked) -> Picture | None:
-        """The answer as of now; for a large sweep that is running, the last one made.
+    def of(self, session: Session, sweep: Sweep, asked: Asked) -> Callable[[], CachedAnswer]:
+        """Whatever gives the answer as of now; for a large sweep that is running, the last one.
 
-        None if making it takes a while: call `wait`, outside of any transaction.
+        Call it outside of any transaction: all that it needs has been read.
 
         Raises:
             NotFound: no arm of the sweep has the id `baseline`.
+            Unprocessable: no arm has the epoch `at`.
         """
-        kept = self._known(asked)
-        if kept is not None and kept.version == sweep.version:
-            return kept
+        kept, version = self._known(asked), sweep.version
+        if kept is not None and kept.version == version:
+            return lambda: kept
         waits = kept is None or sweep.has_ended
         if sweep.trials_total < (LARGE if waits else SMALL):
-            return self._keep(asked, make(session, sweep, asked))
+            rows = asked.read(session, sweep)
+            return lambda: self._keep(asked, make(rows, version, asked))
         if kept is None or waits:
-            return None
+            return lambda: self.wait(asked, version)
         self._refresh(asked)
-        return kept
+        return lambda: kept
 
-    def wait(self, asked: Asked, version: int) -> Picture:
-        """A picture of this version or a newer one; concurrent callers share it.
+    def wait(self, asked: Asked, version: int) -> CachedAnswer:
+        """An answer of this version or a newer one; concurrent callers share it.
 
         Raises:
             NotFound: no arm of the sweep has the id `baseline`.
@@ -144,9 +157,9 @@ class Pictures:
                 return self._keep(asked, self._apart(asked))
 
     def _refresh(self, asked: Asked) -> None:
-        """Queue a request for a newer picture; if none is being made, make the oldest one queued.
+        """Queue a request for a newer answer; if none is being made, make the oldest one queued.
 
-        Making the caller's own instead would always favour the picture requested most often.
+        Making the caller's own instead would always favour the answer requested most often.
         """
         with self._lock:
             if len(self._pending) < PENDING:
@@ -160,18 +173,18 @@ class Pictures:
             try:
                 self._keep(asked, self._apart(asked))
             except (OSError, subprocess.SubprocessError, ServiceError) as error:
-                log.warning("no newer picture of sweep %s: %s", asked.sweep_id, error)
+                log.warning("no newer answer about sweep %s: %s", asked.sweep_id, error)
             finally:
                 now = time.monotonic()
                 self._rest_until = now + REST * (now - began)
                 self._turn.release()
 
-        threading.Thread(target=work, name="picture", daemon=True).start()
+        threading.Thread(target=work, name="results", daemon=True).start()
 
-    def _apart(self, asked: Asked) -> Picture:
+    def _apart(self, asked: Asked) -> CachedAnswer:
         url = self._database.engine.url.render_as_string(hide_password=False)
         done = subprocess.run(
-            [sys.executable, "-m", "service.pictures"],
+            [sys.executable, "-m", "service.results_cache"],
             input=json.dumps(asked).encode(),
             env=os.environ | {"LRD_DATABASE_URL": url, "OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -184,26 +197,26 @@ class Pictures:
         if done.returncode:
             raise subprocess.SubprocessError(done.stderr.decode(errors="replace")[-2000:])
         version, _, content = done.stdout.partition(b"\n")
-        return Picture(int(version), content)
+        return CachedAnswer(int(version), content)
 
-    def _known(self, asked: Asked) -> Picture | None:
+    def _known(self, asked: Asked) -> CachedAnswer | None:
         with self._lock:
             if asked in self._kept:
                 self._kept.move_to_end(asked)
             return self._kept.get(asked)
 
-    def _keep(self, asked: Asked, picture: Picture) -> Picture:
+    def _keep(self, asked: Asked, answer: CachedAnswer) -> CachedAnswer:
         with self._lock:
             self._pending.pop(asked, None)
             before = self._kept.get(asked)
-            if before is not None and before.version > picture.version:
-                return picture
-            self._bytes += len(picture.content) - (len(before.content) if before else 0)
-            self._kept[asked] = picture
+            if before is not None and before.version > answer.version:
+                return answer
+            self._bytes += len(answer.content) - (len(before.content) if before else 0)
+            self._kept[asked] = answer
             self._kept.move_to_end(asked)
             while self._bytes > KEPT_BYTES and self._kept:
                 self._bytes -= len(self._kept.popitem(last=False)[1].content)
-        return picture
+        return answer
 
     @contextlib.contextmanager
     def _alone(self, asked: Asked) -> Iterator[None]:
@@ -276,7 +289,7 @@ def _json(content: Any) -> str:
 
 
 def main() -> None:
-    """Make the picture that stdin asks for; print its version in a line, then its content."""
+    """Make the answer that stdin asks for; print its version in a line, then its content."""
     asked = Asked(*json.load(sys.stdin))
     database = Database(os.environ["LRD_DATABASE_URL"])
     with database.read() as session:
@@ -284,12 +297,12 @@ def main() -> None:
             session.execute(text("set idle_in_transaction_session_timeout = 0"))
         try:
             sweep = store.get(session, asked.sweep_id)
-            found = Results(session, sweep, at=asked.at, baseline=asked.baseline)
+            rows = asked.read(session, sweep)
         except (NotFound, Unprocessable) as error:
             sys.stderr.write(str(error))
             sys.exit(REFUSED[type(error)])
-        found.read(provenance=True)
-    sys.stdout.buffer.write(b"%d\n%b" % (sweep.version, _content(found, asked).encode()))
+    answer = make(rows, sweep.version, asked)
+    sys.stdout.buffer.write(b"%d\n%b" % (answer.version, answer.content))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lrd_core.spec import SweepSpec, expand_arms
-from service import pictures
+from service import results_cache
 from service.errors import Conflict, NotFound
 from service.lifecycle import Reason
-from service.pictures import Asked, Picture, Pictures
 from service.placement import Node, Rooms
+from service.results_cache import Asked, CachedAnswer, ResultsCache
 from service.store import claims, leases, recording, requests, submission, sweeps, turns
 from service.store.claims import Assignment
 from service.store.models import Sweep
@@ -106,7 +106,7 @@ def test_kept_answers_equal_those_computed_afresh(
     sweep_id = submit(database, seeds=3)
     history = History(database, sweep_id, seed)
     draws = random.Random(seed)
-    kept = api.app.state.pictures  # type: ignore[attr-defined]
+    kept = api.app.state.results  # type: ignore[attr-defined]
     for _ in range(40):
         for _ in range(draws.randrange(3)):
             history.go_on()
@@ -124,8 +124,10 @@ def test_nothing_is_computed_while_nothing_changes(
 ) -> None:
     sweep_id = submit(database)
     made: list[Asked] = []
-    make = pictures.make
-    monkeypatch.setattr(pictures, "make", lambda *given: (made.append(given[-1]), make(*given))[1])
+    make = results_cache.make
+    monkeypatch.setattr(
+        results_cache, "make", lambda *given: (made.append(given[-1]), make(*given))[1]
+    )
     for _ in range(3):
         api.get(f"/api/v1/sweeps/{sweep_id}/table")
     assert len(made) == 1
@@ -136,12 +138,12 @@ def test_nothing_is_computed_while_nothing_changes(
 
 @pytest.fixture
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "SMALL", 1)
-    monkeypatch.setattr(pictures, "LARGE", 1)
+    monkeypatch.setattr(results_cache, "SMALL", 1)
+    monkeypatch.setattr(results_cache, "LARGE", 1)
 
 
 @pytest.mark.usefixtures("all_are_large")
-def test_a_picture_made_apart_equals_one_made_here(
+def test_an_answer_made_apart_equals_one_made_here(
     api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep_id = submit(database)
@@ -150,11 +152,11 @@ def test_a_picture_made_apart_equals_one_made_here(
         history.go_on()
     for address in ADDRESSES:
         apart = api.get(f"/api/v1/sweeps/{sweep_id}/{address}")
-        api.app.state.pictures._kept.clear()  # type: ignore[attr-defined]
-        monkeypatch.setattr(pictures, "LARGE", 1000)
+        api.app.state.results._kept.clear()  # type: ignore[attr-defined]
+        monkeypatch.setattr(results_cache, "LARGE", 1000)
         here = api.get(f"/api/v1/sweeps/{sweep_id}/{address}")
-        monkeypatch.setattr(pictures, "LARGE", 1)
-        api.app.state.pictures._kept.clear()  # type: ignore[attr-defined]
+        monkeypatch.setattr(results_cache, "LARGE", 1)
+        api.app.state.results._kept.clear()  # type: ignore[attr-defined]
         assert apart.content == here.content
         assert apart.headers["etag"] == here.headers["etag"]
     missing = api.get(f"/api/v1/sweeps/{sweep_id}/table?baseline=999999")
@@ -165,7 +167,7 @@ def test_a_picture_made_apart_equals_one_made_here(
 
 
 @pytest.mark.usefixtures("all_are_large")
-def test_a_large_sweep_that_runs_shows_its_last_picture_and_has_the_next_one_made(
+def test_a_large_sweep_that_runs_shows_its_last_answer_and_has_the_next_one_made(
     api: TestClient, database: Database
 ) -> None:
     sweep_id = submit(database)
@@ -178,20 +180,20 @@ def test_a_large_sweep_that_runs_shows_its_last_picture_and_has_the_next_one_mad
     assert old.content == first.content
     now = api.get(f"/api/v1/sweeps/{sweep_id}").headers["etag"]
     version = tag_of_results(int(now.strip('"')))
-    until(lambda: api.get(address).headers["etag"] == version, "no newer picture")
+    until(lambda: api.get(address).headers["etag"] == version, "no newer answer")
     assert "age" not in api.get(address).headers
     again = api.get(address, headers={"If-None-Match": version})
     assert again.status_code == 304
 
 
-def test_a_picture_of_a_sweep_that_is_deleted_meanwhile_is_not_found(database: Database) -> None:
+def test_an_answer_about_a_sweep_that_is_deleted_meanwhile_is_not_found(database: Database) -> None:
     """Catches: an internal error for whoever waits for a large one."""
     sweep_id = submit(database)
     with database.write() as session:
         requests.cancel_sweep(session, sweep_id)
         requests.delete_sweep(session, sweep_id)
     with pytest.raises(NotFound, match=sweep_id):
-        Pictures(database).wait(Asked(sweep_id, "arms"), 1)
+        ResultsCache(database).wait(Asked(sweep_id, "arms"), 1)
 
 
 @pytest.mark.usefixtures("all_are_large")
@@ -207,10 +209,10 @@ def test_a_sweep_that_has_ended_is_shown_as_it_is(api: TestClient, database: Dat
 def test_one_between_is_made_here_when_somebody_waits_and_apart_when_not(
     api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "SMALL", 1)
+    monkeypatch.setattr(results_cache, "SMALL", 1)
     refreshed: list[Asked] = []
-    monkeypatch.setattr(Pictures, "_refresh", lambda _, asked: refreshed.append(asked))
-    monkeypatch.setattr(Pictures, "_apart", None)
+    monkeypatch.setattr(ResultsCache, "_refresh", lambda _, asked: refreshed.append(asked))
+    monkeypatch.setattr(ResultsCache, "_apart", None)
     sweep_id = submit(database)
     address = f"/api/v1/sweeps/{sweep_id}/arms"
     api.get(address)
@@ -225,20 +227,20 @@ def test_one_between_is_made_here_when_somebody_waits_and_apart_when_not(
 def test_many_who_ask_for_the_same_wait_for_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, asked = Pictures(database), Asked("x", "table")
+    kept, asked = ResultsCache(database), Asked("x", "table")
     made: list[Asked] = []
     asking: list[int] = []
 
-    def slow(_: Pictures, asked: Asked) -> Picture:
+    def slow(_: ResultsCache, asked: Asked) -> CachedAnswer:
         made.append(asked)
         until(lambda: len(asking) == 5, "not all have asked")
-        return Picture(7, b"{}")
+        return CachedAnswer(7, b"{}")
 
     def ask(number: int) -> None:
         asking.append(number)
         kept.wait(asked, 7)
 
-    monkeypatch.setattr(Pictures, "_apart", slow)
+    monkeypatch.setattr(ResultsCache, "_apart", slow)
     threads = [threading.Thread(target=ask, args=[number]) for number in range(5)]
     for each in threads:
         each.start()
@@ -252,30 +254,32 @@ def test_each_of_several_answers_is_made_in_its_turn(
 ) -> None:
     """Catches: a table that is never made anew, for somebody else looks at the arms more often."""
     clock, oldest = [0.0], dict.fromkeys(("arms", "table", "effects"), 0.0)
-    monkeypatch.setattr(pictures.time, "monotonic", lambda: clock[0])
-    kept, sweep = Pictures(database), Sweep(version=99, queued=5, running=5, trials_total=30_000)
+    monkeypatch.setattr(results_cache.time, "monotonic", lambda: clock[0])
+    kept, sweep = (
+        ResultsCache(database),
+        Sweep(version=99, queued=5, running=5, trials_total=30_000),
+    )
 
     def go_on(ticks: int) -> None:
         """Of 20 ms: the arms are looked at in each, the others once a second."""
         for _ in range(ticks):
             clock[0] = round(clock[0] + 0.02, 2)
             for what in oldest if clock[0] % 1 == 0 else ["arms"]:
-                shown = kept.of(None, sweep, Asked("s", what))  # type: ignore[arg-type]
-                assert shown is not None
+                shown = kept.of(None, sweep, Asked("s", what))()  # type: ignore[arg-type]
                 oldest[what] = max(oldest[what], clock[0] - shown.made_at)
 
-    def slow(asked: Asked) -> Picture:
+    def slow(asked: Asked) -> CachedAnswer:
         go_on(10)
-        return Picture(1, b"x", clock[0])
+        return CachedAnswer(1, b"x", clock[0])
 
     class AtOnce(threading.Thread):
         def start(self) -> None:
             self.run()
 
     monkeypatch.setattr(kept, "_apart", slow)
-    monkeypatch.setattr(pictures.threading, "Thread", AtOnce)
+    monkeypatch.setattr(results_cache.threading, "Thread", AtOnce)
     for what in oldest:
-        kept._keep(Asked("s", what), Picture(1, b"x", 0.0))
+        kept._keep(Asked("s", what), CachedAnswer(1, b"x", 0.0))
     go_on(2000)
     assert max(oldest.values()) <= 3 * 4 * 0.2 + 1 + 0.1
 
@@ -284,9 +288,9 @@ def test_the_questions_that_wait_are_bounded(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: an API that remembers whatever anybody has asked for."""
-    monkeypatch.setattr(pictures, "PENDING", 2)
-    kept = Pictures(database)
-    monkeypatch.setattr(kept, "_apart", lambda _: Picture(1, b"x"))
+    monkeypatch.setattr(results_cache, "PENDING", 2)
+    kept = ResultsCache(database)
+    monkeypatch.setattr(kept, "_apart", lambda _: CachedAnswer(1, b"x"))
     with kept._turn:
         for number in range(5):
             kept._refresh(Asked(str(number), "arms"))
@@ -297,20 +301,20 @@ def test_the_questions_that_wait_are_bounded(
 
 
 def test_what_is_kept_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "KEPT_BYTES", 250)
-    kept = Pictures(database)
+    monkeypatch.setattr(results_cache, "KEPT_BYTES", 250)
+    kept = ResultsCache(database)
     for number in range(5):
-        kept._keep(Asked(str(number), "arms"), Picture(1, b"x" * 100))
+        kept._keep(Asked(str(number), "arms"), CachedAnswer(1, b"x" * 100))
     assert [asked.sweep_id for asked in kept._kept] == ["3", "4"]
-    kept._keep(Asked("4", "arms"), Picture(2, b"x" * 10))
+    kept._keep(Asked("4", "arms"), CachedAnswer(2, b"x" * 10))
     assert kept._bytes == 110
-    older = kept._keep(Asked("4", "arms"), Picture(1, b"x" * 99))
+    older = kept._keep(Asked("4", "arms"), CachedAnswer(1, b"x" * 99))
     assert older.version == 1
     assert kept._kept[Asked("4", "arms")].version == 2
 
 
 def test_numbers_that_are_none_are_spelled_out() -> None:
-    said = pictures._json({"a": float("nan"), "b": (1.5, float("inf"))})
+    said = results_cache._json({"a": float("nan"), "b": (1.5, float("inf"))})
     assert json.loads(said)["b"][0] == 1.5
     assert "NaN" in said
     assert '"NaN"' in said
