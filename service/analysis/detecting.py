@@ -17,9 +17,10 @@ from typing import Any
 from scipy import special
 
 from service.analysis.comparison_table import NONE
-from service.analysis.comparisons import ALPHA, Comparison
+from service.analysis.comparisons import Comparison
 from service.analysis.data import ArmId
 from service.analysis.metrics import Metric
+from service.analysis.paired import ALPHA
 from service.analysis.power import POWER, findable_effect, pairs_needed
 from service.analysis.subjects import place_read
 

@@ -233,9 +233,7 @@ def speed(
 
 @router.get("/power", **gives(Power))
 def power(
-    sweep_id: SweepId,
-    request: Request,
-    database: DatabaseDep,
+    reader: ReaderDep,
     reading: ReadingDep,
     difference: Annotated[
         float | None,
@@ -253,7 +251,7 @@ def power(
             )
         return _json(found.power(name, difference).to_json() | {"next_page_token": None})
 
-    return _computed(database, sweep_id, request, reading, answer, epochs=False)
+    return reader.computed(answer, reading, Part.NONE)
 
 
 @router.get(

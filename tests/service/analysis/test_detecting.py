@@ -9,9 +9,10 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from service.analysis.arms import summarise
-from service.analysis.comparisons import ALPHA, compare
+from service.analysis.comparisons import compare
 from service.analysis.detecting import detect
 from service.analysis.metrics import Metric
+from service.analysis.paired import ALPHA
 from service.analysis.power import findable_effect, pairs_needed
 from service.analysis.resampling import sign_flip
 
