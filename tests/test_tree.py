@@ -22,6 +22,7 @@ UNDRAWN = {".gitignore", ".dockerignore"}
 """Files of the root that need no caption."""
 LONG = {
     "CHANGELOG.md": "it grows with every change that users notice",
+    "docs/api.md": "made from the code: every route with what it takes",
     "docs/cli.md": "made from the code: every command with what it takes",
     "requirements.lock": "written by `make lock`",
     "service/api/examples.json": "written by `python -m tests.examples`",
