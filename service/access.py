@@ -131,7 +131,7 @@ async def admin(request: Request) -> None:
     """
     role = caller_of(request).role
     if role != Role.admin:
-        raise Forbidden(f"this needs the role admin; this token's is {role}")
+        raise Forbidden(_too_low(role, Role.admin))
 
 
 def refuse_others(request: Request, owner: str | None) -> None:
@@ -140,13 +140,21 @@ def refuse_others(request: Request, owner: str | None) -> None:
     Raises:
         Forbidden: the sweep belongs to another token, and the caller's role is not admin.
     """
-    caller = caller_of(request)
-    if caller.role != Role.admin and owner != caller.name:
-        whose = "nobody's" if owner is None else f"{owner!r}'s"
-        raise Forbidden(
-            f"this sweep is {whose}, not {caller.name!r}'s: only its owner or an admin may change "
-            "it, but anybody may clone it"
-        )
+    if (why := why_not(caller_of(request), owner)) is not None:
+        raise Forbidden(why)
+
+
+def why_not(caller: Caller, owner: str | None) -> str | None:
+    """Why the caller may not change a sweep of `owner`; None if they may."""
+    if not caller.role.includes(Role.submitter):
+        return _too_low(caller.role, Role.submitter)
+    if caller.role == Role.admin or owner == caller.name:
+        return None
+    whose = "nobody's" if owner is None else f"{owner!r}'s"
+    return (
+        f"this sweep is {whose}, not {caller.name!r}'s: only its owner or an admin may change it, "
+        "but anybody may clone it"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -163,12 +171,16 @@ def _by_token(request: Request, database: Database, settings: Settings, secret: 
         raise Unauthorized("this token is unknown, has expired or was revoked")
     needed = Role.viewer if request.method in READING else Role.submitter
     if not Role(token.role).includes(needed):
-        raise Forbidden(f"{request.method} needs the role {needed}; this token's is {token.role}")
+        raise Forbidden(_too_low(Role(token.role), needed))
     request.app.state.rates.count(
         token.id, token.requests_per_minute or settings.requests_per_minute
     )
     request.app.state.uses.add(token.id)
     return _caller(request, settings, token)
+
+
+def _too_low(role: Role, needed: Role) -> str:
+    return f"this needs the role {needed}; this token's is {role}"
 
 
 def _caller(request: Request, settings: Settings, token: Token) -> Caller:

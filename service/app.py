@@ -13,7 +13,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lrd_core.errors import first_line
 from service import access, health, pages, problems, reference
-from service.api import audit, cluster, exports, openapi, presets, results, sweeps, trials, webhooks
+from service.api import (
+    audit,
+    cluster,
+    exports,
+    openapi,
+    presets,
+    refusals,
+    results,
+    sweeps,
+    trials,
+    webhooks,
+)
 from service.api.context import known_parameters
 from service.front import Front
 from service.metrics import Metrics
@@ -85,7 +96,8 @@ def _api() -> APIRouter:
         ],
         responses=openapi.PROBLEMS,
     )
-    for noun in (sweeps, results, exports, trials, presets, cluster, webhooks, audit):
+    nouns = (sweeps, results, exports, trials, refusals, presets, cluster, webhooks, audit)
+    for noun in nouns:
         router.include_router(noun.router)
     return router
 

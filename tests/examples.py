@@ -31,9 +31,11 @@ CODE = f"{VERSION}+3fa9c1d2e4b5"
 ASKED = {
     "Sweep": SWEEP,
     "SweepPage": "/api/v1/sweeps",
+    "SweepRefusals": f"{SWEEP}/refusals",
     "TrialPage": f"{SWEEP}/trials?page_size=1",
     "Trial": f"{SWEEP}/trials?page_size=1",
     "TrialDetail": "/api/v1/trials/1",
+    "TrialRefusals": "/api/v1/trials/1/refusals",
     "ReportPage": "/api/v1/trials/1/reports?page_size=1",
     "AttemptPage": "/api/v1/trials/1/attempts",
     "EventPage": f"{SWEEP}/events?page_size=1",

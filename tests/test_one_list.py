@@ -19,7 +19,6 @@ from lrd_core.choices import (
     TASK_OF,
     TASKS,
 )
-from service.analysis import metrics
 from service.choices import Role
 from service.lifecycle import TERMINAL, TRANSITIONS, SweepState, TrialState
 from service.store.models import Base
@@ -42,10 +41,6 @@ def test_the_page_knows_the_states() -> None:
     styles = (WEB / "page.css").read_text()
     for state in {*TrialState, *SweepState}:
         assert f".{state}" in styles, state
-
-
-def test_the_page_knows_what_is_shown_in_percent() -> None:
-    assert tuple(script("format.js", "SHARES")) == metrics._SHARES
 
 
 def test_the_end_of_a_trial_is_where_only_a_user_leads_on() -> None:

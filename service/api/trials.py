@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.orm import Session
 
+from lrd_core.spelling import did_you_mean
 from lrd_core.trial_folder import TrialFolder, log_name, trial_folder
 from service import storage
 from service.access import caller_of, refuse_others
@@ -24,9 +25,12 @@ from service.api.events import event_page
 from service.api.limits import refuse_over_quota
 from service.api.once import OnceDep
 from service.api.openapi import gives, gives_text
+from service.api.results import Metric, Points
 from service.api.schemas import sweeps as schemas
+from service.api.schemas.results import Plot
 from service.api.views import attempt_view, provenance_view, report_view, trial_view
-from service.errors import NotFound
+from service.drawing.trial_curves import metrics_of, trial_curves
+from service.errors import NotFound, Unprocessable
 from service.formatting import count
 from service.store import history, requests
 from service.store import sweeps as store
@@ -99,6 +103,23 @@ def reports(
         store.get_trial(session, trial_id)
         found = store.reports(session, trial_id, after_epoch=after_epoch, size=page_size + 1)
     return page_of([report_view(each) for each in found], page_size, key="epoch")
+
+
+@router.get("/plot", **gives(Plot))
+def plot(
+    trial_id: TrialId, database: DatabaseDep, metric: Metric = None, points: Points = 1000
+) -> JSONResponse:
+    """The trial's metrics over its epochs, or one of them, as Plotly JSON for a page to draw."""
+    with database.read() as session:
+        store.get_trial(session, trial_id)
+        found = [each.report for each in store.reports(session, trial_id)]
+    names = metrics_of(found)
+    if metric is not None and names and metric not in names:
+        raise Unprocessable(
+            f"trial {trial_id} does not report {metric!r}{did_you_mean(metric, names)}; "
+            f"it reports {', '.join(names)}"
+        )
+    return JSONResponse(trial_curves(found, metric, points=points))
 
 
 @router.get("/attempts", **gives(schemas.AttemptPage))

@@ -1,14 +1,14 @@
 """Requests of people on sweeps and trials: cancel, pause, resume, retry, extend, change, delete.
 
-A request that is illegal in the present state raises a Conflict that says why. Repeated, a request
-changes nothing the second time. A running trial that is cancelled or paused stays `running` until
-it has stopped.
+A request that is illegal in the present state raises a Conflict that says why; `refusals` has these
+rules. Repeated, a request changes nothing the second time. A running trial that is cancelled or
+paused stays `running` until it has stopped.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy import ColumnElement, func, update
 from sqlalchemy.orm import Session
 
 from lrd_core.changing import Changes, changed
@@ -16,8 +16,9 @@ from lrd_core.spec import SweepSpec, expand_arms
 from service.errors import Conflict
 from service.formatting import count
 from service.lifecycle import Reason, TrialState
-from service.store import history, reuse, submission, sweeps, webhooks
+from service.store import history, refusals, reuse, submission, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
+from service.store.refusals import Refusal
 from service.store.session import clock, db_now
 from service.store.transitions import lock_sweeps, switch
 
@@ -42,10 +43,8 @@ def cancel_sweep(session: Session, sweep_id: str) -> Sweep:
         Conflict: it has ended with other results.
     """
     sweep = locked(session, sweep_id)
-    if sweep.cancel_requested_at is not None:
+    if not _proceeds(sweep, refusals.cancel_sweep(sweep)):
         return sweep
-    if sweep.has_ended:
-        raise Conflict(f"sweep {sweep_id} has ended; there is nothing to cancel")
     mine = Trial.sweep_id == sweep_id
     switch(session, TrialState.queued, TrialState.cancelled, mine, reason=Reason.user)
     session.execute(
@@ -63,11 +62,8 @@ def pause(session: Session, sweep_id: str) -> Sweep:
         Conflict: it has ended, or is being cancelled.
     """
     sweep = locked(session, sweep_id)
-    if sweep.paused_at is not None:
+    if not _proceeds(sweep, refusals.pause(sweep)):
         return sweep
-    if sweep.has_ended or sweep.cancel_requested_at is not None:
-        why = "has ended" if sweep.has_ended else "is being cancelled"
-        raise Conflict(f"sweep {sweep_id} {why}; only a sweep with trials to run can pause")
     return _changed(session, sweep, "paused", paused_at=db_now(), paused_because=None)
 
 
@@ -78,9 +74,7 @@ def resume(session: Session, sweep_id: str) -> Sweep:
         Conflict: it was cancelled meanwhile.
     """
     sweep = locked(session, sweep_id)
-    if sweep.cancel_requested_at is not None:
-        raise Conflict(f"sweep {sweep_id} was cancelled; retry its cancelled trials instead")
-    if sweep.paused_at is None:
+    if not _proceeds(sweep, refusals.resume(sweep)):
         return sweep
     return _changed(session, sweep, "resumed", paused_at=None, paused_because=None)
 
@@ -94,27 +88,13 @@ def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> 
         Conflict: it has ended without any such trial, or it is still being cancelled.
     """
     sweep = locked(session, sweep_id)
-    if sweep.cancel_requested_at is not None and sweep.running:
-        raise Conflict(f"sweep {sweep_id} is being cancelled; retry when its trials have stopped")
-    if sweep.cancel_requested_at is not None and not cancelled:
-        raise Conflict(
-            f"sweep {sweep_id} was cancelled; retry it with cancelled=true (`lrd retry "
-            f"{sweep_id} --cancelled`)"
-        )
+    if not _proceeds(sweep, refusals.retry_sweep(session, sweep, cancelled=cancelled)):
+        return sweep
     mine = Trial.sweep_id == sweep_id
     moved = len(_requeue(session, TrialState.failed, mine))
     if cancelled:
         moved += len(_requeue(session, TrialState.cancelled, mine))
-    if moved:
-        return _changed(
-            session, sweep, f"retried {count(moved, 'trial')}", cancel_requested_at=None
-        )
-    if sweep.has_ended:
-        raise Conflict(
-            f"sweep {sweep_id} has ended and none of its trials can be retried: "
-            "succeeded and diverged trials are results"
-        )
-    return sweep
+    return _changed(session, sweep, f"retried {count(moved, 'trial')}", cancel_requested_at=None)
 
 
 def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
@@ -151,8 +131,7 @@ def refuse_cancelled(sweep: Sweep) -> None:
     Raises:
         Conflict: it was cancelled.
     """
-    if sweep.cancel_requested_at is not None:
-        raise Conflict(f"sweep {sweep.id} was cancelled; clone it instead")
+    _proceeds(sweep, refusals.extend(sweep))
 
 
 def change(session: Session, sweep_id: str, changes: Changes) -> Sweep:
@@ -193,8 +172,7 @@ def delete_sweep(session: Session, sweep_id: str) -> None:
         Conflict: it has not ended.
     """
     sweep = locked(session, sweep_id)
-    if not sweep.has_ended:
-        raise Conflict(_not_yet(sweep))
+    _proceeds(sweep, refusals.delete_sweep(sweep))
     reuse.wait_for_takers(session)
     webhooks.drop(session, sweep_id)
     session.execute(
@@ -214,8 +192,8 @@ def cancel_trial(session: Session, trial_id: int) -> Trial:
         Conflict: it has succeeded or failed.
     """
     trial = _locked_trial(session, trial_id)
-    if trial.state in (TrialState.succeeded, TrialState.failed):
-        raise Conflict(f"trial {trial_id} has {trial.state}; there is nothing to cancel")
+    if not _proceeds(trial, refusals.cancel_trial(trial)):
+        return trial
     this = Trial.id == trial_id
     switch(session, TrialState.queued, TrialState.cancelled, this, reason=Reason.user)
     session.execute(
@@ -233,17 +211,10 @@ def retry_trial(session: Session, trial_id: int) -> Trial:
         Conflict: it succeeded or diverged, which are results, or its sweep is being cancelled.
     """
     trial = _locked_trial(session, trial_id)
-    if trial.state in (TrialState.queued, TrialState.running):
-        if trial.cancel_requested_at is not None:
-            raise Conflict(f"trial {trial_id} is being cancelled; retry it when it has stopped")
-        return trial
-    if trial.state == TrialState.succeeded or trial.reason == Reason.diverged:
-        ended = "diverged" if trial.reason == Reason.diverged else "succeeded"
-        raise Conflict(f"trial {trial_id} {ended}: that is its result, and a retry would repeat it")
     sweep = locked(session, trial.sweep_id)
+    if not _proceeds(trial, refusals.retry_trial(trial, sweep)):
+        return trial
     if sweep.cancel_requested_at is not None:
-        if sweep.running:
-            raise Conflict(f"sweep {sweep.id} is being cancelled; retry when its trials stopped")
         _changed(session, sweep, f"retried trial {trial_id}", cancel_requested_at=None)
     for state in (TrialState.failed, TrialState.cancelled):
         _requeue(session, state, Trial.id == trial_id)
@@ -262,14 +233,15 @@ def _fresh_trial(session: Session, trial_id: int) -> Trial:
     return session.get_one(Trial, trial_id, populate_existing=True)
 
 
-def _not_yet(sweep: Sweep) -> str:
-    left = f"{count(sweep.queued, 'queued trial')} and {count(sweep.running, 'running one')}"
-    if sweep.cancel_requested_at is not None:
-        return f"sweep {sweep.id} is being cancelled; delete it when its trials have stopped"
-    return (
-        f"sweep {sweep.id} has {left}; only a sweep that has ended is deleted: cancel it first "
-        f"(`lrd cancel {sweep.id}`), and delete it when its trials have stopped"
-    )
+def _proceeds(of: Sweep | Trial, refusal: Refusal | None) -> bool:
+    """Whether the request on `of` has anything to do.
+
+    Raises:
+        Conflict: it is refused, and no repetition.
+    """
+    if refusal is not None and not refusal.is_repeat:
+        raise Conflict(f"{type(of).__name__.lower()} {of.id} {refusal.why}")
+    return refusal is None
 
 
 def _requeue(
@@ -280,7 +252,7 @@ def _requeue(
         state,
         TrialState.queued,
         *conditions,
-        or_(Trial.reason.is_(None), Trial.reason != Reason.diverged),
+        refusals.MAY_RETRY,
         losses=0,
         alone=False,
         not_before=None,

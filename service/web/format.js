@@ -8,6 +8,9 @@ export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 
 
 export const words = (name) => name.replaceAll("_", " ");
 
+// The service's errors begin in lower case and have no full stop.
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
@@ -35,11 +38,6 @@ export function value(number) {
   if (typeof number !== "number") return number === null || number === undefined ? "–" : String(number);
   return Number.isInteger(number) ? String(number) : number.toPrecision(4);
 }
-
-// As in `service.analysis.metrics`: metrics from 0 to 1 that are shown in percent.
-const SHARES = ["accuracy", "iou", "precision", "recall", "map", "share"];
-
-export const isShare = (metric) => metric.toLowerCase().split("_").some((word) => SHARES.includes(word));
 
 const SIGNS = { queued: "○", running: "◐", paused: "‖", succeeded: "●", failed: "✕", cancelled: "–" };
 

@@ -2,6 +2,7 @@
 import { Away, Problem, token } from "./api.js";
 import { isDark, onSystemChange } from "./dark.js";
 import { el, morph, say } from "./dom.js";
+import { sentence } from "./format.js";
 import { poll } from "./poll.js";
 import { query } from "./query.js";
 import { root } from "./root.js";
@@ -35,8 +36,6 @@ function failed(error) {
   away = error instanceof Away;
   if (error && !(error instanceof Away || error instanceof Problem)) reportError(error);
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
 // The message, then each parameter at fault with its error.
 function told({ message, faults = [] }) {

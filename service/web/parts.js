@@ -1,9 +1,11 @@
 // Parts that several pages share: progress bars, notices, tables, request buttons, dialogs, events.
 import { el, say } from "./dom.js";
-import { clock, count, duration, secondsSince } from "./format.js";
+import { clock, count, duration, secondsSince, sentence } from "./format.js";
 import { query } from "./query.js";
 
 export const TRIAL_STATES = ["succeeded", "running", "failed", "cancelled", "queued"];
+
+export const hasEnded = ({ trials }) => !(trials.queued + trials.running);
 
 export const finished = ({ trials }) => trials.succeeded + trials.failed + trials.cancelled;
 
@@ -51,11 +53,12 @@ export function choice(label, options, chosen, onchange) {
 export const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, found]) => found !== null && found !== undefined && found !== "")
   .map(([name, found]) => el("div", { "data-key": name }, el("dt", {}, name), el("dd", {}, found))));
 
-// A button that says why, if its request is not allowed. It stays focusable, so that everyone can hear why.
-export function request(label, refused, onclick, attributes = {}) {
+// A button that says why its request would be refused. It stays focusable, so that everyone can hear why.
+export function request(label, refusal, onclick, attributes = {}) {
+  const why = refusal && sentence(refusal);
   return el("button", {
-    type: "button", "aria-disabled": refused ? "true" : null, title: refused, "aria-description": refused, ...attributes,
-    onclick: () => (refused ? say(refused) : onclick()),
+    type: "button", "aria-disabled": why ? "true" : null, title: why, "aria-description": why, ...attributes,
+    onclick: () => (why ? say(why) : onclick()),
   }, label);
 }
 

@@ -191,6 +191,20 @@ def test_a_table_before_the_first_report_is_of_what_will_be_reported(
     assert api.get(f"/api/v1/sweeps/{sweep['id']}/table").json()["metric"] == metric
 
 
+def test_a_plot_of_a_metric_that_the_trial_does_not_report_says_which_there_are(
+    api: TestClient, sweep: str
+) -> None:
+    """Catches: an empty figure for a misspelt metric; a running trial refused before its time."""
+    trial = f"/api/v1/trials/{api.get(f'{sweep}/trials').json()['items'][0]['id']}"
+    assert len(api.get(f"{trial}/plot?metric=test_loss&points=5").json()["data"][0]["x"]) == 5
+    answer = api.get(f"{trial}/plot?metric=test_los")
+    assert answer.status_code == 422
+    assert "did you mean 'test_loss'" in answer.json()["detail"]
+    queued = api.post("/api/v1/sweeps", json=small_sweep()).json()["id"]
+    trial = f"/api/v1/trials/{api.get(f'/api/v1/sweeps/{queued}/trials').json()['items'][0]['id']}"
+    assert api.get(f"{trial}/plot?metric=test_loss").json()["data"] == []
+
+
 def test_a_baseline_that_is_no_arm_is_not_found(api: TestClient, sweep: str) -> None:
     answer = api.get(f"{sweep}/comparisons?baseline=987654")
     assert answer.status_code == 404

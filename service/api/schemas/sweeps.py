@@ -55,6 +55,18 @@ class SweepPage(Page[SweepSummary]):
     """Sweeps, newest first."""
 
 
+class SweepRefusals(Answer):
+    """Why each change of a sweep would be refused, or would change nothing; null if neither."""
+
+    cancel: str | None
+    pause: str | None
+    resume: str | None
+    retry: str | None = Field(description="with `cancelled=true`")
+    extend: str | None
+    change: str | None
+    delete: str | None
+
+
 class PlannedArm(Answer):
     """An arm of a plan."""
 
@@ -148,6 +160,13 @@ class Trial(Answer):
 
 class TrialPage(Page[Trial]):
     """Trials in order."""
+
+
+class TrialRefusals(Answer):
+    """Why each change of a trial would be refused, or would change nothing; null if neither."""
+
+    cancel: str | None
+    retry: str | None
 
 
 class Provenance(Answer):

@@ -183,7 +183,8 @@ def test_retry_counts_what_goes_on_and_leaves_what_diverged(
     because("diverged", *failed)
     page.reload()
     expect(page.get_by_role("button", name="Retry", exact=True)).to_have_attribute(
-        "title", "The failed trials diverged: that is their result."
+        "title",
+        "This sweep has nothing to retry: its failed trials diverged, and that is their result.",
     )
 
 
@@ -225,9 +226,10 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     expect(page.get_by_text("Paused: no trial starts.")).to_be_visible()
     button("Resume").click()
     expect(button("Pause")).to_be_visible()
-    assert button("Retry").get_attribute("title") == "No trial failed or was cancelled."
+    why = "This sweep has no failed or cancelled trial to retry."
+    assert button("Retry").get_attribute("title") == why
     button("Retry").click(force=True)
-    expect(page.locator("#status")).to_have_text("No trial failed or was cancelled.")
+    expect(page.locator("#status")).to_have_text(why)
 
     button("Cancel").click()
     page.get_by_role("button", name="Keep it").click()
@@ -257,9 +259,7 @@ def test_a_sweep_that_has_ended_can_be_deleted(page: Page, url: str, database: D
     button = page.get_by_role("button", name="Delete", exact=True)
     expect(button).to_have_attribute("aria-disabled", "true")
     button.click(force=True)
-    expect(page.locator("#status")).to_have_text(
-        "The sweep has not ended; cancel it before you delete it."
-    )
+    expect(page.locator("#status")).to_contain_text("4 queued trials and 0 running ones; cancel it")
     httpx2.post(f"{url}/api/v1/sweeps/{sweep_id}/cancel")
     page.reload()
     button.click()

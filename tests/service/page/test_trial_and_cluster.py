@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
+from service.store.models import Report
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.page.window import drawn, in_a_browser, submit
+from tests.waiting import until
 
 pytestmark = in_a_browser
 
@@ -59,23 +62,47 @@ def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(
     expect(page.get_by_text(f"test accuracy {found['last']:.2f} %")).to_be_visible()
 
 
-def test_all_epochs_are_drawn_however_many_pages_they_fill(
+def test_a_trial_has_a_panel_for_what_has_a_scale_of_its_own(
     page: Page, url: str, database: Database
 ) -> None:
-    """Catches: 10,000 epochs of 100,000, as if they were all."""
+    """Catches: a metric, a scale or a thinned curve that the page does not show."""
     document = small_sweep(seeds=1)
-    document["base"]["epochs"] = 25
+    document["base"]["epochs"] = 1200
     seed(database, document)
-
-    def fewer(route: Route) -> None:
-        route.continue_(url=route.request.url.replace("page_size=10000", "page_size=10"))
-
-    page.route("**/reports?*", fewer)
     page.goto(f"{url}/trials/1")
     drawn(page)
-    shown = "document.querySelector('[data-key=figure-trial]').data[0].x"
-    assert page.evaluate(shown) == list(range(1, 26))
-    expect(page.get_by_text("Epoch 25: ")).to_be_visible()
+    figure = """() => {
+        const { data, layout } = document.querySelector("[data-key=figure-trial]");
+        const drawn = data.map(({ name, x }) => `${name} ${x.length} ${x[0]} ${x.at(-1)}`);
+        const { type, title } = layout.yaxis;
+        return { drawn, scale: type, title: title.text, panels: "yaxis2" in layout ? 2 : 1 };
+    }"""
+    found = page.evaluate(figure)
+    assert found["panels"] == 2
+    assert "train loss 1000 1 1200" in found["drawn"]
+    expect(page.get_by_text("1,000 of 1,200 points per curve; its sweep's CSV has")).to_be_visible()
+    expect(page.get_by_text("Epoch 1200: ")).to_be_visible()
+    page.get_by_label("Metric").select_option("train_loss")
+    page.get_by_label("Scale").select_option("log")
+    until(lambda: page.evaluate(figure)["scale"] == "log", "the axis is still linear")
+    found = page.evaluate(figure)
+    assert (found["panels"], found["title"]) == (1, "train loss")
+    assert found["drawn"] == ["train loss 1000 1 1200"]
+
+
+def test_the_curves_of_a_trial_grow_while_it_runs(page: Page, url: str, database: Database) -> None:
+    seed(database, small_sweep(), states=("running",))
+    page.goto(f"{url}/trials/1")
+    drawn(page)
+    last = "document.querySelector('[data-key=figure-trial]').data[0].x.at(-1)"
+    before = page.evaluate(last)
+    with database.write() as session:
+        report = session.scalars(select(Report).where(Report.trial_id == 1)).all()[-1]
+        newer = report.report | {"epoch": before + 1}
+        session.add(
+            Report(trial_id=1, epoch=before + 1, attempt=1, report=newer, sha256="", recorded_at=1)
+        )
+    until(lambda: page.evaluate(last) == before + 1, "the new epoch is not drawn")
 
 
 def test_a_failed_trial_says_why_and_is_retried(page: Page, url: str, database: Database) -> None:

@@ -242,8 +242,11 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     # Catches: a download that is refused, and a click that does nothing.
     page.get_by_role("link", name="Everything (bundle)").click()
     expect(page.locator("#status")).to_contain_text("still runs; a bundle is made of one that has")
-    page.get_by_role("button", name="Pause").click()
-    expect(page.locator("#status")).to_contain_text("POST needs the role submitter")
+    page.get_by_role("button", name="Pause").click(force=True)
+    why = "This needs the role submitter; this token's is viewer."
+    expect(page.locator("#status")).to_have_text(why)
+    changing = page.locator(".buttons button")
+    assert {each.get_attribute("title") for each in changing.all()} == {why}
     stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
     assert stored == [[secret], 0, ""]
     assert not any("cookie" in headers for headers in sent)

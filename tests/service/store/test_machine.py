@@ -190,7 +190,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
     "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
     "what still runs is deleted": (
         requests,
-        [("    if not sweep.has_ended:\n        raise Conflict(_not_yet(sweep))\n", "")],
+        [("    _proceeds(sweep, refusals.delete_sweep(sweep))\n", "")],
     ),
     "a deleted sweep's answer is given again": (
         answers,

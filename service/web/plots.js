@@ -1,0 +1,106 @@
+// The figures of a sweep: which there are, how they are asked for and drawn, their legend and captions.
+import { get, withQuery } from "./api.js";
+import { el } from "./dom.js";
+import { figure, seen, show } from "./figures.js";
+import { count } from "./format.js";
+import { choice, hasEnded } from "./parts.js";
+import { query } from "./query.js";
+import { armNames } from "./table.js";
+
+const POINTS = 400; // points per curve; more would not fit a window's pixels
+const NARROW = 700; // px, as in page.css; a narrower window shows one metric, and long names on several lines
+
+// `found`: the sweep, its table, and the plots so far by name; `paint` is called with each new plot before it is drawn.
+export async function drawFigures(path, found, paint) {
+  const asked = { metric: query.get("metric"), at: query.get("at") };
+  const metric = asked.metric || (innerWidth < NARROW ? found.table.metric : "");
+  const curves = { metric, by: query.get("by"), points: POINTS };
+  const log = query.get("scale") === "log";
+  const off = query.list("off");
+  for (const { name } of figuresFor(found)) {
+    const lines = name === "learning-curves";
+    const plot = await get(withQuery(`${path}/plots/${name}`, lines ? curves : asked));
+    const known = found.plots[name] === plot;
+    found.plots[name] = plot;
+    if (!known) paint();
+    if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null, height: heightOf(plot) });
+  }
+}
+
+// The figures to request.
+function figuresFor({ sweep, table }) {
+  const cells = table.rows.flatMap((line) => line.cells).filter(Boolean);
+  const surface = sweep.spec.base?.dataset === "surface";
+  return [
+    { name: "learning-curves", title: "Learning curves" },
+    surface ? { name: "descent", title: "Descent paths" } : { name: "keep-prob", title: "Against the keep probability" },
+    cells.some((cell) => (cell.comparison?.difference ?? null) !== null) && { name: "forest", title: "Against the baseline" },
+    cells.length > 2 && cells.some((cell) => cell.n) && { name: "effects", title: "What each factor does" },
+  ].filter(Boolean);
+}
+
+// Two depend on the plot's own `never`: there are no effects unless arms differ in several factors, and nothing to draw against a
+// keep_prob that all arms share.
+const SOME = new Set(["effects", "keep-prob"]);
+
+const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
+
+// The figures to show. One that is empty when the sweep has ended stays empty.
+export const figuresOf = (found) => figuresFor(found)
+  .filter(({ name }) => !SOME.has(name) || (found.plots[name] && !found.plots[name].layout.meta.never))
+  .filter(({ name }) => !(isEmpty(found, name) && hasEnded(found.sweep)));
+
+const HEIGHT = 360; // px of a figure
+const ROW = 26; // px of a row of a forest plot; its name is one line of 13 px
+const FOLDED = 50; // px of a row in a narrow window, where the name takes up to three lines
+const AROUND = 110; // px above and below the rows: the margins, the axis and its title
+const BETWEEN = 2.5; // rows between two blocks of a forest, as `service.drawing.plots` leaves them
+
+// A forest plot grows with its rows, in blocks that have an axis each.
+function heightOf({ layout }) {
+  const blocks = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key].ticktext).filter(Boolean);
+  const rows = blocks.reduce((sum, names) => sum + names.length, BETWEEN * (blocks.length - 1));
+  return blocks.length ? AROUND + (innerWidth < NARROW ? FOLDED : ROW) * rows : HEIGHT;
+}
+
+export function figures(found) {
+  return figuresOf(found).map(({ name, title }) => {
+    const plot = found.plots[name];
+    const nothing = isEmpty(found, name);
+    const lines = name === "learning-curves";
+    return el("div", { "data-key": name },
+      el("h2", {}, title),
+      lines && el("div", { class: "filters" },
+        choice("Over", [["epoch", "epochs"], ["seconds", "time"]], query.get("by", "epoch"), (by) => query.set({ by })),
+        choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
+      nothing ? el("p", { class: "quiet" }, lines ? "No epoch reported yet." : "No trial has succeeded yet.")
+        : figure(name, `${title}; the numbers are in the table and the downloads`),
+      lines && plot && !nothing && legend(plot, found),
+      plot && !nothing && caption(plot));
+  });
+}
+
+// Plotly's own legend cannot be reached by keyboard. This one can.
+function legend(plot, { table }) {
+  const off = new Set(query.list("off"));
+  const labels = armNames(table);
+  const arms = [...new Map(plot.data.filter((trace) => trace.mode === "lines+markers").map((trace) => [trace.legendgroup, trace])).values()];
+  const toggle = (arm) => {
+    if (!off.delete(arm)) off.add(arm);
+    query.set({ off: [...off].join(",") });
+  };
+  return el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
+    arms.map((trace) => el("label", { "data-key": trace.legendgroup },
+      el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
+      el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
+      el("bdi", {}, labels.get(Number(trace.legendgroup)) ?? trace.legendgroup))),
+    arms.length > 3 && el("span", { class: "buttons" },
+      el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
+      el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
+}
+
+// What is drawn; of thinned curves, how many of their points.
+export function caption({ layout: { meta } }, csv = "the CSV") {
+  const thinned = meta.of && ` Showing ${count(meta.points)} of ${count(meta.of)} points per curve; ${csv} has all of them.`;
+  return el("p", { class: "quiet caption" }, meta.caption, thinned);
+}
