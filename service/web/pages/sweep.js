@@ -6,6 +6,7 @@ import { downloads } from "../downloads.js";
 import { ago, badge, count, duration, plural, value, words } from "../format.js";
 import { choice, events, facts, finished, grid, notice, pace, pager, progress, row, tags, TRIAL_STATES } from "../parts.js";
 import { drawFigures, figures } from "../plots.js";
+import { difference, power } from "../power.js";
 import { query } from "../query.js";
 import { speed, threshold } from "../speed.js";
 import { armNames, inUnit, results } from "../table.js";
@@ -14,7 +15,7 @@ const LONGEST = 400; // characters of a failure's message
 
 export function open({ id, draw, title, refresh }) {
   const path = `/sweeps/${encodeURIComponent(id)}`;
-  const found = { address: null, sweep: null, refusals: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null };
+  const found = { address: null, sweep: null, refusals: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null, power: null };
   let failedBefore = "";
 
   async function load() {
@@ -30,7 +31,7 @@ export function open({ id, draw, title, refresh }) {
     found.trials = await get(withQuery(`${path}/trials`, filters));
     if (changed("table", "trials")) paint();
     await drawFigures(path, found, paint);
-    await findSpeed(asked);
+    await Promise.all([findSpeed(asked), findPower(asked)]);
     found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
     paint(); // at least once, for times such as `2 min ago`; with hundreds of arms it takes 0.1 s
     return changed("sweep", "refusals", "table", "trials", "events");
@@ -48,6 +49,11 @@ export function open({ id, draw, title, refresh }) {
     found.speed = goal === null ? null : await get(withQuery(`${path}/speed`, { threshold: goal, metric: metric || found.table.metric }));
   }
 
+  async function findPower({ metric, at }) {
+    const size = difference(query.get("find"), found.table);
+    found.power = size === null ? null : await get(withQuery(`${path}/power`, { difference: size, metric: metric || found.table.metric, at }));
+  }
+
   function paint() {
     const { sweep } = found;
     title(sweep.name);
@@ -61,6 +67,7 @@ export function open({ id, draw, title, refresh }) {
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
       found.table && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
+      found.table && el("section", { "data-key": "power" }, power(found.table, found.power, query.get("find"), (find) => query.set({ find }))),
       found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
       found.table && el("section", { "data-key": "downloads" }, downloads(path, found)),
       found.events && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
@@ -102,7 +109,7 @@ function failures(sweep, items) {
 function tableControls(table) {
   const metrics = table.metrics.length ? table.metrics : [table.metric];
   return el("div", { class: "filters" },
-    choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric, reach: "" })),
+    choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric, reach: "", find: "" })),
     choice("Value at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
 }
 
