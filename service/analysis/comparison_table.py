@@ -15,6 +15,7 @@ NONE = (
     "No arm has a baseline to be compared with. Any arm can be asked for as the baseline, by its "
     "label or its id: lrd compare SWEEP --baseline ARM (lrd table SWEEP --format csv has both)."
 )
+ALONE = "The sweep has one arm, so there is nothing to compare it with."
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class ComparisonTable:
     def notes(self) -> list[str]:
         """What a difference is, what is tested and what is left out; or why there are none."""
         if not self.comparisons:
-            return [NONE]
+            return [ALONE if len(self.summaries) == 1 else NONE]
         better = "higher" if self.metric.higher_is_better else "lower"
         return [
             "Difference: the mean over the n seeds that gave a number in both arms; its interval "

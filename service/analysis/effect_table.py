@@ -28,6 +28,7 @@ _NONE_ALONE = (
     "No two arms differ in just one factor, between its reference and another level, so no factor "
     "has an effect. Effects are for grids of several factors."
 )
+_ONE_ARM = "The sweep has one arm, so no factor has an effect."
 _NAMED = 5
 """Factors, effects or arms that are named in a note; the rest are counted."""
 
@@ -117,7 +118,7 @@ def why_none(designs: Sequence[Design]) -> str:
     if any(len(design.factors) > 1 for design in designs):
         return _NONE_ALONE
     if len(designs) < 2:
-        return NONE
+        return _ONE_ARM if sum(len(design.arms) for design in designs) == 1 else NONE
     plural = {"dataset": "data sets", "model": "models"}
     what = " and ".join(plural[path] for path in designs[0].where)
     return _NONE_OF_EACH.format(what=what.capitalize())

@@ -168,7 +168,7 @@ def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
     else:
         and_last = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
         yield f"The seed determines {and_last}."
-    if has_networks(configs):
+    if has_networks(configs) and len(configs) > 1:
         shared = shared_of(configs)
         is_one = {"model", "dataset"} <= shared.keys()
         of_one = "" if is_one else " with the same model and data set"

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from service import storage
 from service.analysis.arms import ArmSummary
+from service.analysis.comparison_table import ALONE
 from service.analysis.comparisons import Comparison
 from service.analysis.curves import Curve
 from service.analysis.data import ArmId, ArmInfo
@@ -87,6 +88,8 @@ def refuse_empty(found: Results, name: str, metric: str | None) -> None:
     """
     chosen = metric or found.headline
     if name == "forest" and not found.comparisons(chosen, found.summaries(chosen)):
+        if len(found.arms) == 1:
+            raise NotFound(ALONE)
         raise NotFound("no arm has a baseline to be compared with: name one with `baseline`")
     if name == "effects" and not found.effects(chosen):
         raise NotFound(why_none(found.designs))

@@ -304,6 +304,17 @@ def test_what_is_computed_for_a_reader_keeps_no_writer_waiting(
     assert not any(held)
 
 
+def test_figures_without_a_row_are_refused_for_the_sweeps_own_reason(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: one arm is told to name a baseline; a connection that each refusal keeps."""
+    sweep_id = seed(database, {**small_sweep(grid={}), "baseline": {}})
+    for name, why in (("forest", "nothing to compare it with"), ("effects", "no factor has an")):
+        answer = api.get(f"/api/v1/sweeps/{sweep_id}/figures/{name}.svg")
+        assert (answer.status_code, why in answer.json()["detail"]) == (404, True), answer.text
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
 def test_a_descent_that_runs_away_is_read_in_every_form(
     api: TestClient, dispatcher: Dispatcher
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from service.analysis import listings
 from service.analysis.arms import summarise
-from service.analysis.comparison_table import NONE, ComparisonTable
+from service.analysis.comparison_table import ALONE, NONE, ComparisonTable
 from service.analysis.comparisons import compare
 from service.analysis.data import ArmInfo
 from service.analysis.metrics import Metric
@@ -114,6 +114,13 @@ def test_without_a_baseline_it_says_how_to_name_one() -> None:
     assert listings.markdown(alone) == f"- {NONE}\n"
     assert "--baseline" in NONE
     assert listings.csv(alone).count("\n") == 1
+
+
+def test_of_one_arm_it_names_no_way_that_leads_nowhere() -> None:
+    """Catches: advice to ask for a baseline, when the only arm as the baseline gives the same."""
+    for is_baseline in (True, False):
+        found = made([arm("one", baseline=is_baseline)], {"one": PLAIN})
+        assert found.notes == [ALONE]
 
 
 def test_csv_has_all_of_it_to_the_last_bit() -> None:

@@ -104,6 +104,7 @@ def test_a_grid_of_models_and_p_has_no_effects_for_another_reason() -> None:
         "factor has an effect. Effects are for grids of several factors."
     ]
     assert of_arms(arms[:2]).notes == [effect_table.NONE]
+    assert of_arms(arms[:1]).notes == ["The sweep has one arm, so no factor has an effect."]
 
 
 def test_arms_in_no_effect_are_named() -> None:

@@ -66,6 +66,7 @@ def test_what_all_arms_have_is_said_once_and_in_what_they_differ_beside_it() -> 
     assert "The 4 arms differ in optimizer (SGDM, Adam); keep_prob (1, 0.5). " in text
     assert "digits has 1,437 images to train on and 360 to evaluate on." in text
     assert "With the same seed, arms start from the same weights" in found["Seeds"]
+    assert "With the same seed" not in of(said(arms[:1], observations[:2]))["Seeds"]
     assert "Optimizers: SGDM (learning rate 0.1); Adam (learning rate 0.001)." in text
     assert "each element of the weights keeps its learning rate with probability keep_prob" in text
 
