@@ -205,7 +205,7 @@ class Results:
     def power(self, metric: str, difference: float | None = None) -> Detected:
         """Which differences the seeds so far can find, and how many find the one asked about."""
         compared = self.comparisons(metric, self.summaries(metric))
-        return detect(compared, Metric(metric), self.at, difference)
+        return detect(compared, Metric(metric), self.at, difference, arms=len(self.arms))
 
     def series(self, metric: str) -> list[Series]:
         """The metric of every trial, epoch by epoch."""

@@ -18,6 +18,11 @@ NONE = (
 ALONE = "The sweep has one arm, so there is nothing to compare it with."
 
 
+def why_none(arms: int) -> str:
+    """Why a sweep of so many arms has no comparison."""
+    return ALONE if arms == 1 else NONE
+
+
 @dataclass(frozen=True)
 class ComparisonTable:
     """The comparisons of one metric, read at one place."""
@@ -100,7 +105,7 @@ class ComparisonTable:
     def notes(self) -> list[str]:
         """What a difference is, what is tested and what is left out; or why there are none."""
         if not self.comparisons:
-            return [ALONE if len(self.summaries) == 1 else NONE]
+            return [why_none(len(self.summaries))]
         better = "higher" if self.metric.higher_is_better else "lower"
         return [
             "Difference: the mean over the n seeds that gave a number in both arms; its interval "

@@ -10,13 +10,13 @@ observed is no answer, because a power computed from it only restates its p (Hoe
 2001).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from scipy import special
 
-from service.analysis.comparison_table import NONE
+from service.analysis.comparison_table import why_none
 from service.analysis.comparisons import Comparison
 from service.analysis.data import ArmId
 from service.analysis.metrics import Metric
@@ -64,6 +64,8 @@ class Detectable:
 class Detected:
     """What all comparisons of one metric, read at one place, can find."""
 
+    arms: int
+    """Arms of the sweep."""
     metric: Metric
     at: str
     """`last`, `best` or `epoch:N`."""
@@ -76,7 +78,7 @@ class Detected:
     def notes(self) -> list[str]:
         """What the numbers mean, for the reader of the list."""
         if not self.items:
-            return [NONE]
+            return [why_none(self.arms)]
         family = sum(each.primary for each in self.items)
         level = f"{ALPHA:g}" if family <= 1 else f"{ALPHA:g} / {family} (Holm's first step)"
         notes = [
@@ -108,12 +110,18 @@ class Detected:
 
 
 def detect(
-    compared: Iterable[Comparison], metric: Metric, at: str, difference: float | None = None
+    compared: Sequence[Comparison],
+    metric: Metric,
+    at: str,
+    difference: float | None = None,
+    *,
+    arms: int,
 ) -> Detected:
     """What each comparison can find by now.
 
     Args:
-        compared: all comparisons of the metric in a sweep; their primary ones are one family.
+        compared: all comparisons of the metric in a sweep of so many `arms`; the primary ones are
+            one family.
         metric: what they compare.
         at: the place at which it was read.
         difference: the size of a difference that would matter, in the metric's own unit.
@@ -123,10 +131,9 @@ def detect(
     """
     if difference is not None and not difference > 0:
         raise ValueError(f"a difference to be found is above 0, got {difference}")
-    every = list(compared)
-    family = max(1, sum(each.primary for each in every))
-    items = (_detect(each, family if each.primary else 1, difference) for each in every)
-    return Detected(metric, at, difference, tuple(items))
+    family = max(1, sum(each.primary for each in compared))
+    items = (_detect(each, family if each.primary else 1, difference) for each in compared)
+    return Detected(arms, metric, at, difference, tuple(items))
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
 NONE = (
-    "The arms of this sweep differ in one factor, or in none, so the comparisons with their "
-    "baselines say everything. Effects are for grids of several factors."
+    "The arms of this sweep differ in one factor, or in none, so comparing arms says "
+    "everything. Effects are for grids of several factors."
 )
 _NONE_OF_EACH = (
-    "{what} are never averaged over, and the arms of each differ in one factor, or in none, so the "
-    "comparisons with their baselines say everything. Effects are for grids of several factors."
+    "{what} are never averaged over, and the arms of each differ in one factor, or in none, so "
+    "comparing arms says everything. Effects are for grids of several factors."
 )
 _NONE_ALONE = (
     "No two arms differ in just one factor, between its reference and another level, so no factor "

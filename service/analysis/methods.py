@@ -142,8 +142,8 @@ def _draft(summaries: Sequence[ArmSummary]) -> Iterator[str]:
     if waiting:
         planned = sum(summary.planned for summary in summaries)
         yield (
-            f"{planned - waiting} of {count(planned, 'trial')} have ended; the sweep is still "
-            "running, and what follows will change."
+            f"{planned - waiting} of {count(planned, 'trial')} have ended; the sweep has not, "
+            "and what follows will change."
         )
 
 

@@ -31,7 +31,7 @@ def detected(differences, difference=None, arms=None):
 
 def found_in(arms, observations, difference=None):
     compared = compare(summarise(arms, observations), observations)
-    return detect(compared, Metric("test_accuracy"), "last", difference).items
+    return detect(compared, Metric("test_accuracy"), "last", difference, arms=len(arms)).items
 
 
 def test_the_unit_is_that_of_the_metric():

@@ -308,7 +308,7 @@ def test_no_trial_without_a_number_is_left_out() -> None:
         "Of 8 trials, 5 gave a number; none of these is left out. Diverged: plain: seed 1. "
         "Failed (oom): plain: seed 3. Running: lrd: seed 2. 2 trials took more than one attempt."
     )
-    assert found["Draft"].startswith("7 of 8 trials have ended; the sweep is still running")
+    assert found["Draft"].startswith("7 of 8 trials have ended; the sweep has not, and")
     assert "A seed that diverged in either arm forms no pair;" in found["Tests"]
     found = of_pair([0.5, 0.6], [0.5, 0.6])
     assert found["Trials"] == "All 4 trials succeeded; none is left out."

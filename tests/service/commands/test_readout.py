@@ -278,7 +278,9 @@ def test_how_many_seeds_a_difference_takes_is_told(database: Database) -> None:
     assert [int(row["seeds"]) for row in rows] == [each["seeds"] for each in answer["items"]]
     assert "none can" in lrd("power", sweep_id, "0.000001%")
     alone = seed(database, small_sweep(grid={}, baseline={}))
-    assert lrd("power", alone).startswith("No arm has a baseline to be compared with.")
+    assert lrd("power", alone).startswith(
+        "The sweep has one arm, so there is nothing to compare it with."
+    )
     with pytest.raises(LRDError, match=r"0\.002 is 0\.2 percentage points; got 2"):
         lrd("power", sweep_id, "2")
 

@@ -48,4 +48,6 @@ def test_a_sweep_without_a_baseline_says_that_nothing_is_compared(
 ) -> None:
     sweep_id = seed(database, small_sweep(grid={}, baseline={}))
     page.goto(f"{url}/sweeps/{sweep_id}?find=1")
-    expect(page.get_by_text("No arm has a baseline to be compared with.")).to_be_visible()
+    expect(
+        page.get_by_text("The sweep has one arm, so there is nothing to compare it with.")
+    ).to_be_visible()
