@@ -1,6 +1,7 @@
 """docker-compose.yml: its own commands, in its order, make a table though a machine is lost."""
 
 import csv
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -71,6 +72,23 @@ def test_its_own_commands_make_a_table_though_machines_are_lost(
         assert max(int(row["attempt"]) for row in csv.DictReader(rows)) > 1
     (worker,) = (each for each in compose.containers if each.service == "ray-worker")
     assert worker.starts == 2
+
+
+def test_the_first_token_on_kubernetes_is_made_where_something_runs_without_one() -> None:
+    """Catches: `kubectl exec` into the API, which does not start before there is a token."""
+    text = (FILE.parent / "docs" / "kuberay.yaml").read_text()
+    (name,) = re.findall(r"kubectl exec deploy/(\S+) -- lrd token create", text)
+    (pods,) = (
+        each["spec"]["template"]["spec"]
+        for each in yaml.safe_load_all(text)
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    )
+    assert "initContainers" not in pods
+    container = pods["containers"][0]  # kubectl's default
+    assert "lrd dispatch" in container["command"][-1]
+    assert {"LRD_DATABASE_URL", "LRD_DATABASE_PASSWORD_FILE"} <= {
+        each["name"] for each in container["env"]
+    }
 
 
 def test_only_the_page_is_published_and_only_on_this_host() -> None:
