@@ -334,7 +334,7 @@ class Dispatcher:
                 reason = Reason.lost
             alone = had_memory_alone(end.outcome, assignment.place)
             said[key] = recording.Ending(reason, end.text or None, end.weights_sha256, alone)
-        states = settle_all(session, said)
+        states = recording.with_succeeded(session, settle_all(session, said))
         for key, end in ends:
             log.info("trial %d attempt %d: %s %s", *key, states[key], end.text)
         return states
