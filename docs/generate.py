@@ -173,7 +173,8 @@ def _said(of: Any) -> Iterator[str]:
 
 _SETTINGS = """\
 Environment variables that `lrd serve`, `lrd api`, `lrd dispatch`, and `lrd db`, `token`, `webhook`
-and `audit` read when they start. `--storage-dir` of a command precedes `LRD_STORAGE_DIR`.
+and `audit` read when they start. An empty one counts as not set. `--storage-dir` of a command
+precedes `LRD_STORAGE_DIR`.
 
 There are also `LRD_DATA_DIR`, the folder of the data sets on each node (`~/.cache/lrd`); `LRD_URL`
 and `LRD_TOKEN`, read by the command line; and Ray's own `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH`

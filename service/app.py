@@ -124,10 +124,17 @@ async def _housekeeping(database: Database, uses: access.Uses, seconds: float) -
         for name, step in steps.items():
             try:
                 await asyncio.to_thread(step)
-            except SQLAlchemyError as error:  # away, or its schema is being changed
-                log.warning("%s failed: %s", name, first_line(error))
+            except Exception as error:
+                _note_failure(name, error)
                 was_away = True
                 break
+
+
+def _note_failure(what: str, error: Exception) -> None:
+    """Log what failed, and an error that nobody foresaw in full: background work goes on after any
+    error, because nobody would notice that it has ended."""
+    foreseen = isinstance(error, SQLAlchemyError)  # away, or its schema is being changed
+    log.warning("%s failed: %s", what, first_line(error), exc_info=None if foreseen else error)
 
 
 def _requeue_lost(database: Database) -> None:
@@ -142,8 +149,8 @@ async def _send(sender: Sender) -> None:
         await asyncio.sleep(1)
         try:
             await asyncio.to_thread(sender.step)
-        except SQLAlchemyError as error:
-            log.warning("webhooks wait: %s", first_line(error))
+        except Exception as error:
+            _note_failure("sending webhooks", error)
 
 
 def _forget_answers(database: Database) -> None:

@@ -28,7 +28,7 @@ try:
         seeds_of,
     )
     from service.commands.output import SHOWN
-    from service.formatting import count
+    from service.formatting import count, trouble
     from service.lifecycle import ENDED, SweepState
 except ModuleNotFoundError as missing:  # installed without the extras, for the optimizer alone
     sys.exit(
@@ -262,7 +262,7 @@ def main() -> None:
     try:
         app()
     except (LRDError, OSError) as error:
-        typer.echo(output.trouble(error), err=True)
+        typer.echo(trouble(error), err=True)
         sys.exit(1)
 
 

@@ -18,8 +18,9 @@ import migrations
 from lrd_core.errors import LRDError, first_line
 from service import logs, storage
 from service.dispatcher import Dispatcher
+from service.formatting import trouble
 from service.settings import Settings
-from service.store.away import AWAY
+from service.store.away import AWAY, in_words
 from service.store.session import Database
 
 log = logging.getLogger("service.dispatch")  # it runs as __main__
@@ -34,10 +35,11 @@ def main() -> None:
         authenticate(settings)
         database = Database(settings.database)
         keep_to_itself()
-        await_schema(database)
-        storage.own(database, settings.trials)
-    except LRDError as error:
-        sys.exit(str(error))
+        with in_words():
+            await_schema(database)
+            storage.own(database, settings.trials)
+    except (LRDError, OSError) as error:
+        sys.exit(trouble(error))
     from workers.executor import RayExecutor  # after `authenticate`, which Ray reads on import
 
     stop = threading.Event()

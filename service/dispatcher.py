@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -93,8 +93,10 @@ class Dispatcher:
             self._watch()
             self._watch_at = time.monotonic() + WATCH_SECONDS
         started = self._claim()
-        heard = self._follow(timeout)
-        return bool(started or heard or self._held)
+        recorded = self._follow(timeout)
+        # `_follow` has waited for the trials, but not for a request that holds a sweep.
+        waited = self._held and not self._heard
+        return bool(started or recorded or waited)
 
     def drain(self) -> None:
         """Stop all trials, save their states and requeue them: a planned restart fails none."""
@@ -103,13 +105,11 @@ class Dispatcher:
         deadline = time.monotonic() + self._drain_seconds
         try:
             while self._held and time.monotonic() < deadline and self._keep_lease():
-                self._follow(0.1)
-            held, end = list(self._held), recording.Ending(Reason.user, "drained")
+                if not self._follow(0.1):
+                    time.sleep(0.05)
+            held = [(key, each.assignment.sweep_id) for key, each in self._held.items()]
             for first in range(0, len(held), SETTLED_TOGETHER):
-                keys = held[first : first + SETTLED_TOGETHER]
-                with self._database.write() as session:
-                    self._lock(session, keys)
-                    settle_all(session, dict.fromkeys(keys, end))
+                self._give_back(dict(held[first : first + SETTLED_TOGETHER]), "drained")
             with self._database.write() as session:
                 leases.drop(session, self.id)
         except AWAY as error:
@@ -183,13 +183,10 @@ class Dispatcher:
         with self._database.write() as session:
             assignments = claims.claim(session, self.id, shares)
         for each in assignments:
-            self._held[each.trial_id, each.attempt] = Held(each, self._listening.seconds)
-            self._executor.start(
-                each.trial_id, each.attempt, each.spec, each.checkpoints, asdict(each.place)
-            )
-            log.info(
-                "sweep %s trial %d attempt %d started", each.sweep_id, each.trial_id, each.attempt
-            )
+            key = each.trial_id, each.attempt
+            self._held[key] = Held(each, self._listening.seconds)
+            self._executor.start(*key, each.spec, each.checkpoints, asdict(each.place))
+            log.info("sweep %s trial %d attempt %d started", each.sweep_id, *key)
         if assignments:
             self._plan_at = 0.0  # more may fit
         return len(assignments)
@@ -212,14 +209,12 @@ class Dispatcher:
             self._executor.cancel(*key, force=True)
         never_started = {key: mine[key] for key in mine.keys() - self._held.keys()}
         if never_started:  # claimed, but the connection broke before the answer came
-            with self._database.write() as session:
-                lock_sweeps(session, set(never_started.values()))
-                end = recording.Ending(Reason.user, "claimed but not started")
-                settle_all(session, dict.fromkeys(never_started, end))
+            self._give_back(never_started, "claimed but not started")
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
         now = self._listening.seconds
-        for key, held in list(self._held.items()):
+        for key in self._held.keys() - {each.key for each in self._heard}:  # these are not silent
+            held = self._held[key]
             limit = held.assignment.timeout_seconds
             if limit is not None and now - held.listened_at_start > limit:
                 self._end(key, Reason.timeout, f"ran longer than its limit of {limit:g} s")
@@ -228,6 +223,14 @@ class Dispatcher:
         if waiting:
             with self._database.write() as session:
                 shortages.write_shortages(session, waiting)
+
+    def _give_back(self, attempts: Mapping[Key, str], message: str) -> None:
+        """Requeue attempts, given with their sweeps. Those of sweeps that others hold stay, for the
+        next look or the next dispatcher."""
+        end = recording.Ending(Reason.user, message)
+        with self._database.write() as session:
+            locked = lock_sweeps(session, set(attempts.values()), skip_locked=True)
+            settle_all(session, {key: end for key, of in attempts.items() if of in locked})
 
     def _stop(self, trial_id: int, attempt: int, *, for_good: bool) -> None:
         held = self._held.get((trial_id, attempt))
@@ -243,19 +246,22 @@ class Dispatcher:
             self._executor.stop(trial_id, attempt)
             held.asked_to_stop = True
 
-    def _end(self, key: Key, reason: Reason, message: str) -> None:
-        """Settle an attempt that does not end by itself, then kill it."""
+    def _end(self, key: Key, reason: Reason, message: str) -> bool:
+        """Settle an attempt that does not end by itself, then kill it; False, with nothing done, if
+        others hold its sweep."""
         with self._database.write() as session:
-            self._lock(session, [key])
+            if not self._lock(session, [key]):
+                return False
             state = recording.settle(session, *key, reason, message)
         log.warning("trial %d attempt %d: %s; it is %s now", *key, message, state)
         self._let_go(key)
         self._executor.cancel(*key, force=True)
+        return True
 
     # --- follow and settle ------------------------------------------------------------------------
 
     def _follow(self, timeout: float) -> int:
-        """Record what the trials report; the number of messages."""
+        """Record what the trials report; the number of messages recorded."""
         new = self._executor.poll(timeout)
         now = time.monotonic()
         self._heard += [Heard(*envelope, now) for envelope in new]
@@ -272,7 +278,7 @@ class Dispatcher:
                 log.warning("messages cannot be recorded together, only by trial: %s", error)
                 self._record_apart()
         self._listening.go_on()
-        return count
+        return count - len(self._heard)
 
     def _record_apart(self) -> None:
         """Record each trial's messages alone; end only those that no database takes."""
@@ -287,17 +293,15 @@ class Dispatcher:
                 except Exception as error:
                     if not is_unfit(error):
                         raise
-                    self._end(key, Reason.error, f"its report cannot be recorded: {error}")
-                    self._heard = []
+                    if self._end(key, Reason.error, f"its report cannot be recorded: {error}"):
+                        self._heard = []
                 left[key] = self._heard  # kept for next time if a request holds its sweep
         finally:
             self._heard = [each for kept in left.values() for each in kept]
 
     def _record(self) -> None:
         with self._database.write() as session:
-            # A request that holds a sweep for seconds delays the messages of its trials alone.
-            keys = [each.key for each in self._heard]
-            locked = self._lock(session, keys, skip_locked=True)
+            locked = self._lock(session, [each.key for each in self._heard])
             heard, later = split_by_lock(self._heard, self._held, locked)
             batch = Batch.of(heard)
             for key, given in batch.gpus:
@@ -330,7 +334,7 @@ class Dispatcher:
                 reason = Reason.lost
             alone = had_memory_alone(end.outcome, assignment.place)
             said[key] = recording.Ending(reason, end.text or None, end.weights_sha256, alone)
-        states = settle_all(session, said)
+        states = recording.with_succeeded(session, settle_all(session, said))
         for key, end in ends:
             log.info("trial %d attempt %d: %s %s", *key, states[key], end.text)
         return states
@@ -388,7 +392,9 @@ class Dispatcher:
         self._held.pop(key, None)
         self._plan_at = 0.0  # others may use its room at once
 
-    def _lock(self, session: Session, keys: list[Key], *, skip_locked: bool = False) -> set[str]:
+    def _lock(self, session: Session, keys: Iterable[Key]) -> set[str]:
+        """Lock the sweeps of these attempts, except those that others hold; the ids of those
+        locked. A request that holds a sweep for seconds delays the trials of that sweep alone."""
         held = [self._held[key] for key in keys if key in self._held]
         sweep_ids = {each.assignment.sweep_id for each in held}
-        return lock_sweeps(session, sweep_ids, skip_locked=skip_locked)
+        return lock_sweeps(session, sweep_ids, skip_locked=True)

@@ -1,7 +1,10 @@
-"""How counts, lists and times are written, and the sentence that no dispatcher leads."""
+"""How counts, lists, times and errors are written, and the sentence that no dispatcher leads."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+
+from lrd_core.errors import LRDError
 
 NO_DISPATCHER = "no dispatcher leads: nothing starts until `lrd dispatch` (or `lrd serve`) runs"
 """What every open sweep waits for while no dispatcher leads."""
@@ -27,3 +30,15 @@ def rfc3339(seconds: float | None) -> str | None:
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z")
     )
+
+
+def trouble(error: LRDError | OSError) -> str:
+    """Why a command or process ended: the error's own sentence, naming the file if there is one."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    if isinstance(error, FileNotFoundError):
+        folder = Path(error.filename).parent  # a file to be written lacks nothing else
+        return f"there is no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}"
+    return f"{error.filename}: {error.strerror}"

@@ -85,7 +85,12 @@ class Purger:
     def _run(self) -> None:
         pause = LOOK_SECONDS
         while not self._closed.wait(pause):
-            pause = LOOK_SECONDS if self.step() else RETRY_SECONDS
+            try:
+                able = self.step()
+            except Exception:  # or nothing would be purged until the next start
+                log.exception("purging failed; trying again")
+                able = False
+            pause = LOOK_SECONDS if able else RETRY_SECONDS
 
     def _purge(self, sweep_id: str) -> None:
         while not self._closed.is_set():

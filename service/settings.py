@@ -25,7 +25,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LRD_", frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix="LRD_",
+        env_ignore_empty=True,  # `LRD_PORT=`, as Compose sets what a file leaves open
+        allow_inf_nan=False,  # a lease without an end would outlive its dispatcher
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     database_url: str = ""
@@ -86,6 +91,29 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from None
         return url
 
+    @field_validator("storage_dir")
+    @classmethod
+    def _is_a_folder(cls, path: Path) -> Path:
+        if path.expanduser().is_file():
+            raise ValueError(f"{path} is a file: name a folder")
+        return path
+
+    @field_validator("trials_url")
+    @classmethod
+    def _is_of_a_storage(cls, url: str) -> str:
+        scheme, separator, _ = url.partition("://")  # what follows may hold a key
+        if separator:
+            import fsspec
+
+            try:
+                fsspec.get_filesystem_class(scheme.rpartition("::")[2])
+            except (ValueError, ImportError) as error:
+                raise ValueError(
+                    f"no storage is known by {scheme}:// here ({error}); write a path, or a URL "
+                    "such as s3://BUCKET/FOLDER (extra `s3`)"
+                ) from None
+        return url
+
     @cached_property
     def storage(self) -> Path:
         """The storage directory, absolute."""
@@ -93,15 +121,29 @@ class Settings(BaseSettings):
 
     @cached_property
     def trials(self) -> str:
-        """Path or URL of the trials' folders."""
-        return self.trials_url or str(self.storage / "trials")
+        """URL or absolute path of the trials' folders."""
+        if "://" in self.trials_url:
+            return self.trials_url
+        folder = Path(self.trials_url).expanduser() if self.trials_url else self.storage / "trials"
+        return str(folder.resolve())
 
     @cached_property
     def database(self) -> str:
-        """The database's URL, password included."""
-        if self.database_password_file is not None:
-            password = self.database_password_file.read_text().strip()
-            address(self.database_url)  # refuses an empty one
+        """The database's URL, password included.
+
+        Raises:
+            LRDError: the file of the password cannot be read, or there is no URL that it is for.
+        """
+        if file := self.database_password_file:
+            if not self.database_url:
+                raise LRDError(
+                    f"LRD_DATABASE_PASSWORD_FILE is {file}, and LRD_DATABASE_URL is empty: name "
+                    "the database, e.g. postgresql://USER@HOST/NAME"
+                )
+            try:
+                password = file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise LRDError(f"LRD_DATABASE_PASSWORD_FILE cannot be read: {error}") from None
             url = make_url(self.database_url).set(password=password)
             return url.render_as_string(hide_password=False)
         return self.database_url or f"sqlite:///{self.storage / 'lrd.db'}"

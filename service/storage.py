@@ -73,7 +73,7 @@ def own(database: Database, trials: str) -> None:
         folder = folder_at(trials)
         if not folder.exists(MARK):
             folder.write(MARK, here.encode())
-        _compare(trials, here, folder.read(MARK).decode())
+        refuse_anothers(trials, here)
     except OSError as error:
         log.warning("cannot read which database the folder of trials belongs to: %s", error)
 
@@ -94,8 +94,16 @@ def refuse_anothers(trials: str, here: str | None) -> None:
         OSError: it cannot be read.
     """
     folder = folder_at(trials)
-    if folder.exists(MARK):
-        _compare(trials, here, folder.read(MARK).decode())
+    if not folder.exists(MARK):
+        return
+    there = folder.read(MARK).decode(errors="replace")
+    if there != here:
+        raise AnothersFolder(
+            f"the trials in {trials} belong to another database ({there}; this one is "
+            f"{here or 'without an id yet'}): give each database a folder of its own, by "
+            "LRD_STORAGE_DIR or LRD_TRIALS_URL. If the folder does belong to this database (it was "
+            f"copied, or the database restored), delete the file {MARK!r} in it"
+        )
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -108,13 +116,3 @@ def _identity(session: Session) -> str:
         here = uuid.uuid4().hex
         session.add(Identity(id=here))
     return here
-
-
-def _compare(trials: str, here: str | None, there: str) -> None:
-    if there != here:
-        raise AnothersFolder(
-            f"the trials in {trials} belong to another database ({there}; this one is "
-            f"{here or 'without an id yet'}): give each database a folder of its own, by "
-            "LRD_STORAGE_DIR or LRD_TRIALS_URL. If the folder does belong to this database (it was "
-            f"copied, or the database restored), delete the file {MARK!r} in it"
-        )

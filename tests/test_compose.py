@@ -1,6 +1,8 @@
-"""docker-compose.yml: its own commands, in its order, make a table though a machine is lost."""
+"""docker-compose.yml: its own commands, in its order, make a table though a machine is lost; and
+what docs/kuberay.yaml must say for the same to start there."""
 
 import csv
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +18,13 @@ from tests.waiting import until
 
 FILE = Path(__file__).parents[1] / "docker-compose.yml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(FILE.read_text())
+MANIFESTS = FILE.parent / "docs" / "kuberay.yaml"
+HEALTHY = DOCUMENT["services"]["ray-head"]["healthcheck"]["test"][1:]
+"""The command by which the head of the compose file says that it is up: what is run here is it."""
+
+
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(MANIFESTS.read_text()))
 
 
 @pytest.fixture
@@ -71,6 +80,32 @@ def test_its_own_commands_make_a_table_though_machines_are_lost(
         assert max(int(row["attempt"]) for row in csv.DictReader(rows)) > 1
     (worker,) = (each for each in compose.containers if each.service == "ray-worker")
     assert worker.starts == 2
+
+
+def test_ray_on_kubernetes_is_not_asked_for_a_dashboard() -> None:
+    """Catches: KubeRay's own probes, on ports on which a Ray without dashboard does not listen."""
+    (cluster,) = (each for each in manifests() if each["kind"] == "RayCluster")
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    for group in groups:
+        (container,) = group["template"]["spec"]["containers"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert container[probe]["exec"]["command"] == HEALTHY
+
+
+def test_the_first_token_on_kubernetes_is_made_where_something_runs_without_one() -> None:
+    """Catches: `kubectl exec` into the API, which does not start before there is a token."""
+    (name,) = re.findall(r"kubectl exec deploy/(\S+) -- lrd token create", MANIFESTS.read_text())
+    (pods,) = (
+        each["spec"]["template"]["spec"]
+        for each in manifests()
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    )
+    assert "initContainers" not in pods
+    container = pods["containers"][0]  # kubectl's default
+    assert "lrd dispatch" in container["command"][-1]
+    assert {"LRD_DATABASE_URL", "LRD_DATABASE_PASSWORD_FILE"} <= {
+        each["name"] for each in container["env"]
+    }
 
 
 def test_only_the_page_is_published_and_only_on_this_host() -> None:

@@ -6,10 +6,8 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from lrd_core.errors import LRDError
 from lrd_core.report import BESIDE_METRICS, decode_number
 from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
@@ -33,18 +31,6 @@ POWER_COLUMNS = (
 )  # fmt: skip
 TRIED_AGAIN = ("lost", "stalled", "oom")
 """Outcomes of an attempt that is followed by another; `user` (a pause or a drain) is no loss."""
-
-
-def trouble(error: LRDError | OSError) -> str:
-    """Why a command ended: the error's own sentence, naming the file if there is one."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    if error.filename is None:
-        return error.strerror
-    if isinstance(error, FileNotFoundError):
-        folder = Path(error.filename).parent  # a file to be written lacks nothing else
-        return f"there is no {f'file {error.filename}' if folder.is_dir() else f'folder {folder}'}"
-    return f"{error.filename}: {error.strerror}"
 
 
 def sweep(found: dict[str, Any], since: str = "") -> str:

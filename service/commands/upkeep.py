@@ -67,6 +67,8 @@ def db_copy(
     if file := _missing(url):
         raise LRDError(f"there is no database at {file}")
     with contextlib.closing(Database(url)) as theirs, _database(storage_dir, new=True) as ours:
+        with theirs.read() as session:
+            copying.refuse_led(session)  # before anything in it is changed
         for each in (theirs, ours):
             migrations.upgrade(each.engine)
         counts = copying.copy(theirs, ours)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
     StatementError,
     TimeoutError,
 )
@@ -32,9 +33,14 @@ def in_words() -> Iterator[None]:
         yield
     except DatabaseError as error:
         said = first_line(error.orig or error)
-        raise LRDError(
-            f"the database answers: {said}. If it is new or of an older version, `lrd db upgrade`"
-        ) from None
+        if isinstance(error, ProgrammingError) or said.startswith("no such "):
+            remedy = "If it is new or of an older version, `lrd db upgrade`"
+        else:
+            remedy = (
+                "Check LRD_DATABASE_URL (without it, a file in LRD_STORAGE_DIR), and whether the "
+                "server that it names is running"
+            )
+        raise LRDError(f"the database answers: {said}. {remedy}") from None
 
 
 def is_unfit(error: Exception) -> bool:

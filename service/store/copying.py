@@ -27,12 +27,7 @@ def copy(source: Database, target: Database) -> dict[str, int]:
     """
     tables = [table for table in Base.metadata.sorted_tables if table.name != Lease.__tablename__]
     with source.read() as reading, target.write() as writing:
-        leader = leases.current(reading)
-        if leader is not None:
-            raise LRDError(
-                f"process {leader.pid} on {leader.host} dispatches from the source: stop the "
-                "service there first, so that nothing is recorded that the copy would lack"
-            )
+        refuse_led(reading)
         for table in tables:
             if writing.execute(select(table).limit(1)).first() is not None:
                 raise LRDError(
@@ -40,6 +35,20 @@ def copy(source: Database, target: Database) -> dict[str, int]:
                     "empty database (`lrd export` and `lrd import` move single sweeps)"
                 )
         return {table.name: _copy(reading, writing, table) for table in tables}
+
+
+def refuse_led(source: Session) -> None:
+    """Refuse to copy from a database on which a dispatcher works.
+
+    Raises:
+        LRDError: it would go on changing it.
+    """
+    leader = leases.current(source)
+    if leader is not None:
+        raise LRDError(
+            f"process {leader.pid} on {leader.host} dispatches from the source: stop the service "
+            "there first, so that nothing is recorded that the copy would lack"
+        )
 
 
 def _copy(reading: Session, writing: Session, table: Table) -> int:

@@ -84,29 +84,32 @@ def current(session: Session) -> Lease | None:
 
 
 def reap(database: Database) -> int:
-    """Requeue the running trials whose dispatcher has let its lease expire; how many.
+    """Requeue the running trials whose dispatcher has let its lease expire; how many. Trials of
+    sweeps that others hold are left for the next time.
 
     The dispatcher that takes over does this, and so does every API: readers see the truth even when
     all dispatchers are gone.
     """
-    held = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
+    led = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
     orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(
-        Trial.state == TrialState.running, ~held
+        Trial.state == TrialState.running, ~led
     )
     some = orphans.order_by(Trial.id).limit(SETTLED_TOGETHER)
     with database.read() as session:
         if session.execute(orphans.limit(1)).first() is None:
             return 0
-    total, settled = 0, SETTLED_TOGETHER
-    while settled == SETTLED_TOGETHER:
+    total, end = 0, Ending(Reason.lost, "its dispatcher vanished")
+    held_by_others: set[str] = set()
+    while True:
         with database.write() as session:
-            lost = session.execute(some).all()
-            lock_sweeps(session, {sweep_id for _, _, sweep_id in lost})
-            end = Ending(Reason.lost, "its dispatcher vanished")
-            states = settle_all(session, {(of, by): end for of, by, _ in lost})
-            settled = sum(state is not None for state in states.values())
-        total += settled
-    return total
+            lost = session.execute(some.where(Trial.sweep_id.not_in(held_by_others))).all()
+            sweep_ids = {sweep_id for *_, sweep_id in lost}
+            locked = lock_sweeps(session, sweep_ids, skip_locked=True)
+            states = settle_all(session, {(of, by): end for of, by, at in lost if at in locked})
+        total += sum(state is not None for state in states.values())
+        held_by_others |= sweep_ids - locked
+        if len(lost) < SETTLED_TOGETHER:
+            return total
 
 
 def note_no_dispatcher_leads(database: Database) -> int:

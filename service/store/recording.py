@@ -173,7 +173,11 @@ def _sum(report: dict[str, Any]) -> str:
 
 def _refused(session: Session, epoch: ReportedEpoch) -> Recorded:
     trial = session.get(Trial, epoch.trial_id, populate_existing=True)
-    if trial is None or trial.attempt != epoch.attempt or trial.state != TrialState.running:
+    if trial is None or trial.attempt != epoch.attempt:
+        return Recorded.stale
+    if trial.state == TrialState.succeeded:  # recorded with its end, and the answer did not come
+        return Recorded.duplicate
+    if trial.state != TrialState.running:
         return Recorded.stale
     earlier = session.get(Report, (epoch.trial_id, epoch.report["epoch"]))
     if earlier is None:
@@ -286,6 +290,18 @@ def settle_all(
             [{"of": key[0], "weights": ends[key].weights_sha256} for key in done],
         )
     return states
+
+
+def with_succeeded(
+    session: Session, states: Mapping[tuple[int, int], TrialState | None]
+) -> dict[tuple[int, int], TrialState | None]:
+    """The states from `settle_all`, and of attempts that had succeeded before, that they have: the
+    answer to their commit did not come."""
+    stale = [key for key, state in states.items() if state is None]
+    these = tuple_(Trial.id, Trial.attempt).in_(stale)
+    query = select(Trial.id, Trial.attempt).where(these, Trial.state == TrialState.succeeded)
+    done: Any = map(tuple, session.execute(query)) if stale else ()
+    return {**states, **dict.fromkeys(done, TrialState.succeeded)}
 
 
 def settle(

@@ -114,7 +114,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
     if not added:
         return sweep
     submission.rename(session, sweep_id, arms)
-    return _changed(
+    extended = _changed(
         session,
         sweep,
         f"{history.EXTENDED} by {count(added, 'trial')}",
@@ -122,7 +122,10 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
         trials_total=Sweep.trials_total + added,
         queued=Sweep.queued + added - reused,
         succeeded=Sweep.succeeded + reused,
+        **({"finished_at": now} if reused else {}),
     )
+    webhooks.announce(session, [sweep_id])  # in case all results are reused
+    return extended
 
 
 def refuse_cancelled(sweep: Sweep) -> None:

@@ -173,6 +173,13 @@ def _sqlite_engine(url: str, *, lasting: bool) -> Engine:
         if connection is not None and connection.in_transaction:
             connection.rollback()
 
+    @event.listens_for(engine, "handle_error", retval=True)
+    def first(context: ExceptionContext) -> BaseException | None:
+        # When the disk is full, SQLite may end the transaction by itself. To undo a savepoint then
+        # fails as well, which would hide the reason.
+        error = context.original_exception
+        return error.__context__ if str(error).startswith("no such savepoint") else None
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later would fail under load with SQLITE_BUSY,

@@ -323,6 +323,10 @@ def test_one_trial_is_told_in_words(tmp_path: Path) -> None:
         ("LRD_DATABASE_URL", "mysql://me:secret@x/y", "LRD_DATABASE_URL: 'mysql:…' is no URL of"),
         ("LRD_DATABASE_URL", "postgresql://x:port/y", "write postgresql://USER@HOST/NAME, or sql"),
         ("LRD_DATABASE_URL", "sqlite://", "SQLite needs a file, for several processes share"),
+        ("LRD_DATABASE_PASSWORD_FILE", "/p", "and LRD_DATABASE_URL is empty: name the database"),
+        ("LRD_STORAGE_DIR", __file__, f"LRD_STORAGE_DIR: {__file__} is a file: name a folder"),
+        ("LRD_TRIALS_URL", "s4://secret", "LRD_TRIALS_URL: no storage is known by s4:// here"),
+        ("LRD_LEASE_SECONDS", "inf", "LRD_LEASE_SECONDS must be a finite number"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named_by_whatever_reads_it(

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 import migrations
 from lrd_core.errors import LRDError
-from service import logs
+from service import dispatch, logs
 from service.dispatch import authenticate, keep_to_itself
 from service.dispatcher import Dispatcher
 from service.settings import Settings
@@ -100,6 +101,43 @@ def test_who_stands_by_says_once_behind_whom(
     second._renew_at = 0.0
     second.step(0)
     assert f"dispatcher {second.id} leads" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LRD_DATABASE_URL", "sqlite:///{}/noise.db", "answers: file is not a database. Check LRD"),
+        ("LRD_DATABASE_PASSWORD_FILE", "{}/none", "LRD_DATABASE_PASSWORD_FILE cannot be read: "),
+        ("LRD_STORAGE_DIR", "{}/noise.db/storage", "{}/noise.db/storage: Not a directory"),
+    ],
+)
+def test_a_dispatcher_that_cannot_start_says_why_in_a_sentence(
+    name: str, value: str, said: str, tmp_path: Path
+) -> None:
+    """Catches: a traceback, once a second under a supervisor."""
+    (tmp_path / "noise.db").write_bytes(b"noise" * 1000)
+    os.environ["LRD_STORAGE_DIR"] = str(tmp_path / "storage")
+    os.environ["LRD_DATABASE_URL"] = "postgresql://lrd@127.0.0.1:1/lrd"
+    os.environ[name] = value.format(tmp_path)
+    with pytest.raises(SystemExit, match=re.escape(said.format(tmp_path))):
+        dispatch.main()
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: storage in whatever folder a process was started in, for `LRD_STORAGE_DIR=`."""
+    unset = Settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"LRD_{name.upper()}", "")
+    assert Settings() == unset
+
+
+def test_a_path_of_the_trials_means_one_folder_wherever_a_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(trials_url="trials").trials == str(tmp_path / "trials")
+    assert Settings(trials_url="~/trials").trials == str(Path.home() / "trials")
+    assert Settings(trials_url="memory://trials").trials == "memory://trials"
 
 
 @pytest.mark.ray

@@ -221,3 +221,30 @@ def test_what_the_api_does_by_itself_outlives_a_schema_that_is_away(
         with pytest.raises(asyncio.CancelledError):
             asyncio.run(task)
         assert steps == 4
+
+
+def test_what_the_api_does_by_itself_outlives_an_error_that_nobody_foresaw(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: trials that are never given back, and webhooks never sent, until the next start,
+    because once there was no memory for a thread."""
+    pauses = iter(range(3))
+
+    async def soon(seconds: float) -> None:
+        if next(pauses, None) is None:
+            raise asyncio.CancelledError
+
+    async def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(asyncio, "sleep", soon)
+    monkeypatch.setattr(asyncio, "to_thread", none)
+    for task in (
+        app._send(Sender(database, private=False)),
+        app._housekeeping(database, access.Uses(), 1),
+    ):
+        pauses = iter(range(3))
+        caplog.clear()
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(task)
+        assert caplog.text.count("RuntimeError: can't start new thread") == 3

@@ -3,16 +3,21 @@ still, or by a clock that jumps."""
 
 import asyncio
 import contextlib
+import itertools
 import time
+from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from lrd_core.trial_folder import trial_folder
 from service import access, app
 from service.dispatcher import Dispatcher
 from service.held import Listening
+from service.settings import Settings
 from service.store import leases
 from service.store.models import Lease, Trial
 from service.store.session import Database
@@ -99,6 +104,37 @@ def test_after_an_outage_the_leader_goes_on(
     standby._renew_at = 0
     assert not standby.step(0)
     assert states(api, sweep_id) == [("running", 1)] * 2
+
+
+def test_an_end_whose_commit_was_not_answered_leaves_no_checkpoint(
+    api: TestClient,
+    database: Database,
+    dispatcher: Dispatcher,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: gigabytes that nothing resumes from, of a trial that had succeeded when its
+    dispatcher recorded that once more."""
+    sweep_id = submit(api, seeds=1)
+    write, unanswered = database.write, itertools.cycle([True, True, False])
+
+    @contextlib.contextmanager
+    def cut() -> Iterator[Session]:
+        recording = bool(dispatcher._heard)
+        with write() as session:
+            yield session
+        if recording and next(unanswered):
+            raise OperationalError("commit", None, Exception("the connection is cut"))
+
+    monkeypatch.setattr(database, "write", cut)
+    while dispatcher._held or "queued" in dict(states(api, sweep_id)):
+        with contextlib.suppress(OperationalError):
+            dispatcher.step(0)
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    for trial in trials:
+        assert (trial["state"], trial["attempt"]) == ("succeeded", 1)
+        names = trial_folder(settings.trials, trial["id"]).names()
+        assert [name for name in names if name.startswith("epoch-")] == []
 
 
 @pytest.mark.parametrize("dropped", [True, False])

@@ -197,6 +197,25 @@ def test_a_database_that_is_away_is_waited_for_and_told_of_once(
     assert purger.step()
 
 
+def test_an_error_that_nobody_foresaw_is_logged_and_ends_nothing(
+    purger: Purger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: a thread that is gone, and deleted sweeps that stay until the next start."""
+    steps = threading.Semaphore(0)
+
+    def broken() -> bool:
+        steps.release()
+        raise RuntimeError("nobody foresaw it")
+
+    for name in ("LOOK_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(purge, name, 0.01)
+    monkeypatch.setattr(purger, "step", broken)
+    purger.start()
+    assert all(steps.acquire(timeout=60) for _ in range(2))
+    purger.close()
+    assert "nobody foresaw it" in caplog.text
+
+
 def test_the_api_does_it_by_itself_and_stops_with_storage_that_hangs(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,10 +12,11 @@ from lrd_core.extending import Extension, extended
 from lrd_core.spec import SweepSpec
 from service.dispatcher import Dispatcher
 from service.errors import Conflict
-from service.store import requests, sweeps, webhooks
+from service.store import leases, requests, sweeps, webhooks
 from service.store.models import Delivery
 from service.store.session import Database
 from tests.conftest import small_sweep
+from tests.inline import InlineExecutor
 from tests.service.test_dispatcher import finish
 
 
@@ -89,6 +90,99 @@ def test_a_request_that_holds_a_sweep_keeps_no_other_waiting(
             dispatcher.step(0)
         assert (done(sweep_id), done(other)) == (0, 2)
     assert finish(api, dispatcher, sweep_id)["state"] == "succeeded"
+
+
+def states(api: TestClient, sweep_id: str) -> list[str]:
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    return [trial["state"] for trial in trials]
+
+
+def late_sweep(api: TestClient) -> str:
+    """Of one trial, which has run too long as soon as it runs."""
+    resources = {"timeout_seconds": 0.001}
+    document = small_sweep(seeds=1, grid={}, priority=9)
+    document["base"] |= {"epochs": 3}
+    answer = api.post("/api/v1/sweeps", json=document | {"resources": resources})
+    return str(answer.json()["id"])
+
+
+def test_a_late_trial_of_a_sweep_that_a_request_holds_waits_for_it_alone(
+    api: TestClient, database: Database, dispatcher: Dispatcher, sweep_id: str
+) -> None:
+    """Catches: nothing recorded of any sweep, for 15 s at a time, by a dispatcher that waits for
+    the lock of the one with a trial to end."""
+    late = late_sweep(api)
+    dispatcher.step(0)  # one of each is started
+    dispatcher._listening.seconds += 1
+    with database.write() as session:
+        requests.locked(session, late)
+        dispatcher._watch()
+        assert states(api, late) == ["running"]
+    dispatcher._watch()
+    assert states(api, late) == ["failed"]
+
+
+def test_a_trial_is_not_late_while_its_words_wait_for_a_request(
+    api: TestClient, database: Database, dispatcher: Dispatcher, sweep_id: str
+) -> None:
+    """Catches: a trial that is killed as silent, though it reported while its sweep was held."""
+    late = late_sweep(api)
+    dispatcher.step(0)
+    with database.write() as session:
+        requests.locked(session, late)
+        dispatcher.step(0)
+    dispatcher._listening.seconds += 1
+    dispatcher._watch()
+    assert states(api, late) == ["running"]
+
+
+def test_what_was_claimed_and_not_started_waits_for_a_request_alone(
+    api: TestClient, database: Database, dispatcher: Dispatcher, sweep_id: str
+) -> None:
+    dispatcher.step(0)
+    dispatcher._held.clear()  # the answer to its claims never came
+    with database.write() as session:
+        requests.locked(session, sweep_id)
+        dispatcher._watch()
+        assert states(api, sweep_id).count("running") == 2
+    dispatcher._watch()
+    assert states(api, sweep_id) == ["queued"] * 4
+
+
+def test_a_dispatcher_that_stops_leaves_a_sweep_that_a_request_holds_to_the_next(
+    api: TestClient, database: Database, executor: InlineExecutor, sweep_id: str
+) -> None:
+    """Catches: a lease that is kept until it lapses, and the trials of all sweeps with it."""
+    other = str(api.post("/api/v1/sweeps", json=small_sweep(seeds=1, grid={})).json()["id"])
+    first, second = (
+        Dispatcher(database, executor, lease_seconds=60, drain_seconds=0) for _ in range(2)
+    )
+    first.step(0)
+    assert states(api, other) == ["running"]
+    with database.write() as session:
+        requests.locked(session, sweep_id)
+        first.drain()
+        assert states(api, other) == ["queued"]
+        second.step(0)  # takes over, and leaves what is held
+        assert second._leads
+        assert states(api, sweep_id).count("running") == 1
+    assert leases.reap(database) == 1
+    assert states(api, sweep_id) == ["queued"] * 4
+
+
+def test_a_dispatcher_whose_news_wait_for_a_request_rests(
+    api: TestClient, database: Database, dispatcher: Dispatcher, sweep_id: str
+) -> None:
+    """Catches: transactions without a pause, once the last trial has ended in a sweep that somebody
+    holds: then there is no trial to wait for."""
+    dispatcher.step(0)
+    with database.write() as session:
+        requests.locked(session, sweep_id)
+        for _ in range(5):
+            busy = dispatcher.step(0)
+        assert not dispatcher._executor.running()  # type: ignore[attr-defined]
+        assert not busy
+    assert dispatcher.step(0)
 
 
 def test_a_webhook_that_is_removed_as_a_sweep_ends_is_not_told(

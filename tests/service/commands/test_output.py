@@ -10,7 +10,7 @@ import pytest
 
 from service.client import StillRunning
 from service.commands import output
-from service.formatting import count
+from service.formatting import count, trouble
 
 PLAN: dict[str, Any] = {
     "trials_total": 1, "arms_total": 1, "present_elsewhere": 0, "reuse": False,
@@ -210,14 +210,14 @@ def test_a_file_that_is_in_the_way_or_not_there_is_told_without_a_number(tmp_pat
         try:
             act()
         except OSError as error:
-            return output.trouble(error)
+            return trouble(error)
         return "nothing"
 
     assert said(there.read_text) == f"there is no file {there}"
     assert said((none / "forest.pdf").touch) == f"there is no folder {none}"
     assert said(tmp_path.read_text) == f"{tmp_path}: Is a directory"
-    assert output.trouble(OSError(28, "No space left on device")) == "No space left on device"
-    assert output.trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
+    assert trouble(OSError(28, "No space left on device")) == "No space left on device"
+    assert trouble(StillRunning("sweep s has not ended")) == "sweep s has not ended"
 
 
 def test_a_speed_of_0_or_infinity_is_said_in_words() -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, text
 from typer.testing import CliRunner
 
+import migrations
 from lrd_core.errors import LRDError
 from lrd_core.spec import SweepSpec, expand_arms
 from service.cli import app
@@ -45,12 +46,32 @@ def nulls(database: Database) -> int:
         return session.scalar(text("select count(*) from trials where last_report is null")) or 0
 
 
+def schema(database: Database) -> list[Any]:
+    with database.read() as session:
+        return list(session.scalars(text("select sql from sqlite_schema order by name")))
+
+
 def test_it_has_the_same_rows_in_every_table(laptop: Database, database: Database) -> None:
     counts = copying.copy(laptop, database)
     assert rows(database) == rows(laptop)
     assert counts == {name: len(found) for name, found in rows(laptop).items()}
     assert counts["trials"] == 4
     assert nulls(database) == nulls(laptop) > 0
+
+
+def test_a_source_in_use_is_not_even_upgraded(
+    laptop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: an older version's schema that moves under its running service, which is then
+    refused."""
+    with laptop.write() as session:
+        leases.take(session, "one", host="host", pid=1, seconds=60)
+    migrations.downgrade(laptop.engine, "-1")
+    before = schema(laptop)
+    monkeypatch.setenv("LRD_STORAGE_DIR", str(tmp_path / "new"))
+    answer = CliRunner().invoke(app, ["db", "copy", str(laptop.engine.url)])
+    assert "process 1 on host dispatches from the source" in str(answer.exception)
+    assert schema(laptop) == before
 
 
 def test_it_comes_over_in_portions(

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, func, select, update
 
 from lrd_core.sources import IMPORTED, Code
 from lrd_core.spec import SweepSpec, config_hash, expand_arms
 from service.purge import Purger
-from service.store import requests, reuse, submission
-from service.store.models import Arm, Attempt, Event, Report, Sweep, Trial
+from service.store import requests, reuse, submission, webhooks
+from service.store.models import Arm, Attempt, Delivery, Event, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -188,6 +188,22 @@ def test_a_deleted_sweep_gives_nothing(database: Database, purged: bool) -> None
     assert donors(database, {}) == []
     new = seed(database, small_sweep(reuse=True), states=("queued",))
     assert reused(database, new) == {None}
+
+
+def test_a_sweep_that_is_extended_by_reused_results_ends_again(database: Database) -> None:
+    """Catches: no message, and an end before that of its last trial."""
+    with database.write() as session:
+        webhooks.add(session, "https://example.com/")
+    seed(database, small_sweep(seeds=2))
+    short = seed(database, small_sweep(seeds=1))
+    with database.write() as session:
+        more = SweepSpec.parse(small_sweep(seeds=2, reuse=True))
+        longer = requests.extend(session, short, more)
+        assert (longer.state, longer.trials_total) == ("succeeded", 4)
+        last = select(func.max(Trial.finished_at)).where(Trial.sweep_id == short)
+        assert longer.finished_at == session.scalar(last)
+        messages = session.scalars(select(Delivery.event).where(Delivery.sweep_id == short))
+        assert list(messages) == ["sweep.succeeded"]
 
 
 @pytest.mark.parametrize("purged", [False, True])

@@ -83,3 +83,22 @@ def test_a_commit_that_readers_were_in_the_way_of_leaves_no_lock_behind(
         assert session.scalar(text("select count(*) from leases")) == 0
     reader.close()
     database.close()
+
+
+def test_a_full_disk_is_the_reason_though_a_savepoint_is_gone_with_it(
+    sqlite: Callable[[Path], str], tmp_path: Path
+) -> None:
+    """Catches: `the database does not answer (no such savepoint)`, on a disk that is full."""
+    database = Database(sqlite(tmp_path))
+
+    def fill() -> None:
+        with database.write() as session:
+            session.begin_nested()
+            session.connection().exec_driver_sql("rollback")  # as SQLite may do by itself
+            raise OperationalError("insert", None, Exception("database or disk is full"))
+
+    with pytest.raises(OperationalError, match="disk is full"):
+        fill()
+    with database.write() as session:
+        assert session.scalar(text("select 1")) == 1
+    database.close()
