@@ -23,7 +23,11 @@ def read(database: DatabaseDep) -> dict[str, Any]:
     with database.read() as session:
         view = cluster_view(leases.current(session), queue.in_use(session))
         running, waiting = queue.running(session), queue.waiting(session)
-    free = {kind: view[kind]["total"] - view[kind]["held"] for kind in ("cpus", "gpus")}
+    free = {
+        name: view[kind]["total"] - view[kind]["held"]
+        for kind, name in (("cpus", "CPU"), ("gpus", "GPU"))
+        if view[kind]["total"]
+    }
     leads = view["dispatcher"] is not None
     return view | {
         "running": [running_view(each) for each in running],

@@ -57,7 +57,7 @@ def read(trial_id: TrialId, database: DatabaseDep, settings: SettingsDep) -> dic
     if provenance["execution"]["keep_weights"]:  # otherwise there is no need to ask the storage
         with suppress(OSError):  # everything else is known without it
             kept = folder_of_weights(settings.trials, trial) is not None
-    return {**view, "has_weights": kept, "provenance": provenance}
+    return {**view, "sweep": sweep.name, "has_weights": kept, "provenance": provenance}
 
 
 @router.post("/cancel", **gives(schemas.Trial))

@@ -240,7 +240,5 @@ def _why(waiting: Waiting, free: dict[str, float], *, leads: bool) -> str:
         return f"its limit of {count(sweep.max_concurrent, 'trial')} at once is reached"
     if waiting.alone:
         return "a node that empties: a trial of it ran out of memory, and is to run alone"
-    return (
-        f"its turn: {free['cpus']:g} CPUs and {free['gpus']:g} GPUs are free, given out by "
-        "priority and in equal parts"
-    )
+    left = " and ".join(f"{some:g} {name}{'s' * (some != 1)}" for name, some in free.items())
+    return f"its turn: {left or 'nothing'} free, given out by priority and in equal parts"

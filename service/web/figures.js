@@ -5,12 +5,23 @@ import { isDark } from "./dark.js";
 import { el } from "./dom.js";
 
 const CROWDED = 25; // points of a line; with more, markers would hide it
-const NARROW = 560; // px; in a narrower figure, long texts are wrapped
 const PANEL = 260; // px that a panel needs next to others
 const GAP = 62; // px between stacked panels, for the axis between them
+const STEP = 20; // px of width from which on texts are wrapped anew
+const SWATCH = 6; // letters that the line next to a name in the legend takes
+const SIDES = 80; // px to the left and right of the panels, without names
 const ROW = 250; // px of height, where there are several rows of panels
 const MARGIN = 0.05; // share of a logarithmic axis left free below its lowest line
 const TITLE = 22; // px above a panel that has a title
+const HEIGHT = 360; // px of a figure without rows of names
+const LETTER = 7; // px of a letter on average, at 13 px
+const LARGER = 1.2; // by which Plotly writes the title of an axis larger
+const NAMES = 0.35; // share of the width that the names along an axis may take
+const NAME = 24; // characters that they may take at least
+const WORDS = 16; // characters of a line of an axis's title, at least
+const [LINE, APART] = [17, 9]; // px of a line of a name, and between two names
+const AROUND = 110; // px above and below the rows: margins, axis and title
+const BETWEEN = 2.5; // rows between two blocks of a forest, as `service.drawing.plots` leaves them
 // plotly.js adds the style of a map library unless an element has this id. No figure is a map, and
 // the content security policy would refuse the style with an error.
 const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
@@ -41,19 +52,20 @@ export function figure(name, label) {
 }
 
 // Draw a figure, or redraw it if anything changed. `off`: hidden arms; `legend`: whether groups of lines are named above them.
-export async function show(name, plot, { off = [], log = false, height = 360, legend = true } = {}) {
+export async function show(name, plot, { off = [], log = false, legend = true } = {}) {
   const entry = places.get(name);
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
   const { rows = 1, columns = 1 } = plot.layout.meta;
-  const room = entry.place.clientWidth;
-  const narrow = room < NARROW;
-  const each = rows > 1 ? ROW : height;
+  const room = STEP * Math.floor(entry.place.clientWidth / STEP);
+  const names = namesOf(plot, room);
+  const each = rows > 1 ? ROW : heightOf(names);
   const stacked = columns > 1 && room / columns < PANEL;
-  const wanted = JSON.stringify([off, log, height, dark(), narrow, stacked]);
+  const wanted = JSON.stringify([off, log, dark(), room]);
   if (entry.drawn?.plot === plot && entry.drawn.wanted === wanted) return;
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
-  const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }));
+  const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }))
+    .map((trace) => (trace.showlegend ? { ...trace, name: fold(trace.name, room / LETTER - SWATCH) } : trace));
   const layout = { ...plot.layout, ...colours(), height: rows * each, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
   if (data.some((trace) => trace.showlegend)) {
     const titled = layout.annotations && rows === 1 && !stacked; // otherwise the titles are within the top row
@@ -61,11 +73,14 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
     if (titled) layout.legend.y += TITLE / layout.height;
   }
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
-    layout[axis] = { ...layout[axis], gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
+    // plotly.js takes the range of axes that match for one of all that match others, unless they say that they have none.
+    const auto = layout[axis].range ? {} : { autorange: true };
+    layout[axis] = { ...layout[axis], ...auto, gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
     if (log && axis.startsWith("y")) layout[axis] = { ...layout[axis], type: "log", range: powers(plot, axis) };
-    if (narrow) layout[axis] = { ...layout[axis], ...folded(layout[axis]) };
+    if (names.has(axis)) layout[axis].ticktext = names.get(axis);
   }
   if (stacked) stack(layout, panels, each);
+  foldTitles(layout, room - widthOf(names) - SIDES);
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // otherwise Plotly, on a resize, takes the height it finds
   const Plotly = await library();
@@ -73,7 +88,7 @@ export async function show(name, plot, { off = [], log = false, height = 360, le
   const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));
   const draw = entry.drawn?.ends === ends ? Plotly.react : Plotly.newPlot;
   await draw(entry.place, data, layout, { displayModeBar: false, responsive: true });
-  entry.drawn = { plot, wanted, ends, again: () => show(name, plot, { off, log, height, legend }) };
+  entry.drawn = { plot, wanted, ends, again: () => show(name, plot, { off, log, legend }) };
 }
 
 // Stack the panels, each as high as the whole row was.
@@ -85,7 +100,7 @@ function stack(layout, panels, height) {
     const top = 1 - at / panels;
     const [x, y] = [layout[`xaxis${axis}`], layout[`yaxis${axis}`]];
     x.domain = [0, 1];
-    if (title && at < panels - 1) x.title = { text: "" };
+    if (at < panels - 1) x.title = { text: "" }; // as below the last one
     y.title = y.title.text ? y.title : layout.yaxis.title; // next to another panel it had none
     y.domain = [at === panels - 1 ? 0 : top - 1 / panels + GAP / layout.height, top - title];
   }
@@ -104,11 +119,32 @@ function powers({ data, layout }, axis) {
   return low < top ? [from - MARGIN * (to - from), to] : undefined;
 }
 
-// Wrap a long title, and long names along an axis.
-const folded = ({ title, ticktext }) => ({
-  title: title && { ...title, text: fold(title.text, 28) },
-  ...(ticktext && { ticktext: ticktext.map((text) => fold(text, 24)) }),
-});
+// Axis -> the names of the rows along it, in lines that leave room for what is drawn.
+function namesOf({ layout }, room) {
+  const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key) && layout[key].ticktext);
+  const most = Math.max(NAME, (NAMES * room) / LETTER);
+  return new Map(axes.map((axis) => [axis, layout[axis].ticktext.map((text) => fold(text, most))]));
+}
+
+const linesOf = (names) => [...names.values()].flat().map((name) => name.split("<br>"));
+
+const widthOf = (names) => LETTER * Math.max(0, ...linesOf(names).flat().map((line) => line.length));
+
+// A forest plot grows with its rows, in blocks that have an axis each.
+function heightOf(names) {
+  if (!names.size) return HEIGHT;
+  const lines = linesOf(names);
+  return AROUND + (APART + LINE * Math.max(1, ...lines.map((name) => name.length))) * (lines.length + BETWEEN * (names.size - 1));
+}
+
+// Wrap what is longer than its axis: Plotly would cut it off at the edge of the figure.
+function foldTitles(layout, width) {
+  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+    const { title, domain: [from, to] = [0, 1] } = layout[axis];
+    const length = (to - from) * (axis.startsWith("x") ? width : layout.height - AROUND);
+    if (title) layout[axis].title = { ...title, text: fold(title.text, Math.max(WORDS, length / (LARGER * LETTER))) };
+  }
+}
 
 // Break after commas, and between words where a part is still too long.
 function fold(text, most) {

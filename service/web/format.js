@@ -26,12 +26,13 @@ export function ago(time) {
   if (!time) return "–";
   const seconds = secondsSince(time);
   const text = seconds < 60 ? "just now" : `${duration(seconds)} ago`;
-  return el("time", { datetime: time, title: new Date(time).toLocaleString() }, text);
+  return el("time", { datetime: time, title: written(time) }, text);
 }
 
-export function clock(time) {
-  return time ? el("time", { datetime: time }, new Date(time).toLocaleString("en-GB")) : "–";
-}
+// The month in letters: 05/11 is another day in Boston than in Berlin.
+const written = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+export const clock = (time) => (time ? el("time", { datetime: time }, written(time)) : "–");
 
 // A value of a report; NaN and infinities arrive as words.
 export function value(number) {

@@ -43,7 +43,14 @@ export function grid(caption, heads, rows, attributes = {}) {
     el("table", attributes, el("caption", { class: "unseen" }, caption), el("thead", {}, head), el("tbody", {}, rows)));
 }
 
-export const row = (key, ...cells) => el("tr", { "data-key": key }, cells.map((cell) => el("td", {}, cell)));
+// Whether a cell is wrapped also where the window is narrow.
+export const isLong = (text) => text.length > 40;
+
+export const row = (key, ...cells) => el("tr", { "data-key": key }, cells.map((cell) => {
+  const made = el("td", {}, cell);
+  if (isLong(made.textContent)) made.className = "long";
+  return made;
+}));
 
 export function choice(label, options, chosen, onchange) {
   const shown = options.map(([value, text]) => el("option", { value, selected: value === chosen }, text));

@@ -8,7 +8,7 @@ import { query } from "./query.js";
 import { armNames } from "./table.js";
 
 const POINTS = 400; // points per curve; more would not fit a window's pixels
-const NARROW = 700; // px, as in page.css; a narrower window shows one metric, and long names on several lines
+const NARROW = 700; // px, as in page.css; a narrower window shows the curves of one metric
 
 // `found`: the sweep, its table, and the plots so far by name; `paint` is called with each new plot before it is drawn.
 export async function drawFigures(path, found, paint) {
@@ -23,7 +23,7 @@ export async function drawFigures(path, found, paint) {
     const known = found.plots[name] === plot;
     found.plots[name] = plot;
     if (!known) paint();
-    if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null, height: heightOf(plot) });
+    if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null });
   }
 }
 
@@ -49,19 +49,6 @@ const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
 export const figuresOf = (found) => figuresFor(found)
   .filter(({ name }) => !SOME.has(name) || (found.plots[name] && !found.plots[name].layout.meta.never))
   .filter(({ name }) => !(isEmpty(found, name) && hasEnded(found.sweep)));
-
-const HEIGHT = 360; // px of a figure
-const ROW = 26; // px of a row of a forest plot; its name is one line of 13 px
-const FOLDED = 50; // px of a row in a narrow window, where the name takes up to three lines
-const AROUND = 110; // px above and below the rows: the margins, the axis and its title
-const BETWEEN = 2.5; // rows between two blocks of a forest, as `service.drawing.plots` leaves them
-
-// A forest plot grows with its rows, in blocks that have an axis each.
-function heightOf({ layout }) {
-  const blocks = Object.keys(layout).filter((key) => /^yaxis/.test(key)).map((key) => layout[key].ticktext).filter(Boolean);
-  const rows = blocks.reduce((sum, names) => sum + names.length, BETWEEN * (blocks.length - 1));
-  return blocks.length ? AROUND + (innerWidth < NARROW ? FOLDED : ROW) * rows : HEIGHT;
-}
 
 export function figures(found) {
   return figuresOf(found).map(({ name, title }) => {
@@ -89,14 +76,15 @@ function legend(plot, { table }) {
     if (!off.delete(arm)) off.add(arm);
     query.set({ off: [...off].join(",") });
   };
-  return el("fieldset", { class: "legend" }, el("legend", {}, "Arms"),
+  const many = arms.length > 3;
+  return el("fieldset", { class: "legend" }, el("legend", {}, many ? `Arms (${count(arms.length)})` : "Arms"),
+    many && el("span", { class: "buttons" },
+      el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
+      el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")),
     arms.map((trace) => el("label", { "data-key": trace.legendgroup },
       el("input", { type: "checkbox", checked: !off.has(trace.legendgroup), onchange: () => toggle(trace.legendgroup) }),
       el("span", { class: "swatch", style: { "border-top": `3px ${trace.line.dash === "dash" ? "dashed" : "solid"} ${seen(trace.line.color)}` } }),
-      el("bdi", {}, labels.get(Number(trace.legendgroup)) ?? trace.legendgroup))),
-    arms.length > 3 && el("span", { class: "buttons" },
-      el("button", { type: "button", onclick: () => query.set({ off: "" }) }, "All"), " ",
-      el("button", { type: "button", onclick: () => query.set({ off: arms.map((trace) => trace.legendgroup).join(",") }) }, "None")));
+      el("bdi", {}, labels.get(Number(trace.legendgroup)) ?? trace.legendgroup))));
 }
 
 // What is drawn; of thinned curves, how many of their points.

@@ -1,6 +1,7 @@
 // The results table: `mean ± std (n)` in each cell, and on hover or focus everything known about it.
 import { el } from "./dom.js";
 import { plural } from "./format.js";
+import { isLong } from "./parts.js";
 
 // `chosen` is called with the cell that is pressed.
 export function results(table, chosen) {
@@ -45,7 +46,7 @@ function heads({ heads, columns, caption }) {
 function titleCell(rows, number, at, title) {
   const above = rows[number - 1]?.titles.slice(0, at + 1);
   const same = above && JSON.stringify(above) === JSON.stringify(rows[number].titles.slice(0, at + 1));
-  return el("th", { scope: "row" }, el("span", { class: same && "unseen" }, title));
+  return el("th", { scope: "row", class: isLong(title) && "long" }, el("span", { class: same && "unseen" }, title));
 }
 
 function cell(shown, published, table, chosen) {

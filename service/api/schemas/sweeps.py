@@ -184,6 +184,7 @@ class Provenance(Answer):
 class TrialDetail(Trial):
     """A trial with its provenance."""
 
+    sweep: str = Field(description="the sweep's name")
     has_weights: bool = Field(
         description="whether `/trials/{trial_id}/weights` has its final weights"
     )

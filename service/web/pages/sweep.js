@@ -24,8 +24,8 @@ export function open({ id, draw, title, refresh }) {
     const changed = (...names) => names.some((name) => found[name] !== before[name]);
     [found.sweep, found.refusals] = await Promise.all([get(path), get(`${path}/refusals`)]);
     found.address = location.search;
+    await findFailures(); // they stand above the table, which would move when they came later
     if (changed("sweep", "refusals", "address")) paint(); // show the state now: the table may take a moment
-    await findFailures();
     found.table = await get(withQuery(`${path}/table`, asked));
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
     found.trials = await get(withQuery(`${path}/trials`, filters));

@@ -28,7 +28,7 @@ function content({ items, next_page_token }, asked) {
   const rows = items.map((sweep) => row(sweep.id,
     [el("a", { href: `/sweeps/${sweep.id}` }, sweep.name), el("code", { class: "id" }, sweep.id), tags(sweep)],
     badge(sweep.state),
-    [progress(sweep), el("span", { class: "quiet" }, `${count(finished(sweep))} of ${count(sweep.trials_total)} `, pace(sweep))],
+    [progress(sweep), el("span", { class: "quiet" }, [`${count(finished(sweep))} of ${count(sweep.trials_total)}`, pace(sweep)].filter(Boolean).join(", "))],
     ...(owned ? [sweep.owner ?? "–"] : []),
     ago(sweep.created_at)));
   return [

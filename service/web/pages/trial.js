@@ -50,7 +50,7 @@ export function open({ id, draw, title, refresh }) {
     const follows = !log || log.scrollHeight - log.scrollTop - log.clientHeight < AT_END;
     draw(
       el("nav", { class: "crumbs", "aria-label": "Breadcrumb" },
-        el("a", { href: "/" }, "Sweeps"), " / ", el("a", { href: `/sweeps/${trial.sweep_id}` }, `sweep ${trial.sweep_id}`)),
+        el("a", { href: "/" }, "Sweeps"), " / ", el("a", { href: `/sweeps/${trial.sweep_id}` }, trial.sweep)),
       el("div", { class: "head" }, el("h1", {}, `${trial.label}, seed ${trial.seed}`), badge(trial.state, trial.reason)),
       trial.message && el("p", { class: "notice", "data-key": "message" }, trial.message),
       facts([["Trial", String(trial.id)], ["Epochs", `${count(trial.epochs_done)} of ${count(trial.epochs)}`], ["Trained for", duration(trial.seconds || null)],
@@ -114,7 +114,9 @@ function logOf({ trial, attempts, log }, path) {
     el("h2", {}, "Log"),
     options.length > 1 && el("div", { class: "filters" }, choice("Attempt", options, attempt, (chosen) => query.set({ attempt: chosen }))),
     log ? el("pre", { id: "log", class: "log", tabindex: 0, "aria-label": "Log" }, log) : el("p", { class: "quiet" }, "No output yet."),
-    log && el("p", { class: "quiet" }, `The last ${TAIL} lines. Scroll to the end to follow new output. `,
+    log && el("p", { class: "quiet" },
+      log.split("\n").length > TAIL && `The last ${TAIL} lines. `,
+      trial.state === "running" && "Scroll to the end to follow new output. ",
       el("a", download(`${path}/logs?attempt=${attempt}&tail=100000`, `trial-${trial.id}-attempt-${attempt}.log`), "Download the log")),
   ];
 }

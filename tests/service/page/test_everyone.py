@@ -94,6 +94,25 @@ PANELS = """(figure) => [...document.querySelectorAll(`${figure} .nsewdrag`)]
     .map((each) => each.getBoundingClientRect().top)"""
 
 
+def test_a_long_arm_in_a_narrow_window_covers_no_other_cell(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a label written across the seed and the state; a choice wider than the window."""
+    document = small_sweep(seeds=2)
+    label = "a name that nobody would choose except people who describe the whole arm in its label"
+    document["arms"] = [{"label": "short", "set": {}}, {"label": label, "set": {"epochs": 3}}]
+    page.set_viewport_size({"width": 380, "height": 800})
+    page.goto(f"{url}/sweeps/{seed(database, document)}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    too_wide = """() => [document.documentElement, ...document.querySelectorAll("#trials td")]
+        .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.textContent)"""
+    assert page.evaluate(too_wide) == []
+    heading = page.get_by_role("region", name="Results").locator("th", has_text=label)
+    box = heading.bounding_box()
+    assert box is not None
+    assert box["height"] < 250
+
+
 @pytest.mark.parametrize("width", [400, 500])
 def test_in_a_narrow_window_no_text_of_a_figure_is_cut_and_panels_stand_on_each_other(
     browser: Browser, url: str, database: Database, width: int

@@ -106,6 +106,15 @@ def test_what_was_typed_is_not_given_up_for_a_preset_unasked(page: Page, url: st
     expect(spec).to_have_value(re.compile("The demo"))
 
 
+def test_progress_and_pace_are_two_numbers(page: Page, url: str, database: Database) -> None:
+    """Catches: `2 of 4 0.3 trials per hour`."""
+    seed(database, small_sweep(), states=("succeeded", "running"))
+    page.goto(url)
+    expect(
+        page.get_by_text(re.compile(r"^2 of 4, [\d.]+ trials per (minute|hour), about "))
+    ).to_be_visible()
+
+
 def test_two_sweeps_of_one_name_are_told_apart(page: Page, url: str) -> None:
     ids = [submit(url, name="the same") for _ in range(2)]
     page.goto(url)

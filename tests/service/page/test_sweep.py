@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable
 
 import httpx2
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select, update
 
 from service.store import sweeps
@@ -117,6 +117,19 @@ def test_a_sweep_that_failed_says_why_once_and_shows_no_empty_figure(
     expect(page.get_by_text("No epoch reported yet")).to_have_count(0)
     why.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("seed 0")
+
+
+def test_why_trials_failed_moves_nothing_when_it_comes(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a table that jumps down under the pointer."""
+    held: list[Route] = []
+    page.route("**/failures", lambda route: held.append(route))
+    with page.expect_request("**/failures"):
+        page.goto(f"{url}/sweeps/{seed(database, small_sweep(), states=('failed',))}")
+    expect(page.get_by_text("Loading…")).to_be_visible()
+    held[0].continue_()
+    expect(page.get_by_role("region", name="Why trials failed")).to_be_visible()
 
 
 def test_thinned_curves_say_so(page: Page, url: str, database: Database) -> None:

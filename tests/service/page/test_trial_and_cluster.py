@@ -43,6 +43,24 @@ def test_a_trial_shows_its_curves_log_attempts_and_events(
     assert torch.load(download.value.path(), weights_only=True)
 
 
+def test_a_trial_leads_to_its_sweep_and_says_when_and_how_much_of_its_log(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: an id where a name would do; 05/11, which is a day in May or in November; the last
+    400 of three lines."""
+    seed(database, small_sweep(name="the one"), states=("running", "succeeded"))
+    page.route("**/logs?*", lambda it: it.fulfill(body="a\nb\nc\n", content_type="text/plain"))
+    page.goto(f"{url}/trials/1")
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_have_text("Sweeps / the one")
+    expect(page.get_by_text("Scroll to the end to follow")).to_be_visible()
+    expect(page.get_by_text("The last 400 lines")).to_have_count(0)
+    attempts = page.get_by_role("region", name="Attempts")
+    expect(attempts.locator("time").first).to_have_text(re.compile(r"^\d+ [A-Z][a-z]+ \d{4}, "))
+    page.goto(f"{url}/trials/2")
+    expect(page.get_by_text("Download the log")).to_be_visible()
+    expect(page.get_by_text("Scroll to the end to follow")).to_have_count(0)
+
+
 def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(
     page: Page, url: str, database: Database
 ) -> None:
