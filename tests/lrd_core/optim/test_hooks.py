@@ -1,6 +1,7 @@
 """The universal form beside everything else that people do with an optimizer."""
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,7 @@ def kept_by(seed: int, step: int, like: Tensor, keep_prob: float, offset: int = 
 @pytest.mark.parametrize("keep_prob", [-0.1, 1.1, float("nan")])
 def test_a_keep_prob_that_is_no_probability_is_refused(keep_prob: float) -> None:
     optimizer = sgd([ones(1)])
-    with pytest.raises(ValueError, match=f"0 to 1, got {keep_prob}"):
+    with pytest.raises(ValueError, match=f"from 0 to 1, got {keep_prob}"):
         learning_rate_dropout(optimizer, keep_prob)
     learning_rate_dropout(optimizer, 0.5)  # nothing was left behind by the refusal
 
@@ -60,6 +61,38 @@ def test_a_seed_of_numpy_s_is_a_seed() -> None:
     for optimizer in (universal, FusedSGDM([ones(4)], seed=seed)):
         assert type(optimizer.param_groups[0]["lrd_seed"]) is int
     assert torch.equal(keep_mask(seed, 1, 100, 0.5), keep_mask(3, 1, 100, 0.5))
+
+
+@pytest.mark.parametrize("form", ["universal", "fused"])
+def test_a_keep_prob_of_numpy_s_is_saved_as_a_plain_number(form: str) -> None:
+    """Catches: a checkpoint that torch refuses to load: `Unsupported global: numpy.dtype`."""
+    rate: Any = np.float64(0.25)
+    param, saved = ones(4), io.BytesIO()
+    optimizer = (
+        FusedSGDM([param], lr=1.0, keep_prob=rate)
+        if form == "fused"
+        else learning_rate_dropout(sgd([param]), rate)
+    )
+    torch.save(optimizer.state_dict(), saved)
+    saved.seek(0)
+    assert torch.load(saved, weights_only=True)["param_groups"][0]["keep_prob"] == 0.25
+    optimizer.param_groups[0]["keep_prob"] = np.linspace(0.25, 1.0, 4)[1]  # a schedule of p
+    param.grad = torch.ones(4)
+    optimizer.step()
+    assert type(optimizer.param_groups[0]["keep_prob"]) is float
+
+
+def test_hooks_of_others_see_the_weights_that_the_masked_step_leaves() -> None:
+    """Catches: a moving average that was installed first, and averaged the unmasked steps."""
+    param, seen = ones(64), []
+    optimizer = sgd([param])
+    optimizer.register_step_post_hook(lambda *_: seen.append(param.detach().clone()))
+    learning_rate_dropout(optimizer, 0.5)
+    optimizer.register_step_post_hook(lambda *_: seen.append(param.detach().clone()))
+    param.grad = torch.ones(64)
+    optimizer.step()
+    assert len(seen) == 2
+    assert all(torch.equal(each, param) for each in seen)
 
 
 def test_twice_is_refused() -> None:
