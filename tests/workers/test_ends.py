@@ -24,8 +24,6 @@ from torch import nn
 
 
 class Base:
-    steps_per_epoch = 1
-
     def __init__(self, spec, device, data_dir):
         pass
 
