@@ -13,7 +13,6 @@ from lrd_core.spec import TrialSpec
 class Trivial:
     """Offered as an entry point, like a task of any other package."""
 
-    steps_per_epoch = 1
     data_sha256 = None
 
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:

@@ -47,7 +47,11 @@ def why_no_gpu() -> str | None:
 
 
 def pin(spec: TrialSpec) -> None:
-    """Fix what torch would otherwise choose itself: threads, TF32, cuDNN's algorithms."""
+    """Fix what torch would otherwise choose itself (threads, TF32, cuDNN's algorithms), and undo
+    what the code of an earlier trial in this process may have changed for all."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_grad_enabled(True)
     torch.set_num_threads(max(1, int(spec.resources.num_cpus)))
     tf32 = spec.execution.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32

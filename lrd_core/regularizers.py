@@ -165,7 +165,7 @@ def _before_each_step(
     def before(optimizer: Optimizer, args: Any, kwargs: Any) -> Arguments | None:
         if is_inner_step(optimizer) or is_skipped(optimizer):
             return None
-        refuse_sparse(optimizer)
+        refuse_sparse(optimizer.param_groups)
         for group in optimizer.param_groups:
             group[count] = group.get(count, 0) + 1
         step = int(optimizer.param_groups[0][count])

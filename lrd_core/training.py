@@ -56,7 +56,8 @@ class TrainState:
 
         Raises:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
-            PluginError: a plugin that the spec names is not what it should be.
+            PluginError: a plugin that the spec names is not what it should be, or changes torch's
+            defaults for the whole process.
         """
         device = torch.device(device)
         # For code that draws from torch's global generators: a model's dropout, a plugin's task.
@@ -64,7 +65,8 @@ class TrainState:
             task = build_task(spec, device, data_dir)
         with seeded(derive(spec.seed, "weights"), device):
             model = task.model()
-        _refuse_but_tensors(model)
+        _refuse_wrong_model(task, model)
+        _refuse_changed_defaults()
         compile = spec.execution.compile != "off"
         optimizer = optimizer_of(spec, model.parameters(), compile=compile)
         scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
@@ -108,12 +110,36 @@ class TrainState:
         self.epoch = state["epoch"]
 
 
-def _refuse_but_tensors(model: nn.Module) -> None:
-    """Check before training that the final weights can be hashed.
+def _refuse_changed_defaults() -> None:
+    """Check that torch has its own defaults. A module that changes them as it is imported does so
+    once: the later trials of a kept process would have other numbers than the first.
 
     Raises:
-        PluginError: the model's `state_dict` holds something other than tensors.
+        PluginError: it has others.
     """
+    device = torch.get_default_device()
+    for what, changed in (
+        (f"type to {torch.get_default_dtype()}", torch.get_default_dtype() != torch.float32),
+        (f"device to {device}", device.type != "cpu"),
+    ):
+        if changed:
+            raise PluginError(
+                f"a plugin has set torch's default {what}, for all trials that its process will "
+                "run; give your own tensors and modules their type and device instead"
+            )
+
+
+def _refuse_wrong_model(task: Task, model: Any) -> None:
+    """Check before training that there is a model whose final weights can be hashed.
+
+    Raises:
+        PluginError: it is not an `nn.Module`, or its `state_dict` holds something other than
+            tensors.
+    """
+    if not isinstance(model, nn.Module):
+        raise PluginError(
+            f"{_name_of(task)}.model returned {short_repr(model)}; it must return an nn.Module"
+        )
     for name, part in model.state_dict().items():
         if not isinstance(part, Tensor):
             raise PluginError(
@@ -143,8 +169,8 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
             evaluated = state.task.evaluate(state.model)
         _refuse_wrong_metrics(state.task, "train_epoch", trained)
         _refuse_wrong_metrics(state.task, "evaluate", evaluated)
+        _refuse_wrong_report(trained, evaluated)
         measured = {**trained, **evaluated}
-        _refuse_wrong_report(measured)
         metrics = _to_floats(measured)
         state.epoch = epoch
         seconds = time.perf_counter() - started
@@ -159,7 +185,7 @@ def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
     Raises:
         PluginError: it is not a mapping of names, such as a spec may mention, to numbers.
     """
-    of = f"{type(task).__module__}.{type(task).__qualname__}.{function}"
+    of = f"{_name_of(task)}.{function}"
     if not isinstance(metrics, Mapping):
         raise PluginError(
             f"{of} returned {short_repr(metrics)}; it must return a mapping of metrics, "
@@ -177,7 +203,7 @@ def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
             continue
         try:
             number = None if isinstance(value, str | bytes) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = None
         if number is None:
             raise PluginError(
@@ -185,13 +211,19 @@ def _refuse_wrong_metrics(task: Task, function: str, metrics: Any) -> None:
             )
 
 
-def _refuse_wrong_report(metrics: Metrics) -> None:
+def _refuse_wrong_report(trained: Metrics, evaluated: Metrics) -> None:
     """Check that an epoch's metrics make a report.
 
     Raises:
         PluginError: `train_loss` is missing, a name is taken, there are too many metrics, or a
-            tensor is not one number.
+            tensor is not one real number.
     """
+    if twice := [name for name in evaluated if name in trained]:
+        raise PluginError(
+            f"the task's train_epoch and evaluate both return {twice[0]!r}, and only one of the "
+            "numbers could be kept; give one of them another name"
+        )
+    metrics = {**trained, **evaluated}
     if len(metrics) > MOST_METRICS:
         raise PluginError(
             f"the task reports {len(metrics)} metrics per epoch; {MOST_METRICS} at most are kept: "
@@ -203,7 +235,8 @@ def _refuse_wrong_report(metrics: Metrics) -> None:
         )
     if taken := [name for name in RESERVED if name in metrics]:
         raise PluginError(
-            f"the task calls a metric {taken[0]!r}; a report uses that name for something else"
+            f"the task calls a metric {taken[0]!r}; a report uses that name for something else, so "
+            "the metric must have another one"
         )
     for name, value in metrics.items():
         if isinstance(value, Tensor) and value.dim() > 0:
@@ -211,6 +244,12 @@ def _refuse_wrong_report(metrics: Metrics) -> None:
             raise PluginError(
                 f"the task's metric {name!r} has shape {shape}; it must be one number"
             )
+        if isinstance(value, Tensor) and value.is_complex():
+            raise PluginError(f"the task's metric {name!r} is complex; it must be a real number")
+
+
+def _name_of(task: Task) -> str:
+    return f"{type(task).__module__}.{type(task).__qualname__}"
 
 
 def _to_floats(metrics: Metrics) -> dict[str, float]:

@@ -102,7 +102,7 @@ class _Lines:
     def write(self, text: str) -> int:
         """Write to the stream below; return the number of characters, as any stream does."""
         if self._log is None or self._log.passes_on(len(text)):
-            self._to.write(text)
+            self._pass_on(text)
         # A data loader's process has only a copy of the log.
         if self._log is not None and os.getpid() == self._process:
             *lines, rest = (self._line + text).split("\n")
@@ -111,10 +111,19 @@ class _Lines:
             self._line = rest.rpartition("\r")[2][-LONGEST:]  # a progress bar writes over itself
         return len(text)
 
+    def close(self) -> None:
+        """Do nothing: the stream below is the process's, which later trials print to."""
+
     def end(self) -> None:
         """Report an unfinished last line, and stop reporting."""
         self._say(self._line)
         self._line, self._log = "", None
+
+    def _pass_on(self, text: str) -> None:
+        try:
+            self._to.write(text)
+        except UnicodeEncodeError:  # the name of a file that is not UTF-8 is no reason to fail
+            self._to.write(text.encode("ascii", "backslashreplace").decode())
 
     def _say(self, line: str) -> None:
         shown = line.rstrip("\r").rpartition("\r")[2].rstrip()

@@ -197,7 +197,7 @@ def _start(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None,
 
     here = {"node": socket.gethostname(), "pid": os.getpid(), **fingerprint(spec, device)}
     log.write(f"attempt {log.attempt} starts: {here}")
-    with log.hearing("lrd_core"), log.printed():  # e.g. that there is no compiler
+    with log.hearing("lrd_core"), _own_code(log):  # e.g. that there is no compiler
         state = TrainState.create(spec, device)
     if was_edited():  # by now all is imported; a fresh process imports only the new code
         raise _EarlyEnd(Outcome.lost, "lrd was edited as it began")
@@ -210,10 +210,22 @@ def _start(spec: "TrialSpec", device: Any, log: Log) -> Generator[Message, None,
     return state
 
 
+@contextmanager
+def _own_code(log: Log) -> Iterator[None]:
+    """Within, the trial's own code runs: whatever it prints goes to the log, and a GeneratorExit is
+    an error like any other. Elsewhere that means that nobody listens to the attempt any more."""
+    with log.printed():
+        try:
+            yield
+        except GeneratorExit as error:
+            said = RuntimeError("the trial raised GeneratorExit")
+            raise said.with_traceback(error.__traceback__) from None
+
+
 def _heard(reports: Iterator[EpochReport], log: Log) -> Iterator[EpochReport]:
     """The reports; whatever is printed while one is computed goes to the log."""
     while True:
-        with log.printed():
+        with _own_code(log):
             report = next(reports, None)
         if report is None:
             return

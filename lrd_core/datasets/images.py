@@ -6,11 +6,12 @@
 
 import functools
 import hashlib
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -117,8 +118,14 @@ def _wrong(data: Any) -> str | None:
     """Why `data` is not a data set that can be trained on, or None."""
     if not isinstance(data, ImageData):
         return f"it returned a {type(data).__name__}, not an ImageData"
+    if not isinstance(data.classes, SupportsIndex):
+        return f"classes must be an integer, got {data.classes!r}"
+    if data.evaluated not in ("test", "val"):
+        return f'evaluated must be "test" or "val", got {data.evaluated!r}'
     for part in ("train", "test"):
         images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+        if any(each.device.type != "cpu" for each in (images, labels)):
+            return f"{part}_images and {part}_labels must be in the CPU's memory"
         if images.dtype != torch.uint8 or images.dim() != 4:
             return (
                 f"{part}_images are {images.dtype} of shape {tuple(images.shape)}; they must be "
@@ -137,8 +144,17 @@ def _wrong(data: Any) -> str | None:
     if data.train_images.shape[1:] != data.test_images.shape[1:]:
         return "its training and test images differ in shape"
     channels = data.image_shape[0]
-    if not len(data.mean) == len(data.std) == channels:
+    try:
+        mean, std, scale = [*map(float, data.mean)], [*map(float, data.std)], float(data.scale)
+    except TypeError:
+        return f"mean and std must be tuples of {channels} numbers, and scale a number"
+    if not len(mean) == len(std) == channels:
         return f"mean and std must have a number for each channel, {channels} in all"
+    if not (all(map(math.isfinite, mean)) and all(0 < each < math.inf for each in (*std, scale))):
+        return (
+            "scale and std are divided by, so they must be above 0 and finite, as mean is; got "
+            f"scale {scale}, mean {mean}, std {std}"
+        )
     return None
 
 

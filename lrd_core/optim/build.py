@@ -49,14 +49,19 @@ def build_optimizer(
             warning and use the universal form without.
 
     Raises:
-        PluginError: there are no parameters; or the optimizer is a plugin's and not installed here,
-            or not an `Optimizer`.
+        PluginError: there are no parameters, or all are frozen; or the optimizer is a plugin's and
+            not installed here, or not an `Optimizer`.
     """
     parameters = list(params)
     if not parameters:
         raise PluginError(
             "the model has no parameters, so there is nothing to train; give it layers that have "
             "some, and let `parameters()` yield them"
+        )
+    if not any(parameter.requires_grad for parameter in parameters):
+        raise PluginError(
+            "no parameter of the model requires a gradient, so there is nothing to train; leave "
+            "`requires_grad` of some of them True"
         )
     if compile:
         form = _fused_form(spec, parameters)

@@ -6,7 +6,6 @@ are equal bit for bit, the weights up to rounding. Nothing is copied and no mask
 """
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,11 +16,14 @@ from torch.optim import Optimizer
 
 from lrd_core.optim import kernels
 from lrd_core.optim.kernels import Move, Scalars
-from lrd_core.optim.mask import Draw
-from lrd_core.optim.steps import fault_if_wrapper, refuse_sparse
+from lrd_core.optim.mask import probability, seed_word
+from lrd_core.optim.steps import draw_of, fault_if_wrapper, refuse_sparse
 
 _ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")
 """A tensor, because a plain number would be wrapped again for each tensor that it is added to."""
+
+
+_INSTEAD = "use learning_rate_dropout(…, compile=True) on torch's own optimizer instead"
 
 
 class FusedOptimizer(Optimizer):
@@ -48,19 +50,20 @@ class FusedOptimizer(Optimizer):
     def __init__(
         self, params: Any, *, keep_prob: float = 0.5, seed: int = 0, **options: Any
     ) -> None:
-        seed = operator.index(seed)  # a NumPy integer would be refused in a checkpoint
-        Draw.of(seed, 1, keep_prob)  # raises if keep_prob is not a probability
+        keep_prob, seed = probability(keep_prob), seed_word(seed)
         super().__init__(params, **options)
         self.defaults |= {"keep_prob": keep_prob, "lrd_seed": seed, "lrd_step": 0}
         self._complete_groups()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; the new parameters' mask positions come after all others."""
+        if "keep_prob" in param_group:
+            probability(param_group["keep_prob"])  # raises before anything has changed
         super().add_param_group(param_group)
         fault = self._fault(self.param_groups[-1])
         if fault is not None:
             self.param_groups.pop()
-            raise ValueError(f"the fused form of learning-rate dropout {fault}")
+            raise ValueError(f"the fused form of learning-rate dropout {fault}; {_INSTEAD}")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's, for a state of any form, or of a plain optimizer, whose masks begin then.
@@ -71,7 +74,7 @@ class FusedOptimizer(Optimizer):
         for group in state_dict["param_groups"]:
             fault = self._strange_option(group)
             if fault is not None:
-                raise ValueError(f"the fused form of learning-rate dropout {fault}")
+                raise ValueError(f"the fused form of learning-rate dropout {fault}; {_INSTEAD}")
         super().load_state_dict(with_own_keep_prob(self, state_dict))
         self._complete_groups()
         for state in self.state.values():  # torch's fused forms count on the device: reading waits
@@ -85,12 +88,9 @@ class FusedOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        refuse_sparse(self)
+        refuse_sparse(self.param_groups)
         parts = self._parts()
-        draws = [
-            Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
-            for group in self.param_groups
-        ]
+        draws = [draw_of(group) for group in self.param_groups]
         states = [self._state(parameter) for _, parameter, _, _ in parts]
         steps = [step for _, step in states]
         if steps:

@@ -4,8 +4,7 @@ The parameters are copied before the step; after it, the old value is restored w
 is 0. The whole update is masked, weight decay included; the moments never are.
 """
 
-import operator
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +13,11 @@ from torch.optim import LBFGS, Optimizer
 from lrd_core.optim import kernels
 from lrd_core.optim.copies import forget_in_copies, keep_in_copies
 from lrd_core.optim.fused import FusedOptimizer, with_own_keep_prob
-from lrd_core.optim.mask import Draw
+from lrd_core.optim.mask import Draw, probability, seed_word
 from lrd_core.optim.restore import Placed, restore
 from lrd_core.optim.steps import (
     Arguments,
+    draw_of,
     fault_if_wrapper,
     is_inner_step,
     is_skipped,
@@ -49,7 +49,8 @@ def learning_rate_dropout(
             a machine takes a second or two, and needs a C++ compiler (on a GPU, Triton).
 
     Raises:
-        ValueError: `keep_prob` is not within 0 to 1, or the optimizer has LRD already.
+        ValueError: `keep_prob`, or that of a group, is not within 0 to 1; or the optimizer has LRD
+            already.
         TypeError: `optimizer` is LBFGS or not an optimizer; `seed` is not an integer.
 
     A later `optimizer.step()` raises, before anything has changed, ValueError if a parameter
@@ -57,9 +58,10 @@ def learning_rate_dropout(
     sparse gradient, a parameter that holds its elements in other tensors, and `compile` on a
     machine that cannot compile.
     """
-    if not hasattr(optimizer, "register_step_pre_hook"):
+    if not isinstance(optimizer, Optimizer):
+        got = getattr(optimizer, "__name__", type(optimizer).__name__)  # a class's, or a value's
         raise TypeError(
-            f"learning-rate dropout goes on a torch optimizer, got {type(optimizer).__name__}; "
+            f"learning-rate dropout goes on a torch optimizer, got {got}; "
             "e.g. learning_rate_dropout(torch.optim.Adam(model.parameters()))"
         )
     if isinstance(optimizer, LBFGS):
@@ -69,10 +71,9 @@ def learning_rate_dropout(
             "this optimizer has learning-rate dropout already; `keep_prob` in its param_groups may "
             "be set at any time"
         )
-    if not isinstance(seed, SupportsIndex):
-        raise TypeError(f"seed is an integer, got {seed!r}")
-    seed = operator.index(seed)  # a NumPy integer would be refused in a checkpoint
-    Draw.of(seed, 1, keep_prob)  # raises if keep_prob is not a probability
+    keep_prob, seed = probability(keep_prob), seed_word(seed)
+    for group in optimizer.param_groups:
+        probability(group.get("keep_prob", keep_prob))  # raises before anything has changed
     hooks = _install(optimizer, keep_prob, seed, compile)
     for group in (*optimizer.param_groups, optimizer.defaults):
         hooks.prepare(group)  # torch gives later groups what the defaults have
@@ -115,6 +116,9 @@ class _Hooks:
             optimizer.register_step_post_hook(self.after),
             optimizer.register_load_state_dict_pre_hook(with_own_keep_prob),
         )
+        # First of all, so that others' hooks see the weights as the masked step leaves them.
+        after_step: Any = optimizer._optimizer_step_post_hooks
+        after_step.move_to_end(self.handles[1].id, last=False)
         setattr(optimizer, _HOOKS, self)
         keep_in_copies(optimizer, _install, self.keep_prob, self.seed, self.compile)
 
@@ -141,10 +145,12 @@ class _Hooks:
         draws = []
         for group in optimizer.param_groups:
             self.prepare(group)
-            draws.append(Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"]))
+            draws.append(draw_of(group))
             if group.get("differentiable"):
                 raise ValueError("a masked step cannot be differentiated; set differentiable=False")
-        changed = with_gradients(optimizer, args, kwargs, lambda: refuse_sparse(optimizer))
+        groups = zip(optimizer.param_groups, draws, strict=True)
+        masked = [group for group, draw in groups if not draw.keeps_all]
+        changed = with_gradients(optimizer, args, kwargs, lambda: refuse_sparse(masked))
         if is_skipped(optimizer):
             return changed
         position = 0

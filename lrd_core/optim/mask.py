@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -51,10 +52,8 @@ class Draw(_Kept):
         Raises:
             ValueError: `keep_prob` is not within 0 to 1.
         """
-        if not isinstance(keep_prob, Real) or not 0.0 <= keep_prob <= 1.0:
-            raise ValueError(f"keep_prob is a probability, 0 to 1, got {keep_prob!r}")
-        word = mixed(seed, step, stream)
-        return cls(signed32(word), signed32(word >> 32), round(keep_prob * 2**32))
+        word, kept = mixed(seed, step, stream), probability(keep_prob)
+        return cls(signed32(word), signed32(word >> 32), round(kept * 2**32))
 
     @cached_property
     def words(self) -> tuple[int, int, int, int]:
@@ -202,6 +201,28 @@ def keep_mask(
         part = kept[start : start + masks.window]
         torch.eq(masks.dropped(draw, offset + start, len(part)), 0, out=part)
     return kept
+
+
+def probability(keep_prob: Any) -> float:
+    """`keep_prob` as a plain number: one of NumPy's would be refused in a checkpoint.
+
+    Raises:
+        ValueError: it is not a number within 0 to 1.
+    """
+    if not isinstance(keep_prob, Real) or not 0.0 <= float(keep_prob) <= 1.0:
+        raise ValueError(f"keep_prob is a probability, a number from 0 to 1, got {keep_prob!r}")
+    return float(keep_prob)
+
+
+def seed_word(seed: Any) -> int:
+    """`seed` as a plain integer: one of NumPy's would be refused in a checkpoint.
+
+    Raises:
+        TypeError: it is not an integer.
+    """
+    if not isinstance(seed, SupportsIndex):
+        raise TypeError(f"seed is an integer, got {seed!r}")
+    return operator.index(seed)
 
 
 def mixed(seed: int, step: int, stream: int) -> int:

@@ -1,13 +1,15 @@
 """What a step hook must know about the step it belongs to."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from lrd_core.optim.mask import Draw, probability
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of `step()`: positional, the optimizer itself first, and named."""
@@ -68,13 +70,23 @@ def with_gradients(
     return None
 
 
-def refuse_sparse(optimizer: Optimizer) -> None:
-    """Check that no gradient is sparse.
+def draw_of(group: dict[str, Any]) -> Draw:
+    """The draw of a parameter group's next step.
+
+    Raises:
+        ValueError: its `keep_prob`, which anybody may have set, is not a probability.
+    """
+    group["keep_prob"] = probability(group["keep_prob"])
+    return Draw.of(group["lrd_seed"], group["lrd_step"] + 1, group["keep_prob"])
+
+
+def refuse_sparse(groups: Iterable[dict[str, Any]]) -> None:
+    """Check that no gradient of these parameter groups is sparse.
 
     Raises:
         RuntimeError: one is.
     """
-    for group in optimizer.param_groups:
+    for group in groups:
         for parameter in group["params"]:
             if parameter.grad is not None and parameter.grad.layout != torch.strided:
                 raise RuntimeError(

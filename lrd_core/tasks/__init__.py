@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from lrd_core import plugins
 from lrd_core.errors import PluginError
+from lrd_core.faults import short_repr
 from lrd_core.spec import TrialSpec
 
 Metrics = Mapping[str, float | Tensor]
@@ -23,8 +24,6 @@ class Task(Protocol):
     SD and NL are the task's to apply. A plugin's task that applies them says so by an attribute
     `applies`, e.g. `("SD", "NL")`; without it, a spec that asks for them is refused.
     """
-
-    steps_per_epoch: int
 
     @property
     def data_sha256(self) -> str | None:
@@ -49,8 +48,8 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
 
     Raises:
         DataNotFound: the data set is not below `data_dir` and could not be downloaded.
-        PluginError: the task is a plugin's and not installed here, or does not apply a regularizer
-            that the spec asks for.
+        PluginError: the task is a plugin's and not installed here, is no task, or does not apply a
+            regularizer that the spec asks for.
     """
     match spec.task_name:
         case "classification":
@@ -71,8 +70,29 @@ def build_task(spec: TrialSpec, device: torch.device, data_dir: Path | None = No
             return Descent(spec, device, data_dir)
         case name:
             task: Task = plugins.call("lrd.tasks", name, spec, device, data_dir)
+            _refuse_incomplete(task, name)
             _refuse_unapplied(task, spec)
             return task
+
+
+def _refuse_incomplete(task: Any, name: str) -> None:
+    """Check that a plugin's task has a task's methods, and a data sum that can be recorded.
+
+    Raises:
+        PluginError: it lacks a method, or its `data_sha256` is neither text nor None.
+    """
+    for method in ("model", "train_epoch", "evaluate"):
+        if not callable(getattr(task, method, None)):
+            raise PluginError(
+                f"task {name} is a {type(task).__name__}, which has no method {method}; a task has "
+                "model(), train_epoch(model, optimizer, epoch) and evaluate(model)"
+            )
+    data_sum = getattr(task, "data_sha256", None)
+    if not isinstance(data_sum, str | None):
+        raise PluginError(
+            f"data_sha256 of task {name} is {short_repr(data_sum)}; it must be text, or None if "
+            "there is no data"
+        )
 
 
 def _refuse_unapplied(task: Task, spec: TrialSpec) -> None:

@@ -97,11 +97,12 @@ class Classification:
         """A function that computes a batch's gradients and adds to the epoch's sums."""
         # It must not refer to the task, which refers to it: a cycle would keep the trial's memory
         # until garbage is collected.
-        spec, layout, sums = self.spec, self.layout, self._sums
+        spec, layout, classes, sums = self.spec, self.layout, self.data.classes, self._sums
 
         def compute(images: Tensor, labels: Tensor) -> None:
             optimizer.zero_grad()
-            loss, logits = _loss(model, images, labels, spec, layout)
+            logits = _logits(model, images, spec, layout, classes)
+            loss = F.cross_entropy(logits, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             sums.add_(_sums(loss.detach() * len(labels), logits.detach(), labels))
 
@@ -114,7 +115,8 @@ class Classification:
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         for images, labels in self.batches.test():
-            loss, logits = _loss(model, images, labels, self.spec, self.layout)
+            logits = _logits(model, images, self.spec, self.layout, self.data.classes)
+            loss = F.cross_entropy(logits, labels)
             sums += _sums(loss * len(labels), logits, labels)
         loss, accuracy = sums / len(self.data.test_labels)
         part = self.data.evaluated
@@ -145,15 +147,29 @@ def in_channels_last(spec: TrialSpec, device: torch.device) -> bool:
             return choice == "on" and not no_convolutions
 
 
-def _loss(
-    model: nn.Module, images: Tensor, labels: Tensor, spec: TrialSpec, layout: torch.memory_format
-) -> tuple[Tensor, Tensor]:
-    """The mean loss, and the logits."""
+def _logits(
+    model: nn.Module, images: Tensor, spec: TrialSpec, layout: torch.memory_format, classes: int
+) -> Tensor:
+    """The network's output for a batch, `(n, classes)` float32.
+
+    Raises:
+        PluginError: it is something else. On a GPU, a label beyond its classes would end CUDA for
+            the whole process.
+    """
     images = images.contiguous(memory_format=layout)
     half = spec.execution.precision == "bf16"
     with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
         logits = model(images)
-    return F.cross_entropy(logits.float(), labels), logits
+    shape = (len(images), classes)
+    if not isinstance(logits, Tensor) or logits.shape != shape:
+        got = (
+            f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        )
+        raise PluginError(
+            f"model {spec.model} returned {got}; it must return the logits of a batch, a tensor of "
+            f"shape {shape}"
+        )
+    return logits.float()
 
 
 def _sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

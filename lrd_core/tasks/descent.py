@@ -23,7 +23,6 @@ STEPS_PER_EPOCH = 100
 class Descent:
     """Each starting point of the surface is one run; the metrics are over all runs."""
 
-    steps_per_epoch = STEPS_PER_EPOCH
     data_sha256: str | None = None
 
     def __init__(

@@ -35,7 +35,6 @@ class Detection:
         self.device = device
         self.split = voc.detection(data_dir).first(spec.data.max_examples)
         self.data_sha256 = self.split.sha256
-        self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
         self.epoch = 0
 
     def model(self) -> nn.Module:

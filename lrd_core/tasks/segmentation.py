@@ -46,7 +46,6 @@ class Segmentation:
         # `auto` excludes plugin networks, because a `view` in one would fail.
         choice = spec.execution.channels_last
         self.channels_last = choice == "on" or (choice == "auto" and spec.model == "pspnet")
-        self.steps_per_epoch = len(in_batches(self.split.train, spec.batch_size))
 
     def model(self) -> nn.Module:
         """The network with its initial weights, on the device."""

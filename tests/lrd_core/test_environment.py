@@ -34,6 +34,18 @@ def pinned(precision: str, cpus: float) -> tuple[bool, bool, int]:
 
 
 @pytest.mark.usefixtures("as_before")
+def test_what_a_trial_changes_for_all_of_torch_is_undone_for_the_next_in_its_process() -> None:
+    """Catches: other weights and losses, for the same trial, after one of another plugin."""
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    pinned("fp32", 1)
+    fresh = torch.ones(1)
+    assert (fresh.dtype, fresh.device.type) == (torch.float32, "cpu")
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.usefixtures("as_before")
 def test_a_trial_leaves_nothing_pinned_for_the_next_in_its_process() -> None:
     assert pinned("tf32", 2) == (True, True, 2)
     assert pinned("fp32", 1) == (False, False, 1)

@@ -21,7 +21,6 @@ from torch import nn
 
 
 class Learning:
-    steps_per_epoch = 1
     data_sha256 = None
 
     def __init__(self, spec, device, data_dir):

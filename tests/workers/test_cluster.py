@@ -40,8 +40,6 @@ workers.gpus._peak = lambda device: MemoryPeak(12 * {GIB}, 80 * {GIB})
 
 
 class Telling:
-    steps_per_epoch = 1
-
     def __init__(self, spec, device, data_dir):
         self.spec = spec
         self.has = ray.get_runtime_context().get_assigned_resources()

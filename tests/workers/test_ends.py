@@ -24,8 +24,6 @@ from torch import nn
 
 
 class Base:
-    steps_per_epoch = 1
-
     def __init__(self, spec, device, data_dir):
         pass
 
@@ -63,6 +61,11 @@ class Interrupts(Base):
 class Exits(Base):
     def do(self):
         sys.exit(3)
+
+
+class Leaves(Base):
+    def do(self):
+        raise GeneratorExit
 
 
 class Surrogate(Base):
@@ -103,8 +106,8 @@ class Terminated(Base):
         threading.Event().wait(30)
 """
 TASKS = (
-    "Base", "Stubborn", "Interrupts", "Exits", "Surrogate", "Mute", "Strange", "Paints", "Verbose",
-    "Terminated",
+    "Base", "Stubborn", "Interrupts", "Exits", "Leaves", "Surrogate", "Mute", "Strange", "Paints",
+    "Verbose", "Terminated",
 )  # fmt: skip
 
 
@@ -184,6 +187,7 @@ def test_a_trial_that_ignores_its_cancellation_holds_nobody_up_and_can_be_killed
     [
         ("interrupts", "KeyboardInterrupt (lab_ends.py:"),
         ("exits", "SystemExit: 3 (lab_ends.py:"),
+        ("leaves", "RuntimeError: the trial raised GeneratorExit (lab_ends.py:"),
         ("surrogate", "ValueError: no file caf\ufffd (lab_ends.py:"),
         ("mute", "MuteError (lab_ends.py:"),
         ("strange", "Strange: as libraries have them (lab_ends.py:"),

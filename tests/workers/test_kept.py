@@ -18,8 +18,6 @@ from torch import nn
 
 
 class Saying:
-    steps_per_epoch = 1
-
     def __init__(self, spec, device, data_dir):
         print("saying", {said})
 

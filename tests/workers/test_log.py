@@ -1,5 +1,6 @@
 """What an attempt's log holds: what is printed while it trains, line by line."""
 
+import io
 import logging
 import multiprocessing
 import sys
@@ -106,6 +107,34 @@ def test_another_process_has_no_part_in_it(log: Log, tmp_path: Path) -> None:
         loader.start()
         loader.join()
     assert lines(tmp_path) == ["begins"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_the_stream_below_cannot_write_is_printed_all_the_same(
+    encoding: str, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial that failed as it printed the name of a file: `surrogates not allowed`."""
+    below = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", below)
+    with log.printed():
+        print("reads caf\udce9.png")
+    below.seek(0)
+    assert below.read() == "reads caf\\udce9.png\n"
+    assert lines(tmp_path) == ["| reads caf\ufffd.png"]
+
+
+def test_a_trial_that_closes_it_leaves_the_stream_below_to_later_ones(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `I/O operation on closed file`, where a later trial of a kept process prints."""
+    below = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", below)
+    with log.printed():
+        sys.stdout.close()
+    with log.printed():
+        print("of the next")
+    assert lines(tmp_path) == ["| of the next"]
+    assert below.getvalue() == "of the next\n"
 
 
 def test_it_is_still_a_file_to_who_asks(log: Log) -> None:

@@ -72,6 +72,7 @@ _BASES: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (torch.optim.Adamax, {"lr": 0.01}),
     (torch.optim.ASGD, {"lr": 0.05}),
     (torch.optim.Rprop, {"lr": 0.01}),
+    (torch.optim.Adafactor, {"lr": 0.05}),
     (Lion, {"lr": 0.01}),
 ]
 

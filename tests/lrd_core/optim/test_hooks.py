@@ -5,7 +5,6 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ def kept_by(seed: int, step: int, like: Tensor, keep_prob: float, offset: int = 
 @pytest.mark.parametrize("keep_prob", [-0.1, 1.1, float("nan")])
 def test_a_keep_prob_that_is_no_probability_is_refused(keep_prob: float) -> None:
     optimizer = sgd([ones(1)])
-    with pytest.raises(ValueError, match=f"0 to 1, got {keep_prob}"):
+    with pytest.raises(ValueError, match=f"from 0 to 1, got {keep_prob}"):
         learning_rate_dropout(optimizer, keep_prob)
     learning_rate_dropout(optimizer, 0.5)  # nothing was left behind by the refusal
 
@@ -53,13 +52,17 @@ def test_a_wrong_keep_prob_in_a_group_is_refused_before_anything_changes() -> No
     assert [group["lrd_step"] for group in optimizer.param_groups] == [0, 0]
 
 
-def test_a_seed_of_numpy_s_is_a_seed() -> None:
-    """Catches: Python integer 18446744073709551615 out of bounds for int64."""
-    seed: Any = np.int64(3)
-    universal = learning_rate_dropout(sgd([ones(4)]), seed=seed)
-    for optimizer in (universal, FusedSGDM([ones(4)], seed=seed)):
-        assert type(optimizer.param_groups[0]["lrd_seed"]) is int
-    assert torch.equal(keep_mask(seed, 1, 100, 0.5), keep_mask(3, 1, 100, 0.5))
+def test_hooks_of_others_see_the_weights_that_the_masked_step_leaves() -> None:
+    """Catches: a moving average that was installed first, and averaged the unmasked steps."""
+    param, seen = ones(64), []
+    optimizer = sgd([param])
+    optimizer.register_step_post_hook(lambda *_: seen.append(param.detach().clone()))
+    learning_rate_dropout(optimizer, 0.5)
+    optimizer.register_step_post_hook(lambda *_: seen.append(param.detach().clone()))
+    param.grad = torch.ones(64)
+    optimizer.step()
+    assert len(seen) == 2
+    assert all(torch.equal(each, param) for each in seen)
 
 
 def test_twice_is_refused() -> None:

@@ -44,10 +44,10 @@ def test_keep_prob_0_leaves_the_weights_and_moves_the_moments(case: Case) -> Non
     frozen, optimizer = run(case, 8, keep_prob=0.0)
     assert equal(frozen, values(parameters()))
     fresh = case.make(parameters())
-    for param, state in optimizer.state.items():
-        moments = {k: v for k, v in state.items() if torch.is_tensor(v) and v.shape == param.shape}
+    for state in optimizer.state.values():
+        moments = [part for part in state.values() if torch.is_tensor(part) and part.dim() > 0]
         assert moments or not fresh.state
-        assert any(moment.abs().sum() > 0 for moment in moments.values())
+        assert any(moment.abs().sum() > 0 for moment in moments)
 
 
 def test_a_frozen_parameter_that_still_has_a_gradient_is_masked_like_any() -> None:

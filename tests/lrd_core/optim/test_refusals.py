@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
 from lrd_core.optim import kernels, learning_rate_dropout
+from lrd_core.optim.fused import FusedSGDM
 from tests.lrd_core.optim.cases import equal, values
 from tests.lrd_core.optim.test_hooks import ones, sgd
 
@@ -77,7 +78,7 @@ def test_a_differentiable_step_is_refused() -> None:
 @pytest.mark.parametrize("wrong", ["0.5", None, torch.tensor(0.5), float("nan"), 2])
 def test_what_is_no_probability_is_refused_in_a_sentence(wrong: Any) -> None:
     """Catches: `'<=' not supported between instances of 'float' and 'str'`."""
-    said = r"^keep_prob is a probability, 0 to 1, got "
+    said = r"^keep_prob is a probability, a number from 0 to 1, got "
     with pytest.raises(ValueError, match=said):
         learning_rate_dropout(sgd([ones(1)]), wrong)
     param = ones(1)
@@ -87,11 +88,42 @@ def test_what_is_no_probability_is_refused_in_a_sentence(wrong: Any) -> None:
         optimizer.step()
 
 
-def test_what_is_no_optimizer_and_no_seed_is_refused_in_a_sentence() -> None:
-    """Catches: an `AttributeError` of a hook that nobody has heard of, to who gives the model."""
-    nothing: Any = torch.nn.Linear(1, 1)
-    with pytest.raises(TypeError, match=r"goes on a torch optimizer, got Linear; e\.g\. "):
+@pytest.mark.parametrize(
+    ("nothing", "name"), [(torch.nn.Linear(1, 1), "Linear"), (torch.optim.Adam, "Adam")]
+)
+def test_what_is_no_optimizer_is_refused_in_a_sentence(nothing: Any, name: str) -> None:
+    """Catches: a hook that nobody has heard of, missing in a model or called on a class."""
+    with pytest.raises(TypeError, match=rf"goes on a torch optimizer, got {name}; e\.g\. "):
         learning_rate_dropout(nothing)
+
+
+def test_what_is_no_seed_is_refused_in_a_sentence() -> None:
     half: Any = 1.5
     with pytest.raises(TypeError, match=r"^seed is an integer, got 1\.5$"):
         learning_rate_dropout(sgd([ones(1)]), seed=half)
+    with pytest.raises(TypeError, match=r"^seed is an integer, got 1\.5$"):
+        FusedSGDM([ones(1)], seed=half)
+
+
+def test_a_group_that_comes_with_a_wrong_keep_prob_is_refused_at_once() -> None:
+    """Catches: a refusal in the first step, after an hour of loading data."""
+    groups = [{"params": [ones(1)]}, {"params": [ones(1)], "keep_prob": 7}]
+    optimizer = sgd(groups)
+    with pytest.raises(ValueError, match="got 7"):
+        learning_rate_dropout(optimizer)
+    assert "lrd_step" not in optimizer.param_groups[0]
+    with pytest.raises(ValueError, match="got 7"):
+        FusedSGDM(groups)
+
+
+def test_a_group_that_drops_nothing_may_have_sparse_gradients() -> None:
+    """Catches: a refusal of what is not masked; the table of an embedding is then stepped as ever,
+    and the rest of the model has learning-rate dropout."""
+    dense, table = ones(30), nn.Embedding(5, 2, sparse=True)
+    groups = [{"params": [dense]}, {"params": table.parameters(), "keep_prob": 1.0}]
+    optimizer = learning_rate_dropout(sgd(groups), 0.5)
+    start = table.weight.detach().clone()
+    (dense.sum() + table(torch.tensor([1, 3])).sum()).backward()
+    optimizer.step()
+    assert (table.weight != start).any(1).tolist() == [False, True, False, True, False]
+    assert 0 < int((dense == 0).sum()) < 30
