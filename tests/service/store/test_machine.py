@@ -141,10 +141,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         answers,
         [("(Answer, (key.token_id, key.text))", "(Answer, (key.token_id + 1, key.text))")],
     ),
-    "results are tried again": (
-        requests,
-        [("        or_(Trial.reason.is_(None), Trial.reason != Reason.diverged),\n", "")],
-    ),
+    "results are tried again": (requests, [("        refusals.MAY_RETRY,\n", "")]),
     "a living lease is reaped": (
         leases,
         [
