@@ -32,8 +32,8 @@ def main() -> None:
     logs.to_stderr()
     try:
         settings = Settings()
-        authenticate(settings)
         database = Database(settings.database)
+        authenticate(settings)
         keep_to_itself()
         with in_words():
             await_schema(database)

@@ -39,6 +39,7 @@ def test_a_sweep_is_stored_with_all_its_trials(api: TestClient) -> None:
     alone = api.get(f"/api/v1/trials/{trials[0]['id']}").json()
     assert alone.pop("provenance")["environment"] is None  # it has not begun
     assert not alone.pop("has_weights")
+    assert alone.pop("sweep") == sweep["name"]
     assert alone == trials[0]
 
 

@@ -97,7 +97,7 @@ def test_a_preset_is_planned_paused_extended_compared_and_exported(folder: Path,
     lrd("resume", sweep_id, url=url)
     assert "(3)" in lrd("watch", sweep_id, url=url)
     assert "0 | 3 |" in lrd("compare", sweep_id, "--metric", "test_loss", url=url)
-    assert "can be retried" in lrd("retry", sweep_id, url=url, code=1)
+    assert "has no failed trial to retry" in lrd("retry", sweep_id, url=url, code=1)
     for name in ("all.zip", "reports.parquet", "reports.csv"):
         lrd("export", sweep_id, str(folder / name), url=url)
         assert (folder / name).stat().st_size > 0
