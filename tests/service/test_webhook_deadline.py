@@ -59,10 +59,10 @@ def three_endings(api: TestClient, *urls: str) -> None:
 
 
 def test_a_receiver_that_does_not_answer_holds_up_others_once_a_step(
-    api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    idle_api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches: everybody's messages, ten seconds later for each that a dead receiver is due."""
-    three_endings(api, SILENT, QUICK)
+    three_endings(idle_api, SILENT, QUICK)
     asked: list[str] = []
 
     def post(url: str, *_: object, **__: object) -> None:
