@@ -15,8 +15,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)
 
 
-def listed(texts: Sequence[str], between: str = ", ", most: int = 12) -> str:
-    """`a, b, c`; of more than `most`, the first and a count: `a, b, c and 28 more`."""
+def listed(texts: Sequence[str], between: str | None = None, most: int = 12) -> str:
+    """`a, b, c`, or with semicolons if a text has a comma itself; of more than `most`, the first
+    and a count: `a, b, c and 28 more`."""
+    between = between or ("; " if any(", " in text for text in texts[:most]) else ", ")
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return between.join(texts[:most]) + more
 

@@ -205,7 +205,7 @@ def test_each_regularizer_is_explained_once_and_its_strengths_with_their_arms() 
     arms = [arm(str(at), regularizers=some) for at, some in enumerate(lists)]
     observations = [trial for each in arms for trial in trials(str(each.id), [0.5])]
     found = of(said(arms, observations))
-    assert "differ in regularizers (none, SD(keep_prob=0.9), " in found["Training"]
+    assert "differ in regularizers (none; SD(keep_prob=0.9); " in found["Training"]
     for words in (
         "SD is standard dropout: hidden units are kept with probability keep_prob and scaled by "
         "its inverse, where SD's keep_prob is 0.9 in 1, 3; keep_prob is 0.8 in 2.",
