@@ -81,6 +81,8 @@ class Detected:
             return [why_none(self.arms)]
         family = sum(each.primary for each in self.items)
         level = f"{ALPHA:g}" if family <= 1 else f"{ALPHA:g} / {family} (Holm's first step)"
+        if 1 < family < len(self.items):
+            level += f", for exploratory ones {ALPHA:g}"
         notes = [
             f"{self.metric.words[:1].upper()}{self.metric.words[1:]}, {place_read(self.at)}: arm "
             f"minus its baseline, paired by seed. s: standard deviation of these differences"
@@ -167,5 +169,5 @@ def _detect(each: Comparison, family: int, difference: float | None) -> Detectab
 
 
 def _caution(n: int) -> float:
-    """`std_high` / s for n ≥ 2 pairs: 3.94 for two, 1.29 for ten."""
+    """`std_high` / s for n ≥ 2 pairs: 3.95 for two, 1.29 for ten."""
     return float(((n - 1) / special.chdtri(n - 1, CAUTION)) ** 0.5)

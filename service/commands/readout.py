@@ -1,8 +1,9 @@
 """Reading commands of `lrd`: tables, comparisons, figures, logs, files."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -23,6 +24,7 @@ from service.commands.arguments import (
 from service.lifecycle import TrialState
 
 Format = Annotated[TableFormat, typer.Option("--format")]
+DataFormat = Annotated[Literal["text", "csv", "json"], typer.Option("--format")]
 Trial = Annotated[
     int, typer.Argument(metavar="TRIAL", help="Id of the trial; `lrd trials SWEEP` lists them.")
 ]
@@ -93,7 +95,7 @@ def speed(
     value: Annotated[
         str, typer.Argument(help="Value to reach, in the metric's own unit: 0.9, or 90%.")
     ],
-    form: Annotated[Literal["text", "csv", "json"], typer.Option("--format")] = "text",
+    form: DataFormat = "text",
     metric: Metric = None,
     baseline: Baseline = None,
     url: Url = LOCAL,
@@ -103,13 +105,7 @@ def speed(
     with Client(url, token) as client:
         sweep = client.sweep(called)
         found = sweep.speed(number_of(value), metric, baseline)
-    match form:
-        case "json":
-            typer.echo(json.dumps(found, ensure_ascii=False))
-        case "csv":
-            typer.echo(output.speed_csv(found), nl=False)
-        case _:
-            typer.echo(output.speed(found))
+    _show(found, form, text=output.speed, csv=output.speed_csv)
 
 
 def power(
@@ -120,7 +116,7 @@ def power(
             help="A difference that would matter, in the metric's own unit: 0.002, or 0.2%."
         ),
     ] = None,
-    form: Annotated[Literal["text", "csv", "json"], typer.Option("--format")] = "text",
+    form: DataFormat = "text",
     metric: Metric = None,
     at: At = None,
     baseline: Baseline = None,
@@ -131,13 +127,7 @@ def power(
     size = None if difference is None else number_of(difference)
     with Client(url, token) as client:
         found = client.sweep(called).power(size, metric=metric, at=at, baseline=baseline)
-    match form:
-        case "json":
-            typer.echo(json.dumps(found, ensure_ascii=False))
-        case "csv":
-            typer.echo(output.power_csv(found), nl=False)
-        case _:
-            typer.echo(output.power(found))
+    _show(found, form, text=output.power, csv=output.power_csv)
 
 
 def spec(called: Sweep, url: Url = LOCAL, token: Token = None) -> None:
@@ -301,6 +291,23 @@ COMMANDS = (
 )
 
 # --- inside ---------------------------------------------------------------------------------------
+
+
+def _show(
+    found: dict[str, Any],
+    form: str,
+    *,
+    text: Callable[[dict[str, Any]], str],
+    csv: Callable[[dict[str, Any]], str],
+) -> None:
+    """Print an answer as `json`, or as `csv` or text by the function for it."""
+    match form:
+        case "json":
+            typer.echo(json.dumps(found, ensure_ascii=False))
+        case "csv":
+            typer.echo(csv(found), nl=False)
+        case _:
+            typer.echo(text(found))
 
 
 def _form_of(file: Path, forms: dict[str, str]) -> str:
