@@ -110,7 +110,7 @@ class Results:
             Metric(metric),
             self.at,
             tuple(self._rows.baseline),
-            (*self._same_networks(compared), *warnings(self.arms, _needed(self._rows.made))),
+            (*self._same_networks(compared), *self._mixtures()),
         )
 
     def effects(self, metric: str) -> list[Effect]:
@@ -127,7 +127,7 @@ class Results:
         """The same as a listing, with the notes a reader needs."""
         metric = metric or self.headline
         about = subject([arm.config for arm in self.arms])
-        mixed = tuple(warnings(self.arms, _needed(self._rows.made)))
+        mixed = tuple(self._mixtures())
         return EffectTable(
             tuple(self.effects(metric)),
             Metric(metric),
@@ -155,7 +155,7 @@ class Results:
             *table.advice,
             *self._same_networks(compared),
             *about_expected(self._rows.spec.expected, self.metrics),
-            *warnings(self.arms, _needed(self._rows.made)),
+            *self._mixtures(),
         )
         table = replace(table, advice=advice)
         if any(summary.mean is not None for summary in summaries):
@@ -173,6 +173,7 @@ class Results:
             repeated=sum(trial.attempt > 1 for trial in self.trials),
             extended=tuple(_needed(self._rows.extensions)),
             made=tuple(_needed(self._rows.made)),
+            differing=_needed(self._rows.differing),
             devices=tuple(_needed(self._rows.devices)),
         )
         return describe(
@@ -260,6 +261,10 @@ class Results:
             if trial.state == "succeeded":
                 made.setdefault(trial.arm_id, {})[trial.seed] = trial.weights_sha256
         return same_networks(self.arms, made, {each.arm_id for each in compared})
+
+    def _mixtures(self) -> Iterator[str]:
+        rows = self._rows
+        return warnings(self.arms, _needed(rows.made), _needed(rows.differing))
 
     def _observations(self, metric: str) -> list[Observation]:
         if metric not in self._observed:

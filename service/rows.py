@@ -16,7 +16,7 @@ from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.history import extensions
 from service.store.models import Sweep
-from service.store.provenance import devices, environments, made_by
+from service.store.provenance import devices, differing, environments, made_by
 
 
 class _Label(BaseModel):
@@ -41,7 +41,7 @@ class Part(Flag):
     EPOCHS = auto()
     """Every epoch report. Always read unless `at` is `last`."""
     MADE = auto()
-    """The code, data and device behind each arm's numbers."""
+    """The code, data and device behind each arm's numbers, and whether trials repeat themselves."""
     HISTORY = auto()
     """The devices on which trials ran, and how the sweep was extended."""
     ENVIRONMENTS = auto()
@@ -66,6 +66,8 @@ class Rows:
     epochs: dict[int, list[dict[str, Any]]] | None
     """Trial id -> its epoch reports in order."""
     made: list[Provenance] | None
+    differing: int | None
+    """How many trials recomputed an epoch with other numbers than those recorded."""
     devices: list[tuple[str, int, bool]] | None
     extensions: list[str] | None
     environments: list[str] | None
@@ -112,6 +114,7 @@ def read(
             else None
         ),
         made=made_by(session, sweep.id) if Part.MADE in also else None,
+        differing=differing(session, sweep.id) if Part.MADE in also else None,
         devices=devices(session, sweep.id) if history else None,
         extensions=extensions(session, sweep.id) if history else None,
         environments=environments(session, sweep.id) if Part.ENVIRONMENTS in also else None,

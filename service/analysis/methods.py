@@ -48,6 +48,8 @@ class Ran:
     extended: tuple[str, ...] = ()
     """How the sweep was extended after it was submitted: `extended by 3 trials`."""
     made: tuple[Provenance, ...] = ()
+    differing: int = 0
+    """Trials that recomputed an epoch with other numbers than those recorded."""
     devices: tuple[tuple[str, int, bool], ...] = ()
     """Each device, the number of trials that ran on it, and whether it is a GPU."""
 
@@ -351,5 +353,5 @@ def _code(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
             data[f"{name} (SHA-256 {each.data[:12]}…)"] = None
     if data:
         yield f"Data: {listed(list(data))}."
-    for mixture in mixtures.warnings(arms, ran.made):
+    for mixture in mixtures.warnings(arms, ran.made, ran.differing):
         yield mixture.replace("Its trials", "The trials", 1)

@@ -1,9 +1,10 @@
-"""Warnings if the trials of a sweep differ in code, data or devices."""
+"""Warnings if trials of a sweep differ in code, data or devices, or do not repeat themselves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from service.analysis.data import ArmId, ArmInfo
+from service.formatting import count
 
 
 class Provenance(NamedTuple):
@@ -26,9 +27,14 @@ class Provenance(NamedTuple):
     """The number of elements in the network's parameters."""
 
 
-def warnings(arms: Sequence[ArmInfo], made: Iterable[Provenance]) -> Iterator[str]:
+def warnings(
+    arms: Sequence[ArmInfo], made: Iterable[Provenance], differing: int = 0
+) -> Iterator[str]:
     """A sentence for each mixture: after an upgrade, an edit or a change of files in the meantime,
-    some seeds of an arm may describe something different from the others."""
+    some seeds of an arm may describe something different from the others.
+
+    `differing`: how many trials recomputed an epoch with other numbers than those recorded.
+    """
     made, configs = list(made), {arm.id: arm.config for arm in arms}
     code: dict[str, set[str]] = {"lrd": set(), "torch": set()}
     data: dict[str, tuple[str, set[str]]] = {}
@@ -60,6 +66,12 @@ def warnings(arms: Sequence[ArmInfo], made: Iterable[Provenance]) -> Iterator[st
                 f"Its trials on {name} ran on different data, by their SHA-256: "
                 f"{' and '.join(sorted(sums))}."
             )
+    if differing:
+        yield (
+            f"After an interruption, {count(differing, 'trial')} recomputed epochs with other "
+            "numbers: the code or the device does not repeat itself. The numbers recorded first "
+            "are kept."
+        )
 
 
 def _data_of(config: Mapping[str, Any]) -> str:

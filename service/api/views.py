@@ -117,6 +117,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "message": attempt.message,
         "environment": attempt.environment,
+        "different_epoch": attempt.different_epoch,
     }
 
 

@@ -112,6 +112,7 @@ class AttemptRow(Spec):
         Annotated[dict[Word, Scalar | list[Scalar] | dict[Word, Scalar]], Field(max_length=100)]
         | None
     )
+    different_epoch: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
 class EpochRow(Spec):

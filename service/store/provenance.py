@@ -25,6 +25,16 @@ def made_by(session: Session, sweep_id: str) -> list[Provenance]:
     return [Provenance._make(row) for row in session.execute(query)]
 
 
+def differing(session: Session, sweep_id: str) -> int:
+    """How many trials of the sweep recomputed an epoch with other numbers than those recorded."""
+    query = (
+        select(func.count(Trial.id.distinct()))
+        .join(Attempt, Attempt.trial_id == Trial.id)
+        .where(Trial.sweep_id == sweep_id, Attempt.different_epoch.is_not(None))
+    )
+    return session.scalars(query).one()
+
+
 def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:
     """The devices on which trials of the sweep ran, the most used first: its name, the number of
     trials including failed ones, and whether it is a GPU. A CPU's name has its model, if known.

@@ -184,6 +184,8 @@ def _refused(session: Session, epoch: ReportedEpoch) -> Recorded:
         return Recorded.gap
     trial.reported_at = clock(session)
     if earlier.sha256 != _sum(epoch.report):
+        attempt = session.get_one(Attempt, epoch.key)
+        attempt.different_epoch = attempt.different_epoch or earlier.epoch
         return Recorded.different
     if epoch.checkpoint is not None:
         earlier.checkpoint = epoch.checkpoint.name

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, case, exists, insert, literal, select
+from sqlalchemy import Select, case, exists, func, insert, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from lrd_core.sources import Code
@@ -114,13 +114,19 @@ def copy_reports(session: Session, sweep_id: str) -> None:
     mine = (Trial.sweep_id == sweep_id) & Trial.reused_from.is_not(None)
     own_attempt, own_report = aliased(Attempt), aliased(Report)
     done = select(own_attempt.trial_id).where(own_attempt.trial_id == Trial.id).exists()
+    any_of = aliased(Attempt)
+    different = (
+        select(func.min(any_of.different_epoch))
+        .where(any_of.trial_id == Trial.reused_from)
+        .scalar_subquery()
+    )
     session.execute(
         insert(Attempt).from_select(
             ["trial_id", "attempt", "dispatcher_id", "started_at", "ended_at", "outcome",
-             "message", "environment"],
+             "message", "environment", "different_epoch"],
             select(
                 Trial.id, literal(1), Attempt.dispatcher_id, Attempt.started_at, Attempt.ended_at,
-                Attempt.outcome, literal("reused"), Attempt.environment,
+                Attempt.outcome, literal("reused"), Attempt.environment, different,
             )
             .join(Attempt, Attempt.trial_id == Trial.reused_from)
             .where(mine, Attempt.outcome == TrialState.succeeded, ~done),

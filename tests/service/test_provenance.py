@@ -70,6 +70,24 @@ def test_a_table_tells_of_code_that_changed_while_it_filled(
     )
 
 
+def test_a_table_tells_of_trials_that_do_not_repeat_themselves(
+    api: TestClient, database: Database
+) -> None:
+    """Also where another sweep took their results. Catches: a curve of two computations, as one."""
+    assert "recomputed" not in said(api, seed(database, small_sweep()))
+    sweep_id = seed(database, small_sweep(name="another"))
+    with database.write() as session:
+        three = select(Trial.id).where(Trial.sweep_id == sweep_id).limit(3)
+        for trial_id in session.scalars(three).all():
+            session.get_one(Attempt, (trial_id, 1)).different_epoch = 2
+    told = "After an interruption, 3 trials recomputed epochs with other numbers"
+    assert told in said(api, sweep_id)
+    assert told in api.get(f"{SWEEPS}/{sweep_id}/methods?format=markdown").text
+    again = api.post(SWEEPS, json=small_sweep(reuse=True)).json()
+    assert again["trials"]["succeeded"] == 4
+    assert told in said(api, again["id"])
+
+
 def test_results_of_an_edited_plugin_are_not_reused(
     api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,6 +218,8 @@ class Attempt(Answer):
     outcome: str | None
     message: str | None
     environment: dict[str, Any] | None
+    different_epoch: int | None
+    """The first epoch that it recomputed with other numbers than those recorded, which stay."""
 
 
 class AttemptPage(Page[Attempt]):

@@ -98,7 +98,9 @@ function curves({ plot, trial: { last_report: last } }) {
 function attempts(items) {
   if (!items.length) return el("p", { class: "quiet" }, "No attempts yet.");
   const rows = items.map((each) => row(String(each.attempt), String(each.attempt), clock(each.started_at), clock(each.ended_at),
-    [each.outcome ?? "running", each.message && `: ${each.message}`], each.environment?.node ?? "–", each.environment?.device ?? "–"));
+    [each.outcome ?? "running", each.message && `: ${each.message}`,
+      each.different_epoch && `; it recomputed epoch ${each.different_epoch} with other numbers, and the first ones stay`],
+    each.environment?.node ?? "–", each.environment?.device ?? "–"));
   const ran = items.findLast((each) => each.environment);
   return [
     grid("Attempts", ["Attempt", "Started", "Ended", "Outcome", "Node", "Device"], rows),

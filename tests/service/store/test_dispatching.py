@@ -139,6 +139,25 @@ def test_an_epoch_is_recorded_once(database: Database) -> None:
     assert row(database, trial).seconds == 0.5
 
 
+def test_the_first_epoch_that_was_recomputed_with_other_numbers_is_kept(
+    database: Database,
+) -> None:
+    """Catches: a trial that does not repeat itself, known to the dispatcher's log alone."""
+    submit(database)
+    (trial,) = claim(database)
+    for epoch in (1, 2):
+        record(database, trial, epoch)
+        assert attempt_of(database, trial).different_epoch is None
+    for epoch, loss in ((1, 1.0), (2, 2.0), (1, 2.0)):
+        record(database, trial, epoch, loss=loss)
+    assert attempt_of(database, trial).different_epoch == 2
+
+
+def attempt_of(database: Database, trial: Assignment) -> Attempt:
+    with database.read() as session:
+        return session.get_one(Attempt, (trial.trial_id, trial.attempt))
+
+
 @pytest.mark.parametrize("draw", range(12))
 def test_reports_recorded_together_are_as_if_recorded_in_turn(
     database: Database, draw: int
