@@ -38,7 +38,7 @@ from lrd_core.trial_folder import Checkpoint
 from service.dispatcher import Dispatcher
 from service.drawing.looks import PALETTE
 from service.placement import Node, Rooms
-from service.store import claims, recording, submission, turns
+from service.store import claims, recording, settling, submission, turns
 from service.store.models import Lease, Report, Sweep, Trial
 from service.store.session import Database, db_now
 from service.store.transitions import lock_sweeps
@@ -232,9 +232,9 @@ def _ends_a_second(database: Database) -> float:
         group = trials[at : at + 20]
         with database.write() as session:
             lock_sweeps(session, {sweep_id for _, _, sweep_id, _ in group})
-            done = recording.Ending(None, weights_sha256="sum")
+            done = settling.Ending(None, weights_sha256="sum")
             ends = {(trial_id, attempt): done for trial_id, attempt, *_ in group}
-            assert None not in recording.settle_all(session, ends).values()
+            assert None not in settling.settle_all(session, ends).values()
     return len(trials) / (time.perf_counter() - started)
 
 

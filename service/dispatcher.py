@@ -22,14 +22,15 @@ from service.executor import Executor, had_memory_alone, reason_of
 from service.heard import Batch, Heard, split_by_lock
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
-from service.placement import Node, Place, Rooms
-from service.store import claims, gpu_memory, leases, recording, shortages, turns
+from service.placement import Node, Rooms
+from service.store import claims, gpu_memory, leases, recording, shortages, turns, watching
 from service.store.away import AWAY, is_unfit
 from service.store.claims import Assignment
 from service.store.models import Lease
 from service.store.plan_history import PlanHistory
-from service.store.recording import SETTLED_TOGETHER, Recorded, settle_all
+from service.store.recording import Recorded
 from service.store.session import Database
+from service.store.settling import SETTLED_TOGETHER, Ending, settle, settle_all, with_succeeded
 from service.store.transitions import lock_sweeps
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class Dispatcher:
             return 0
         if self._held:
             self._plan_at = time.monotonic() + PLAN_SECONDS
-        rooms = Rooms(self._nodes, self._places())
+        rooms = Rooms(self._nodes, [each.assignment.place for each in self._held.values()])
         if not rooms:
             return 0
         with self._database.read() as session:
@@ -191,17 +192,14 @@ class Dispatcher:
             self._plan_at = 0.0  # more may fit
         return len(assignments)
 
-    def _places(self) -> list[Place]:
-        return [each.assignment.place for each in self._held.values()]
-
     # --- watch ------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         """Look for what no message reports: requests, hanging or overdue trials, waiting sweeps."""
         with self._database.read() as session:
-            mine = recording.held_by(session, self.id)
-            asked = recording.asked_to_stop(session, self.id)
-            stalled = recording.stalled(session, self.id, self._stall_seconds)
+            mine = watching.held_by(session, self.id)
+            asked = watching.asked_to_stop(session, self.id)
+            stalled = watching.stalled(session, self.id, self._stall_seconds)
             waiting = shortages.note_shortages(session, self._nodes)
         for key in self._held.keys() - mine.keys():  # requeued while this process hung
             log.warning("trial %d attempt %d is no longer this dispatcher's; stopping it", *key)
@@ -227,7 +225,7 @@ class Dispatcher:
     def _give_back(self, attempts: Mapping[Key, str], message: str) -> None:
         """Requeue attempts, given with their sweeps. Those of sweeps that others hold stay, for the
         next look or the next dispatcher."""
-        end = recording.Ending(Reason.user, message)
+        end = Ending(Reason.user, message)
         with self._database.write() as session:
             locked = lock_sweeps(session, set(attempts.values()), skip_locked=True)
             settle_all(session, {key: end for key, of in attempts.items() if of in locked})
@@ -252,7 +250,7 @@ class Dispatcher:
         with self._database.write() as session:
             if not self._lock(session, [key]):
                 return False
-            state = recording.settle(session, *key, reason, message)
+            state = settle(session, *key, reason, message)
         log.warning("trial %d attempt %d: %s; it is %s now", *key, message, state)
         self._let_go(key)
         self._executor.cancel(*key, force=True)
@@ -326,15 +324,15 @@ class Dispatcher:
         self, session: Session, ends: list[tuple[Key, Ended]]
     ) -> dict[Key, TrialState | None]:
         """Settle these attempts; the new states of their trials."""
-        said: dict[Key, recording.Ending] = {}
+        said: dict[Key, Ending] = {}
         for key, end in ends:
             assignment = self._held[key].assignment
             reason = reason_of(end.outcome)
             if end.outcome is Outcome.no_data and self._try_elsewhere(assignment):
                 reason = Reason.lost
             alone = had_memory_alone(end.outcome, assignment.place)
-            said[key] = recording.Ending(reason, end.text or None, end.weights_sha256, alone)
-        states = recording.with_succeeded(session, settle_all(session, said))
+            said[key] = Ending(reason, end.text or None, end.weights_sha256, alone)
+        states = with_succeeded(session, settle_all(session, said))
         for key, end in ends:
             log.info("trial %d attempt %d: %s %s", *key, states[key], end.text)
         return states

@@ -173,7 +173,7 @@ class Results:
             repeated=sum(trial.attempt > 1 for trial in self.trials),
             extended=tuple(_needed(self._rows.extensions)),
             made=tuple(_needed(self._rows.made)),
-            differing=_needed(self._rows.differing),
+            recomputed=_needed(self._rows.recomputed),
             devices=tuple(_needed(self._rows.devices)),
         )
         return describe(
@@ -264,7 +264,7 @@ class Results:
 
     def _mixtures(self) -> Iterator[str]:
         rows = self._rows
-        return warnings(self.arms, _needed(rows.made), _needed(rows.differing))
+        return warnings(self.arms, _needed(rows.made), _needed(rows.recomputed))
 
     def _observations(self, metric: str) -> list[Observation]:
         if metric not in self._observed:

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from lrd_core.spec import ExpectedSpec, TableSpec
 from service.analysis.baselines import as_asked, compared_with
 from service.analysis.data import ArmInfo
-from service.analysis.mixtures import Provenance
+from service.analysis.mixtures import Provenance, Recomputed
 from service.errors import NotFound, Unprocessable
 from service.store import sweeps as store
 from service.store.history import extensions
 from service.store.models import Sweep
-from service.store.provenance import devices, differing, environments, made_by
+from service.store.provenance import devices, environments, made_by, recomputed
 
 
 class _Label(BaseModel):
@@ -41,7 +41,7 @@ class Part(Flag):
     EPOCHS = auto()
     """Every epoch report. Always read unless `at` is `last`."""
     MADE = auto()
-    """The code, data and device behind each arm's numbers, and whether trials repeat themselves."""
+    """The code, data and device behind each arm's numbers, and what was computed twice."""
     HISTORY = auto()
     """The devices on which trials ran, and how the sweep was extended."""
     ENVIRONMENTS = auto()
@@ -66,8 +66,7 @@ class Rows:
     epochs: dict[int, list[dict[str, Any]]] | None
     """Trial id -> its epoch reports in order."""
     made: list[Provenance] | None
-    differing: int | None
-    """How many trials recomputed an epoch with other numbers than those recorded."""
+    recomputed: Recomputed | None
     devices: list[tuple[str, int, bool]] | None
     extensions: list[str] | None
     environments: list[str] | None
@@ -114,7 +113,7 @@ def read(
             else None
         ),
         made=made_by(session, sweep.id) if Part.MADE in also else None,
-        differing=differing(session, sweep.id) if Part.MADE in also else None,
+        recomputed=recomputed(session, sweep.id) if Part.MADE in also else None,
         devices=devices(session, sweep.id) if history else None,
         extensions=extensions(session, sweep.id) if history else None,
         environments=environments(session, sweep.id) if Part.ENVIRONMENTS in also else None,

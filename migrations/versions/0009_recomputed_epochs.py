@@ -1,4 +1,4 @@
-"""epochs that an attempt recomputed with other numbers; an index over reused trials"""
+"""epochs that an attempt recomputed; an index over reused trials"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,16 +8,19 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+EPOCHS = ("recomputed_from", "recomputed_to", "different_epoch")
+
 
 def upgrade() -> None:
-    op.add_column("attempts", sa.Column("different_epoch", sa.Integer(), nullable=True))
-    different, reused = sa.text("different_epoch is not null"), sa.text("reused_from is not null")
+    for name in EPOCHS:
+        op.add_column("attempts", sa.Column(name, sa.Integer(), nullable=True))
+    recomputed, reused = sa.text("recomputed_to is not null"), sa.text("reused_from is not null")
     op.create_index(
-        "ix_attempts_different",
+        "ix_attempts_recomputed",
         "attempts",
         ["trial_id"],
-        postgresql_where=different,
-        sqlite_where=different,
+        postgresql_where=recomputed,
+        sqlite_where=recomputed,
     )
     op.create_index(
         "ix_trials_reused_from",
@@ -30,5 +33,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_trials_reused_from", "trials")
-    op.drop_index("ix_attempts_different", "attempts")
-    op.drop_column("attempts", "different_epoch")
+    op.drop_index("ix_attempts_recomputed", "attempts")
+    for name in EPOCHS:
+        op.drop_column("attempts", name)

@@ -16,7 +16,7 @@ from service.analysis.comparisons import Comparison, is_seeded
 from service.analysis.effects import Effect
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment
 from service.analysis.metrics import Metric
-from service.analysis.mixtures import Provenance
+from service.analysis.mixtures import Provenance, Recomputed
 from service.analysis.notes import (
     MAX_ARMS_NAMED,
     WAITING,
@@ -48,8 +48,7 @@ class Ran:
     extended: tuple[str, ...] = ()
     """How the sweep was extended after it was submitted: `extended by 3 trials`."""
     made: tuple[Provenance, ...] = ()
-    differing: int = 0
-    """Trials that recomputed an epoch with other numbers than those recorded."""
+    recomputed: Recomputed = mixtures.NOTHING
     devices: tuple[tuple[str, int, bool], ...] = ()
     """Each device, the number of trials that ran on it, and whether it is a GPU."""
 
@@ -298,6 +297,9 @@ def _trials(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         yield f"{state.capitalize()}{f' ({reason})' * bool(colon)}: {listed(where, '; ')}."
     if ran.repeated:
         yield f"{count(ran.repeated, 'trial')} took more than one attempt."
+    if ran.recomputed.epochs and not ran.recomputed.differing:
+        verb = "was" if ran.recomputed.epochs == 1 else "were"
+        yield f"{count(ran.recomputed.epochs, 'epoch')} {verb} computed twice, to the same numbers."
 
 
 def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
@@ -353,5 +355,5 @@ def _code(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
             data[f"{name} (SHA-256 {each.data[:12]}…)"] = None
     if data:
         yield f"Data: {listed(list(data))}."
-    for mixture in mixtures.warnings(arms, ran.made, ran.differing):
+    for mixture in mixtures.warnings(arms, ran.made, ran.recomputed):
         yield mixture.replace("Its trials", "The trials", 1)

@@ -27,14 +27,23 @@ class Provenance(NamedTuple):
     """The number of elements in the network's parameters."""
 
 
+class Recomputed(NamedTuple):
+    """What the trials of a sweep computed a second time: epochs after the checkpoint from which an
+    attempt resumed, recorded before by an earlier one."""
+
+    epochs: int = 0
+    differing: int = 0
+    """Trials with such an epoch whose numbers were not the recorded ones."""
+
+
+NOTHING = Recomputed()
+
+
 def warnings(
-    arms: Sequence[ArmInfo], made: Iterable[Provenance], differing: int = 0
+    arms: Sequence[ArmInfo], made: Iterable[Provenance], again: Recomputed = NOTHING
 ) -> Iterator[str]:
     """A sentence for each mixture: after an upgrade, an edit or a change of files in the meantime,
-    some seeds of an arm may describe something different from the others.
-
-    `differing`: how many trials recomputed an epoch with other numbers than those recorded.
-    """
+    some seeds of an arm may describe something different from the others."""
     made, configs = list(made), {arm.id: arm.config for arm in arms}
     code: dict[str, set[str]] = {"lrd": set(), "torch": set()}
     data: dict[str, tuple[str, set[str]]] = {}
@@ -66,11 +75,11 @@ def warnings(
                 f"Its trials on {name} ran on different data, by their SHA-256: "
                 f"{' and '.join(sorted(sums))}."
             )
-    if differing:
+    if again.differing:
         yield (
-            f"After an interruption, {count(differing, 'trial')} recomputed epochs with other "
-            "numbers: the code or the device does not repeat itself. The numbers recorded first "
-            "are kept."
+            f"After an interruption, {count(again.differing, 'trial')} recomputed epochs with "
+            "other numbers: the code or the device does not repeat itself. The numbers recorded "
+            "first are kept."
         )
 
 

@@ -117,6 +117,8 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "outcome": attempt.outcome,
         "message": attempt.message,
         "environment": attempt.environment,
+        "recomputed_from": attempt.recomputed_from,
+        "recomputed_to": attempt.recomputed_to,
         "different_epoch": attempt.different_epoch,
     }
 

@@ -14,6 +14,7 @@ Id = Annotated[int, Field(ge=0, lt=2**63)]
 SweepId = Annotated[str, Field(pattern=r"^[0-9a-hjkmnp-tv-z]{12}$")]
 """Ids of sweeps, as `store.sweeps` makes them."""
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Epoch = Annotated[int, Field(ge=1, le=100_000)]
 Time = Annotated[float, Field(ge=0, le=253_000_000_000)]
 """Seconds since 1970, before the year 9988, which a calendar can still show."""
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
@@ -83,7 +84,7 @@ class TrialRow(Spec):
     not_before: Time | None
     alone: bool
     dispatcher_id: Holder | None
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Epoch
     epochs_done: Count
     last_report: dict[str, Any] | None
     seconds: Seconds
@@ -112,7 +113,9 @@ class AttemptRow(Spec):
         Annotated[dict[Word, Scalar | list[Scalar] | dict[Word, Scalar]], Field(max_length=100)]
         | None
     )
-    different_epoch: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    recomputed_from: Epoch | None = None
+    recomputed_to: Epoch | None = None
+    different_epoch: Epoch | None = None
 
 
 class EpochRow(Spec):
@@ -121,7 +124,7 @@ class EpochRow(Spec):
     model_config = {**Spec.model_config, "extra": "allow"}
     __pydantic_extra__: dict[Annotated[Text, Field(min_length=1, max_length=100)], Number]
 
-    epoch: Annotated[int, Field(ge=1, le=100_000)]
+    epoch: Epoch
     lr: float
     seconds: Seconds
 
@@ -130,7 +133,7 @@ class ReportRow(Spec):
     """A row of rows/reports.jsonl."""
 
     trial_id: Id
-    epoch: Annotated[int, Field(ge=1, le=100_000)]
+    epoch: Epoch
     attempt: Count
     report: EpochRow
     sha256: Sha256

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.store.models import Lease, Trial
-from service.store.recording import SETTLED_TOGETHER, Ending, settle_all
 from service.store.session import Database, clock, db_now
+from service.store.settling import SETTLED_TOGETHER, Ending, settle_all
 from service.store.shortages import note_no_dispatcher
 from service.store.transitions import lock_sweeps
 

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.analysis.mixtures import Provenance
+from service.analysis.mixtures import Provenance, Recomputed
 from service.lifecycle import TrialState
 from service.store.models import Attempt, Report, Trial
 
@@ -25,14 +25,16 @@ def made_by(session: Session, sweep_id: str) -> list[Provenance]:
     return [Provenance._make(row) for row in session.execute(query)]
 
 
-def differing(session: Session, sweep_id: str) -> int:
-    """How many trials of the sweep recomputed an epoch with other numbers than those recorded."""
+def recomputed(session: Session, sweep_id: str) -> Recomputed:
+    """What the sweep's trials computed a second time."""
+    differs = case((Attempt.different_epoch.is_not(None), Attempt.trial_id))
+    epochs = func.sum(Attempt.recomputed_to - Attempt.recomputed_from + 1)
     query = (
-        select(func.count(Trial.id.distinct()))
-        .join(Attempt, Attempt.trial_id == Trial.id)
-        .where(Trial.sweep_id == sweep_id, Attempt.different_epoch.is_not(None))
+        select(func.coalesce(epochs, 0), func.count(differs.distinct()))
+        .join(Trial, Trial.id == Attempt.trial_id)
+        .where(Trial.sweep_id == sweep_id, Attempt.recomputed_to.is_not(None))
     )
-    return session.scalars(query).one()
+    return Recomputed._make(session.execute(query).one())
 
 
 def devices(session: Session, sweep_id: str) -> list[tuple[str, int, bool]]:

@@ -114,19 +114,22 @@ def copy_reports(session: Session, sweep_id: str) -> None:
     mine = (Trial.sweep_id == sweep_id) & Trial.reused_from.is_not(None)
     own_attempt, own_report = aliased(Attempt), aliased(Report)
     done = select(own_attempt.trial_id).where(own_attempt.trial_id == Trial.id).exists()
-    any_of = aliased(Attempt)
-    different = (
-        select(func.min(any_of.different_epoch))
-        .where(any_of.trial_id == Trial.reused_from)
-        .scalar_subquery()
-    )
+    its = aliased(Attempt)
+    recomputed = [
+        select(extreme).where(its.trial_id == Trial.reused_from).scalar_subquery()
+        for extreme in (
+            func.min(its.recomputed_from),
+            func.max(its.recomputed_to),
+            func.min(its.different_epoch),
+        )
+    ]
     session.execute(
         insert(Attempt).from_select(
             ["trial_id", "attempt", "dispatcher_id", "started_at", "ended_at", "outcome",
-             "message", "environment", "different_epoch"],
+             "message", "environment", "recomputed_from", "recomputed_to", "different_epoch"],
             select(
                 Trial.id, literal(1), Attempt.dispatcher_id, Attempt.started_at, Attempt.ended_at,
-                Attempt.outcome, literal("reused"), Attempt.environment, different,
+                Attempt.outcome, literal("reused"), Attempt.environment, *recomputed,
             )
             .join(Attempt, Attempt.trial_id == Trial.reused_from)
             .where(mine, Attempt.outcome == TrialState.succeeded, ~done),

@@ -74,15 +74,30 @@ def test_a_table_tells_of_trials_that_do_not_repeat_themselves(
     api: TestClient, database: Database
 ) -> None:
     """Also where another sweep took their results. Catches: a curve of two computations, as one."""
-    assert "recomputed" not in said(api, seed(database, small_sweep()))
-    sweep_id = seed(database, small_sweep(name="another"))
-    with database.write() as session:
+
+    def recompute(name: str, **epochs: int) -> str:
+        sweep_id = seed(database, small_sweep(name=name))
         three = select(Trial.id).where(Trial.sweep_id == sweep_id).limit(3)
-        for trial_id in session.scalars(three).all():
-            session.get_one(Attempt, (trial_id, 1)).different_epoch = 2
+        with database.write() as session:
+            for trial_id in session.scalars(three).all():
+                for column, epoch in epochs.items():
+                    setattr(session.get_one(Attempt, (trial_id, 1)), column, epoch)
+        return sweep_id
+
+    def methods(sweep_id: str) -> str:
+        return api.get(f"{SWEEPS}/{sweep_id}/methods?format=markdown").text
+
+    never = recompute("never")
+    assert "recomputed" not in said(api, never)
+    assert "computed twice" not in methods(never)
+    same = recompute("same", recomputed_from=1, recomputed_to=2)
+    assert "recomputed" not in said(api, same)
+    assert "6 epochs were computed twice, to the same numbers." in methods(same)
+    sweep_id = recompute("other", recomputed_from=1, recomputed_to=2, different_epoch=2)
     told = "After an interruption, 3 trials recomputed epochs with other numbers"
     assert told in said(api, sweep_id)
-    assert told in api.get(f"{SWEEPS}/{sweep_id}/methods?format=markdown").text
+    assert told in methods(sweep_id)
+    assert "computed twice" not in methods(sweep_id)
     again = api.post(SWEEPS, json=small_sweep(reuse=True)).json()
     assert again["trials"]["succeeded"] == 4
     assert told in said(api, again["id"])

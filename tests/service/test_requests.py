@@ -13,7 +13,7 @@ from service.app import create_app
 from service.dispatcher import Dispatcher
 from service.lifecycle import Reason, TrialState
 from service.settings import Settings
-from service.store import recording
+from service.store import settling
 from service.store.models import Arm, Trial
 from service.store.session import Database, db_now
 from tests.conftest import small_sweep
@@ -51,7 +51,7 @@ def fail(database: Database, dispatcher: Dispatcher, executor: InlineExecutor, r
     dispatcher.step(0)
     trial_id, attempt = executor.running()[0]
     with database.write() as session:
-        recording.settle(session, trial_id, attempt, Reason(reason), "as the test wants it")
+        settling.settle(session, trial_id, attempt, Reason(reason), "as the test wants it")
     executor.cancel(trial_id, attempt)
     work(dispatcher, 2)
     return trial_id

@@ -14,7 +14,16 @@ from service.errors import Conflict, NotFound
 from service.lifecycle import Reason
 from service.placement import Node, Rooms
 from service.results_cache import Asked, CachedAnswer, ResultsCache
-from service.store import claims, leases, recording, requests, submission, sweeps, turns
+from service.store import (
+    claims,
+    leases,
+    recording,
+    requests,
+    settling,
+    submission,
+    sweeps,
+    turns,
+)
 from service.store.claims import Assignment
 from service.store.models import Sweep
 from service.store.session import Database
@@ -68,7 +77,7 @@ class History:
                     recording.touch(session, [self._sweep_id])
                 else:
                     reason = None if done == 2 else self._draws.choice([*Reason])
-                    recording.settle(session, trial.trial_id, trial.attempt, reason)
+                    settling.settle(session, trial.trial_id, trial.attempt, reason)
                     self._running.remove(trial)
 
     def _ask(self, session: Any, verb: str) -> None:

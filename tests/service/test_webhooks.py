@@ -21,7 +21,7 @@ from service import webhooks as sending
 from service.dispatcher import Dispatcher
 from service.lifecycle import Reason
 from service.settings import Settings
-from service.store import recording, tokens, webhooks
+from service.store import settling, tokens, webhooks
 from service.store.models import Delivery
 from service.store.session import Database
 from service.store.tokens import Role
@@ -140,7 +140,7 @@ def test_each_way_of_ending_has_its_name_and_each_ending_its_message(
     dispatcher.step(0)
     trial_id, attempt = executor.running()[0]
     with database.write() as session:
-        recording.settle(session, trial_id, attempt, Reason.error, "as the test wants it")
+        settling.settle(session, trial_id, attempt, Reason.error, "as the test wants it")
     executor.cancel(trial_id, attempt)
     for _ in range(40):
         dispatcher.step(0)

@@ -218,8 +218,12 @@ class Attempt(Answer):
     outcome: str | None
     message: str | None
     environment: dict[str, Any] | None
+    recomputed_from: int | None
+    """The first epoch that it computed although an earlier attempt's was recorded."""
+    recomputed_to: int | None
+    """The last such epoch."""
     different_epoch: int | None
-    """The first epoch that it recomputed with other numbers than those recorded, which stay."""
+    """The first of them whose numbers were not the recorded ones, which stay."""
 
 
 class AttemptPage(Page[Attempt]):

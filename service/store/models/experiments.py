@@ -190,11 +190,15 @@ class Attempt(Base):
     message: Mapped[str | None] = mapped_column(Text)
     environment: Mapped[dict[str, Any] | None]
     """Node, process, and the fingerprint of everything that its numbers depend on."""
+    recomputed_from: Mapped[int | None]
+    """The first epoch that it computed although an earlier attempt's was recorded: epochs after the
+    checkpoint from which it resumed."""
+    recomputed_to: Mapped[int | None]
     different_epoch: Mapped[int | None]
-    """The first epoch that it recomputed with other numbers than those recorded."""
+    """The first of them whose numbers were not the recorded ones."""
 
     __table_args__ = (
-        Index("ix_attempts_different", "trial_id", **only("different_epoch is not null")),
+        Index("ix_attempts_recomputed", "trial_id", **only("recomputed_to is not null")),
     )
 
 

@@ -98,8 +98,7 @@ function curves({ plot, trial: { last_report: last } }) {
 function attempts(items) {
   if (!items.length) return el("p", { class: "quiet" }, "No attempts yet.");
   const rows = items.map((each) => row(String(each.attempt), String(each.attempt), clock(each.started_at), clock(each.ended_at),
-    [each.outcome ?? "running", each.message && `: ${each.message}`,
-      each.different_epoch && `; it recomputed epoch ${each.different_epoch} with other numbers, and the first ones stay`],
+    [each.outcome ?? "running", each.message && `: ${each.message}`, recomputed(each)],
     each.environment?.node ?? "–", each.environment?.device ?? "–"));
   const ran = items.findLast((each) => each.environment);
   return [
@@ -107,6 +106,14 @@ function attempts(items) {
     ran && el("details", {}, el("summary", {}, `Environment of attempt ${ran.attempt}`),
       facts(Object.entries(ran.environment).map(([name, each]) => [words(name), each === null ? null : String(each)]))),
   ];
+}
+
+// What it computed although an earlier attempt had: the epochs after the checkpoint from which it resumed.
+function recomputed({ recomputed_from: from, recomputed_to: to, different_epoch: different }) {
+  if (from === null) return null;
+  const those = from === to ? `epoch ${from}` : `epochs ${from} to ${to}`;
+  const how = different === null ? "to the same numbers" : `with other numbers from epoch ${different} on; the first ones stay`;
+  return `; recomputed ${those}, ${how}`;
 }
 
 function logOf({ trial, attempts, log }, path) {

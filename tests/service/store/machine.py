@@ -35,6 +35,7 @@ from service.store import (
     queue,
     recording,
     requests,
+    settling,
     submission,
     sweeps,
     turns,
@@ -266,7 +267,7 @@ class Store(RuleBasedStateMachine):
         trial = self.pick(trial, which)
         owned = self.owns(trial)
         before = self.row(trial.trial_id)
-        self.again(lambda session: recording.settle(session, trial.trial_id, trial.attempt, reason))
+        self.again(lambda session: settling.settle(session, trial.trial_id, trial.attempt, reason))
         self.ended(trial, reason, before, owned=owned)
 
     def ended(self, trial: Try, reason: Reason | None, before: Trial, *, owned: bool) -> None:
@@ -400,11 +401,11 @@ class Store(RuleBasedStateMachine):
             for each in tries:
                 self.report_the_rest(each, which=0)
         said = {
-            (each.trial_id, each.attempt): recording.Ending(reason, weights_sha256="sum")
+            (each.trial_id, each.attempt): settling.Ending(reason, weights_sha256="sum")
             for each, reason in zip(tries, reasons, strict=True)
         }
         rows = {key: (self.owns(Try(*key)), self.row(key[0])) for key in said}
-        self.again(lambda session: recording.settle_all(session, said) and None)
+        self.again(lambda session: settling.settle_all(session, said) and None)
         ended = {key[0] for key, (owned, _) in rows.items() if owned}
         for key, (owned, before) in rows.items():
             if owned or key[0] not in ended:  # else two attempts of one trial

@@ -13,7 +13,17 @@ from lrd_core.spec import SweepSpec, expand_arms
 from lrd_core.trial_folder import Checkpoint
 from service.lifecycle import MAX_LOST, Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, submission, sweeps, turns
+from service.store import (
+    claims,
+    leases,
+    recording,
+    requests,
+    settling,
+    submission,
+    sweeps,
+    turns,
+    watching,
+)
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Lease, Sweep, Trial
 from service.store.plan_history import PlanHistory
@@ -63,7 +73,7 @@ def record(database: Database, trial: Assignment, epoch: int, **changes: Any) ->
 
 def settle(database: Database, trial: Assignment, reason: Reason | None) -> TrialState | None:
     with database.write() as session:
-        return recording.settle(session, trial.trial_id, trial.attempt, reason)
+        return settling.settle(session, trial.trial_id, trial.attempt, reason)
 
 
 def row(database: Database, trial: Assignment) -> Trial:
@@ -139,23 +149,29 @@ def test_an_epoch_is_recorded_once(database: Database) -> None:
     assert row(database, trial).seconds == 0.5
 
 
-def test_the_first_epoch_that_was_recomputed_with_other_numbers_is_kept(
-    database: Database,
-) -> None:
-    """Catches: a trial that does not repeat itself, known to the dispatcher's log alone."""
+def test_what_a_later_attempt_recomputes_is_known(database: Database) -> None:
+    """Catches: a trial that does not repeat itself, known to the dispatcher's log alone; and a
+    message that came twice, taken for an epoch that was computed twice."""
     submit(database)
-    (trial,) = claim(database)
-    for epoch in (1, 2):
-        record(database, trial, epoch)
-        assert attempt_of(database, trial).different_epoch is None
-    for epoch, loss in ((1, 1.0), (2, 2.0), (1, 2.0)):
-        record(database, trial, epoch, loss=loss)
-    assert attempt_of(database, trial).different_epoch == 2
+    (first,) = claim(database)
+    for epoch in (1, 2, 3, 3):
+        record(database, first, epoch)
+    assert recomputed(database, first) == (None, None, None)
+    settle(database, first, Reason.lost)
+    with database.write() as session:
+        session.execute(update(Trial).values(not_before=None))
+    (second,) = claim(database)
+    assert (second.trial_id, second.attempt) == (first.trial_id, 2)
+    for epoch, loss in ((2, 1.0), (3, 2.0), (2, 1.0), (3, 3.0), (4, 1.0)):
+        record(database, second, epoch, loss=loss)
+    assert recomputed(database, second) == (2, 3, 3)
+    assert recomputed(database, first) == (None, None, None)
 
 
-def attempt_of(database: Database, trial: Assignment) -> Attempt:
+def recomputed(database: Database, trial: Assignment) -> tuple[int | None, ...]:
     with database.read() as session:
-        return session.get_one(Attempt, (trial.trial_id, trial.attempt))
+        attempt = session.get_one(Attempt, (trial.trial_id, trial.attempt))
+        return attempt.recomputed_from, attempt.recomputed_to, attempt.different_epoch
 
 
 @pytest.mark.parametrize("draw", range(12))
@@ -266,7 +282,7 @@ def test_a_cancelled_trial_ends_cancelled_whatever_it_says(database: Database) -
         requests.cancel_sweep(session, sweep_id)
     assert counts(database, sweep_id) == {"running": 1, "cancelled": 3}
     with database.read() as session:
-        assert recording.asked_to_stop(session, "d1") == [(trial.trial_id, trial.attempt, True)]
+        assert watching.asked_to_stop(session, "d1") == [(trial.trial_id, trial.attempt, True)]
     assert settle(database, trial, None) is TrialState.cancelled
     assert counts(database, sweep_id) == {"cancelled": 4}
 

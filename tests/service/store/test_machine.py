@@ -20,6 +20,7 @@ from service.store import (
     recording,
     requests,
     reuse,
+    settling,
     sweeps,
     transitions,
     turns,
@@ -29,8 +30,8 @@ from service.store.session import Database
 from tests.service.store.machine import Store
 
 ORDER = [
-    placement, webhooks, transitions, recording, turns, claims, queue, leases, reuse, sweeps,
-    requests, answers, purging,
+    placement, webhooks, transitions, recording, settling, turns, claims, queue, leases, reuse,
+    sweeps, requests, answers, purging,
 ]  # fmt: skip
 """Each imports only from those before it."""
 
@@ -82,7 +83,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         [("        point.rollback()\n", "        point.commit()\n")],
     ),
     "no fence on ends": (
-        recording,
+        settling,
         [
             (
                 "tuple_(Trial.id, Trial.attempt).in_(list(ends)), Trial.state",
@@ -115,17 +116,17 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         recording,
         [
             (
-                "    if earlier.sha256 != _sum(epoch.report):",
-                "    earlier.report = earlier.report | {'loss': -1.0}\n    if False:",
+                "    if differs:\n        return Recorded.different",
+                "    earlier.report = earlier.report | {'loss': -1.0}",
             )
         ],
     ),
     "success before the last epoch": (
-        recording,
+        settling,
         [("if trial.epochs_done == trial.epochs == recorded:", "if True:")],
     ),
     "finish beats cancel": (
-        recording,
+        settling,
         [
             (
                 "if trial.cancel_requested_at is not None:",
@@ -169,11 +170,11 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         [("        self.cpus -= _units(place.cpus)\n", "")],
     ),
     "out of memory is tried for ever": (
-        recording,
+        settling,
         [("if not (unshared or trial.alone):", "if True:")],
     ),
     "out of memory counts as a loss": (
-        recording,
+        settling,
         [('{"alone": True}', '{"alone": True, "losses": trial.losses + 1}')],
     ),
     "a move does not look where it comes from": (
@@ -202,7 +203,7 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         [("select(*sums).where(Sweep.deleted_at.is_(None))", "select(*sums)")],
     ),
     "ends together share one verdict": (
-        recording,
+        settling,
         [("alike.setdefault(repr(found), (found, []))", "alike.setdefault('', (found, []))")],
     ),
 }

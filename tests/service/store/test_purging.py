@@ -11,7 +11,17 @@ from sqlalchemy import func, select, update
 
 from lrd_core.trial_folder import Checkpoint
 from service.placement import Node, Rooms
-from service.store import claims, copying, leases, purging, recording, requests, turns, webhooks
+from service.store import (
+    claims,
+    copying,
+    leases,
+    purging,
+    recording,
+    requests,
+    settling,
+    turns,
+    webhooks,
+)
 from service.store.models import Base, Purged, Report, Sweep, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -216,8 +226,8 @@ def test_an_attempt_that_lives_on_writes_nothing(database: Database) -> None:
             ]
             outcomes = recording.record_all(session, said)
             assert set(outcomes[:-1]) == {recording.Recorded.stale}
-            done = dict.fromkeys(late, recording.Ending(None))
-            assert recording.settle_all(session, done) == dict.fromkeys(late)
+            done = dict.fromkeys(late, settling.Ending(None))
+            assert settling.settle_all(session, done) == dict.fromkeys(late)
             recording.touch(session, [sweep_id])
         purge(database, sweep_id)
     with database.read() as session:

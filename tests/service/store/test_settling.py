@@ -8,11 +8,12 @@ from sqlalchemy import event, select, update
 from lrd_core.spec import SweepSpec, expand_arms
 from service.lifecycle import MAX_LOST, Reason
 from service.placement import Node, Rooms
-from service.store import claims, leases, recording, requests, submission, turns
+from service.store import claims, leases, recording, requests, settling, submission, turns
 from service.store.claims import Assignment
 from service.store.models import Attempt, Event, Sweep, Trial
-from service.store.recording import Ending, ReportedEpoch
+from service.store.recording import ReportedEpoch
 from service.store.session import Database
+from service.store.settling import Ending
 from tests.conftest import small_sweep
 
 ENDS = [
@@ -61,9 +62,9 @@ def told(database: Database, *, together: bool) -> Any:
     }
     with database.write() as session:
         if together:
-            states = list(recording.settle_all(session, ends).values())
+            states = list(settling.settle_all(session, ends).values())
         else:
-            states = [recording.settle_all(session, {key: ends[key]})[key] for key in ends]
+            states = [settling.settle_all(session, {key: ends[key]})[key] for key in ends]
     assert states[STALE] is None
     of = Trial.sweep_id == tries[0].sweep_id
     left_out = {"id", "sweep_id", "arm_id", "trial_id", "started_at", "reported_at", "created_at"}
@@ -115,5 +116,5 @@ def test_many_that_end_alike_take_no_more_statements_than_a_few(
         tries = running(database, trials)
         with database.write() as session:
             statements.append([])
-            recording.settle_all(session, {(each.trial_id, 1): end for each in tries})
+            settling.settle_all(session, {(each.trial_id, 1): end for each in tries})
     assert len(statements[1]) == len(statements[3]) < 15

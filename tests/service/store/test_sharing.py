@@ -9,12 +9,20 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import claims, gpu_memory, ready, recording, requests, shortages, turns
+from service.store import (
+    claims,
+    gpu_memory,
+    ready,
+    requests,
+    settling,
+    shortages,
+    turns,
+)
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.ready import Wanted
-from service.store.recording import Ending
 from service.store.session import Database
+from service.store.settling import Ending
 from tests.service.store.test_dispatching import claim, counts, row, settle, submit
 
 GIB = 2**30
@@ -34,7 +42,7 @@ def oom(database: Database, trial: Assignment) -> TrialState | None:
     with database.write() as session:
         end = Ending(Reason.oom, "CUDA out of memory.", unshared=trial.place.exclusive)
         key = trial.trial_id, trial.attempt
-        return recording.settle_all(session, {key: end})[key]
+        return settling.settle_all(session, {key: end})[key]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from service.lifecycle import MAX_LOST, MAX_STALLED, Reason, TrialState
 from service.store.models import Trial
-from service.store.recording import Verdict, verdict
+from service.store.settling import Verdict, verdict
 
 QUEUED, FAILED = TrialState.queued, TrialState.failed
 ONCE_MORE = "out of memory; it runs once more, alone on a node"
