@@ -8,7 +8,7 @@ import torch
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
-from service.store.models import Report
+from service.store.models import Attempt, Report
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
@@ -59,6 +59,24 @@ def test_a_trial_leads_to_its_sweep_and_says_when_and_how_much_of_its_log(
     page.goto(f"{url}/trials/2")
     expect(page.get_by_text("Download the log")).to_be_visible()
     expect(page.get_by_text("Scroll to the end to follow")).to_have_count(0)
+
+
+def test_an_attempt_says_what_it_recomputed(page: Page, url: str, database: Database) -> None:
+    """Catches: a curve of two computations that nobody sees."""
+    seed(database, small_sweep())
+    with database.write() as session:
+        for trial_id, other in ((1, None), (2, 5)):
+            attempt = session.get_one(Attempt, (trial_id, 1))
+            attempt.recomputed_from, attempt.recomputed_to = 3, 5
+            attempt.different_epoch = other
+    attempts = page.get_by_role("region", name="Attempts")
+    page.goto(f"{url}/trials/1")
+    expect(attempts).to_contain_text("recomputed epochs 3 to 5, to the same numbers")
+    page.goto(f"{url}/trials/2")
+    expect(attempts).to_contain_text("with other numbers from epoch 5 on; the first ones stay")
+    page.goto(f"{url}/trials/3")
+    expect(attempts).to_contain_text("succeeded")
+    expect(attempts).not_to_contain_text("recomputed")
 
 
 def test_a_share_is_in_percent_as_on_the_page_of_its_sweep(
