@@ -23,6 +23,15 @@ def listed(texts: Sequence[str], between: str | None = None, most: int = 12) -> 
     return between.join(texts[:most]) + more
 
 
+def duration(seconds: float) -> str:
+    """`12 s`, `35 min`, `1.5 h`, `20.7 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 36 * 3600 else f"{seconds / 86_400:.1f} days"
+
+
 def rfc3339(seconds: float | None) -> str | None:
     """`2026-11-23T18:00:00.123Z`."""
     if seconds is None:

@@ -98,7 +98,7 @@ def describe(
         "Training": recipe(arms, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
-        "Tests": _tests(summaries, comparisons, effects, baseline),
+        "Tests": _tests(summaries, comparisons, effects, baseline, ran.reused),
         "Trials": _trials(summaries, ran),
         "Cost": _cost(summaries, ran),
         "Code and data": _code(summaries, ran),
@@ -234,6 +234,7 @@ def _tests(
     comparisons: Sequence[Comparison],
     effects: Sequence[Effect],
     baseline: Sequence[str],
+    reused: int,
 ) -> Iterator[str]:
     seedless = [comparison.arm for comparison in comparisons if comparison.seedless]
     if len(seedless) < len(comparisons):
@@ -245,11 +246,17 @@ def _tests(
         pairs = most_pairs(family)
         if pairs and not any(markable(family)):
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
-        if len(family) < len(comparisons):
+        if rest := len(comparisons) - len(family):
             named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
+            when = "before the trials ran"
+            if reused:
+                when = (
+                    f"when the sweep was submitted, with the results of {count(reused, 'trial')} "
+                    "already known"
+                )
             yield (
-                f"The primary comparisons, named before the trials ran, are those of {named}; the "
-                f"other {count(len(comparisons) - len(family), 'comparison')} are exploratory."
+                f"The primary comparisons, named {when}, are those of {named}; "
+                f"{'the other is' if rest == 1 else f'the other {rest} are'} exploratory."
             )
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."

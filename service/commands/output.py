@@ -13,7 +13,7 @@ from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.client.verifying import Verified
-from service.formatting import count
+from service.formatting import count, duration
 from service.lifecycle import TERMINAL, TrialState
 
 WITHOUT_RESULT = (TrialState.failed, TrialState.cancelled)
@@ -65,8 +65,8 @@ def plan(found: dict[str, Any]) -> str:
         verb = "is" if time["unknown"] == 1 else "are"
         unknown = f"; {count(time['unknown'], 'trial')} {verb} of a kind not seen yet"
         lines.append(
-            f"about {time['wall_seconds']:.0f} s with {time['slots']} at a time "
-            f"({time['trial_seconds']:.0f} s of training{unknown * bool(time['unknown'])})"
+            f"about {duration(time['wall_seconds'])} with {time['slots']} at a time "
+            f"({duration(time['trial_seconds'])} of training{unknown * bool(time['unknown'])})"
         )
     lines += found["advice"]
     if found["waiting_for"]:

@@ -77,6 +77,20 @@ def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: 
     assert found["Cost"].endswith("Trained on x86_64 (4 trials).")
 
 
+def test_primary_comparisons_are_not_said_to_precede_results_that_were_reused(
+    api: TestClient, database: Database
+) -> None:
+    """Catches: `named before the trials ran`, of a clone whose family was chosen by the table of
+    the original."""
+    grid = {"optimizer.keep_prob": [1.0, 0.7, 0.5]}
+    first = seed(database, small_sweep(grid=grid, primary={"optimizer.keep_prob": 0.5}))
+    assert "named before the trials ran, are" in paragraphs(api, first)["Tests"]
+    chosen = {"primary": {"optimizer.keep_prob": 0.7}, "reuse": True}
+    again = api.post(f"/api/v1/sweeps/{first}/clone", json=chosen).json()
+    said = "named when the sweep was submitted, with the results of 6 trials already known, are"
+    assert said in paragraphs(api, again["id"])["Tests"]
+
+
 def test_each_trial_is_counted_once_on_a_device_however_often_it_went_on(
     api: TestClient, database: Database
 ) -> None:

@@ -20,6 +20,25 @@ PLAN: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "under 1 s"),
+        (1.2, "1 s"),
+        (89.0, "89 s"),
+        (90.0, "2 min"),
+        (5399.0, "90 min"),
+        (5400.0, "1.5 h"),
+        (129_599.0, "36.0 h"),
+        (1_787_948.0, "20.7 days"),
+    ],
+)
+def test_a_plans_time_is_in_a_unit_that_one_can_picture(seconds: float, text: str) -> None:
+    """Catches: `about 1787948 s`."""
+    time = PLAN["time"] | {"wall_seconds": seconds, "trial_seconds": 2 * seconds, "unknown": 0}
+    assert f"about {text} with 1 at a time (" in output.plan(PLAN | {"time": time})
+
+
 def test_one_is_singular() -> None:
     """Catches: `1 trials: 1 arms`."""
     assert [count(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
