@@ -159,6 +159,11 @@ class FusedOptimizer(Optimizer):
     def _refuse_unfit(self, parameter: Tensor, gradient: Tensor) -> None:
         if not fits(parameter):
             raise RuntimeError(f"the fused form of learning-rate dropout {_unfit(parameter)}")
+        if (why := kernels.cannot_run(parameter.device)) is not None:
+            raise RuntimeError(
+                f"the fused form of learning-rate dropout has no kernels for {parameter.device}: "
+                f"{why}"
+            )
         state, shape = self.state.get(parameter, {}), parameter.shape
         moments = [(name, state.get(name)) for name in self.moments]
         for name, part in (("gradient", gradient), *moments):

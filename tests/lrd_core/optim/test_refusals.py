@@ -127,3 +127,32 @@ def test_a_group_that_drops_nothing_may_have_sparse_gradients() -> None:
     optimizer.step()
     assert (table.weight != start).any(1).tolist() == [False, True, False, True, False]
     assert 0 < int((dense == 0).sum()) < 30
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda params: FusedSGDM(params, lr=1.0),
+        lambda params: learning_rate_dropout(sgd(params), 0.5, compile=True),
+    ],
+)
+def test_a_parameter_without_memory_is_refused(make: Any) -> None:
+    """Catches: "Device 'meta' does not have a corresponding module"."""
+    param = nn.Parameter(torch.ones(3, device="meta"))
+    optimizer = make([param])
+    param.grad = torch.ones(3, device="meta")
+    with pytest.raises(RuntimeError, match=r"meta: its tensors have no memory; give the model"):
+        optimizer.step()
+    assert optimizer.param_groups[0]["lrd_step"] == 0
+    assert not optimizer.state
+
+
+def test_without_a_compiler_the_fused_form_counts_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: step counts one ahead of the moments, in what is saved after the error."""
+    monkeypatch.setattr(kernels, "cannot_run", lambda device: "no C++ compiler was found")
+    param = ones(3)
+    param.grad = torch.ones(3)
+    optimizer = FusedSGDM([param], lr=1.0)
+    with pytest.raises(RuntimeError, match="has no kernels for cpu: no C"):
+        optimizer.step()
+    assert not optimizer.state
