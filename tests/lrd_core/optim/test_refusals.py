@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
 from lrd_core.optim import kernels, learning_rate_dropout
-from lrd_core.optim.fused import FusedSGDM
+from lrd_core.optim.fused import FusedRMSprop, FusedSGDM
 from tests.lrd_core.optim.cases import equal, values
 from tests.lrd_core.optim.test_hooks import ones, sgd
 
@@ -154,5 +154,16 @@ def test_without_a_compiler_the_fused_form_counts_no_step(monkeypatch: pytest.Mo
     param.grad = torch.ones(3)
     optimizer = FusedSGDM([param], lr=1.0)
     with pytest.raises(RuntimeError, match="has no kernels for cpu: no C"):
+        optimizer.step()
+    assert not optimizer.state
+
+
+def test_an_option_that_a_scheduler_sets_is_refused_at_the_next_step() -> None:
+    """Catches: RMSprop without the momentum that OneCycleLR has given to it."""
+    param = ones(3)
+    param.grad = torch.ones(3)
+    optimizer = FusedRMSprop([param])
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=3)
+    with pytest.raises(ValueError, match="dropout does not know momentum; use learning_rate_dr"):
         optimizer.step()
     assert not optimizer.state
