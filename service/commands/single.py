@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _UNREPEATED = (
     "Whatever draws at random must take its seed from `lrd_core.seeds`, or draw from the global "
-    "generators of torch, Python or NumPy; whatever is remembered from one epoch to the next must be in the model or "
-    "the optimizer, because a checkpoint holds nothing else. On a GPU only classification repeats "
-    "itself to the bit."
+    "generators of torch, Python or NumPy; whatever is remembered from one epoch to the next must "
+    "be in the model or the optimizer, because a checkpoint holds nothing else. On a GPU only "
+    "classification repeats itself to the bit."
 )
 
 
