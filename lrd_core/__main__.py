@@ -26,9 +26,8 @@ def run_file(file: Path) -> Iterator[EpochReport]:
     try:
         pin(spec)
         yield from train(spec, TrainState.create(spec, device_of(spec)))
-    except (
-        SystemExit
-    ) as error:  # otherwise this process would end without a word, as if all is well
+    except SystemExit as error:
+        # Otherwise this process would end without a word, as if all were well.
         raise PluginError(f"the trial's own code ended its process: {in_words(error)}") from error
 
 
