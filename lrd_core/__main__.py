@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lrd_core.documents import parse_yaml, read
 from lrd_core.environment import device_of, pin
-from lrd_core.errors import LRDError
+from lrd_core.errors import LRDError, PluginError, in_words
 from lrd_core.report import EpochReport
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
@@ -23,8 +23,12 @@ def run_file(file: Path) -> Iterator[EpochReport]:
         TrialError: the trial cannot continue.
     """
     spec = TrialSpec.parse(parse_yaml(read(file)))
-    pin(spec)
-    yield from train(spec, TrainState.create(spec, device_of(spec)))
+    try:
+        pin(spec)
+        yield from train(spec, TrainState.create(spec, device_of(spec)))
+    except SystemExit as error:
+        # Otherwise this process would end without a word, as if all were well.
+        raise PluginError(f"the trial's own code ended its process: {in_words(error)}") from error
 
 
 def main() -> int:

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from lrd_core import sources
-from lrd_core.errors import first_line
+from lrd_core import plugins, sources
+from lrd_core.errors import PluginError, first_line
 from lrd_core.spec import TrialSpec
 
 
@@ -47,17 +47,76 @@ def why_no_gpu() -> str | None:
 
 
 def pin(spec: TrialSpec) -> None:
-    """Fix what torch would otherwise choose itself (threads, TF32, cuDNN's algorithms), and undo
-    what the code of an earlier trial in this process may have changed for all."""
+    """Import the trial's plugins, fix what torch would otherwise choose itself (threads, TF32,
+    cuDNN's algorithms), and undo what the code of an earlier trial in this process, or of the
+    plugins as they are imported, may have changed for all.
+
+    Raises:
+        PluginError: a plugin cannot be imported, or changes what `settings` lists as it is.
+    """
+    _pin(spec)
+    if parts := plugins.used(spec.config()):
+        fault = _fault_of_importing(parts)
+        _pin(spec)
+        if fault is not None:
+            raise PluginError(fault)
+
+
+def settings() -> dict[str, Any]:
+    """What numbers depend on and a spec decides, so that no plugin may change it."""
+    return {
+        "default type": torch.get_default_dtype(),
+        "default device": torch.get_default_device(),
+        "number of threads": torch.get_num_threads(),
+        "precision of products": torch.backends.cuda.matmul.fp32_precision,
+    }
+
+
+def fault_of_changed(before: dict[str, Any]) -> str | None:
+    """The fault of a plugin that has changed these `settings`; None if they are as before."""
+    for name, now in settings().items():
+        if now != before[name]:
+            return (
+                f"a plugin has set torch's {name} to {now}, for all trials that its process will "
+                "run: give your own tensors and modules their type and device, and let the spec "
+                "say the threads (`resources: {num_cpus: …}`) and the precision "
+                "(`execution: {precision: …}`)"
+            )
+    return None
+
+
+@functools.cache
+def _fault_of_importing(parts: tuple[tuple[plugins.Group, str], ...]) -> str | None:
+    """The fault of plugins that change `settings` as they are imported. It is remembered, because a
+    module is imported once: the later trials of a process would not be told."""
+    before = settings()
+    for group, name in parts:
+        plugins.load(group, name)
+    return fault_of_changed(before)
+
+
+def _pin(spec: TrialSpec) -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
     torch.set_grad_enabled(True)
     torch.set_num_threads(max(1, int(spec.resources.num_cpus)))
+    torch.use_deterministic_algorithms(False)
+    torch.autograd.set_detect_anomaly(False)
+    _forget_precisions()
     tf32 = spec.execution.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def _forget_precisions() -> None:
+    """Undo `torch.set_float32_matmul_precision` and its kin; some of them reach CPUs, too."""
+    torch.set_float32_matmul_precision("highest")
+    backends: Any = torch.backends
+    onednn = backends.mkldnn
+    for part in (backends, onednn, onednn.matmul, onednn.conv, onednn.rnn):
+        part.fp32_precision = "none"
 
 
 def fingerprint(spec: TrialSpec, device: torch.device) -> dict[str, Any]:

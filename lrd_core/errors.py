@@ -9,7 +9,9 @@ LRDError
 └── CheckpointError       a checkpoint is torn, foreign or from another trial
 """
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 
@@ -77,3 +79,13 @@ def text_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of what an error says."""
     return text_of(error).splitlines()[0]
+
+
+def in_words(error: BaseException) -> str:
+    """An error as one sentence, with its place: `ValueError: no rows (lab.py:12)`."""
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
+        error = error.__cause__  # a generator makes "generator raised StopIteration" of it
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    name, said = type(error).__name__, text_of(error)
+    told = name if said == name else f"{name}: {said}"
+    return f"{told} ({Path(place.filename).name}:{place.lineno})"

@@ -122,6 +122,12 @@ def named(config: Mapping[str, Any]) -> tuple[tuple[Group, str], ...]:
     return tuple((group, name) for group, name in places if name)
 
 
+def used(config: Mapping[str, Any]) -> tuple[tuple[Group, str], ...]:
+    """The names in a configuration that are entry points of packages installed here."""
+    path = tuple(sys.path)
+    return tuple((group, name) for group, name in named(config) if name in _offered(group, path))
+
+
 # --- inside ---------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lrd_core.configuration import DG, NG
+from lrd_core.errors import PluginError
 from lrd_core.optim import build_optimizer
 from lrd_core.optim.copies import keep_in_copies
 from lrd_core.optim.mask import Draw, keep_mask, mixed
@@ -47,9 +48,18 @@ class StandardDropout(nn.Module):
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` of any shape."""
+        """`x` of any shape.
+
+        Raises:
+            PluginError: a backward pass calls it again, for a mask that was another then.
+        """
         if not self.training or self.keep_prob == 1:
             return x
+        if torch._C._current_graph_task_id() != -1:
+            raise PluginError(
+                "a layer of SD is computed again in the backward pass, as torch.utils.checkpoint "
+                "does, and would drop other units there: leave it out of what is checkpointed"
+            )
         self.passes += 1
         # On a GPU the count is never read: reading waits for the GPU, and rules out a CUDA graph.
         passes = int(self.passes) if x.device.type == "cpu" else self.passes

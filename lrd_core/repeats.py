@@ -9,16 +9,14 @@ import contextlib
 import math
 import multiprocessing
 import tempfile
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrd_core import checkpoint
 from lrd_core.environment import device_of, pin
-from lrd_core.errors import Diverged, LRDError
+from lrd_core.errors import Diverged, LRDError, in_words
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
 from lrd_core.trial_folder import Checkpoint, folder_at
@@ -108,10 +106,8 @@ def _tried(function: Any, *arguments: Any) -> Any:
         return function(*arguments)
     except LRDError as error:
         return _Failed(str(error))
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        return _Failed(f"{type(error).__name__}: {error} ({where})")
+    except (Exception, SystemExit) as error:
+        return _Failed(in_words(error))
 
 
 def _completed(run: "_Run | _Failed") -> _Run:

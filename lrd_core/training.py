@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrd_core import plugins
+from lrd_core.environment import fault_of_changed, settings
 from lrd_core.errors import CheckpointError, Diverged, PluginError
 from lrd_core.faults import short_repr
 from lrd_core.optim import Form, form_of
@@ -57,16 +59,17 @@ class TrainState:
         Raises:
             DataNotFound: the data set is not below `data_dir` and could not be downloaded.
             PluginError: a plugin that the spec names is not what it should be, or changes torch's
-            defaults for the whole process.
+            settings for the whole process.
         """
-        device = torch.device(device)
-        # For code that draws from torch's global generators: a model's dropout, a plugin's task.
-        with seeded(derive(spec.seed, "task"), device):
+        device, before, everywhere = torch.device(device), settings(), _has_plugins(spec)
+        # For code that draws from global generators: a model's dropout, a plugin's task.
+        with seeded(derive(spec.seed, "task"), device, everywhere=everywhere):
             task = build_task(spec, device, data_dir)
-        with seeded(derive(spec.seed, "weights"), device):
+        with seeded(derive(spec.seed, "weights"), device, everywhere=everywhere):
             model = task.model()
         _refuse_wrong_model(task, model)
-        _refuse_changed_defaults()
+        if (fault := fault_of_changed(before)) is not None:
+            raise PluginError(fault)
         compile = spec.execution.compile != "off"
         optimizer = optimizer_of(spec, model.parameters(), compile=compile)
         scheduler = build_scheduler(spec.schedule, optimizer, spec.epochs)
@@ -110,23 +113,8 @@ class TrainState:
         self.epoch = state["epoch"]
 
 
-def _refuse_changed_defaults() -> None:
-    """Check that torch has its own defaults. A module that changes them as it is imported does so
-    once: the later trials of a kept process would have other numbers than the first.
-
-    Raises:
-        PluginError: it has others.
-    """
-    device = torch.get_default_device()
-    for what, changed in (
-        (f"type to {torch.get_default_dtype()}", torch.get_default_dtype() != torch.float32),
-        (f"device to {device}", device.type != "cpu"),
-    ):
-        if changed:
-            raise PluginError(
-                f"a plugin has set torch's default {what}, for all trials that its process will "
-                "run; give your own tensors and modules their type and device instead"
-            )
+def _has_plugins(spec: TrialSpec) -> bool:
+    return bool(plugins.used(spec.config()))
 
 
 def _refuse_wrong_model(task: Task, model: Any) -> None:
@@ -158,14 +146,15 @@ def train(spec: TrialSpec, state: TrainState) -> Iterator[EpochReport]:
         Diverged: the training loss of the epoch just reported is not finite.
         PluginError: a plugin's task returns something that is not a report's metrics.
     """
+    everywhere = _has_plugins(spec)
     while state.epoch < spec.epochs:
         started = time.perf_counter()
         lr = state.optimizer.param_groups[0]["lr"]
         epoch = state.epoch + 1
-        with seeded(derive(spec.seed, "model", epoch), state.device):
+        with seeded(derive(spec.seed, "model", epoch), state.device, everywhere=everywhere):
             trained = state.task.train_epoch(state.model, state.optimizer, epoch)
         state.scheduler.step()
-        with seeded(derive(spec.seed, "evaluation", epoch), state.device):
+        with seeded(derive(spec.seed, "evaluation", epoch), state.device, everywhere=everywhere):
             evaluated = state.task.evaluate(state.model)
         _refuse_wrong_metrics(state.task, "train_epoch", trained)
         _refuse_wrong_metrics(state.task, "evaluate", evaluated)

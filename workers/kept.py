@@ -9,11 +9,15 @@ process in which CUDA has met a fault, because CUDA never recovers from one.
 import atexit
 import functools
 import gc
+import logging
 import os
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from lrd_core import sources
@@ -53,6 +57,31 @@ def watched(spec: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """Within, a trial's own code runs; afterwards, whatever it has changed for the whole process is
+    as before: environment variables, the working directory, `sys.path`, the filters of warnings,
+    and the root logger. `environment.pin` does the same for torch."""
+    environment, folder, path = os.environ.copy(), _folder(), sys.path.copy()
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers.copy()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        sys.path[:] = path
+        if folder is not None and folder != _folder():
+            with suppress(OSError):  # it was removed
+                os.chdir(folder)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+
+
 def was_edited() -> bool:
     """Whether lrd was edited since this process began to import it: it may have old code, or a mix
     of old and new files."""
@@ -84,6 +113,14 @@ def _freeze() -> None:
     without them 0.04 ms. Asking whether they are frozen would walk them, too."""
     gc.freeze()
     atexit.register(gc.unfreeze)  # or torch's compiler says at the end that it leaks
+
+
+def _folder() -> Path | None:
+    """The working directory; None if it was removed."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None
 
 
 def _is_kept() -> bool:

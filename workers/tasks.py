@@ -6,16 +6,15 @@ import socket
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrd_core.errors import first_line, text_of
+from lrd_core.errors import first_line, in_words, text_of
 from lrd_core.messages import Ended, EpochDone, GpusGiven, Message, Outcome, Started
 from lrd_core.report import EpochReport
 from lrd_core.texts import clipped, readable
 from lrd_core.trial_folder import PATHS, Checkpoint, TrialFolder, trial_folder, weights_name
 from workers import gpus
-from workers.kept import collect, was_edited, watched
+from workers.kept import collect, restored, was_edited, watched
 from workers.log import Log
 from workers.saving import Checkpoints
 
@@ -107,11 +106,7 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
         if _is_asked(error):
             raise
         log.end(traceback.format_exc())
-        raised = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(raised.filename).name}:{raised.lineno}"
-        said = _said(error)
-        name = type(error).__name__
-        yield Ended(Outcome.error, f"{name if said == name else f'{name}: {said}'} ({place})")
+        yield Ended(Outcome.error, _clean(in_words(error)))
     else:
         log.end(f"done; the weights' SHA-256 is {weights}")
         yield Ended(Outcome.done, weights_sha256=weights)
@@ -121,7 +116,11 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
 
 
 def _said(error: BaseException) -> str:
-    return readable(clipped(text_of(error), *MOST_SAID))
+    return _clean(text_of(error))
+
+
+def _clean(text: str) -> str:
+    return readable(clipped(text, *MOST_SAID))
 
 
 def _is_asked(error: BaseException) -> bool:
@@ -147,22 +146,24 @@ def _attempt(
     from lrd_core.training import train
 
     spec = TrialSpec.parse(document)
-    pin(spec)
+    with _own_code(log):  # it imports plugins
+        pin(spec)
     device = yield from _device(spec)
     memory = gpus.PeakMemory(device)
     try:
-        state = yield from _start(spec, device, log)
-        with _retry_if_storage_fails("its folder cannot be read"):
-            checkpoints.restore(state)
-        for report in _heard(train(spec, state), log):
-            saved, stop = checkpoints.after(report, state)
-            log.write(_line(report.to_json()))
-            yield EpochDone(report.to_json(), saved)
-            if not memory.reported:
-                yield from memory.grown()
-            if stop and state.epoch < spec.epochs:
-                raise _EarlyEnd(Outcome.user, "asked to stop")
-        weights = _keep_results(state, log.folder)
+        with restored():
+            state = yield from _start(spec, device, log)
+            with _retry_if_storage_fails("its folder cannot be read"):
+                checkpoints.restore(state)
+            for report in _heard(train(spec, state), log):
+                saved, stop = checkpoints.after(report, state)
+                log.write(_line(report.to_json()))
+                yield EpochDone(report.to_json(), saved)
+                if not memory.reported:
+                    yield from memory.grown()
+                if stop and state.epoch < spec.epochs:
+                    raise _EarlyEnd(Outcome.user, "asked to stop")
+            weights = _keep_results(state, log.folder)
     except torch.OutOfMemoryError:
         yield from memory.grown()  # it needs at least this much
         raise

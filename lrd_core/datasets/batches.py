@@ -8,6 +8,7 @@ Images are stored channels-last, a row of pixels as one row of w · c numbers: a
 contiguous stretches of memory, and convolutions take the layout as it is.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,10 @@ from lrd_core.seeds import generator
 
 PADDING = 4
 """Pixels of zeros around a CIFAR image before its random crop (He et al.; the paper's [12])."""
+NORMALISED = 2**27
+"""Numbers, half a GiB: larger parts stay bytes, and each batch is normalised by itself."""
+TEST_NUMBERS = 1000 * 3 * 32 * 32
+"""Of a batch of test images: 1,000 images of CIFAR's size, fewer if they are larger."""
 
 
 class Batches:
@@ -37,14 +42,14 @@ class Batches:
         self._std = torch.tensor(data.std, device=device).repeat(width)
         self._train_labels = data.train_labels.to(device)
         self._test_labels = data.test_labels.to(device)
-        self._test = _rows(data.test_images).to(device)
+        train, test = data.train_images, data.test_images
         if data.crop_and_flip:
             # Zeros are black: like the authors, we pad before normalising.
-            self._train = _rows(F.pad(data.train_images, (PADDING,) * 4)).to(device)
-        else:
-            # Other sets are small and normalised once: a batch is then one gather.
-            self._train = self._normalised(_rows(data.train_images).to(device))
-            self._test = self._normalised(self._test)
+            train = F.pad(train, (PADDING,) * 4)
+        self._train, self._test = (_rows(images).to(device) for images in (train, test))
+        if not data.crop_and_flip and train.numel() + test.numel() <= NORMALISED:
+            # Once, so that a batch is one gather.
+            self._train, self._test = map(self._normalised, (self._train, self._test))
 
     def relabel(self, labels: Tensor) -> None:
         """Train with these labels, `(n,)` int64, instead of the true ones."""
@@ -64,18 +69,19 @@ class Batches:
             if crops is None:
                 rows = self._train.index_select(0, chosen)
             else:
-                rows = self._normalised(self._cropped(chosen, *crops[:, here]))
+                rows = self._cropped(chosen, *crops[:, here])
+            rows = self._normalised(rows)
             if self._cutout is not None and centres is not None:
                 rows = cut_out(rows, centres[:, here], self._cutout, self._channels)
             yield self._images(rows), self._train_labels.index_select(0, chosen)
 
-    def test(self, batch_size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
-        """All test examples once, in stored order."""
+    def test(self, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """All test examples once, in stored order, in batches that any GPU has memory for."""
+        if batch_size is None:
+            batch_size = min(1000, max(1, TEST_NUMBERS // math.prod(self.data.image_shape)))
         for start in range(0, len(self._test_labels), batch_size):
             here = slice(start, start + batch_size)
-            rows = self._test[here]
-            rows = self._normalised(rows) if rows.dtype == torch.uint8 else rows
-            yield self._images(rows), self._test_labels[here]
+            yield self._images(self._normalised(self._test[here])), self._test_labels[here]
 
     def _draw_crops(self, count: int, seed: int, epoch: int) -> Tensor | None:
         """Shift down, shift right and whether flipped, `(3, n)`; None without crops."""
@@ -112,6 +118,9 @@ class Batches:
         return both.index_select(0, numbers + len(chosen) * flips)
 
     def _normalised(self, rows: Tensor) -> Tensor:
+        """Bytes as normalised numbers; numbers are left as they are."""
+        if rows.dtype != torch.uint8:
+            return rows
         return rows.float().div_(self.data.scale).sub_(self._mean).div_(self._std)
 
     def _images(self, rows: Tensor) -> Tensor:

@@ -33,9 +33,10 @@ class FusedOptimizer(Optimizer):
         ValueError: `keep_prob` is not within 0 to 1; a parameter is not of float32 or float64, or
             neither contiguous nor channels-last; the kernel does not support an option.
 
-    `step()` raises RuntimeError, before anything has changed, for a sparse gradient, a parameter
-    that the kernel no longer takes (after `model.half()`), and a loaded moment or a gradient whose
-    shape is not its parameter's.
+    `step()` raises, before anything has changed, ValueError for an option that was set later and
+    that the kernel does not support, and RuntimeError for a sparse gradient, a parameter that the
+    kernel no longer takes (after `model.half()`), and a loaded moment or a gradient whose shape is
+    not its parameter's.
     """
 
     rule: ClassVar[str]
@@ -72,9 +73,7 @@ class FusedOptimizer(Optimizer):
             ValueError: the kernel does not support an option in it; nothing has changed.
         """
         for group in state_dict["param_groups"]:
-            fault = self._strange_option(group)
-            if fault is not None:
-                raise ValueError(f"the fused form of learning-rate dropout {fault}; {_INSTEAD}")
+            self._refuse_strange_option(group)
         super().load_state_dict(with_own_keep_prob(self, state_dict))
         self._complete_groups()
         for state in self.state.values():  # torch's fused forms count on the device: reading waits
@@ -128,6 +127,11 @@ class FusedOptimizer(Optimizer):
                 return f"always has {name}"
         return None
 
+    def _refuse_strange_option(self, group: dict[str, Any]) -> None:
+        fault = self._strange_option(group)
+        if fault is not None:
+            raise ValueError(f"the fused form of learning-rate dropout {fault}; {_INSTEAD}")
+
     def _fault(self, group: dict[str, Any]) -> str | None:
         strange = self._strange_option(group)
         if strange is not None:
@@ -148,6 +152,7 @@ class FusedOptimizer(Optimizer):
         """
         parts, position = [], 0
         for number, group in enumerate(self.param_groups):
+            self._refuse_strange_option(group)  # which a scheduler may have set, as OneCycleLR does
             for parameter in group["params"]:
                 gradient = parameter.grad
                 if gradient is not None:
@@ -159,6 +164,11 @@ class FusedOptimizer(Optimizer):
     def _refuse_unfit(self, parameter: Tensor, gradient: Tensor) -> None:
         if not fits(parameter):
             raise RuntimeError(f"the fused form of learning-rate dropout {_unfit(parameter)}")
+        if (why := kernels.cannot_run(parameter.device)) is not None:
+            raise RuntimeError(
+                f"the fused form of learning-rate dropout has no kernels for {parameter.device}: "
+                f"{why}"
+            )
         state, shape = self.state.get(parameter, {}), parameter.shape
         moments = [(name, state.get(name)) for name in self.moments]
         for name, part in (("gradient", gradient), *moments):

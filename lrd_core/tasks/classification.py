@@ -19,6 +19,7 @@ from lrd_core.regularizers import StandardDropout, noisy_labels
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
+from lrd_core.tasks.vision import as_logits, autocast
 
 GRAPHED = CLASSIFIERS
 """The networks whose steps can be a CUDA graph. A plugin's may do what a graph would not repeat."""
@@ -150,26 +151,10 @@ def in_channels_last(spec: TrialSpec, device: torch.device) -> bool:
 def _logits(
     model: nn.Module, images: Tensor, spec: TrialSpec, layout: torch.memory_format, classes: int
 ) -> Tensor:
-    """The network's output for a batch, `(n, classes)` float32.
-
-    Raises:
-        PluginError: it is something else. On a GPU, a label beyond its classes would end CUDA for
-            the whole process.
-    """
-    images = images.contiguous(memory_format=layout)
-    half = spec.execution.precision == "bf16"
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-        logits = model(images)
-    shape = (len(images), classes)
-    if not isinstance(logits, Tensor) or logits.shape != shape:
-        got = (
-            f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        )
-        raise PluginError(
-            f"model {spec.model} returned {got}; it must return the logits of a batch, a tensor of "
-            f"shape {shape}"
-        )
-    return logits.float()
+    """The network's output for a batch, `(n, classes)` float32."""
+    with autocast(spec, images.device):
+        logits = model(images.contiguous(memory_format=layout))
+    return as_logits(logits, (len(images), classes), spec.model)
 
 
 def _sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 import importlib.util
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,25 @@ from torch.optim import Optimizer
 from lrd_core.datasets import ssd_windows, voc, windows
 from lrd_core.datasets.transfer import to_device
 from lrd_core.datasets.voc import Boxes
+from lrd_core.errors import PluginError
 from lrd_core.models import build_model
 from lrd_core.models.ssd import SIDE
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
-from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
+from lrd_core.tasks.vision import (
+    autocast,
+    described,
+    in_batches,
+    reading_threads,
+    shuffled,
+)
 
 CLASSES = 1 + len(voc.CLASSES)
 PRECISION_EVERY = 10
 """Epochs between two measurements of `map_50`; one takes as long as training an epoch."""
+
+_FOUND = ("boxes", "scores", "labels")
 
 Example = tuple[Tensor, Boxes]
 """An image `(3, h, w)` uint8 and its objects."""
@@ -87,7 +97,7 @@ class Detection:
             # SSD returns losses only in training mode; none of its layers depends on the mode.
             total += self._loss(model.train(), images, boxes).double() * len(examples)
             if precise:
-                found += model.eval()(list(images))
+                found += self._found(model, images)
                 truths += boxes
         metrics = {"val_loss": total / len(self.split.val)}
         return metrics | ({"map_50": mean_average_precision(found, truths)} if precise else {})
@@ -104,8 +114,26 @@ class Detection:
             for boxes in truths
         ]
         with autocast(self.spec, self.device):
-            losses: dict[str, Tensor] = model(list(images), targets)
-        return torch.stack([loss.float() for loss in losses.values()]).sum()
+            losses = model(list(images), targets)
+        parts = list(losses.values()) if isinstance(losses, Mapping) else []
+        if not parts or any(not isinstance(part, Tensor) or part.dim() > 0 for part in parts):
+            raise PluginError(
+                f"model {self.spec.model} returned {described(losses)} in training mode; it must "
+                "return a mapping of losses, each a tensor of one number"
+            )
+        return torch.stack([part.float() for part in parts]).sum()
+
+    def _found(self, model: nn.Module, images: Tensor) -> list[dict[str, Tensor]]:
+        """The objects that the network finds in each image."""
+        found = model.eval()(list(images))
+        is_list = isinstance(found, Sequence) and len(found) == len(images)
+        if not is_list or not all(map(_are_objects, found)):
+            raise PluginError(
+                f"model {self.spec.model} returned {described(found)} in evaluation mode; it must "
+                f"return a list of {len(images)} mappings, for each image its objects: boxes "
+                "(k, 4), scores (k,) and labels (k,)"
+            )
+        return list(found)
 
 
 def mean_average_precision(found: Sequence[dict[str, Tensor]], truths: Sequence[Boxes]) -> float:
@@ -122,13 +150,24 @@ def mean_average_precision(found: Sequence[dict[str, Tensor]], truths: Sequence[
     metric = MeanAveragePrecision(iou_thresholds=[0.5])
     metric.warn_on_many_detections = False
     metric.update(
-        [{name: value.detach().cpu() for name, value in image.items()} for image in found],
+        [{name: image[name].detach().cpu() for name in _FOUND} for image in found],
         [
             {"boxes": boxes.corners, "labels": boxes.labels, "iscrowd": boxes.difficult.long()}
             for boxes in truths
         ],
     )
     return float(metric.compute()["map"])
+
+
+def _are_objects(found: Any) -> bool:
+    """Whether these are the objects that a network finds in one image."""
+    if not isinstance(found, Mapping):
+        return False
+    shapes = [tuple(part.shape) for part in map(found.get, _FOUND) if isinstance(part, Tensor)]
+    if len(shapes) < len(_FOUND):
+        return False
+    boxes, scores, labels = shapes
+    return len(labels) == 1 and (boxes, scores) == ((*labels, 4), labels)
 
 
 def _can_measure() -> bool:

@@ -20,7 +20,7 @@ from lrd_core.models.pspnet import STRIDE
 from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks import Metrics
-from lrd_core.tasks.vision import autocast, in_batches, reading_threads, shuffled
+from lrd_core.tasks.vision import as_logits, autocast, in_batches, reading_threads, shuffled
 
 CLASSES = 1 + len(voc.CLASSES)
 CROP = 473
@@ -126,7 +126,9 @@ class Segmentation:
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.spec, self.device):
             outputs = model(images)
-        return [logits.float() for logits in (outputs if isinstance(outputs, tuple) else [outputs])]
+        several = outputs if isinstance(outputs, tuple) and outputs else (outputs,)
+        shape = (len(images), CLASSES, *images.shape[2:])
+        return [as_logits(logits, shape, self.spec.model) for logits in several]
 
 
 def scores() -> MetricCollection:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from lrd_core.report import EpochReport
 
 _UNREPEATED = (
-    "Whatever draws at random must take its seed from `lrd_core.seeds`, or draw from torch's "
-    "global generators; whatever is remembered from one epoch to the next must be in the model or "
-    "the optimizer, because a checkpoint holds nothing else. On a GPU only classification repeats "
-    "itself to the bit."
+    "Whatever draws at random must take its seed from `lrd_core.seeds`, or draw from the global "
+    "generators of torch, Python or NumPy; whatever is remembered from one epoch to the next must "
+    "be in the model or the optimizer, because a checkpoint holds nothing else. On a GPU only "
+    "classification repeats itself to the bit."
 )
 
 

@@ -1,7 +1,7 @@
 """What a trial's numbers depend on is recorded: the commit of the code, the sum of the data."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,10 +39,38 @@ def test_what_a_trial_changes_for_all_of_torch_is_undone_for_the_next_in_its_pro
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
     torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.autograd.set_detect_anomaly(True)
     pinned("fp32", 1)
     fresh = torch.ones(1)
     assert (fresh.dtype, fresh.device.type) == (torch.float32, "cpu")
     assert torch.is_grad_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_anomaly_enabled()
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+        lambda: setattr(torch.backends.mkldnn.conv, "fp32_precision", "bf16"),
+        lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32"),
+    ],
+)
+def test_a_coarser_arithmetic_ends_with_the_trial_that_chose_it(
+    change: Callable[[], None],
+) -> None:
+    """Catches: products in bf16, on a CPU too, in all later trials of a process."""
+    backends = torch.backends
+    parts = (
+        backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn, backends.cuda.matmul,
+        backends.cudnn.conv, backends.cudnn.rnn,
+    )  # fmt: skip
+    change()
+    assert pinned("fp32", 1) == (False, False, 1)
+    assert {part.fp32_precision for part in parts} <= {"none", "ieee"}
 
 
 @pytest.mark.usefixtures("as_before")

@@ -8,6 +8,7 @@ import torch
 
 from lrd_core.__main__ import main, run_file
 from lrd_core.training import TrainState
+from tests.installed import install
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,22 @@ def test_who_asks_for_no_gpu_gets_none(
     with pytest.raises(Made):
         next(run_file(file))
     assert made == [torch.device(used)]
+
+
+def test_a_trial_that_exits_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: exit status 0 and no word, at a `sys.exit()` of another package."""
+    install(
+        tmp_path,
+        "lab_exits",
+        "[lrd.tasks]\nexits = lab_exits:exits\n",
+        "import sys\n\n\ndef exits(spec, device, data_dir):\n    sys.exit()\n",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "trial.yaml"
+    file.write_text("{task: exits, optimizer: {name: adam}, epochs: 1}")
+    monkeypatch.setattr(sys, "argv", ["lrd_core", str(file)])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert said == "the trial's own code ended its process: SystemExit (lab_exits.py:5)\n"

@@ -133,16 +133,34 @@ def test_a_plugin_that_changes_torch_for_all_trials_is_refused(
     """Catches: a module that sets float64 as it is imported, so that the first trial of a kept
     process had other numbers than those after it."""
     trial = of_task()
+    pin(trial)
     for change, name in (
-        (lambda: torch.set_default_dtype(torch.float64), "type to torch.float64"),
-        (lambda: torch.set_default_device("meta"), "device to meta"),
+        (lambda: torch.set_default_dtype(torch.float64), "default type to torch.float64"),
+        (lambda: torch.set_default_device("meta"), "default device to meta"),
+        (lambda: torch.set_num_threads(7), "number of threads to 7"),
+        (lambda: torch.set_float32_matmul_precision("high"), "precision of products to tf32"),
     ):
         monkeypatch.setattr(parts().Task, "__init__", lambda *_, change=change: change())
-        with pytest.raises(PluginError, match=f"set torch's default {name}, for all trials"):
+        with pytest.raises(PluginError, match=f"set torch's {name}, for all trials"):
             TrainState.create(trial)
         pin(trial)
     monkeypatch.setattr(parts().Task, "__init__", lambda *_: None)
     TrainState.create(trial)
+
+
+def test_so_is_one_that_does_so_as_it_is_imported_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a first trial that was refused, and later ones of its process, in which the module
+    was imported already, that were not."""
+    points = "[lrd.tasks]\nin_doubles = in_doubles:Task\n"
+    install(tmp_path, "in_doubles", points, f"{PARTS}\ntorch.set_default_dtype(torch.float64)\n")
+    trial = TrialSpec.parse({"task": "in_doubles", "optimizer": {"name": "adam"}, "epochs": 1})
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"set torch's default type to torch\.float64"):
+            pin(trial)
+        assert torch.get_default_dtype() == torch.float32
+    monkeypatch.delitem(sys.modules, "in_doubles")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.checkpoint import checkpoint
 
 from lrd_core import regularizers
 from lrd_core.checkpoint import weights_sha256
+from lrd_core.errors import PluginError
 from lrd_core.optim import learning_rate_dropout
 from lrd_core.optim.mask import keep_mask
 from lrd_core.regularizers import (
@@ -80,6 +82,17 @@ def test_sd_that_counts_on_the_device_draws_the_same(monkeypatch: pytest.MonkeyP
 def test_sd_refuses_what_it_cannot_scale_by(keep_prob: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         StandardDropout(keep_prob, seed=1)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_sd_is_not_computed_again_for_a_backward_pass(*, use_reentrant: bool) -> None:
+    """Catches: a gradient by another mask than that of the loss, in a checkpointed network."""
+    x = torch.ones(10, requires_grad=True)
+    layer = StandardDropout(0.5, seed=1)
+    y = checkpoint(layer, x, use_reentrant=use_reentrant)
+    with pytest.raises(PluginError, match=r"torch\.utils\.checkpoint does.*: leave it out of"):
+        y.sum().backward()
+    layer(x).sum().backward()  # the next one is not in that pass
 
 
 @pytest.mark.parametrize("prob", [0.05, 0.4, 1.0])

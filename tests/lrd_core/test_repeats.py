@@ -16,8 +16,11 @@ from tests.installed import install
 
 TASK = """
 import random
+import numpy as np
 import torch
 from torch import nn
+
+chances = random.SystemRandom()
 
 
 class Learning:
@@ -84,8 +87,11 @@ def test_a_trial_of_lrd_alone_repeats_itself() -> None:
     assert begun.what == "begins with the same weights without LRD"
 
 
-def test_a_task_that_takes_its_chances_from_torch_does_too(lab: Lab) -> None:
-    found = lab()
+@pytest.mark.parametrize(
+    "draw", [GOOD["draw"], "drawn = random.random()", "drawn = float(np.random.rand())"]
+)
+def test_a_task_that_takes_its_chances_from_global_generators_does_too(lab: Lab, draw: str) -> None:
+    found = lab(draw=draw)
     assert [each.holds for each in found] == [True] * 3
     assert found[0].detail.startswith("4 epochs")  # and not the nine that the trial has
     assert found[1].what == "on from its checkpoint after epoch 2"
@@ -95,7 +101,7 @@ def test_a_task_that_takes_its_chances_from_torch_does_too(lab: Lab) -> None:
     ("lines", "wrong", "detail"),
     [
         # Its chances come from where no seed of lrd reaches.
-        ({"draw": "drawn = random.random()"}, [0, 1], "train_loss of epoch 1 was "),
+        ({"draw": "drawn = chances.random()"}, [0, 1], "train_loss of epoch 1 was "),
         # It remembers what no checkpoint holds.
         ({"draw": "drawn = float(self.seen)"}, [1], "train_loss of epoch 3 was "),
         ({"tested": "float(self.seen)"}, [1], "test_loss of epoch 3 was 3.0, and is 1.0"),
@@ -149,6 +155,10 @@ def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
         LRDError, match=r"cannot be run: .* as the metric 'test_loss'; each must be"
     ):
         lab(tested="'much'")
+    with pytest.raises(LRDError, match=r"cannot be run: SystemExit: 3 \(lab_repeats.py:"):
+        lab(draw="raise SystemExit(3)")
+    with pytest.raises(LRDError, match=r"cannot be run: StopIteration \(lab_repeats.py:"):
+        lab(draw="next(iter([]))")
     with pytest.raises(LRDError, match=r"cannot be run: ZeroDivisionError: .* \(lab_repeats.py:"):
         lab(tested="1 / 0")
 

@@ -68,6 +68,11 @@ class Leaves(Base):
         raise GeneratorExit
 
 
+class Stops(Base):
+    def do(self):
+        next(iter([]))
+
+
 class Surrogate(Base):
     def do(self):
         raise ValueError("no file caf\udce9")
@@ -106,8 +111,8 @@ class Terminated(Base):
         threading.Event().wait(30)
 """
 TASKS = (
-    "Base", "Stubborn", "Interrupts", "Exits", "Leaves", "Surrogate", "Mute", "Strange", "Paints",
-    "Verbose", "Terminated",
+    "Base", "Stubborn", "Interrupts", "Exits", "Leaves", "Stops", "Surrogate", "Mute", "Strange",
+    "Paints", "Verbose", "Terminated",
 )  # fmt: skip
 
 
@@ -196,6 +201,7 @@ def test_a_trial_that_ignores_its_cancellation_holds_nobody_up_and_can_be_killed
         ("interrupts", "KeyboardInterrupt (lab_ends.py:"),
         ("exits", "SystemExit: 3 (lab_ends.py:"),
         ("leaves", "RuntimeError: the trial raised GeneratorExit (lab_ends.py:"),
+        ("stops", "StopIteration (lab_ends.py:"),
         ("surrogate", "ValueError: no file caf\ufffd (lab_ends.py:"),
         ("mute", "MuteError (lab_ends.py:"),
         ("strange", "Strange: as libraries have them (lab_ends.py:"),

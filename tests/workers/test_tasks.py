@@ -1,10 +1,14 @@
-"""A worker process is kept for later trials: each must use the GPU that it was given."""
+"""A worker process is kept for later trials: each uses its own GPU, and leaves nothing behind."""
 
+import logging
 import os
+import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +17,7 @@ from lrd_core import environment, sources
 from lrd_core.messages import Ended, Outcome
 from lrd_core.trial_folder import log_name, trial_folder
 from tests.conftest import small_sweep
+from tests.installed import install
 from workers import gpus, kept, tasks
 
 
@@ -225,3 +230,66 @@ def test_a_gpu_that_torch_cannot_use_is_not_replaced_by_the_cpu(
     *_, last = tasks.run_trial(trial, str(tmp_path), 1, 3, [], 0)
     assert isinstance(last, Ended)
     assert last.outcome is Outcome.done
+
+
+CHANGES = """
+import logging, os, random, sys, tempfile, warnings
+from torch import nn
+
+os.environ["LAB_IMPORTED"] = "yes"
+
+
+class Task:
+    def __init__(self, spec, device, data_dir):
+        assert os.environ["LAB_IMPORTED"] == "yes"
+
+    def model(self):
+        return nn.Linear(1, 1)
+
+    def train_epoch(self, model, optimizer, epoch):
+        os.environ["LAB_ADDED"] = "by the trial"
+        os.environ["LAB_THERE"] = "changed"
+        os.environ.pop("LAB_ALSO", None)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+        sys.path.insert(0, folder)
+        warnings.simplefilter("ignore")
+        logging.getLogger().setLevel(logging.DEBUG)
+        logging.getLogger().addHandler(logging.NullHandler())
+        random.seed(0)
+        if epoch == 2:
+            raise ValueError
+        return {"train_loss": 0.0}
+
+    def evaluate(self, model):
+        return {}
+"""
+
+
+def test_what_a_trial_changes_for_its_whole_process_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a trial that reads another arm's variable, or works in a folder that is gone."""
+
+    def shared() -> Any:
+        root = logging.getLogger()
+        return (
+            dict(os.environ), Path.cwd(), [*sys.path], [*warnings.filters], root.level,
+            [*root.handlers], random.getstate(),
+        )  # fmt: skip
+
+    lab = tmp_path / "lab"
+    install(lab, "lab_changes", "[lrd.tasks]\nlab_changes = lab_changes:Task\n", CHANGES)
+    monkeypatch.syspath_prepend(str(lab))
+    for name in ("LAB_THERE", "LAB_ALSO"):
+        monkeypatch.setenv(name, "as it was")
+    monkeypatch.setenv("LAB_IMPORTED", "no")
+    before = shared()
+    # The module's own changes stay: it will not be imported again.
+    before[0]["LAB_IMPORTED"] = "yes"
+    for attempt, (epochs, outcome) in enumerate(((1, Outcome.done), (2, Outcome.error)), 1):
+        trial = small_sweep()["base"] | {"task": "lab_changes", "epochs": epochs, "seed": 0}
+        *_, last = tasks.run_trial(trial, str(tmp_path), 1, attempt, [], 0)
+        assert isinstance(last, Ended)
+        assert last.outcome is outcome, last
+        assert shared() == before

@@ -39,6 +39,8 @@ def cannot_run(device: torch.device) -> str | None:
 
     The first caller waits for the compiler.
     """
+    if device.type == "meta":
+        return "its tensors have no memory; give the model some, by `to_empty` or by loading it"
     try:
         _kernels_of(device).prepare(device)
     except Exception as error:  # a missing compiler has many symptoms

@@ -1,7 +1,9 @@
 """Batches on the device: every example once, and the usual crop and flip."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from scipy import stats
 from torchvision.transforms.v2.functional import crop, horizontal_flip, pad
@@ -153,3 +155,21 @@ def test_cutout_moves_no_crop_and_no_order_and_is_drawn_anew_in_each_epoch() -> 
     assert not torch.equal(holes, epoch(cut, 2) != epoch(plain, 2))
     for (one, _), (other, _) in zip(plain.test(), cut.test(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_large_parts_stay_bytes_and_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a set of 2 GB that takes 10 GB, and a test batch of 1,000 large images."""
+    images = replace(colours(50), crop_and_flip=False, mean=(0.1, 0.2, 0.3), std=(1.1, 1.2, 1.3))
+    small = Batches(images, torch.device("cpu"))
+    monkeypatch.setattr("lrd_core.datasets.batches.NORMALISED", 0)
+    monkeypatch.setattr(
+        "lrd_core.datasets.batches.TEST_NUMBERS", 20 * images.test_images[0].numel()
+    )
+    large = Batches(images, torch.device("cpu"))
+    assert large._train.dtype == large._test.dtype == torch.uint8
+    for ours, theirs in zip(small.train(16, 0, 1), large.train(16, 0, 1), strict=True):
+        assert torch.equal(ours[0], theirs[0])
+    assert [len(labels) for _, labels in small.test(1000)] == [50]
+    parts = [batch for batch, _ in large.test()]
+    assert [len(part) for part in parts] == [20, 20, 10]
+    assert torch.equal(torch.cat(parts), torch.cat([batch for batch, _ in small.test(1000)]))

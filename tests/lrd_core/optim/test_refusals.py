@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.testing._internal.two_tensor import TwoTensor
 
 from lrd_core.optim import kernels, learning_rate_dropout
-from lrd_core.optim.fused import FusedSGDM
+from lrd_core.optim.fused import FusedRMSprop, FusedSGDM
 from tests.lrd_core.optim.cases import equal, values
 from tests.lrd_core.optim.test_hooks import ones, sgd
 
@@ -127,3 +127,43 @@ def test_a_group_that_drops_nothing_may_have_sparse_gradients() -> None:
     optimizer.step()
     assert (table.weight != start).any(1).tolist() == [False, True, False, True, False]
     assert 0 < int((dense == 0).sum()) < 30
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda params: FusedSGDM(params, lr=1.0),
+        lambda params: learning_rate_dropout(sgd(params), 0.5, compile=True),
+    ],
+)
+def test_a_parameter_without_memory_is_refused(make: Any) -> None:
+    """Catches: "Device 'meta' does not have a corresponding module"."""
+    param = nn.Parameter(torch.ones(3, device="meta"))
+    optimizer = make([param])
+    param.grad = torch.ones(3, device="meta")
+    with pytest.raises(RuntimeError, match=r"meta: its tensors have no memory; give the model"):
+        optimizer.step()
+    assert optimizer.param_groups[0]["lrd_step"] == 0
+    assert not optimizer.state
+
+
+def test_without_a_compiler_the_fused_form_counts_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: step counts one ahead of the moments, in what is saved after the error."""
+    monkeypatch.setattr(kernels, "cannot_run", lambda device: "no C++ compiler was found")
+    param = ones(3)
+    param.grad = torch.ones(3)
+    optimizer = FusedSGDM([param], lr=1.0)
+    with pytest.raises(RuntimeError, match="has no kernels for cpu: no C"):
+        optimizer.step()
+    assert not optimizer.state
+
+
+def test_an_option_that_a_scheduler_sets_is_refused_at_the_next_step() -> None:
+    """Catches: RMSprop without the momentum that OneCycleLR has given to it."""
+    param = ones(3)
+    param.grad = torch.ones(3)
+    optimizer = FusedRMSprop([param])
+    torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=3)
+    with pytest.raises(ValueError, match="dropout does not know momentum; use learning_rate_dr"):
+        optimizer.step()
+    assert not optimizer.state

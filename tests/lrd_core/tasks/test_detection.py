@@ -1,6 +1,7 @@
 """Detection: its metric by hand, and SSD300 trained for real on tiny images."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from lrd_core.choices import METRICS
 from lrd_core.datasets.voc import Boxes
+from lrd_core.errors import PluginError
 from lrd_core.models.ssd import SIDE
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks.detection import Detection, mean_average_precision
@@ -105,3 +107,32 @@ def test_the_validation_loss_is_over_whole_images(tmp_path: Path) -> None:
     voc_tree(tmp_path)
     task = Detection(spec(), torch.device("cpu"), tmp_path)
     assert task.evaluate(Silent())["val_loss"] == 2  # a batch of two images, a box on each
+
+
+@pytest.mark.parametrize(
+    ("losses", "objects", "said"),
+    [
+        (torch.ones(()), None, "returned shape () in training mode; it must return a mapping"),
+        ({}, None, "returned dict in training mode; it must return a mapping of losses, each"),
+        ({"box": torch.ones(2)}, None, "returned dict in training mode"),
+        (None, {"boxes": torch.ones(1, 4)}, "returned dict in evaluation mode; it must return"),
+        (None, [found((0.1, A))], "returned list in evaluation mode; it must return a list of 2 "),
+        (None, [found((0.1, A)) | {"labels": torch.ones(2)}] * 2, "returned list in evaluation"),
+        (None, [{"boxes": torch.ones(1, 4)}] * 2, "returned list in evaluation mode"),
+    ],
+)
+def test_what_is_neither_losses_nor_objects_is_refused(
+    losses: Any, objects: Any, said: str, tmp_path: Path
+) -> None:
+    """Catches: `'Tensor' object has no attribute 'values'`."""
+    voc_tree(tmp_path)
+    task = Detection(spec(), torch.device("cpu"), tmp_path)
+    task.epoch = 1
+
+    class Theirs(Silent):
+        def forward(self, images: list[Tensor], targets: Any = None) -> Any:
+            theirs = objects if targets is None else losses
+            return super().forward(images, targets) if theirs is None else theirs
+
+    with pytest.raises(PluginError, match=f"^model ssd300 {re.escape(said)}"):
+        task.evaluate(Theirs())

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from lrd_core.choices import METRICS
 from lrd_core.datasets.windows import IGNORED
+from lrd_core.errors import PluginError
 from lrd_core.models import build_model
 from lrd_core.spec import TrialSpec
 from lrd_core.tasks.segmentation import CLASSES, Segmentation, scores, training_window
@@ -151,3 +153,29 @@ def test_pspnet_needs_two_images_a_batch() -> None:
     for changes in ({"batch_size": 1}, {"data": {"max_examples": 1}}):
         with pytest.raises(ValueError, match="at least 2"):
             spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (lambda logits: {"out": logits}, "returned dict; "),  # as torchvision's networks do
+        (lambda logits: logits[:, :20], r"returned shape \(2, 20, 33, 33\); "),
+        (lambda logits: logits[..., ::8, ::8], r"returned shape \(2, 21, 5, 5\); "),
+        (lambda logits: (logits, logits[:, 0]), r"returned shape \(2, 33, 33\); "),
+        (lambda logits: (), "returned tuple; "),
+    ],
+)
+def test_what_is_no_logits_of_each_pixel_is_refused(
+    answer: Callable[[torch.Tensor], Any], got: str, tmp_path: Path
+) -> None:
+    """Catches: `'dict' object has no attribute 'float'`; on a GPU, the end of CUDA."""
+    voc_tree(tmp_path)
+    task = Segmentation(spec(), torch.device("cpu"), tmp_path)
+
+    class Theirs(nn.Module):
+        def forward(self, images: torch.Tensor) -> Any:
+            return answer(torch.zeros(len(images), CLASSES, *images.shape[2:]))
+
+    wanted = r"it must return the logits of a batch, a tensor of shape \(2, 21, 33, 33\)$"
+    with pytest.raises(PluginError, match=f"^model pspnet {got}{wanted}"):
+        task._losses(Theirs(), torch.zeros(2, 3, 33, 33), torch.zeros(2, 33, 33).long())
