@@ -66,7 +66,8 @@ def settings() -> dict[str, Any]:
     """What numbers depend on and a spec decides, so that no plugin may change it."""
     return {
         "default type": torch.get_default_dtype(),
-        "default device": torch.get_default_device(),
+        # `torch.get_default_device` fails in torch 2.9 once the default was set to None.
+        "default device": torch.empty(0).device,
         "number of threads": torch.get_num_threads(),
         "precision of products": torch.backends.cuda.matmul.fp32_precision,
     }
