@@ -193,3 +193,29 @@ def test_many_arms_are_counted_and_hidden_together(
     expect(legend.locator("input:checked")).to_have_count(0)
     legend.get_by_role("button", name="All").click()
     expect(legend.locator("input:checked")).to_have_count(16)
+
+
+def test_a_figure_is_drawn_when_it_is_near_or_printed(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: figures that keep the page from scrolling while nobody sees them; a page that jumps
+    when one is drawn; a blank space on paper."""
+    document = small_sweep(seeds=2)
+    document["grid"]["optimizer.lr"] = [round(0.001 * step, 3) for step in range(1, 31)]
+    address = f"{url}/sweeps/{seed(database, document)}"
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    last = page.locator("[data-key=figure-effects]")
+    expect(last).to_be_attached()
+    height = last.bounding_box()
+    assert last.locator(".main-svg").count() == 0
+    last.scroll_into_view_if_needed()
+    expect(last.locator(".main-svg").first).to_be_visible()
+    after = last.bounding_box()
+    assert height is not None
+    assert after is not None
+    assert height["height"] == after["height"]
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".figure:has(.main-svg)")).to_have_count(4)
