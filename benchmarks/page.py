@@ -72,7 +72,7 @@ def _picture(browser: Browser, address: str, name: str, scheme: Any, size: tuple
     page.goto(address)
     page.locator("h1").wait_for()
     if "/sweeps/" in address or "/trials/" in address:
-        page.locator(".figure .main-svg").first.wait_for()
+        page.locator("[data-key=events] h2").wait_for()  # then only figures near the window remain
     time.sleep(2)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     page.close()

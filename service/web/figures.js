@@ -96,6 +96,7 @@ export async function show(name, plot, asked, { off = [], log = false, legend = 
   }
   if (stacked) stack(layout, panels, each);
   foldTitles(layout, room - widthOf(names) - SIDES);
+  if (names.size) layout.height += LARGER * LINE * titleBreaks(layout); // taken from no row
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // otherwise Plotly, on a resize, takes the height it finds
   const Plotly = await library();
@@ -165,10 +166,15 @@ function foldTitles(layout, width) {
   }
 }
 
-// Break after commas, and between words where a part is still too long.
+const titleBreaks = (layout) => Math.max(...Object.keys(layout).filter((key) => /^xaxis/.test(key))
+  .map((axis) => (layout[axis].title?.text ?? "").split("<br>").length - 1));
+
+// Break after commas, between words where a part is still too long, and within a word that is; never within an entity such as `&amp;`.
 function fold(text, most) {
   const lines = [""];
-  for (const word of text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")))) {
+  const within = new RegExp(`(?:&\\w+;|.){1,${Math.max(1, Math.floor(most) - 1)}}`, "gu");
+  const parts = text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")));
+  for (const word of parts.flatMap((part) => (part.length < most ? part : part.match(within)))) {
     if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push(word);
     else lines.push([lines.pop(), word].filter(Boolean).join(" "));
   }

@@ -148,6 +148,7 @@ def test_panels_that_share_a_scale_show_their_lines(
     assert page.evaluate(unseen) == 0
 
 
+UNBROKEN = "adam_lr0.001_keep0.5_wd0.0001_cosine_warmup5_batch512_randaugment<3&4>_ema"
 LONG = "a name that nobody would choose except people who describe the whole arm in its label"
 
 
@@ -158,7 +159,11 @@ def test_a_long_name_leaves_the_figures_their_room(
     """Catches: a name along the whole width and points in the rest; a title or a legend that ends
     at the edge of the window in the middle of a word."""
     document = small_sweep(seeds=3)
-    document["arms"] = [{"label": "short", "set": {}}, {"label": LONG, "set": {"epochs": 3}}]
+    document["arms"] = [
+        {"label": "short", "set": {}},
+        {"label": LONG, "set": {"epochs": 3}},
+        {"label": UNBROKEN, "set": {"batch_size": 64}},
+    ]
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{url}/sweeps/{seed(database, document)}")
     drawn(page, 4)
@@ -178,6 +183,8 @@ def test_a_long_name_leaves_the_figures_their_room(
     )
     for above, below in itertools.pairwise(sorted(rows)):
         assert above[1] <= below[0] + 1
+    texts = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()
+    assert any(UNBROKEN in text.replace(" ", "") for text in texts)
 
 
 def test_many_arms_are_counted_and_hidden_together(
