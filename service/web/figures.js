@@ -64,7 +64,6 @@ export function figure(name, label) {
 // `off`: hidden arms; `legend`: whether groups of lines are named above them.
 export async function show(name, plot, asked, { off = [], log = false, legend = true } = {}) {
   const entry = places.get(name);
-  entry.again = () => show(name, plot, asked, { off, log, legend });
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
   const { rows = 1, columns = 1 } = plot.layout.meta;
   const room = STEP * Math.floor(entry.place.clientWidth / STEP);
@@ -100,6 +99,7 @@ export async function show(name, plot, asked, { off = [], log = false, legend = 
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // otherwise Plotly, on a resize, takes the height it finds
   const Plotly = await library();
+  entry.again = () => show(name, plot, asked, { off, log, legend }); // only now: nobody would hear that the library is missing
   if (isDrawn() || !(entry.near || printing)) return;
   // Plotly keeps the range for a double click from the first drawing; after a change of scale or range, start anew.
   const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 
 from service.store import sweeps
@@ -226,3 +226,18 @@ def test_a_figure_is_drawn_when_it_is_near_or_printed(
     expect(page.get_by_role("heading", name="Events")).to_be_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator(".figure:has(.main-svg)")).to_have_count(4)
+
+
+def test_a_figure_whose_library_is_lost_is_drawn_later(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: an error that nobody hears, from a figure that comes near in the meantime. (`page`
+    fails at any error.)"""
+    sweep_id = seed(database, small_sweep())
+    held: list[Route] = []
+    page.route("**/plotly-*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/plotly-*"):
+        page.goto(f"{url}/sweeps/{sweep_id}")
+    page.set_viewport_size({"width": 900, "height": 900})
+    held[0].abort()
+    drawn(page, 3)
