@@ -2,6 +2,7 @@
 
 python -m benchmarks.page screenshots     # docs/screenshots/*.png, of a real service with Ray
 python -m benchmarks.page speed           # a table: sweeps of up to 10,000 trials
+python -m benchmarks.page compare FOLDER  # hundreds of arms, with the page in FOLDER and this one
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import migrations
 from lrd_core import presets
+from service import pages
 from service.app import create_app
 from service.client import Client
 from service.settings import Settings
@@ -72,7 +74,7 @@ def _picture(browser: Browser, address: str, name: str, scheme: Any, size: tuple
     page.goto(address)
     page.locator("h1").wait_for()
     if "/sweeps/" in address or "/trials/" in address:
-        page.locator(".figure .main-svg").first.wait_for()
+        page.locator("[data-key=events] h2").wait_for()  # then only figures near the window remain
     time.sleep(2)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
     page.close()
@@ -106,15 +108,19 @@ def speed() -> None:
         _chromium() as browser,
     ):
         for arms, seeds, epochs in SIZES:
-            document = presets.load("digits") | {"name": "many", "seeds": seeds}
-            document["base"]["epochs"] = epochs
-            rates = [round(0.001 * (1 + step), 4) for step in range(arms // 2)]
-            document["grid"] = {"optimizer.lr": rates, "optimizer.keep_prob": [1.0, 0.5]}
-            sweep_id = seed(database, document)
+            sweep_id = seed(database, _sweep(arms, seeds, epochs))
             rounds = [_visit(browser, f"{url}/sweeps/{sweep_id}") for _ in range(ROUNDS)]
             medians = [statistics.median(times) for times in zip(*rounds, strict=True)]
             shown = " | ".join(f"{each:,.0f}" for each in medians)
             print(f"| {arms} × {seeds} × {epochs} | {arms * seeds:,} | {shown} |", flush=True)
+
+
+def _sweep(arms: int, seeds: int, epochs: int) -> dict[str, Any]:
+    document = presets.load("digits") | {"name": "many", "seeds": seeds}
+    document["base"]["epochs"] = epochs
+    rates = [round(0.001 * (1 + step), 4) for step in range(arms // 2)]
+    document["grid"] = {"optimizer.lr": rates, "optimizer.keep_prob": [1.0, 0.5]}
+    return document
 
 
 _MARKS = {"name and progress": ".head", "table": ".results", "curves": ".figure .main-svg"}
@@ -134,6 +140,7 @@ def _visit(browser: Browser, address: str) -> list[float]:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.add_init_script(_WATCH % json.dumps(_MARKS))
     page.goto(address)
+    page.locator("[data-key=figure-learning-curves]").scroll_into_view_if_needed(timeout=120_000)
     page.locator(_MARKS["curves"]).first.wait_for(state="attached", timeout=120_000)
     paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
     times = [page.evaluate(paint), *(page.evaluate("seen")[name] for name in _MARKS)]
@@ -141,23 +148,93 @@ def _visit(browser: Browser, address: str) -> list[float]:
     return [float(time) for time in times]
 
 
+# --- compared -------------------------------------------------------------------------------------
+
+
+def compare(other: Path) -> None:
+    """Milliseconds with `other`, then with this checkout's page, in turns; and their ratio."""
+    print(f"| arms | {' | '.join(_COSTS)} |\n|--:|{'--:|' * len(_COSTS)}")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _seeded(folder) as (url, database),
+        _served(folder, database, other) as other_url,
+        _chromium() as browser,
+    ):
+        for arms in (20, 100, 320):
+            sweep_id = seed(database, _sweep(arms, 3, 20))
+            costs: dict[str, list[list[float]]] = {other_url: [], url: []}
+            for _ in range(ROUNDS):
+                for each, found in costs.items():
+                    found.append(_costs(browser, f"{each}/sweeps/{sweep_id}"))
+            before, after = (
+                [statistics.median(column) for column in zip(*found, strict=True)]
+                for found in costs.values()
+            )
+            shown = [
+                f"{one:,.0f} → {two:,.0f}" + (f" ({one / two:.1f} ×)" if two else "")
+                for one, two in zip(before, after, strict=True)
+            ]
+            print(f"| {arms} | {' | '.join(shown)} |", flush=True)
+
+
+_COSTS = ("all but figures out of sight", "main thread busy until then", "busy in one poll")
+_WATCH_BUSY = """
+globalThis.busy = 0;
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) busy += duration;
+}).observe({ type: "longtask", buffered: true });
+"""
+
+
+def _costs(browser: Browser, address: str) -> list[float]:
+    """`_COSTS` of one visit; in the poll, the curves are in sight."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.add_init_script(_WATCH_BUSY)
+    page.goto(address)
+    page.locator("[data-key=events] h2").wait_for(timeout=120_000)
+    ready = page.evaluate("[performance.now(), busy]")
+    curves = page.locator("[data-key=figure-learning-curves]")
+    curves.evaluate("(it) => it.scrollIntoView()")
+    curves.locator(".main-svg").first.wait_for(state="attached", timeout=120_000)
+    page.wait_for_timeout(1000)
+    with page.expect_response("**/events?*"):
+        page.evaluate("busy = 0; dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(1000)
+    times = [*ready, page.evaluate("busy")]
+    page.close()
+    return [float(time) for time in times]
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
 def _seeded(folder: str) -> Iterator[tuple[str, Database]]:
-    url = f"sqlite:///{folder}/lrd.db"
-    database = Database(url)
+    database = Database(f"sqlite:///{folder}/lrd.db")
     migrations.upgrade(database.engine)
-    settings = Settings(storage_dir=Path(folder), database_url=url, lease_seconds=1e6)
+    with _served(folder, database, pages.WEB) as url:
+        yield url, database
+    database.close()
+
+
+@contextlib.contextmanager
+def _served(folder: str, database: Database, web: Path) -> Iterator[str]:
+    """A service with the page in `web`."""
+    own, pages.WEB = pages.WEB, web
+    settings = Settings(
+        storage_dir=Path(folder), database_url=f"sqlite:///{folder}/lrd.db", lease_seconds=1e6
+    )
+    app = create_app(settings, database)
+    pages.WEB = own
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(create_app(settings, database), log_config=None)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", database
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
-            database.close()
 
 
 @contextlib.contextmanager
@@ -172,4 +249,7 @@ def _chromium() -> Iterator[Browser]:
 
 
 if __name__ == "__main__":
-    {"screenshots": screenshots, "speed": speed}[sys.argv[1]]()
+    if sys.argv[1] == "compare":
+        compare(Path(sys.argv[2]))
+    else:
+        {"screenshots": screenshots, "speed": speed}[sys.argv[1]]()

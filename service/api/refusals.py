@@ -25,7 +25,8 @@ def of_sweep(sweep_id: SweepId, request: Request, database: DatabaseDep) -> dict
     """
     with database.read() as session:
         sweep = store.get(session, sweep_id)
-        forbidden = why_not(caller_of(request), sweep.owner)
+        caller = caller_of(request)
+        forbidden = why_not(caller, sweep.owner)
         found: dict[str, Refusal | None] = {
             "cancel": refusals.cancel_sweep(sweep),
             "pause": refusals.pause(sweep),
@@ -35,7 +36,8 @@ def of_sweep(sweep_id: SweepId, request: Request, database: DatabaseDep) -> dict
             "change": None,
             "delete": refusals.delete_sweep(sweep),
         }
-    return {name: forbidden or _sentence("sweep", refusal) for name, refusal in found.items()}
+    changes = {name: forbidden or _sentence("sweep", refusal) for name, refusal in found.items()}
+    return changes | {"clone": why_not(caller, caller.name)}  # as a sweep of their own
 
 
 @router.get("/trials/{trial_id}/refusals", tags=["trials"], **gives(TrialRefusals))

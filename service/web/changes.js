@@ -77,7 +77,7 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     request("Cancel", refusals.cancel, cancel, { class: "danger" }),
     request("Retry", refusals.retry, retry),
     request("Extend", refusals.extend, extend),
-    el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
+    refusals.clone ? request("Clone", refusals.clone) : el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
     request("Edit", refusals.change, edit),
     request("Delete", refusals.delete, goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);

@@ -42,7 +42,7 @@ function arrange(place, wanted) {
     }
     if (old === at) at = at.nextSibling;
     else place.insertBefore(old, at);
-    if (old !== node) sync(old, node);
+    if (old !== node && !("foreign" in (old.dataset ?? {}))) sync(old, node);
   }
   while (at) {
     const next = at.nextSibling;
@@ -53,7 +53,7 @@ function arrange(place, wanted) {
 
 function alike(old, node) {
   if (old === node) return true;
-  return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key && !("foreign" in (node.dataset ?? {}));
+  return old.nodeName === node.nodeName && old.dataset?.key === node.dataset?.key;
 }
 
 const BEGINNING = 100; // characters by which a text is found again in the old one

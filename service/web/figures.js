@@ -1,10 +1,13 @@
-// Figures: the service's Plotly JSON, drawn in the page's colours. plotly.js (4.8 MB) is loaded with
-// the first figure.
+// Figures: the service's Plotly JSON, drawn in the page's colours once they are near the window: with hundreds of arms, each takes
+// Plotly a second or more. plotly.js (4.8 MB) is loaded with the first figure.
 import { Away } from "./api.js";
 import { isDark } from "./dark.js";
 import { el } from "./dom.js";
 
 const CROWDED = 25; // points of a line; with more, markers would hide it
+const MARKERS = 3000; // of a figure; with more, they take longer to draw than all lines
+const NEAR = "100% 0px"; // how far around the window figures are drawn: a window's height above and below it
+const REST = 4; // times as long as it took to draw, a figure keeps what it shows before it follows new results
 const PANEL = 260; // px that a panel needs next to others
 const GAP = 62; // px between stacked panels, for the axis between them
 const STEP = 20; // px of width from which on texts are wrapped anew
@@ -42,17 +45,24 @@ function library() {
 
 const places = new Map();
 
-// The element of a figure; the same one each time, because Plotly owns what is drawn in it.
+// The element of a figure. Plotly owns what is drawn in it, so it stays where it is: once it is in the document, another one stands for it.
 export function figure(name, label) {
+  const place = el("div", { class: "figure", "data-key": `figure-${name}`, "data-foreign": true, role: "img", "aria-label": label });
   if (!places.has(name)) {
-    const place = el("div", { class: "figure", "data-key": `figure-${name}`, "data-foreign": true, role: "img", "aria-label": label });
-    places.set(name, { place, drawn: null });
+    const entry = { place, near: false, drawn: null, again: null };
+    new IntersectionObserver((changes) => {
+      entry.near = changes.at(-1).isIntersecting;
+      if (entry.near) entry.again?.();
+    }, { rootMargin: NEAR }).observe(place);
+    places.set(name, entry);
   }
-  return places.get(name).place;
+  const known = places.get(name).place;
+  return known.isConnected ? place : known;
 }
 
-// Draw a figure, or redraw it if anything changed. `off`: hidden arms; `legend`: whether groups of lines are named above them.
-export async function show(name, plot, { off = [], log = false, legend = true } = {}) {
+// Draw a figure, or redraw it if anything changed; now, or as soon as it is near the window. `asked`: which question `plot` answers;
+// `off`: hidden arms; `legend`: whether groups of lines are named above them.
+export async function show(name, plot, asked, { off = [], log = false, legend = true } = {}) {
   const entry = places.get(name);
   const panels = Object.keys(plot.layout).filter((key) => /^xaxis/.test(key)).length;
   const { rows = 1, columns = 1 } = plot.layout.meta;
@@ -60,11 +70,13 @@ export async function show(name, plot, { off = [], log = false, legend = true } 
   const names = namesOf(plot, room);
   const each = rows > 1 ? ROW : heightOf(names);
   const stacked = columns > 1 && room / columns < PANEL;
-  const wanted = JSON.stringify([off, log, dark(), room]);
-  if (entry.drawn?.plot === plot && entry.drawn.wanted === wanted) return;
+  const wanted = JSON.stringify([asked, off, log, dark(), room]);
+  const isDrawn = () => entry.drawn?.wanted === wanted && (entry.drawn.plot === plot || performance.now() < entry.drawn.rest);
+  if (isDrawn()) return;
   const hidden = new Set(off);
   const lines = plot.data.filter((trace) => trace.legendgroup && !hidden.has(trace.legendgroup) && trace.hoverinfo !== "skip");
-  const data = plot.data.map((trace) => ({ ...coloured(trace), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }))
+  const marked = plot.data.reduce((sum, { mode, x }) => sum + (mode === "lines+markers" ? x.length : 0), 0) <= MARKERS;
+  const data = plot.data.map((trace) => ({ ...coloured(trace, marked), visible: !hidden.has(trace.legendgroup), showlegend: trace.showlegend && (legend || !trace.legendgroup) }))
     .map((trace) => (trace.showlegend ? { ...trace, name: fold(trace.name, room / LETTER - SWATCH) } : trace));
   const layout = { ...plot.layout, ...colours(), height: rows * each, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" } };
   if (data.some((trace) => trace.showlegend)) {
@@ -75,20 +87,28 @@ export async function show(name, plot, { off = [], log = false, legend = true } 
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
     // plotly.js takes the range of axes that match for one of all that match others, unless they say that they have none.
     const auto = layout[axis].range ? {} : { autorange: true };
-    layout[axis] = { ...layout[axis], ...auto, gridcolor: ink(0.12), zerolinecolor: ink(0.35), automargin: true };
+    // Each label would be measured once for each other one, to find those beyond an edge; there are none, thanks to `automargin`.
+    const labels = { automargin: true, ticklabeloverflow: "allow" };
+    layout[axis] = { ...layout[axis], ...auto, ...labels, gridcolor: ink(0.12), zerolinecolor: ink(0.35) };
     if (log && axis.startsWith("y")) layout[axis] = { ...layout[axis], type: "log", range: powers(plot, axis) };
     if (names.has(axis)) layout[axis].ticktext = names.get(axis);
   }
   if (stacked) stack(layout, panels, each);
   foldTitles(layout, room - widthOf(names) - SIDES);
+  if (names.size) layout.height += LARGER * LINE * titleBreaks(layout); // taken from no row
   if (lines.length && lines.length <= 12 && log !== null) layout.hovermode = "x unified";
   entry.place.style.height = `${layout.height}px`; // otherwise Plotly, on a resize, takes the height it finds
   const Plotly = await library();
+  entry.again = () => show(name, plot, asked, { off, log, legend }); // only now: nobody would hear that the library is missing
+  if (isDrawn() || !(entry.near || printing)) return;
   // Plotly keeps the range for a double click from the first drawing; after a change of scale or range, start anew.
   const ends = JSON.stringify(Object.entries(layout).map(([key, part]) => part?.range && [key, part.type, part.range]));
   const draw = entry.drawn?.ends === ends ? Plotly.react : Plotly.newPlot;
-  await draw(entry.place, data, layout, { displayModeBar: false, responsive: true });
-  entry.drawn = { plot, wanted, ends, again: () => show(name, plot, { off, log, legend }) };
+  const begun = performance.now();
+  const drawing = draw(entry.place, data, layout, { displayModeBar: false, responsive: true });
+  const took = performance.now() - begun; // the promise only waits for fonts and the like
+  entry.drawn = { plot, wanted, ends, rest: begun + took + REST * took };
+  await drawing;
 }
 
 // Stack the panels, each as high as the whole row was.
@@ -146,10 +166,15 @@ function foldTitles(layout, width) {
   }
 }
 
-// Break after commas, and between words where a part is still too long.
+const titleBreaks = (layout) => Math.max(...Object.keys(layout).filter((key) => /^xaxis/.test(key))
+  .map((axis) => (layout[axis].title?.text ?? "").split("<br>").length - 1));
+
+// Break after commas, between words where a part is still too long, and within a word that is; never within an entity such as `&amp;`.
 function fold(text, most) {
   const lines = [""];
-  for (const word of text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")))) {
+  const within = new RegExp(`(?:&\\w+;|.){1,${Math.max(1, Math.floor(most) - 1)}}`, "gu");
+  const parts = text.split(/(?<=,) /).flatMap((part) => (part.length < most ? part : part.split(" ")));
+  for (const word of parts.flatMap((part) => (part.length < most ? part : part.match(within)))) {
     if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push(word);
     else lines.push([lines.pop(), word].filter(Boolean).join(" "));
   }
@@ -172,9 +197,9 @@ const colours = () => ({
 // Black lines would be invisible on a dark page.
 export const seen = (colour) => (colour === "#000000" && dark() ? "#e6e9ec" : colour);
 
-function coloured(trace) {
+function coloured(trace, marked) {
   const changed = { ...trace };
-  if (trace.legendgroup && trace.mode === "lines+markers" && trace.x.length > CROWDED) changed.mode = "lines";
+  if (trace.legendgroup && trace.mode === "lines+markers" && (!marked || trace.x.length > CROWDED)) changed.mode = "lines";
   for (const part of ["line", "marker"]) {
     if (typeof trace[part]?.color === "string") changed[part] = { ...trace[part], color: seen(trace[part].color) };
   }
@@ -185,6 +210,6 @@ function coloured(trace) {
 for (const happened of ["themechange", "resize", "beforeprint", "afterprint"]) {
   addEventListener(happened, () => {
     printing = happened === "beforeprint";
-    for (const { drawn } of places.values()) drawn?.again();
+    for (const { again } of places.values()) again?.();
   });
 }

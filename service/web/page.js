@@ -19,6 +19,8 @@ const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 let away = false;
 let drawn = false;
+// Where the reader left this page, in px, if they come back to it.
+let left = performance.getEntriesByType("navigation")[0]?.type === "back_forward" ? history.state?.scrolled ?? 0 : 0;
 
 addEventListener("answered", () => {
   if (!away) return;
@@ -26,6 +28,15 @@ addEventListener("answered", () => {
   banner.textContent = "";
   say("The service is responding again.");
 });
+
+// Unless it keeps pages in memory, a browser that goes back scrolls before there is anything to scroll to.
+addEventListener("pagehide", () => history.replaceState({ scrolled: scrollY }, ""));
+for (const act of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(act, () => (left = 0), { passive: true });
+
+function scrollBack() {
+  if (left) scrollTo(0, left);
+  if (scrollY >= left) left = 0;
+}
 
 function failed(error) {
   if (error instanceof Problem && error.status === 401) return askForToken();
@@ -102,10 +113,16 @@ async function start() {
   const draw = (...nodes) => {
     drawn = true;
     morph(main, ...nodes);
+    scrollBack();
   };
   const title = (text) => (document.title = `${text} · Learning Rate Dropout`);
   const page = open({ id: path.match(address)[1], draw, title, refresh: () => refresh() });
-  const refresh = poll(page, failed);
+  const work = async () => {
+    const changed = await page();
+    left = 0; // all of the page is there
+    return changed;
+  };
+  const refresh = poll(work, failed);
   query.changed(refresh);
   refresh();
 }

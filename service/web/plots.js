@@ -19,11 +19,12 @@ export async function drawFigures(path, found, paint) {
   const off = query.list("off");
   for (const { name } of figuresFor(found)) {
     const lines = name === "learning-curves";
-    const plot = await get(withQuery(`${path}/plots/${name}`, lines ? curves : asked));
+    const address = withQuery(`${path}/plots/${name}`, lines ? curves : asked);
+    const plot = await get(address);
     const known = found.plots[name] === plot;
     found.plots[name] = plot;
     if (!known) paint();
-    if (plot.data.length) await show(name, plot, lines ? { off, log, legend: false } : { log: null });
+    if (plot.data.length) await show(name, plot, address, lines ? { off, log, legend: false } : { log: null });
   }
 }
 

@@ -45,7 +45,7 @@ def test_every_refusal_is_known_before_the_request(
         if before:
             api.post(path + before)
         said = api.get(f"{path}/refusals").json()
-        assert list(said) == list(REQUESTS)
+        assert list(said) == [*REQUESTS, "clone"]
         _holds(api, path, f"sweep {path.split('/')[-1]}", REQUESTS[name], said[name])
         trial = api.get(f"{path}/trials?page_size=1")
         if name not in ("cancel", "retry") or trial.status_code != 200:
@@ -109,7 +109,12 @@ def test_a_refusal_depends_on_who_asks_and_is_never_anothers(
         for name in ("bob", "eve"):
             refused = api.post(f"{path}/{request}", headers=callers[name])
             assert refused.status_code == 403
-            assert set(answers[name].json().values()) == {refused.json()["detail"]}
+            said = answers[name].json()
+            clone = said.pop("clone", None)
+            assert set(said.values()) == {refused.json()["detail"]}
+            assert clone == (said["cancel"] if name == "eve" and path == sweep else None)
+        assert api.post(f"{sweep}/clone", headers=callers["bob"]).status_code == 201
+        assert api.post(f"{sweep}/clone", headers=callers["eve"]).status_code == 403
         assert answers["ada"].json() == answers["root"].json()
         assert answers["ada"].json()[request] is None
         tag = {"If-None-Match": answers["ada"].headers["etag"]}

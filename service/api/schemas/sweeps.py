@@ -65,6 +65,7 @@ class SweepRefusals(Answer):
     extend: str | None
     change: str | None
     delete: str | None
+    clone: str | None
 
 
 class PlannedArm(Answer):

@@ -23,14 +23,15 @@ export function open({ id, draw, title, refresh }) {
     [found.trial, found.refusals] = await Promise.all([get(path), get(`${path}/refusals`)]);
     const { trial } = found;
     title(`Trial ${trial.id}`);
+    const address = withQuery(`${path}/plot`, { metric: query.get("metric"), points: POINTS });
     const [attempts, plot, happened, log] = await Promise.all([
-      get(`${path}/attempts`), get(withQuery(`${path}/plot`, { metric: query.get("metric"), points: POINTS })),
+      get(`${path}/attempts`), get(address),
       get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") })),
       trial.attempt ? get(withQuery(`${path}/logs`, { tail: TAIL, attempt: query.get("attempt") })) : "",
     ]);
     Object.assign(found, { attempts: attempts.items, plot, events: happened, log });
     paint();
-    if (plot.data.length) await show("trial", plot, { log: query.get("scale") === "log" });
+    if (plot.data.length) await show("trial", plot, address, { log: query.get("scale") === "log" });
     return trial !== before.trial || found.refusals !== before.refusals;
   }
 

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 
 from service.store import sweeps
@@ -148,6 +148,7 @@ def test_panels_that_share_a_scale_show_their_lines(
     assert page.evaluate(unseen) == 0
 
 
+UNBROKEN = "adam_lr0.001_keep0.5_wd0.0001_cosine_warmup5_batch512_randaugment<3&4>_ema"
 LONG = "a name that nobody would choose except people who describe the whole arm in its label"
 
 
@@ -158,7 +159,11 @@ def test_a_long_name_leaves_the_figures_their_room(
     """Catches: a name along the whole width and points in the rest; a title or a legend that ends
     at the edge of the window in the middle of a word."""
     document = small_sweep(seeds=3)
-    document["arms"] = [{"label": "short", "set": {}}, {"label": LONG, "set": {"epochs": 3}}]
+    document["arms"] = [
+        {"label": "short", "set": {}},
+        {"label": LONG, "set": {"epochs": 3}},
+        {"label": UNBROKEN, "set": {"batch_size": 64}},
+    ]
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{url}/sweeps/{seed(database, document)}")
     drawn(page, 4)
@@ -178,6 +183,8 @@ def test_a_long_name_leaves_the_figures_their_room(
     )
     for above, below in itertools.pairwise(sorted(rows)):
         assert above[1] <= below[0] + 1
+    texts = page.locator("[data-key=figure-forest] .ytick text").all_text_contents()
+    assert any(UNBROKEN in text.replace(" ", "") for text in texts)
 
 
 def test_many_arms_are_counted_and_hidden_together(
@@ -193,3 +200,44 @@ def test_many_arms_are_counted_and_hidden_together(
     expect(legend.locator("input:checked")).to_have_count(0)
     legend.get_by_role("button", name="All").click()
     expect(legend.locator("input:checked")).to_have_count(16)
+
+
+def test_a_figure_is_drawn_when_it_is_near_or_printed(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: figures that keep the page from scrolling while nobody sees them; a page that jumps
+    when one is drawn; a blank space on paper."""
+    document = small_sweep(seeds=2)
+    document["grid"]["optimizer.lr"] = [round(0.001 * step, 3) for step in range(1, 31)]
+    address = f"{url}/sweeps/{seed(database, document)}"
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    last = page.locator("[data-key=figure-effects]")
+    expect(last).to_be_attached()
+    height = last.bounding_box()
+    assert last.locator(".main-svg").count() == 0
+    last.scroll_into_view_if_needed()
+    expect(last.locator(".main-svg").first).to_be_visible()
+    after = last.bounding_box()
+    assert height is not None
+    assert after is not None
+    assert height["height"] == after["height"]
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".figure:has(.main-svg)")).to_have_count(4)
+
+
+def test_a_figure_whose_library_is_lost_is_drawn_later(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: an error that nobody hears, from a figure that comes near in the meantime. (`page`
+    fails at any error.)"""
+    sweep_id = seed(database, small_sweep())
+    held: list[Route] = []
+    page.route("**/plotly-*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/plotly-*"):
+        page.goto(f"{url}/sweeps/{sweep_id}")
+    page.set_viewport_size({"width": 900, "height": 900})
+    held[0].abort()
+    drawn(page, 3)

@@ -228,3 +228,24 @@ def test_back_from_a_submitted_sweep_lets_another_be_submitted(browser: Browser,
     expect(spec).to_have_value(re.compile("seeds: 2"))  # so it is the very page
     expect(page.get_by_role("button", name="Submit")).to_be_enabled()
     kept.close()
+
+
+def test_back_leads_to_where_the_reader_was(page: Page, url: str) -> None:
+    """Catches: the top of the list again, in a browser that does not keep the page in memory."""
+    for number in range(30):
+        submit(url, name=f"sweep {number}", seeds=1)
+    page.goto(url)
+    link = page.get_by_role("link", name="sweep 2", exact=True)
+    link.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    assert before > 500
+    link.click()
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    expect(link).to_be_in_viewport()
+    assert page.evaluate("scrollY") == before
+    page.evaluate("scrollTo(0, 0)")
+    page.reload()
+    expect(link).to_be_visible()
+    assert page.evaluate("scrollY") == 0

@@ -105,3 +105,25 @@ def test_a_poll_without_news_draws_the_page_once(page: Page, url: str, database:
             pass
         assert answer.value.status == 304
     assert page.evaluate("made") <= 2
+
+
+def test_a_poll_leaves_a_figure_where_it_is(page: Page, url: str, database: Database) -> None:
+    """Catches: every figure taken out and put back at each poll, and with it laid out anew: with
+    hundreds of arms half a second each time."""
+    sweep_id = seed(database, small_sweep())
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    drawn(page, 3)
+    page.evaluate("""() => {
+        globalThis.moved = 0;
+        new MutationObserver((changes) => {
+            for (const { removedNodes } of changes)
+                for (const node of removedNodes)
+                    moved += node.matches?.(".figure, :has(.figure)") ?? 0;
+        }).observe(document.querySelector("main"), { childList: true, subtree: true });
+    }""")
+    for _ in range(2):
+        with page.expect_response("**/events?*"):
+            pass
+    page.get_by_label("Scale").select_option("log")
+    expect(page.locator("[data-key=figure-learning-curves] .main-svg").first).to_be_visible()
+    assert page.evaluate("moved") == 0

@@ -246,7 +246,7 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     page.get_by_role("button", name="Pause").click(force=True)
     why = "This needs the role submitter; this token's is viewer."
     expect(page.locator("#status")).to_have_text(why)
-    changing = page.locator(".buttons button")
+    changing = page.locator("p.buttons").locator("button, a")
     assert {each.get_attribute("title") for each in changing.all()} == {why}
     stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
     assert stored == [[secret], 0, ""]

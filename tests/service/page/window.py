@@ -37,5 +37,10 @@ def table_2(**changes: Any) -> dict[str, Any]:
 
 
 def drawn(page: Page, count: int = 1) -> None:
-    """Wait until the figures are there."""
-    expect(page.locator(".figure:has(.main-svg)")).to_have_count(count)
+    """Wait until the figures are there. Each is drawn once it is near the window."""
+    figures = page.locator(".figure")
+    expect(figures).to_have_count(count)
+    for each in figures.all():
+        each.scroll_into_view_if_needed()
+        expect(each.locator(".main-svg").first).to_be_attached()
+    page.evaluate("scrollTo(0, 0)")
