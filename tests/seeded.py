@@ -76,8 +76,8 @@ def seed(
             session.execute(update(Trial), changes)
         session.execute(
             update(Sweep).where(Sweep.id == sweep.id)
-            .values(**counts, started_at=AT, finished_at=AT + 60, version=Sweep.version + 1,
-                    spec=sweep.spec | (stored or {}))
+            .values(**counts, started_at=AT, paced_from=AT, finished_at=AT + 60,
+                    version=Sweep.version + 1, spec=sweep.spec | (stored or {}))
         )  # fmt: skip
         return sweep.id
 

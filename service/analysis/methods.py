@@ -304,9 +304,10 @@ def _trials(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         yield f"{state.capitalize()}{f' ({reason})' * bool(colon)}: {listed(where, '; ')}."
     if ran.repeated:
         yield f"{count(ran.repeated, 'trial')} took more than one attempt."
-    if ran.recomputed.epochs and not ran.recomputed.differing:
-        verb = "was" if ran.recomputed.epochs == 1 else "were"
-        yield f"{count(ran.recomputed.epochs, 'epoch')} {verb} computed twice, to the same numbers."
+    twice = ran.recomputed.epochs
+    if twice and not ran.recomputed.differing:
+        verb = "was" if twice == 1 else "were"
+        yield f"{count(twice, 'epoch')} {verb} computed twice, with the same numbers."
 
 
 def _cost(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:

@@ -78,8 +78,8 @@ def warnings(
     if again.differing:
         yield (
             f"After an interruption, {count(again.differing, 'trial')} recomputed epochs with "
-            "other numbers: the code or the device does not repeat itself. The numbers recorded "
-            "first are kept."
+            "other numbers: the code or the device changed in between, or does not repeat itself. "
+            "The numbers recorded first are kept."
         )
 
 

@@ -40,6 +40,8 @@ def sweep_summary(sweep: Sweep) -> dict[str, Any]:
         "trials": {str(state): count for state, count in sweep.counts.items()},
         "created_at": rfc3339(sweep.created_at),
         "started_at": rfc3339(sweep.started_at),
+        "paced_from": rfc3339(sweep.paced_from),
+        "finished_before": sweep.finished_before,
         "finished_at": rfc3339(sweep.finished_at) if sweep.has_ended else None,
         "paused_at": rfc3339(sweep.paused_at),
         "paused_because": sweep.paused_because,

@@ -29,7 +29,7 @@ TABLES: dict[str, Table] = {
     }.items()
 }  # fmt: skip
 """Name in the bundle -> table, each referring only to those before it."""
-_OWN = {"deleted_at", "paused_because"}
+_OWN = {"deleted_at", "paused_because", "paced_from", "finished_before"}
 """Columns that no bundle has: its sweep is not deleted, and has ended."""
 
 

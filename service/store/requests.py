@@ -76,7 +76,7 @@ def resume(session: Session, sweep_id: str) -> Sweep:
     sweep = locked(session, sweep_id)
     if not _proceeds(sweep, refusals.resume(sweep)):
         return sweep
-    return _changed(session, sweep, "resumed", paused_at=None, paused_because=None)
+    return _changed(session, sweep, "resumed", paused_at=None, paused_because=None, paced_from=None)
 
 
 def retry_sweep(session: Session, sweep_id: str, *, cancelled: bool = False) -> Sweep:
@@ -122,6 +122,7 @@ def extend(session: Session, sweep_id: str, spec: SweepSpec) -> Sweep:
         trials_total=Sweep.trials_total + added,
         queued=Sweep.queued + added - reused,
         succeeded=Sweep.succeeded + reused,
+        paced_from=None,
         **({"finished_at": now} if reused else {}),
     )
     webhooks.announce(session, [sweep_id])  # in case all results are reused

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.lifecycle import TERMINAL, TRANSITIONS, Reason, TrialState
@@ -46,37 +46,37 @@ def switch(
             .execution_options(synchronize_session=False, populate_existing=True)
         )
     )
+    if not moved:
+        return moved
+    now = clock(session)
     counts = Counter(trial.sweep_id for trial in moved)
-    if counts:
-        _move_counts(session, from_state, to, counts)
+    _move_counts(session, from_state, to, counts, now)
+    session.execute(
+        insert(Event),
+        [
+            {
+                "sweep_id": trial.sweep_id,
+                "trial_id": trial.id,
+                "attempt": trial.attempt,
+                "at": now,
+                "kind": "trial",
+                "from_state": from_state,
+                "to_state": to,
+                "reason": reason,
+                "message": message,
+            }
+            for trial in moved
+        ],
+    )
     if to is TrialState.failed:
         failures.pause_failing(session, set(counts))
     if to in TERMINAL:
         webhooks.announce(session, set(counts))
-    if moved:
-        now = clock(session)
-        session.execute(
-            insert(Event),
-            [
-                {
-                    "sweep_id": trial.sweep_id,
-                    "trial_id": trial.id,
-                    "attempt": trial.attempt,
-                    "at": now,
-                    "kind": "trial",
-                    "from_state": from_state,
-                    "to_state": to,
-                    "reason": reason,
-                    "message": message,
-                }
-                for trial in moved
-            ],
-        )
     return moved
 
 
 def _move_counts(
-    session: Session, from_state: TrialState, to: TrialState, counts: Mapping[str, int]
+    session: Session, from_state: TrialState, to: TrialState, counts: Mapping[str, int], now: float
 ) -> None:
     """Move these numbers of trials in the counts of their sweeps, in one round trip."""
     moved = bindparam("moved", type_=Integer)
@@ -86,9 +86,16 @@ def _move_counts(
         "version": Sweep.version + 1,
     }
     if to is TrialState.running:
-        values["started_at"] = func.coalesce(Sweep.started_at, db_now())
+        ended = Sweep.succeeded + Sweep.failed + Sweep.cancelled
+        values["started_at"] = func.coalesce(Sweep.started_at, now)
+        values["paced_from"] = func.coalesce(Sweep.paced_from, now)
+        values["finished_before"] = case(
+            (Sweep.paced_from.is_(None), ended), else_=Sweep.finished_before
+        )
+    if from_state in TERMINAL:  # retried
+        values["paced_from"] = None
     if to in TERMINAL:
-        values["finished_at"] = db_now()
+        values["finished_at"] = now
     table = Sweep.__table__
     session.connection().execute(
         update(table).where(table.c.id == bindparam("of")).values(values),  # type: ignore[arg-type]

@@ -23,10 +23,10 @@ export function progress(sweep) {
 
 // `4.2 trials per minute, about 3 min left`; empty if unknown, paused or done.
 export function pace(sweep) {
-  const done = finished(sweep);
-  const left = sweep.trials_total - done;
-  if (!sweep.started_at || !done || !left || sweep.paused_at) return "";
-  const seconds = secondsSince(sweep.started_at) / done;
+  const left = sweep.trials_total - finished(sweep);
+  const done = finished(sweep) - sweep.finished_before;
+  if (!sweep.paced_from || done <= 0 || !left || sweep.paused_at) return "";
+  const seconds = secondsSince(sweep.paced_from) / done;
   const [rate, unit] = seconds < 60 ? [60 / seconds, "minute"] : [3600 / seconds, "hour"];
   return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials per ${unit}, about ${duration(seconds * left)} left`;
 }

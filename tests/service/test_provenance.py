@@ -92,7 +92,7 @@ def test_a_table_tells_of_trials_that_do_not_repeat_themselves(
     assert "computed twice" not in methods(never)
     same = recompute("same", recomputed_from=1, recomputed_to=2)
     assert "recomputed" not in said(api, same)
-    assert "6 epochs were computed twice, to the same numbers." in methods(same)
+    assert "6 epochs were computed twice, with the same numbers." in methods(same)
     sweep_id = recompute("other", recomputed_from=1, recomputed_to=2, different_epoch=2)
     told = "After an interruption, 3 trials recomputed epochs with other numbers"
     assert told in said(api, sweep_id)

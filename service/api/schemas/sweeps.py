@@ -29,6 +29,10 @@ class SweepSummary(Answer):
     trials: Counts
     created_at: Time
     started_at: Time | None
+    paced_from: Time | None
+    """When its first trial started since it was submitted, resumed, extended or retried."""
+    finished_before: int
+    """Trials that had ended by then: the others show how fast it goes."""
     finished_at: Time | None
     paused_at: Time | None
     paused_because: str | None = Field(description="why, if no person paused it")

@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,6 +47,10 @@ class Sweep(Base):
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+    paced_from: Mapped[float | None]
+    """When its first trial started since it was submitted, resumed, extended or retried."""
+    finished_before: Mapped[int] = mapped_column(server_default=text("0"))
+    """Trials that had ended by then: the others show how fast it goes."""
     paused_at: Mapped[float | None]
     paused_because: Mapped[str | None] = mapped_column(Text)
     """None if a person paused it."""

@@ -113,7 +113,7 @@ function attempts(items) {
 function recomputed({ recomputed_from: from, recomputed_to: to, different_epoch: different }) {
   if (from === null) return null;
   const those = from === to ? `epoch ${from}` : `epochs ${from} to ${to}`;
-  const how = different === null ? "to the same numbers" : `with other numbers from epoch ${different} on; the first ones stay`;
+  const how = different === null ? "with the same numbers" : `with other numbers from epoch ${different} on; the first ones stay`;
   return `; recomputed ${those}, ${how}`;
 }
 

@@ -4,8 +4,10 @@ import re
 
 import httpx2
 from playwright.sync_api import Browser, Page, Route, expect
+from sqlalchemy import update
 
-from service.store.session import Database
+from service.store.models import Sweep
+from service.store.session import Database, db_now
 from tests.conftest import small_sweep
 from tests.seeded import seed
 from tests.service.page.window import CHROMIUM, in_a_browser, submit
@@ -113,6 +115,14 @@ def test_progress_and_pace_are_two_numbers(page: Page, url: str, database: Datab
     expect(
         page.get_by_text(re.compile(r"^2 of 4, [\d.]+ trials per (minute|hour), about "))
     ).to_be_visible()
+    with database.write() as session:  # one of the two had ended a day before
+        session.execute(
+            update(Sweep).values(
+                finished_before=1, paced_from=db_now() - 60, version=Sweep.version + 1
+            )
+        )
+    page.reload()
+    expect(page.get_by_text("2 of 4, 1.0 trials per minute, about 2 min left")).to_be_visible()
 
 
 def test_two_sweeps_of_one_name_are_told_apart(page: Page, url: str) -> None:

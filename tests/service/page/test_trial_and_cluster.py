@@ -71,7 +71,7 @@ def test_an_attempt_says_what_it_recomputed(page: Page, url: str, database: Data
             attempt.different_epoch = other
     attempts = page.get_by_role("region", name="Attempts")
     page.goto(f"{url}/trials/1")
-    expect(attempts).to_contain_text("recomputed epochs 3 to 5, to the same numbers")
+    expect(attempts).to_contain_text("recomputed epochs 3 to 5, with the same numbers")
     page.goto(f"{url}/trials/2")
     expect(attempts).to_contain_text("with other numbers from epoch 5 on; the first ones stay")
     page.goto(f"{url}/trials/3")

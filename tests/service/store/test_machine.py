@@ -185,7 +185,15 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         transitions,
         [("        from_state: getattr(Sweep, from_state) - moved,\n", "")],
     ),
-    "moves without an event": (transitions, [("    if moved:\n", "    if len(moved) > 1:\n")]),
+    "moves without an event": (
+        transitions,
+        [
+            (
+                "    session.execute(\n        insert(Event),",
+                "    len(moved) > 1 and session.execute(\n        insert(Event),",
+            )
+        ],
+    ),
     "what still runs is deleted": (
         requests,
         [("    _proceeds(sweep, refusals.delete_sweep(sweep))\n", "")],
