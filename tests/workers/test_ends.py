@@ -50,7 +50,7 @@ class Stubborn(Base):
                 word = "goes on"
                 threading.Event().wait(1)
             except BaseException:
-                print("no", flush=True)
+                word = "no"
 
 
 class Interrupts(Base):
@@ -170,16 +170,7 @@ def test_a_trial_that_ignores_its_cancellation_holds_nobody_up_and_can_be_killed
     never came to kill it."""
     start(executor, 1, "stubborn")
     follow(executor, lambda heard: "begins" in log_of(executor, 1), "it does not begin")
-    due = time.monotonic()
-
-    def interrupted() -> bool:  # Python drops an interruption that comes within a destructor
-        nonlocal due
-        if time.monotonic() >= due:
-            executor.cancel(1, 1)
-            due += 30
-        return "| no" in log_of(executor, 1)
-
-    until(interrupted, "Ray does not interrupt it")
+    executor.cancel(1, 1)  # Python may drop the interruption: the task may never see it
     began = time.monotonic()
     for _ in range(10):
         assert executor.poll(0.05) == []
