@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 from alembic import command
@@ -118,7 +119,7 @@ def _wait_for_turn(connection: Connection) -> None:
 
 
 def _config(connection: Connection) -> Config:
-    config = Config()
+    config = Config(stdout=StringIO())  # `lrd db` has sentences of its own
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes |= {"connection": connection, "version_table": VERSION_TABLE}

@@ -58,7 +58,7 @@ def test_a_database_is_upgraded_and_then_at_the_newest_schema(
     assert old.exit_code == 1
     assert "`lrd db upgrade`" in old.output
     lrd("db", "upgrade")
-    assert "newest schema" in lrd("db", "check")
+    assert lrd("db", "check") == "the database is at the newest schema\n"
 
 
 def test_a_source_that_is_no_database_is_refused() -> None:
