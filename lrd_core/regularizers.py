@@ -55,7 +55,8 @@ class StandardDropout(nn.Module):
         """
         if not self.training or self.keep_prob == 1:
             return x
-        if torch._C._current_graph_task_id() != -1:
+        # Which `torch.compile` cannot trace: in what it compiles, nobody looks.
+        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
             raise PluginError(
                 "a layer of SD is computed again in the backward pass, as torch.utils.checkpoint "
                 "does, and would drop other units there: leave it out of what is checkpointed"

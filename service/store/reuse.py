@@ -115,21 +115,20 @@ def copy_reports(session: Session, sweep_id: str) -> None:
     own_attempt, own_report = aliased(Attempt), aliased(Report)
     done = select(own_attempt.trial_id).where(own_attempt.trial_id == Trial.id).exists()
     its = aliased(Attempt)
-    recomputed = [
-        select(extreme).where(its.trial_id == Trial.reused_from).scalar_subquery()
-        for extreme in (
-            func.min(its.recomputed_from),
-            func.max(its.recomputed_to),
-            func.min(its.different_epoch),
-        )
-    ]
+    # Of what the donor computed twice, the one epoch that says that it does not repeat itself.
+    different = (
+        select(func.min(its.different_epoch))
+        .where(its.trial_id == Trial.reused_from)
+        .scalar_subquery()
+    )
     session.execute(
         insert(Attempt).from_select(
             ["trial_id", "attempt", "dispatcher_id", "started_at", "ended_at", "outcome",
              "message", "environment", "recomputed_from", "recomputed_to", "different_epoch"],
             select(
                 Trial.id, literal(1), Attempt.dispatcher_id, Attempt.started_at, Attempt.ended_at,
-                Attempt.outcome, literal("reused"), Attempt.environment, *recomputed,
+                Attempt.outcome, literal("reused"), Attempt.environment, different,
+                different, different,
             )
             .join(Attempt, Attempt.trial_id == Trial.reused_from)
             .where(mine, Attempt.outcome == TrialState.succeeded, ~done),

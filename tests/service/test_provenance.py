@@ -93,6 +93,8 @@ def test_a_table_tells_of_trials_that_do_not_repeat_themselves(
     same = recompute("same", recomputed_from=1, recomputed_to=2)
     assert "recomputed" not in said(api, same)
     assert "6 epochs were computed twice, with the same numbers." in methods(same)
+    taken = api.post(SWEEPS, json=small_sweep(reuse=True)).json()["id"]
+    assert "computed twice" not in methods(taken)  # its own trials computed nothing
     sweep_id = recompute("other", recomputed_from=1, recomputed_to=2, different_epoch=2)
     told = "After an interruption, 3 trials recomputed epochs with other numbers"
     assert told in said(api, sweep_id)
@@ -101,6 +103,10 @@ def test_a_table_tells_of_trials_that_do_not_repeat_themselves(
     again = api.post(SWEEPS, json=small_sweep(reuse=True)).json()
     assert again["trials"]["succeeded"] == 4
     assert told in said(api, again["id"])
+    trial = api.get(f"{SWEEPS}/{again['id']}/trials").json()["items"][0]["id"]
+    (attempt,) = api.get(f"/api/v1/trials/{trial}/attempts").json()["items"]
+    columns = ("recomputed_from", "recomputed_to", "different_epoch")
+    assert [attempt[name] for name in columns] == [2, 2, 2]
 
 
 def test_results_of_an_edited_plugin_are_not_reused(

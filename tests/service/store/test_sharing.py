@@ -9,15 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.lifecycle import Reason, TrialState
 from service.placement import Node, Rooms
-from service.store import (
-    claims,
-    gpu_memory,
-    ready,
-    requests,
-    settling,
-    shortages,
-    turns,
-)
+from service.store import claims, gpu_memory, ready, requests, settling, shortages, turns
 from service.store.claims import Assignment
 from service.store.models import Event, Sweep, Trial
 from service.store.ready import Wanted
