@@ -39,6 +39,7 @@ function scrollBack() {
 }
 
 function failed(error) {
+  if (error) main.ariaBusy = "false"; // what there is to show is shown
   if (error instanceof Problem && error.status === 401) return askForToken();
   const refused = error instanceof Problem && error.status === 422; // e.g. a parameter in the address that is not valid
   if ((error instanceof Problem && error.status === 404) || (refused && !drawn)) return tellMissing(error);
@@ -118,13 +119,19 @@ async function start() {
   const title = (text) => (document.title = `${text} · Learning Rate Dropout`);
   const page = open({ id: path.match(address)[1], draw, title, refresh: () => refresh() });
   const work = async () => {
+    const asked = location.search;
     const changed = await page();
     left = 0; // all of the page is there
+    if (location.search === asked) main.ariaBusy = "false";
     return changed;
   };
   const refresh = poll(work, failed);
-  query.changed(refresh);
-  refresh();
+  const turn = () => {
+    main.ariaBusy = "true"; // until what is shown is what the address asks for
+    refresh();
+  };
+  query.changed(turn);
+  turn();
 }
 
 start();

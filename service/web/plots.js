@@ -10,8 +10,14 @@ import { armNames } from "./table.js";
 const POINTS = 400; // points per curve; more would not fit a window's pixels
 const NARROW = 700; // px, as in page.css; a narrower window shows the curves of one metric
 
-// `found`: the sweep, its table, and the plots so far by name; `paint` is called with each new plot before it is drawn.
-export async function drawFigures(path, found, paint) {
+// `found`: the sweep, its table, and the plots so far by name; `paint` is called with each new plot before it is drawn. Resolves when
+// each figure has its place on the page, to what is still to come: drawings, which may wait for plotly.js, and errors.
+export async function placeFigures(path, found, paint) {
+  const rest = [];
+  const later = (promise) => {
+    promise.catch(() => {}); // thrown where all are awaited
+    rest.push(promise);
+  };
   const asked = { metric: query.get("metric"), at: query.get("at") };
   const metric = asked.metric || (innerWidth < NARROW ? found.table.metric : "");
   const curves = { metric, by: query.get("by"), points: POINTS };
@@ -20,12 +26,15 @@ export async function drawFigures(path, found, paint) {
   for (const { name } of figuresFor(found)) {
     const lines = name === "learning-curves";
     const address = withQuery(`${path}/plots/${name}`, lines ? curves : asked);
-    const plot = await get(address);
+    const answer = get(address);
+    const plot = await answer.catch(() => later(answer)); // the rest of the page does without it
+    if (!plot) continue;
     const known = found.plots[name] === plot;
     found.plots[name] = plot;
     if (!known) paint();
-    if (plot.data.length) await show(name, plot, address, lines ? { off, log, legend: false } : { log: null });
+    if (plot.data.length) later(show(name, plot, address, lines ? { off, log, legend: false } : { log: null }));
   }
+  return rest;
 }
 
 // The figures to request.
@@ -44,11 +53,11 @@ function figuresFor({ sweep, table }) {
 // keep_prob that all arms share.
 const SOME = new Set(["effects", "keep-prob"]);
 
-const isEmpty = ({ plots }, name) => plots[name] && !plots[name].data.length;
+const isEmpty = ({ plots }, name) => !plots[name].data.length;
 
-// The figures to show. One that is empty when the sweep has ended stays empty.
+// The figures to show: those that have come. One that is empty when the sweep has ended stays empty.
 export const figuresOf = (found) => figuresFor(found)
-  .filter(({ name }) => !SOME.has(name) || (found.plots[name] && !found.plots[name].layout.meta.never))
+  .filter(({ name }) => found.plots[name] && !(SOME.has(name) && found.plots[name].layout.meta.never))
   .filter(({ name }) => !(isEmpty(found, name) && hasEnded(found.sweep)));
 
 export function figures(found) {
@@ -63,8 +72,8 @@ export function figures(found) {
         choice("Scale", [["", "linear"], ["log", "logarithmic"]], query.get("scale"), (scale) => query.set({ scale }))),
       nothing ? el("p", { class: "quiet" }, lines ? "No epoch reported yet." : "No trial has succeeded yet.")
         : figure(name, `${title}; the numbers are in the table and the downloads`),
-      lines && plot && !nothing && legend(plot, found),
-      plot && !nothing && caption(plot));
+      lines && !nothing && legend(plot, found),
+      !nothing && caption(plot));
   });
 }
 

@@ -11,7 +11,7 @@ import { lineOf, toYaml } from "../yaml.js";
 const WAIT = 400; // ms after the last key before asking for the plan
 
 export function open({ draw, title }) {
-  const state = { presets: [], text: null, taken: null, preset: null, plan: null, faults: [], checked: null, sending: false };
+  const state = { presets: [], text: null, taken: null, preset: null, plan: null, current: false, faults: [], checked: null, sending: false };
   const keys = new Map(); // text -> idempotency key: pressing again after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
@@ -27,18 +27,18 @@ export function open({ draw, title }) {
 
   async function check() {
     const text = state.text;
-    [state.plan, state.faults] = [null, []];
-    show(); // even if the request fails
+    const found = { plan: null, faults: [] };
+    outdate();
     if (text.trim()) {
       try {
-        const plan = await post("/sweeps?validate_only=true", text);
-        if (text === state.text) state.plan = plan;
+        found.plan = await post("/sweeps?validate_only=true", text);
       } catch (error) {
         if (!(error instanceof Problem) || error.status === 401) throw error;
-        if (text === state.text) state.faults = placed(text, error);
+        found.faults = placed(text, error);
       }
     }
     state.checked = text;
+    if (text === state.text) Object.assign(state, found, { current: found.plan !== null });
     show();
   }
 
@@ -80,11 +80,15 @@ export function open({ draw, title }) {
     show();
   });
 
+  // The plan of the text before stays until the next one is known: otherwise all below would move at every key.
+  function outdate() {
+    Object.assign(state, { faults: [], current: false });
+    show();
+  }
+
   const typed = (event) => {
     state.text = event.target.value;
-    state.faults = [];
-    state.plan = null;
-    show();
+    outdate();
     clearTimeout(timer);
     timer = setTimeout(() => {
       timer = null;
@@ -108,9 +112,9 @@ export function open({ draw, title }) {
           placeholder: "name: …\nbase:\n  dataset: digits\n  model: fcnet\n  optimizer: {name: adam}\n  epochs: 5\n  batch_size: 128\nseeds: 3",
         }),
         el("ul", { id: "faults", class: "faults", "aria-label": "Errors" }, beside(state.faults))),
-      el("section", { class: "plan", "aria-live": "polite" }, state.plan && planned(state.plan)),
+      el("section", { class: "plan", "aria-live": "polite", "aria-busy": String(state.plan !== null && !state.current) }, state.plan && planned(state.plan)),
       el("p", { class: "buttons" },
-        el("button", { type: "button", class: "primary", disabled: !state.plan || state.sending, onclick: submit }, state.sending ? "Submitting…" : "Submit")));
+        el("button", { type: "button", class: "primary", disabled: !state.current || state.sending, onclick: submit }, state.sending ? "Submitting…" : "Submit")));
   }
 
   return async function refresh() {

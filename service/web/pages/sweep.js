@@ -5,7 +5,7 @@ import { el } from "../dom.js";
 import { downloads } from "../downloads.js";
 import { ago, badge, count, duration, plural, value, words } from "../format.js";
 import { choice, events, facts, finished, grid, notice, pace, pager, progress, row, tags, TRIAL_STATES } from "../parts.js";
-import { drawFigures, figures } from "../plots.js";
+import { figures, placeFigures } from "../plots.js";
 import { difference, power } from "../power.js";
 import { query } from "../query.js";
 import { speed, threshold } from "../speed.js";
@@ -24,16 +24,20 @@ export function open({ id, draw, title, refresh }) {
     const changed = (...names) => names.some((name) => found[name] !== before[name]);
     [found.sweep, found.refusals] = await Promise.all([get(path), get(`${path}/refusals`)]);
     found.address = location.search;
-    await findFailures(); // they stand above the table, which would move when they came later
+    await findFailures(); // they stand above the table, which would move if they came later
     if (changed("sweep", "refusals", "address")) paint(); // show the state now: the table may take a moment
     found.table = await get(withQuery(`${path}/table`, asked));
+    if (changed("table")) paint();
+    // What is further down comes later, so that nothing moves once it is shown.
+    const rest = await placeFigures(path, found, paint);
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
-    found.trials = await get(withQuery(`${path}/trials`, filters));
-    if (changed("table", "trials")) paint();
-    await drawFigures(path, found, paint);
-    await Promise.all([findSpeed(asked), findPower(asked)]);
-    found.events = await get(withQuery(`${path}/events`, { newest_first: true, page_size: 15, page_token: query.get("events") }));
+    const latest = { newest_first: true, page_size: 15, page_token: query.get("events") };
+    const [trials, events] = await Promise.all([
+      get(withQuery(`${path}/trials`, filters)), get(withQuery(`${path}/events`, latest)), findSpeed(asked), findPower(asked),
+    ]);
+    Object.assign(found, { trials, events });
     paint(); // at least once, for times such as `2 min ago`; with hundreds of arms it takes 0.1 s
+    await Promise.all(rest);
     return changed("sweep", "refusals", "table", "trials", "events");
   }
 
@@ -66,12 +70,12 @@ export function open({ id, draw, title, refresh }) {
       el("section", { "data-key": "results" },
         found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
-      found.table && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
-      found.table && el("section", { "data-key": "power" }, power(found.table, found.power, query.get("find"), (find) => query.set({ find }))),
-      found.trials && el("section", { "data-key": "trials", id: "trials" }, trials(found)),
-      found.table && el("section", { "data-key": "downloads" }, downloads(path, found)),
-      found.events && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
-      el("details", { "data-key": "spec" }, el("summary", {}, "Spec"), el("pre", { tabindex: 0 }, JSON.stringify(sweep.spec, null, 2))));
+      found.trials && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
+      found.trials && el("section", { "data-key": "power" }, power(found.table, found.power, query.get("find"), (find) => query.set({ find }))),
+      el("section", { "data-key": "trials", id: "trials" }, found.trials && trials(found)),
+      found.trials && el("section", { "data-key": "downloads" }, downloads(path, found)),
+      found.trials && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
+      found.trials && el("details", { "data-key": "spec" }, el("summary", {}, "Spec"), el("pre", { tabindex: 0 }, JSON.stringify(sweep.spec, null, 2))));
   }
 
   return load;

@@ -10,7 +10,7 @@ from service.dispatcher import Dispatcher
 from service.settings import Settings
 from service.store.session import Database
 from tests.inline import InlineExecutor
-from tests.service.page.window import CHROMIUM
+from tests.service.page.window import BUSY, CHROMIUM
 from tests.serving import serving
 
 PATIENCE_MS = 30_000
@@ -28,12 +28,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A window in which no script may fail and no dialog of the browser may open."""
+    """A window in which no script may fail and no dialog of the browser may open. As a reader
+    would, a test waits until the page shows what its address asks for."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(PATIENCE_MS)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    page.add_locator_handler(page.locator(BUSY), lambda: None)
     yield page
     page.close()
     assert wrong == []

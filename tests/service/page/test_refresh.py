@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.store.session import Database
 from tests.conftest import small_sweep
@@ -59,6 +59,68 @@ def test_the_focus_stays_among_what_waits_when_nothing_runs_any_more(
     train(40)
     expect(page.get_by_text("No trials are running.")).to_be_visible()
     expect(link).to_be_focused()
+
+
+SHIFTS = """
+    globalThis.shifts = [];
+    const place = ({ node }) => (node?.closest ? node : node?.parentElement)?.outerHTML;
+    new PerformanceObserver((found) => shifts.push(...found.getEntries().flatMap(({ sources }) =>
+        sources.map(place)))).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+TWO_FRAMES = "new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))"
+
+
+@pytest.mark.parametrize("path", ["/", "/cluster", "/sweeps/{id}", "/trials/1"])
+def test_nothing_moves_while_more_comes(
+    page: Page, url: str, database: Database, path: str
+) -> None:
+    """Catches: a click on what another section has pushed away in the meantime."""
+    sweep_id = seed(database, small_sweep())
+    page.set_viewport_size({"width": 1280, "height": 4000})
+    page.add_init_script(SHIFTS)
+
+    def late(route: Route) -> None:
+        page.evaluate(TWO_FRAMES)  # so that each answer is painted by itself
+        route.continue_()
+
+    page.route("**/api/v1/**", late)
+    page.goto(url + path.format(id=sweep_id))
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+    assert page.evaluate("shifts") == []
+
+
+def test_a_figure_that_fails_takes_nothing_else_with_it(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: no trial, no download and no event, because a figure cannot be drawn."""
+    page.route("**/plots/learning-curves?*", lambda route: route.fulfill(status=500))
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    expect(page.get_by_role("heading", name="Events")).to_be_visible()
+    expect(page.get_by_role("heading", name="Against the baseline")).to_be_visible()
+    expect(page.get_by_role("heading", name="Learning curves")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_text("The service answered with status 500.")
+
+
+def test_the_plan_stays_where_it_is_while_a_spec_is_typed(page: Page, url: str) -> None:
+    """Catches: all below it jumping up and down again at every key."""
+    page.goto(f"{url}/new?preset=digits")
+    plan = page.locator(".plan")
+    expect(plan).to_contain_text("30: 10 arms")
+    before = page.get_by_role("button", name="Submit").bounding_box()
+    asked: list[Route] = []
+    page.route("**/sweeps?validate_only=true", lambda route: asked.append(route))
+    with page.expect_request("**/sweeps?validate_only=true"):
+        page.get_by_label("Sweep as YAML or JSON").press_sequentially("#")
+    expect(plan).to_have_attribute("aria-busy", "true")
+    submit_it = page.get_by_role("button", name="Submit")
+    expect(submit_it).to_be_disabled()
+    assert submit_it.bounding_box() == before
+    (route,) = asked
+    route.continue_()
+    expect(plan).to_have_attribute("aria-busy", "false")
+    expect(submit_it).to_be_enabled()
 
 
 LINES = [f"2026-11-27T02:25:{second:02}Z epoch {second}\n" for second in range(60)]

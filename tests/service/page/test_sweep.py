@@ -13,7 +13,7 @@ from service.store.models import Report, Trial
 from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed
-from tests.service.page.window import drawn, in_a_browser, submit, table_2
+from tests.service.page.window import BUSY, drawn, in_a_browser, submit, table_2
 from tests.waiting import until
 
 pytestmark = in_a_browser
@@ -124,6 +124,7 @@ def test_why_trials_failed_moves_nothing_when_it_comes(
 ) -> None:
     """Catches: a table that jumps down under the pointer."""
     held: list[Route] = []
+    page.remove_locator_handler(page.locator(BUSY))
     page.route("**/failures", lambda route: held.append(route))
     with page.expect_request("**/failures"):
         page.goto(f"{url}/sweeps/{seed(database, small_sweep(), states=('failed',))}")

@@ -11,6 +11,8 @@ from lrd_core import presets
 from tests.conftest import small_sweep
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+BUSY = "main[aria-busy=true]"
+"""Matches while the page does not show what its address asks for."""
 in_a_browser = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
