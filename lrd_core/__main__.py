@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from lrd_core import plugins
 from lrd_core.documents import parse_yaml, read
 from lrd_core.environment import device_of, pin
 from lrd_core.errors import LRDError, PluginError, in_words
@@ -28,7 +29,8 @@ def run_file(file: Path) -> Iterator[EpochReport]:
         yield from train(spec, TrainState.create(spec, device_of(spec)))
     except SystemExit as error:
         # Otherwise this process would end without a word, as if all were well.
-        raise PluginError(f"the trial's own code ended its process: {in_words(error)}") from error
+        said = in_words(error, plugins.packages())
+        raise PluginError(f"the trial's own code ended its process: {said}") from error
 
 
 def main() -> int:

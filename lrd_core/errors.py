@@ -10,6 +10,7 @@ LRDError
 """
 
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -81,11 +82,23 @@ def first_line(error: BaseException) -> str:
     return text_of(error).splitlines()[0]
 
 
-def in_words(error: BaseException) -> str:
-    """An error as one sentence, with its place: `ValueError: no rows (lab.py:12)`."""
+def in_words(error: BaseException, packages: Collection[str] = ()) -> str:
+    """An error as one sentence, with its `place_of`: `ValueError: no rows (lab.py:12)`."""
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):
         error = error.__cause__  # a generator makes "generator raised StopIteration" of it
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    file, line = place_of(error, packages)
     name, said = type(error).__name__, text_of(error)
     told = name if said == name else f"{name}: {said}"
-    return f"{told} ({Path(place.filename).name}:{place.lineno})"
+    return f"{told} ({Path(file).name}:{line})"
+
+
+def place_of(error: BaseException, packages: Collection[str] = ()) -> tuple[str, int]:
+    """The file and line to look at first: the deepest one in these top-level packages, because the
+    libraries that they call are rarely at fault; if there is none, the deepest of all."""
+    found = [
+        (str(frame.f_globals.get("__name__")), frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [each for each in found if each[0].partition(".")[0] in packages]
+    _, file, line = (own or found)[-1]
+    return file, line

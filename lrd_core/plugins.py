@@ -13,14 +13,13 @@ service, which has no torch, can check them. Free of torch.
 import functools
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
 from lrd_core import sums
-from lrd_core.errors import LRDError, PluginError
+from lrd_core.errors import LRDError, PluginError, place_of
 
 Group = Literal["lrd.models", "lrd.datasets", "lrd.tasks", "lrd.optimizers"]
 _NAMED_BY: dict[Group, tuple[str, ...]] = {
@@ -69,7 +68,7 @@ def call(group: Group, name: str, *arguments: Any, **named: Any) -> Any:
 
     Raises:
         PluginError: no installed package offers it, it cannot be imported, or it raised an error,
-            whose file and line are then named.
+            whose `place_of` is then named.
     """
     function = load(group, name)
     try:
@@ -81,13 +80,19 @@ def call(group: Group, name: str, *arguments: Any, **named: Any) -> Any:
             type(error).__name__ == "OutOfMemoryError"
         ):  # torch's: the trial may be retried, alone on its GPU
             raise
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = (
-            "as lrd calls it" if where.filename == __file__ else f"{where.filename}:{where.lineno}"
-        )
+        file, line = place_of(error, packages())
+        place = "as lrd calls it" if file == __file__ else f"{file}:{line}"
         raise PluginError(
             f"{name!r} of {group} raised {type(error).__name__}: {error} ({place})"
         ) from error
+
+
+def packages() -> frozenset[str]:
+    """The top-level Python packages that offer plugins here."""
+    path = tuple(sys.path)
+    offers = (_offered(group, path).values() for group in _NAMED_BY)
+    entries = (entry for offered in offers for each in offered for entry in each)
+    return frozenset(entry.module.partition(".")[0] for entry in entries)
 
 
 def clash(group: Group, name: str, *, is_taken: bool = False) -> str | None:

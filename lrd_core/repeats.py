@@ -14,7 +14,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lrd_core import checkpoint
+from lrd_core import checkpoint, plugins
 from lrd_core.environment import device_of, pin
 from lrd_core.errors import Diverged, LRDError, in_words
 from lrd_core.spec import TrialSpec
@@ -107,7 +107,7 @@ def _tried(function: Any, *arguments: Any) -> Any:
     except LRDError as error:
         return _Failed(str(error))
     except (Exception, SystemExit) as error:
-        return _Failed(in_words(error))
+        return _Failed(in_words(error, plugins.packages()))
 
 
 def _completed(run: "_Run | _Failed") -> _Run:

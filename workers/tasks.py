@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from lrd_core import plugins
 from lrd_core.errors import first_line, in_words, text_of
 from lrd_core.messages import Ended, EpochDone, GpusGiven, Message, Outcome, Started
 from lrd_core.report import EpochReport
@@ -106,7 +107,7 @@ def _with_final_message(messages: Generator[Message, None, str], log: Log) -> It
         if _is_asked(error):
             raise
         log.end(traceback.format_exc())
-        yield Ended(Outcome.error, _clean(in_words(error)))
+        yield Ended(Outcome.error, _clean(in_words(error, plugins.packages())))
     else:
         log.end(f"done; the weights' SHA-256 is {weights}")
         yield Ended(Outcome.done, weights_sha256=weights)

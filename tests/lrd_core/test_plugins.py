@@ -24,6 +24,7 @@ lab_net = lab_parts:net
 lab_broken = lab_absent:net
 [lrd.datasets]
 lab_stripes = lab_parts:stripes
+lab_unread = lab_parts:unread
 [lrd.tasks]
 lab_task = lab_parts:Counting
 lab_chance = lab_parts:Chance
@@ -41,6 +42,10 @@ from lrd_core.datasets.images import ImageData
 def net(image_shape, classes, dropout):
     pixels = image_shape[0] * image_shape[1] * image_shape[2]
     return nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(pixels, classes))
+
+
+def unread(root):
+    return torch.load(root / "none.pt")
 
 
 def stripes(root):
@@ -326,6 +331,12 @@ def test_what_is_offered_stands_in_the_fault_of_an_unknown_name() -> None:
 def test_what_cannot_be_imported_says_what_it_is() -> None:
     with pytest.raises(PluginError, match=r"'lab_broken' of lrd.models is lab_absent:net"):
         TrainState.create(spec(model="lab_broken"))
+
+
+def test_the_line_of_an_error_is_the_plugins_own() -> None:
+    """Catches: the place in torch where a file is opened, which nobody can mend."""
+    with pytest.raises(PluginError, match=r"raised FileNotFoundError: .*lab_parts.py:14\)"):
+        TrainState.create(spec(model="lab_net", dataset="lab_unread"))
 
 
 def test_what_is_not_installed_here_says_so() -> None:

@@ -161,6 +161,9 @@ def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
         lab(draw="next(iter([]))")
     with pytest.raises(LRDError, match=r"cannot be run: ZeroDivisionError: .* \(lab_repeats.py:"):
         lab(tested="1 / 0")
+    # The line of the plugin, not the library's deeper one.
+    with pytest.raises(LRDError, match=r"cannot be run: JSONDecodeError: .* \(lab_repeats.py:"):
+        lab(tested="__import__('json').loads('')")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.ray
 
 LAB = r"""
+import json
 import os
 import signal
 import sys
@@ -100,6 +101,11 @@ class Paints(Base):
         raise ValueError("\x1b]0;owned\x07\x1b[2J\x1b[31mred\x1b[0m\x08")
 
 
+class Misreads(Base):
+    def do(self):
+        json.loads("[")
+
+
 class Verbose(Base):
     def do(self):
         raise ValueError("begin" + "x" * 3_000_000 + "end")
@@ -112,7 +118,7 @@ class Terminated(Base):
 """
 TASKS = (
     "Base", "Stubborn", "Interrupts", "Exits", "Leaves", "Stops", "Surrogate", "Mute", "Strange",
-    "Paints", "Verbose", "Terminated",
+    "Paints", "Misreads", "Verbose", "Terminated",
 )  # fmt: skip
 
 
@@ -197,6 +203,7 @@ def test_a_trial_that_ignores_its_cancellation_holds_nobody_up_and_can_be_killed
         ("mute", "MuteError (lab_ends.py:"),
         ("strange", "Strange: as libraries have them (lab_ends.py:"),
         ("paints", "ValueError: red\ufffd (lab_ends.py:"),
+        ("misreads", "JSONDecodeError: Expecting value: line 1 column 2 (char 1) (lab_ends.py:"),
     ],
 )
 def test_whatever_a_trial_raises_is_its_error_at_once_with_its_text(
