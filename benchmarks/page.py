@@ -6,6 +6,7 @@ python -m benchmarks.page compare FOLDER  # hundreds of arms, with the page in F
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import migrations
 from lrd_core import presets
@@ -30,6 +31,7 @@ from service import pages
 from service.app import create_app
 from service.client import Client
 from service.settings import Settings
+from service.store import recording, sweeps
 from service.store.session import Database
 from tests.seeded import seed
 
@@ -161,11 +163,12 @@ def compare(other: Path) -> None:
         _chromium() as browser,
     ):
         for arms in (20, 100, 320):
-            sweep_id = seed(database, _sweep(arms, 3, 20))
+            sweep_id = seed(database, _sweep(arms, 3, 20), states=("succeeded", "running"))
+            news = _news(database, sweep_id)
             costs: dict[str, list[list[float]]] = {other_url: [], url: []}
             for _ in range(ROUNDS):
                 for each, found in costs.items():
-                    found.append(_costs(browser, f"{each}/sweeps/{sweep_id}"))
+                    found.append(_costs(browser, f"{each}/sweeps/{sweep_id}", news))
             before, after = (
                 [statistics.median(column) for column in zip(*found, strict=True)]
                 for found in costs.values()
@@ -182,6 +185,7 @@ _COSTS = (
     "main thread busy until then",
     "busy until the curves are drawn, once scrolled to",
     "busy in one poll, curves in sight",
+    "busy in one poll with news, at the top",
 )
 _WATCH_BUSY = """
 globalThis.busy = 0;
@@ -191,7 +195,21 @@ new PerformanceObserver((list) => {
 """
 
 
-def _costs(browser: Browser, address: str) -> list[float]:
+def _news(database: Database, sweep_id: str) -> Iterator[None]:
+    """With each step, a running trial reports its next epoch."""
+    with database.read() as session:
+        running = [trial for trial, _ in sweeps.trials(session, sweep_id) if trial.epochs_done < 20]
+    for trial in itertools.cycle(running):
+        trial.epochs_done += 1
+        report = {**trial.last_report, "epoch": trial.epochs_done}
+        epoch = recording.ReportedEpoch(trial.id, trial.attempt, report, None)
+        with database.write() as session:
+            recording.record_all(session, [epoch])
+            recording.touch(session, {sweep_id})
+        yield
+
+
+def _costs(browser: Browser, address: str, news: Iterator[None]) -> list[float]:
     """`_COSTS` of one visit."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.add_init_script(_WATCH_BUSY)
@@ -203,12 +221,19 @@ def _costs(browser: Browser, address: str) -> list[float]:
     curves.locator(".main-svg").first.wait_for(state="attached", timeout=120_000)
     page.wait_for_timeout(1000)
     drawn = page.evaluate("busy")
+    idle = _busy_in_a_poll(page)
+    page.evaluate("scrollTo(0, 0)")
+    next(news)
+    times = [*ready, drawn, idle, _busy_in_a_poll(page)]
+    page.close()
+    return [float(time) for time in times]
+
+
+def _busy_in_a_poll(page: Page) -> float:
     with page.expect_response("**/events?*"):
         page.evaluate("busy = 0; dispatchEvent(new Event('online'))")
     page.wait_for_timeout(1000)
-    times = [*ready, drawn, page.evaluate("busy")]
-    page.close()
-    return [float(time) for time in times]
+    return float(page.evaluate("busy"))
 
 
 # --- inside ---------------------------------------------------------------------------------------

@@ -10,31 +10,32 @@ import { armNames } from "./table.js";
 const POINTS = 400; // points per curve; more would not fit a window's pixels
 const NARROW = 700; // px, as in page.css; a narrower window shows the curves of one metric
 
-// `found`: the sweep, its table, and the plots so far by name; `paint` is called with each new plot before it is drawn. Resolves when
-// each figure has its place on the page, to what is still to come: drawings, which may wait for plotly.js, and errors.
-export async function placeFigures(path, found, paint) {
-  const rest = [];
-  const later = (promise) => {
-    promise.catch(() => {}); // thrown where all are awaited
-    rest.push(promise);
-  };
+// `found`: the sweep, its table, and by name the plots so far and the addresses that gave them; `came` is called after each. Returns the
+// error of one that failed, if any: the rest of the page does without it.
+export async function findPlots(path, found, came) {
+  let failure = null;
   const asked = { metric: query.get("metric"), at: query.get("at") };
   const metric = asked.metric || (innerWidth < NARROW ? found.table.metric : "");
   const curves = { metric, by: query.get("by"), points: POINTS };
-  const log = query.get("scale") === "log";
-  const off = query.list("off");
   for (const { name } of figuresFor(found)) {
-    const lines = name === "learning-curves";
-    const address = withQuery(`${path}/plots/${name}`, lines ? curves : asked);
-    const answer = get(address);
-    const plot = await answer.catch(() => later(answer)); // the rest of the page does without it
-    if (!plot) continue;
-    const known = found.plots[name] === plot;
-    found.plots[name] = plot;
-    if (!known) paint();
-    if (plot.data.length) later(show(name, plot, address, lines ? { off, log, legend: false } : { log: null }));
+    const address = withQuery(`${path}/plots/${name}`, name === "learning-curves" ? curves : asked);
+    try {
+      found.plots[name] = await get(address);
+      found.addresses[name] = address;
+      came();
+    } catch (error) {
+      failure ??= error;
+    }
   }
-  return rest;
+  return failure;
+}
+
+// Draw what differs of the figures on the page.
+export function drawFigures(found) {
+  const curves = { off: query.list("off"), log: query.get("scale") === "log", legend: false };
+  const filled = figuresOf(found).filter(({ name }) => !isEmpty(found, name));
+  return Promise.all(filled.map(({ name }) =>
+    show(name, found.plots[name], found.addresses[name], name === "learning-curves" ? curves : { log: null })));
 }
 
 // The figures to request.

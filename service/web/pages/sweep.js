@@ -5,7 +5,7 @@ import { el } from "../dom.js";
 import { downloads } from "../downloads.js";
 import { ago, badge, count, duration, plural, value, words } from "../format.js";
 import { choice, events, facts, finished, grid, notice, pace, pager, progress, row, tags, TRIAL_STATES } from "../parts.js";
-import { figures, placeFigures } from "../plots.js";
+import { drawFigures, figures, findPlots } from "../plots.js";
 import { difference, power } from "../power.js";
 import { query } from "../query.js";
 import { speed, threshold } from "../speed.js";
@@ -15,29 +15,35 @@ const LONGEST = 400; // characters of a failure's message
 
 export function open({ id, draw, title, refresh }) {
   const path = `/sweeps/${encodeURIComponent(id)}`;
-  const found = { address: null, sweep: null, refusals: null, table: null, trials: null, events: null, plots: {}, failures: null, speed: null, power: null };
+  const found = {
+    address: null, sweep: null, refusals: null, table: null, trials: null, events: null, plots: {}, addresses: {}, failures: null, speed: null, power: null,
+  };
   let failedBefore = "";
 
   async function load() {
     const asked = { metric: query.get("metric"), at: query.get("at") };
     const before = { ...found };
     const changed = (...names) => names.some((name) => found[name] !== before[name]);
+    const address = location.search;
+    // Each part is shown as it comes, from the top down, so that nothing moves once it is shown; what is polled, all at once, because
+    // with hundreds of arms it takes 0.1 s to paint.
+    const came = () => {
+      if (address !== found.address || changed("refusals")) paint().catch(() => {}); // the last one tells of errors
+    };
     [found.sweep, found.refusals] = await Promise.all([get(path), get(`${path}/refusals`)]);
-    found.address = location.search;
-    await findFailures(); // they stand above the table, which would move if they came later
-    if (changed("sweep", "refusals", "address")) paint(); // show the state now: the table may take a moment
+    await findFailures(); // they stand above the table
+    came();
     found.table = await get(withQuery(`${path}/table`, asked));
-    if (changed("table")) paint();
-    // What is further down comes later, so that nothing moves once it is shown.
-    const rest = await placeFigures(path, found, paint);
+    came();
+    const failure = await findPlots(path, found, came);
     const filters = { state: query.get("state"), arm_id: query.get("arm"), page_token: query.get("page"), page_size: 25 };
     const latest = { newest_first: true, page_size: 15, page_token: query.get("events") };
     const [trials, events] = await Promise.all([
       get(withQuery(`${path}/trials`, filters)), get(withQuery(`${path}/events`, latest)), findSpeed(asked), findPower(asked),
     ]);
-    Object.assign(found, { trials, events });
-    paint(); // at least once, for times such as `2 min ago`; with hundreds of arms it takes 0.1 s
-    await Promise.all(rest);
+    Object.assign(found, { address, trials, events });
+    await paint(); // at least once, for times such as `2 min ago`
+    if (failure) throw failure;
     return changed("sweep", "refusals", "table", "trials", "events");
   }
 
@@ -58,7 +64,7 @@ export function open({ id, draw, title, refresh }) {
     found.power = size === null ? null : await get(withQuery(`${path}/power`, { difference: size, metric: metric || found.table.metric, at }));
   }
 
-  function paint() {
+  async function paint() {
     const { sweep } = found;
     title(sweep.name);
     draw(
@@ -76,6 +82,7 @@ export function open({ id, draw, title, refresh }) {
       found.trials && el("section", { "data-key": "downloads" }, downloads(path, found)),
       found.trials && el("section", { "data-key": "events" }, el("h2", {}, "Events"), events(found.events)),
       found.trials && el("details", { "data-key": "spec" }, el("summary", {}, "Spec"), el("pre", { tabindex: 0 }, JSON.stringify(sweep.spec, null, 2))));
+    if (found.table) await drawFigures(found);
   }
 
   return load;

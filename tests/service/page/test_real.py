@@ -35,6 +35,7 @@ def test_submit_watch_cancel_and_retry_with_ray(page: Page, tmp_path: Path) -> N
         spec.fill(text.replace("epochs: 5", "epochs: 400").replace("seeds: 3", "seeds: 2"))
         page.get_by_role("button", name="Submit").click()
         expect(page.locator("#trials .badge.running").first).to_be_visible(timeout=60_000)
+        expect(page.locator(".figure")).not_to_have_count(0, timeout=120_000)  # the first epoch
         drawn(page)  # the curves; the other figures wait for the first trial to end
         page.get_by_role("button", name="Cancel", exact=True).click()
         page.get_by_role("button", name="Cancel the sweep").click()
