@@ -58,7 +58,7 @@ def test_it_works_in_an_empty_environment(environment: Path, wheel: Path, tmp_pa
     def run(*words: str, url: str = "") -> str:
         done = subprocess.run(
             [lrd, *words], cwd=tmp_path, env=outside | {"LRD_URL": url},
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-def until(met: Callable[[], object], what: str, seconds: float = 120) -> None:
+def until(met: Callable[[], object], what: str, seconds: float = 300) -> None:
     """Return once `met()` is true; fail with `what` where that takes longer than `seconds`.
 
     The one place where tests wait by the clock. Where there is an event to wait for, they do that.

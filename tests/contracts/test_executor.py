@@ -52,7 +52,7 @@ def follow(
     executor: Executor, keys: set[Key], until: Callable[[dict[Key, list[Message]]], bool]
 ) -> dict[Key, list[Message]]:
     heard: dict[Key, list[Message]] = {key: [] for key in keys}
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not until(heard):
         assert time.monotonic() < deadline, heard
         for trial_id, attempt, message in executor.poll(0.2):
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_discarded_is_gone_soon(executor: Executor) -> None
     assert second is not None
     executor.discard(8, [first.name])
     folder = trial_folder(executor._trials, 8)  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while folder.exists(first.name):
         assert time.monotonic() < deadline
     assert folder.exists(second.name)

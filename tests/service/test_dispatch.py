@@ -151,7 +151,7 @@ def test_whose_parent_went_while_it_started_ends(tmp_path: Path) -> None:
     environment = {**os.environ, **settings.environment(), "LRD_WITH_PARENT": str(gone.pid)}
     done = subprocess.run(
         [sys.executable, "-m", "service.dispatch"],
-        env=environment, capture_output=True, text=True, timeout=120, check=True,
+        env=environment, capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert "drained" in done.stderr
 
@@ -185,7 +185,7 @@ def test_who_has_no_token_does_not_get_in(tmp_path: Path) -> None:
         def join(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
                 [sys.executable, "-W", "ignore", "-c", JOIN, address], env=environment,
-                capture_output=True, text=True, timeout=60, check=False,
+                capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
 
         inside, outside = join(known), join(unknown)

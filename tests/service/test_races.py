@@ -31,7 +31,7 @@ def until_somebody_waits(database: Database) -> None:
     """For what another transaction holds."""
     with database.read() as watching:
         blocked = text("select count(*) from pg_locks where not granted")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not watching.scalar(blocked):
             assert time.monotonic() < deadline, "nobody waits for what is held"
             watching.rollback()

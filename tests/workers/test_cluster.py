@@ -111,7 +111,7 @@ def submit(database: Database, seeds: list[int], **resources: Any) -> str:
 def finish(database: Database, executor: Any, waits: int = 0) -> None:
     """Until no trial runs and only so many are queued."""
     dispatcher = Dispatcher(database, executor, lease_seconds=60)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         dispatcher.step()
         with database.read() as session:

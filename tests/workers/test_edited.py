@@ -55,7 +55,7 @@ def test_an_edit_of_lrd_itself_runs_from_the_next_trial_on(tmp_path: Path) -> No
     done = subprocess.run(
         [sys.executable, "-c", SWEEP, str(folder)], cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, check=False, timeout=200,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     old, new, still_there = json.loads(done.stdout.splitlines()[-1])

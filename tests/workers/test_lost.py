@@ -62,7 +62,7 @@ def with_cpus(executor: Any) -> list[str]:
 def follow(executor: Any, at: type[Message], then: Callable[[Any], None]) -> Ended:
     """Its last word; what is to be done at its first message of a kind."""
     heard: list[Any] = []
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not heard or not isinstance(heard[-1], Ended):
         assert time.monotonic() < deadline, heard
         for _, _, message in executor.poll(0.2):

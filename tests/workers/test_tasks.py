@@ -137,7 +137,7 @@ def test_a_kept_process_gives_back_what_a_trial_had(tmp_path: Path) -> None:
     trial = small_sweep()["base"] | {"seed": 0}
     program = LEAVES.format(trial=trial, folder=repr(str(tmp_path)))
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.splitlines() == ["[None] True", "[None, None] True"], done.stderr
     assert "leaked" not in done.stderr
@@ -171,7 +171,7 @@ def test_a_process_in_which_cuda_failed_takes_no_other_trial(
     trial = small_sweep()["base"] | {"seed": 0}
     program = BROKEN.format(trials=trials, trial=trial, folder=repr(str(tmp_path)))
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == code, done.stderr
     assert done.stdout == "done\n"
