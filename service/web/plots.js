@@ -1,5 +1,5 @@
 // The figures of a sweep: which there are, how they are asked for and drawn, their legend and captions.
-import { get, withQuery } from "./api.js";
+import { Away, get, withQuery } from "./api.js";
 import { el } from "./dom.js";
 import { figure, seen, show } from "./figures.js";
 import { count } from "./format.js";
@@ -10,8 +10,8 @@ import { armNames } from "./table.js";
 const POINTS = 400; // points per curve; more would not fit a window's pixels
 const NARROW = 700; // px, as in page.css; a narrower window shows the curves of one metric
 
-// `found`: the sweep, its table, and by name the plots so far and the addresses that gave them; `came` is called after each. Returns the
-// error of one that failed, if any: the rest of the page does without it.
+// `found`: the sweep, its table, and by name the plots so far and the addresses that gave them; `came` is called after each. Returns what
+// the service said of one that failed, if any: the rest of the page does without it.
 export async function findPlots(path, found, came) {
   let failure = null;
   const asked = { metric: query.get("metric"), at: query.get("at") };
@@ -24,6 +24,7 @@ export async function findPlots(path, found, came) {
       found.addresses[name] = address;
       came();
     } catch (error) {
+      if (error instanceof Away) throw error; // nothing else would come either
       failure ??= error;
     }
   }

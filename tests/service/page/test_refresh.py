@@ -67,8 +67,6 @@ SHIFTS = """
     new PerformanceObserver((found) => shifts.push(...found.getEntries().flatMap(({ sources }) =>
         sources.map(place)))).observe({ type: "layout-shift", buffered: true });
 """
-
-
 TWO_FRAMES = "new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))"
 
 
@@ -101,6 +99,18 @@ def test_a_figure_that_fails_takes_nothing_else_with_it(
     expect(page.get_by_role("heading", name="Against the baseline")).to_be_visible()
     expect(page.get_by_role("heading", name="Learning curves")).to_have_count(0)
     expect(page.get_by_role("alert")).to_have_text("The service answered with status 500.")
+
+
+def test_a_service_that_goes_away_among_the_figures_is_said_to_be_away_at_once(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: a service that hangs, noticed after each figure has waited for a minute."""
+    others: list[str] = []
+    page.route("**/plots/learning-curves?*", lambda route: route.abort())
+    page.on("request", lambda request: "/plots/keep" in request.url and others.append(request.url))
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    expect(page.get_by_role("alert")).to_contain_text("The service is not responding.")
+    assert others == []
 
 
 def test_the_plan_stays_where_it_is_while_a_spec_is_typed(page: Page, url: str) -> None:
