@@ -103,30 +103,19 @@ def _api() -> APIRouter:
 
 
 async def _housekeeping(database: Database, uses: access.Uses, seconds: float) -> None:
-    """Keep the database tidy, also while no dispatcher runs.
-
-    After an outage the steps about dispatchers skip a turn: a dispatcher's lease has lapsed though
-    it is alive, and it should renew the lease first.
-    """
-    about_dispatchers: dict[str, Callable[[], object]] = {
-        "requeueing lost trials": partial(_requeue_lost, database),
-        "noting that no dispatcher leads": partial(leases.note_no_dispatcher_leads, database),
-    }
-    always: dict[str, Callable[[], object]] = {
+    """Keep the database tidy, also while no dispatcher runs."""
+    steps: dict[str, Callable[[], object]] = {
+        "looking after dispatchers": partial(_look_after, database, leases.Lookout(database)),
         "forgetting old idempotency keys": partial(_forget_answers, database),
         "noting which tokens were used": partial(_note_uses, database, uses),
     }
-    was_away = False
     while True:
         await asyncio.sleep(seconds)
-        steps = always if was_away else about_dispatchers | always
-        was_away = False
         for name, step in steps.items():
             try:
                 await asyncio.to_thread(step)
             except Exception as error:
                 _note_failure(name, error)
-                was_away = True
                 break
 
 
@@ -137,10 +126,12 @@ def _note_failure(what: str, error: Exception) -> None:
     log.warning("%s failed: %s", what, first_line(error), exc_info=None if foreseen else error)
 
 
-def _requeue_lost(database: Database) -> None:
-    """Give back the trials of dispatchers whose lease has lapsed."""
-    if lost := leases.reap(database):
-        log.warning("%d trials were lost with their dispatcher and are queued again", lost)
+def _look_after(database: Database, lookout: leases.Lookout) -> None:
+    """Once the leading dispatcher is gone, requeue its trials and tell the sweeps that wait."""
+    if lookout.gone():
+        if lost := leases.reap(database):
+            log.warning("%d trials were lost with their dispatcher and are queued again", lost)
+        leases.note_no_dispatcher_leads(database)
 
 
 async def _send(sender: Sender) -> None:

@@ -97,6 +97,8 @@ def authenticate(settings: Settings) -> None:
         return
     path = settings.storage / "ray-token"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.stat().st_size:
+        path.unlink()  # its writer was killed, or the disk full; Ray starts with no empty one
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:

@@ -15,16 +15,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from lrd_core.errors import first_line
 from lrd_core.execution import Resources
-from lrd_core.messages import Ended, EpochDone, Key, Outcome, Started
+from lrd_core.messages import Ended, Key, Outcome
 from service.executor import Executor, had_memory_alone, reason_of
 from service.heard import Batch, Heard, split_by_lock
 from service.held import Held, Listening, Totals
 from service.lifecycle import Reason, TrialState
+from service.patience import Patience
 from service.placement import Node, Rooms
 from service.store import claims, gpu_memory, leases, recording, shortages, turns, watching
-from service.store.away import AWAY, is_unfit
+from service.store.away import is_unfit
 from service.store.claims import Assignment
 from service.store.models import Lease
 from service.store.plan_history import PlanHistory
@@ -41,6 +41,9 @@ PLAN_SECONDS = 0.1
 """How often to look for more work while no trial ends. With 10,000 running, a look takes 5 ms."""
 WATCH_SECONDS = 1.0
 """How often to look for requests, stalled trials and shortages."""
+IDLE_SECONDS = 0.05
+LEAVE_SECONDS = 5.0
+"""How long after its time a drain still waits for a database, to give back what runs."""
 
 
 class Dispatcher:
@@ -58,7 +61,8 @@ class Dispatcher:
         self._database, self._executor = database, executor
         self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
         self._drain_seconds = drain_seconds
-        self._leads = self._was_away = False
+        self._leads = False
+        self._patience = Patience()
         self._behind: tuple[str, str, int] | None = None
         """The leader (holder, host, pid) that this one last logged standing by for."""
         self._renew_at = self._watch_at = self._plan_at = 0.0
@@ -73,17 +77,9 @@ class Dispatcher:
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped()`, then drain; wait for a database that is away."""
-        pause = 0.1
         while not stopped():
-            try:
-                busy = self.step()
-                pause = 0.1
-            except AWAY as error:
-                log.warning("the database does not answer (%s); trying again", first_line(error))
-                pause = min(5.0, 2 * pause)
-                busy, self._was_away = False, True
-            if not busy:
-                time.sleep(pause / 2)
+            if self._patience.with_(self.step) is False:
+                time.sleep(IDLE_SECONDS)
         self.drain()
 
     def step(self, timeout: float = 0.05) -> bool:
@@ -104,19 +100,32 @@ class Dispatcher:
         for trial_id, attempt in self._held:
             self._executor.stop(trial_id, attempt)
         deadline = time.monotonic() + self._drain_seconds
-        try:
-            while self._held and time.monotonic() < deadline and self._keep_lease():
-                if not self._follow(0.1):
-                    time.sleep(0.05)
-            held = [(key, each.assignment.sweep_id) for key, each in self._held.items()]
-            for first in range(0, len(held), SETTLED_TOGETHER):
-                self._give_back(dict(held[first : first + SETTLED_TOGETHER]), "drained")
-            with self._database.write() as session:
-                leases.drop(session, self.id)
-        except AWAY as error:
-            log.warning("the database does not answer (%s); the lease expires", first_line(error))
-        log.info("drained; %d trials were in the middle of an epoch", len(self._held))
+        while self._held and time.monotonic() < deadline:
+            if self._patience.with_(self._listen) is False:
+                break
+        while self._patience.with_(self._leave) is None:
+            if time.monotonic() > deadline + LEAVE_SECONDS:
+                log.warning("%d trials wait until the lease expires", len(self._held))
+                break
         self._held.clear()
+
+    def _listen(self) -> bool:
+        """Record what the trials still report; False if another dispatcher leads."""
+        if not self._keep_lease():
+            return False
+        if not self._follow(0.1):
+            time.sleep(IDLE_SECONDS)
+        return True
+
+    def _leave(self) -> bool:
+        """Requeue the trials that still run, and drop the lease."""
+        held = [(key, each.assignment.sweep_id) for key, each in self._held.items()]
+        for first in range(0, len(held), SETTLED_TOGETHER):
+            self._give_back(dict(held[first : first + SETTLED_TOGETHER]), "drained")
+        with self._database.write() as session:
+            leases.drop(session, self.id)
+        log.info("drained; %d trials were in the middle of an epoch", len(held))
+        return True
 
     # --- the lease --------------------------------------------------------------------------------
 
@@ -132,10 +141,10 @@ class Dispatcher:
                 pid=os.getpid(),
                 seconds=self._lease_seconds,
                 cluster=self._cluster(),
-                patient=self._was_away,
+                patient=self._patience.has_waited,
             )
             self._stand_by(None if leads else leases.current(session))
-        self._was_away = False
+        self._patience.has_waited = False
         self._renew_at = time.monotonic() + min(5.0, self._lease_seconds / 6)
         led, self._leads = self._leads, leads
         if led and not leads:
@@ -201,7 +210,10 @@ class Dispatcher:
             asked = watching.asked_to_stop(session, self.id)
             stalled = watching.stalled(session, self.id, self._stall_seconds)
             waiting = shortages.note_shortages(session, self._nodes)
-        for key in self._held.keys() - mine.keys():  # requeued while this process hung
+        unrecorded = {each.key for each in self._heard}
+        # Requeued while this process hung. What has messages to record may have ended by the first
+        # try to record them, whose answer was lost; the next try finds out.
+        for key in self._held.keys() - mine.keys() - unrecorded:
             log.warning("trial %d attempt %d is no longer this dispatcher's; stopping it", *key)
             self._let_go(key)
             self._executor.cancel(*key, force=True)
@@ -211,7 +223,7 @@ class Dispatcher:
         for trial_id, attempt, for_good in asked:
             self._stop(trial_id, attempt, for_good=for_good)
         now = self._listening.seconds
-        for key in self._held.keys() - {each.key for each in self._heard}:  # these are not silent
+        for key in self._held.keys() - unrecorded:  # those are not silent
             held = self._held[key]
             limit = held.assignment.timeout_seconds
             if limit is not None and now - held.listened_at_start > limit:
@@ -371,20 +383,10 @@ class Dispatcher:
                 self._executor.cancel(*epoch.key, force=True)
 
     def _count(self, heard: list[Heard]) -> None:
-        now = time.monotonic()
         for each in heard:
             held = self._held[each.key]
             held.last_heard = self._listening.seconds
-            match each.message:
-                case Started():
-                    self._totals.starts += 1
-                    self._totals.start_seconds += now - held.claimed_at
-                case EpochDone(report):
-                    seconds = float(report["seconds"])
-                    self._totals.reports += 1
-                    self._totals.report_seconds += now - each.at
-                    self._totals.cpu_seconds += seconds * held.assignment.place.cpus
-                    self._totals.gpu_seconds += seconds * held.assignment.place.gpus
+            self._totals.count(each.message, each.at, held)
 
     def _let_go(self, key: Key) -> None:
         self._held.pop(key, None)

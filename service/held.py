@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
+from lrd_core.messages import EpochDone, Message, Started
 from service.retention import Retention
 from service.store.claims import Assignment
 
@@ -65,3 +66,23 @@ class Totals:
     """From the arrival of each epoch report to its commit."""
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
+
+    def count(self, message: Message, arrived: float, held: Held) -> None:
+        """Count a message that has just been recorded.
+
+        Args:
+            message: of the attempt `held`.
+            arrived: when it arrived, by the monotonic clock.
+            held: as it was when the message was recorded.
+        """
+        now = time.monotonic()
+        match message:
+            case Started():
+                self.starts += 1
+                self.start_seconds += now - held.claimed_at
+            case EpochDone(report):
+                seconds = float(report["seconds"])
+                self.reports += 1
+                self.report_seconds += now - arrived
+                self.cpu_seconds += seconds * held.assignment.place.cpus
+                self.gpu_seconds += seconds * held.assignment.place.gpus

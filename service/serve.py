@@ -31,6 +31,8 @@ from service.store.session import Database
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 1.0
+"""The pause before a dispatcher that has ended is started again."""
 STOP_SECONDS = 12
 """Time the dispatcher has to stop, after its drain, before it is killed."""
 FINISH_SECONDS = 8
@@ -160,7 +162,7 @@ class _Supervisor:
         while True:
             code = self._child.wait()
             early = early + 1 if time.monotonic() - self._started < SETTLED_SECONDS else 0
-            if self._stopping.wait(1):
+            if self._stopping.wait(AGAIN_SECONDS):
                 return
             if early == GIVE_UP_AFTER:
                 self.gave_up = self._server.should_exit = True
@@ -169,7 +171,10 @@ class _Supervisor:
                 if self._stopping.is_set():
                     return
                 log.error("the dispatcher ended with code %d; starting it again", code)
-                self._child = self._start()
+                try:
+                    self._child = self._start()
+                except OSError as error:  # no memory, or no process more: the next turn tries again
+                    log.error("it cannot be started: %s", error)
 
     def stop(self) -> None:
         """Drain the dispatcher and stop it."""

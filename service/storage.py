@@ -84,18 +84,24 @@ def identity_of(session: Session) -> str | None:
 
 
 def refuse_anothers(trials: str, here: str | None) -> None:
-    """Refuse to remove anything from another database's folder of trials.
+    """Refuse to remove anything from a folder of trials unless it is known to be this database's.
 
     `here`: the id of this database; None before a dispatcher has started on it, so that it has no
     folder yet.
 
     Raises:
         AnothersFolder: it belongs to another database.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or does not say whose it is: the place where storage is to be
+            mounted looks so while it is not.
     """
     folder = folder_at(trials)
     if not folder.exists(MARK):
-        return
+        if here is None:
+            return
+        raise FileNotFoundError(
+            f"{trials} has no file {MARK!r}, which says whose the trials in it are: is the storage "
+            "mounted? A dispatcher writes the file when it starts"
+        )
     there = folder.read(MARK).decode(errors="replace")
     if there != here:
         raise AnothersFolder(

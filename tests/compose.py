@@ -166,7 +166,7 @@ class Compose:
 
     def _environment(self, service: str) -> dict[str, str]:
         """What the file says, with its volumes and secrets where they are here."""
-        inherited = {"PATH": self._path, "HOME": str(self.folder), "PGHOST": "127.0.0.1"}
+        inherited = {"PATH": self._path, "HOME": str(self.folder)}
         said = self._services[service].get("environment", {})
         return inherited | {name: self._here(str(value)) for name, value in said.items()}
 

@@ -3,6 +3,7 @@ what docs/kuberay.yaml must say for the same to start there."""
 
 import csv
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -127,6 +128,30 @@ def test_no_secret_stands_in_an_environment() -> None:
         for variable in each.get("environment", {}):
             secret = "PASSWORD" in variable or "TOKEN" in variable
             assert not secret or variable.endswith(("_FILE", "_PATH")), (name, variable)
+
+
+def test_no_secret_comes_into_an_image() -> None:
+    """Catches: the database's password in the image of the Ray nodes, and in a registry."""
+    root = FILE.parent
+    allowed = [
+        line.removeprefix("!")
+        for line in (root / ".dockerignore").read_text().splitlines()
+        if not line.startswith(("#", "**/"))
+    ]
+    assert allowed[0] == "*"  # all that follows are exceptions from it
+    copied = re.search(r"^COPY (.+) \./$", (root / "Dockerfile").read_text(), re.MULTILINE)
+    assert copied is not None
+    assert {*allowed[1:]} == {*copied[1].split(), "lrd_core", "workers", "service", "migrations"}
+    for name, each in DOCUMENT["secrets"].items():
+        assert Path(each["file"]).parts[0] not in allowed, name
+        ignored = ["git", "check-ignore", "--quiet", each["file"]]
+        assert subprocess.run(ignored, cwd=root, check=False).returncode == 0, name
+
+
+def test_the_database_is_not_ready_before_others_reach_it() -> None:
+    """Catches: a migration that is refused while the image makes its first database, whose server
+    then listens on its socket alone; nobody starts the migration again."""
+    assert "--host=127.0.0.1" in DOCUMENT["services"]["postgres"]["healthcheck"]["test"]
 
 
 def test_ray_nodes_have_no_way_into_the_database() -> None:

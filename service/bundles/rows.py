@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lrd_core.configuration import Spec
 from lrd_core.spec import MAX_SEED, MaxConcurrent, MaxFailures, Priority, Tags
@@ -116,6 +116,15 @@ class AttemptRow(Spec):
     recomputed_from: Epoch | None = None
     recomputed_to: Epoch | None = None
     different_epoch: Epoch | None = None
+
+    @field_validator("environment")
+    @classmethod
+    def _counts(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Of all that stands there, only this is read as a number."""
+        count = (value or {}).get("parameters")
+        if not (count is None or (isinstance(count, int) and not isinstance(count, bool))):
+            raise ValueError(f"parameters is their number, got {count!r}")
+        return value
 
 
 class EpochRow(Spec):

@@ -83,12 +83,43 @@ def current(session: Session) -> Lease | None:
     return session.scalar(select(Lease).where(Lease.name == DISPATCH, Lease.expires_at > db_now()))
 
 
+class Lookout:
+    """Whether the leading dispatcher is gone, to a process that looks now and then.
+
+    A lease that has lapsed is not enough: while a reader of SQLite held up every writer, or the
+    machine slept, the dispatcher could not renew it, and its trials still run. So the lease must
+    still be the same at the look after one at which this process could write to it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lapsed: float | None = None
+        """The expiry of the lease when it had lapsed, and could be written to."""
+
+    def gone(self) -> bool:
+        """Look once. True at once if the lease was dropped, or never taken."""
+        with self._database.read() as session:
+            lease = session.get(Lease, DISPATCH)
+            expires_at = DROPPED if lease is None else lease.expires_at
+            led = expires_at > clock(session)
+        if expires_at == DROPPED or (not led and expires_at == self._lapsed):
+            return True
+        self._lapsed = None
+        if not led:
+            # It changes nothing, but is committed only when the dispatcher could have renewed.
+            same = update(Lease).where(Lease.expires_at == expires_at)
+            with self._database.write() as session:
+                session.execute(same.values(expires_at=Lease.expires_at))
+            self._lapsed = expires_at
+        return False
+
+
 def reap(database: Database) -> int:
     """Requeue the running trials whose dispatcher has let its lease expire; how many. Trials of
     sweeps that others hold are left for the next time.
 
-    The dispatcher that takes over does this, and so does every API: readers see the truth even when
-    all dispatchers are gone.
+    The dispatcher that takes over does this, and so does every API once the leader is gone (see
+    `Lookout`): readers see the truth even when all dispatchers are gone.
     """
     led = exists().where(Lease.holder == Trial.dispatcher_id, Lease.expires_at > db_now())
     orphans = select(Trial.id, Trial.attempt, Trial.sweep_id).where(

@@ -11,18 +11,18 @@ from service.store.models import Attempt, Report, Trial
 def made_by(session: Session, sweep_id: str) -> list[Provenance]:
     """What made the sweep's succeeded trials, without duplicates. A trial that was resumed in other
     code was made by both."""
-    names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device")
+    # As text also the number of parameters: PostgreSQL's integers end at 2,147,483,647.
+    names = ("data_sha256", "lrd", "commit", "plugins", "torch", "device", "parameters")
     query = (
-        select(
-            Trial.arm_id,
-            *(Attempt.environment[name].as_string() for name in names),
-            Attempt.environment["parameters"].as_integer(),
-        )
+        select(Trial.arm_id, *(Attempt.environment[name].as_string() for name in names))
         .join(Attempt, has_made())
         .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.succeeded)
         .distinct()
     )
-    return [Provenance._make(row) for row in session.execute(query)]
+    return [
+        Provenance._make((*row, None if count is None else int(count)))
+        for *row, count in session.execute(query)
+    ]
 
 
 def recomputed(session: Session, sweep_id: str) -> Recomputed:

@@ -39,6 +39,13 @@ def test_a_local_ray_has_a_token_that_only_this_user_reads(tmp_path: Path) -> No
     assert path.read_text() == token  # a restart stays in the same cluster
 
 
+def test_a_token_that_was_not_written_is_made_again(tmp_path: Path) -> None:
+    """Catches: a service that never starts again, once the disk was full at its first start."""
+    (tmp_path / "ray-token").touch()
+    authenticate(Settings(storage_dir=tmp_path))
+    assert len((tmp_path / "ray-token").read_text()) == 64
+
+
 def test_ray_inherits_no_way_into_the_database() -> None:
     """Catches: the database's password and a token in the environment of whatever a plugin runs."""
     ours = {"LRD_DATABASE_URL": "x", "LRD_DATABASE_PASSWORD_FILE": "x", "LRD_TOKEN": "x"}

@@ -25,7 +25,8 @@ def test_a_report_that_waits_for_its_sweep_counts_from_its_own_arrival(
     def lock(session: Session, ids: set[str], **options: Any) -> set[str]:
         return lock_sweeps(session, ids - held, **options)
 
-    monkeypatch.setattr("service.dispatcher.time", clock)
+    for module in ("dispatcher", "held"):
+        monkeypatch.setattr(f"service.{module}.time", clock)
     monkeypatch.setattr("service.dispatcher.lock_sweeps", lock)
     held_sweep, _ = (submit(api, seeds=1, grid={}) for _ in range(2))
     dispatcher.step(0)  # both have started

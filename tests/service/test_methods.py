@@ -49,8 +49,9 @@ def test_a_cpu_is_named_by_its_model_and_networks_by_their_size(
 ) -> None:
     """Catches: an H200 that counts as two devices, since its nodes' processors differ."""
     sweep_id = seed(database, small_sweep())
-    cpu = {"device": "x86_64 AVX512", "cuda": None, "parameters": 266_610}
-    gpu = {"device": "NVIDIA H200", "cuda": "13.2", "parameters": 266_610}
+    # Of a size that is a number to every database: PostgreSQL's integers end at 2,147,483,647.
+    cpu = {"device": "x86_64 AVX512", "cuda": None, "parameters": 3_000_000_000}
+    gpu = {"device": "NVIDIA H200", "cuda": "13.2", "parameters": 3_000_000_000}
     ran_on = [
         cpu | {"processor": "AMD EPYC 9B14"},
         cpu | {"processor": None},
@@ -65,7 +66,7 @@ def test_a_cpu_is_named_by_its_model_and_networks_by_their_size(
         "Trained on NVIDIA H200 (2 trials); AMD EPYC 9B14, x86_64 AVX512 (1 trial); "
         "x86_64 AVX512 (1 trial)."
     )
-    assert "The network has 266,610 parameters." in found["Training"]
+    assert "The network has 3,000,000,000 parameters." in found["Training"]
 
 
 def test_reused_results_are_told_of_and_cost_nothing(api: TestClient, database: Database) -> None:

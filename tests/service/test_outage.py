@@ -106,15 +106,18 @@ def test_after_an_outage_the_leader_goes_on(
     assert states(api, sweep_id) == [("running", 1)] * 2
 
 
+@pytest.mark.parametrize("seconds", [1, 0])
 def test_an_end_whose_commit_was_not_answered_leaves_no_checkpoint(
     api: TestClient,
     database: Database,
     dispatcher: Dispatcher,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
 ) -> None:
     """Catches: gigabytes that nothing resumes from, of a trial that had succeeded when its
-    dispatcher recorded that once more."""
+    dispatcher recorded that once more; also after an outage that outlasts a look at what is its."""
+    monkeypatch.setattr("service.dispatcher.WATCH_SECONDS", seconds)
     sweep_id = submit(api, seeds=1)
     write, unanswered = database.write, itertools.cycle([True, True, False])
 
@@ -158,21 +161,101 @@ def test_a_leader_that_does_not_come_back_or_has_let_go_is_followed(
     assert standby._leads
 
 
-def test_after_an_outage_the_api_looks_twice(
+def test_an_outage_in_a_drain_loses_no_trial(
+    api: TestClient,
+    database: Database,
+    dispatcher: Dispatcher,
+    executor: InlineExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: hours of training lost to one refused connection, in a deploy that restarts both."""
+    sweep_id = submit(api, seeds=1)
+    dispatcher.step(0)
+    write, refused = database.write, iter([True, False, True, True])
+
+    def now_and_then() -> contextlib.AbstractContextManager[Session]:
+        if next(refused, False):
+            broken()
+        return write()
+
+    monkeypatch.setattr(database, "write", now_and_then)
+    dispatcher.drain()
+    assert next(refused, None) is None
+    assert states(api, sweep_id) == [("queued", 1)] * 2
+    trials = api.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["items"]
+    assert [each["epochs_done"] for each in trials] == [1, 1]  # which they were in the middle of
+    with database.read() as session:
+        assert leases.current(session) is None
+        assert {each.losses for each in session.query(Trial)} == {0}
+
+
+def test_a_drain_does_not_wait_for_ever_for_a_database(
+    api: TestClient,
+    database: Database,
+    dispatcher: Dispatcher,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    submit(api, seeds=1)
+    dispatcher.step(0)
+    monkeypatch.setattr("service.dispatcher.LEAVE_SECONDS", 0)
+    monkeypatch.setattr(dispatcher, "_drain_seconds", 0)
+    monkeypatch.setattr(database, "write", broken)
+    dispatcher.drain()
+    assert "2 trials wait until the lease expires" in caplog.text
+    assert "drained" not in caplog.text
+
+
+def test_a_dispatcher_that_could_not_renew_is_not_taken_for_gone(database: Database) -> None:
+    """Catches: its trials taken by the API, which after a stall of everybody was first to look."""
+    with database.write() as session:
+        assert leases.take(session, "one", host="node-1", pid=1, seconds=60)
+    lookout = leases.Lookout(database)
+    assert not lookout.gone()
+    for _ in range(2):
+        lapse(database)
+        assert not lookout.gone()  # at the first look
+        with database.write() as session:
+            assert leases.take(session, "one", host="node-1", pid=1, seconds=60)
+        assert not lookout.gone()
+    lapse(database)
+    assert not lookout.gone()
+    assert lookout.gone()
+    with database.write() as session:
+        leases.drop(session, "one")
+    assert leases.Lookout(database).gone()
+
+
+def test_what_could_not_be_written_is_not_judged(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: trials taken while a long export still holds up the dispatcher's renewal."""
+    with database.write() as session:
+        assert leases.take(session, "one", host="node-1", pid=1, seconds=60)
+    lapse(database)
+    lookout = leases.Lookout(database)
+    with monkeypatch.context() as held_up:
+        held_up.setattr(database, "write", broken)
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                lookout.gone()
+    assert not lookout.gone()
+    assert lookout.gone()
+
+
+def test_housekeeping_goes_on_after_an_outage(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
 
-    def reap(_: Database) -> int:
+    def gone(_: leases.Lookout) -> bool:
         nonlocal looks
         looks += 1
         if looks == 1:
             raise OperationalError("select", None, Exception("no route to host"))
         raise asyncio.CancelledError
 
-    contacts = []
-    monkeypatch.setattr(leases, "reap", reap)
-    monkeypatch.setattr(app, "_forget_answers", lambda _: contacts.append(looks))
+    monkeypatch.setattr(leases.Lookout, "gone", gone)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(app._housekeeping(database, access.Uses(), 0))
-    assert contacts == [1]  # between the outage and the next look it has seen the database answer
+    assert looks == 2

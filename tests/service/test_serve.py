@@ -10,14 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
 from lrd_core.errors import LRDError
+from service import serve
 from service.client import Client
 from service.pages import PLOTLY
-from service.serve import FINISH_SECONDS, listen, url_of
+from service.serve import FINISH_SECONDS, GIVE_UP_AFTER, listen, url_of
+from service.settings import Settings
 from tests.conftest import small_sweep
 from tests.waiting import until
 
@@ -187,6 +191,30 @@ def test_a_ray_that_dies_is_replaced_and_the_sweep_ends(tmp_path: Path) -> None:
         said = (tmp_path / "serve.log").read_text()
         assert "the Ray node next to this dispatcher is gone" in said
         assert "the dispatcher ended with code 1; starting it again" in said
+
+
+@pytest.mark.parametrize("failures", [1, GIVE_UP_AFTER - 1])
+def test_a_dispatcher_that_cannot_be_forked_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """Catches: a service that goes on for ever without a dispatcher, because there was no memory
+    for one when the last had ended."""
+    forks = iter([None] + [OSError("cannot allocate memory")] * failures)
+    popen = subprocess.Popen
+
+    def fork(*_: object, **options: Any) -> subprocess.Popen[bytes]:
+        if error := next(forks, None):
+            raise error
+        return popen(["true"], **options)
+
+    monkeypatch.setattr(serve.subprocess, "Popen", fork)
+    monkeypatch.setattr(serve, "AGAIN_SECONDS", 0)
+    server = SimpleNamespace(should_exit=False)
+    supervisor = serve._Supervisor(Settings(storage_dir=tmp_path), server)  # type: ignore[arg-type]
+    until(lambda: supervisor.gave_up, "it goes on")  # each dispatcher ends at once
+    assert server.should_exit
+    assert next(forks, "all tried") == "all tried"
+    supervisor.stop()
 
 
 def test_an_answer_does_not_wait_for_acknowledgements() -> None:

@@ -86,6 +86,33 @@ def test_what_is_deleted_here_removes_no_folder_of_another_database(
     other.close()
 
 
+def test_storage_that_is_not_mounted_is_waited_for(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: an empty mount point taken for folders that are gone already. The rows go, and with
+    them the only way to the checkpoints that are there again once the storage is mounted."""
+    trials, elsewhere = tmp_path / "trials", tmp_path / "elsewhere"
+    own(database, str(trials))
+    sweep_id = seed(database, small_sweep())
+    (trials / "1").mkdir()
+    with database.write() as session:
+        requests.delete_sweep(session, sweep_id)
+    trials.rename(elsewhere)
+    for mount_point in (False, True):
+        if mount_point:
+            trials.mkdir()
+        assert not Purger(database, str(trials), 0).step()
+        assert "is the storage mounted?" in caplog.text
+        with database.read() as session:
+            assert session.get(Sweep, sweep_id) is not None
+    trials.rmdir()
+    elsewhere.rename(trials)
+    assert Purger(database, str(trials), 0).step()
+    assert not (trials / "1").exists()
+    with database.read() as session:
+        assert session.get(Sweep, sweep_id) is None
+
+
 def test_a_folder_that_cannot_be_read_keeps_no_dispatcher_from_starting(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -132,6 +132,10 @@ FORGED: dict[str, tuple[Change, str]] = {
     "a report of another epoch": (report(epoch=2), "of a report of 2, where epoch 1"),
     "a text as a metric": (report(test_accuracy="abc"), "/report/test_accuracy"),
     "a list as a metric": (report(test_accuracy=[0.5]), "/report/test_accuracy"),
+    "a text as the number of parameters": (
+        at("attempts", environment={"parameters": "many"}),
+        "attempts.jsonl, row 1: /environment: parameters is their number, got 'many'",
+    ),
     "an integer of 4,000 digits": (config(batch_size=int("9" * 4000)), "arms.jsonl, row 1"),
     "100 levels": (
         lambda rows: rows["sweep"][0].update(spec=json.loads('{"a":' * 100 + "1" + "}" * 100)),
