@@ -92,6 +92,7 @@ class Compose:
             until(
                 lambda: all(self._is(each, condition) for each in self._of(service)),
                 f"{service} is not {condition}",
+                pause=1,  # a check takes a core for a second or two, from what it waits for
             )
         except AssertionError as late:
             raise AssertionError(f"{late}: {self._said}\n{self.log(service)}") from None

@@ -26,7 +26,7 @@ from service.store.session import Database
 from tests.conftest import small_sweep
 from tests.seeded import seed as seed_sweep
 
-EXAMPLES = int(os.environ.get("LRD_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("LRD_EXAMPLES", "24"))
 SPARED = {
     "positive_data_acceptance": "a document that fits the schema may still be no sweep, e.g. name "
     "an axis that no configuration has: 422 says so",

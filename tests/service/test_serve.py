@@ -180,14 +180,15 @@ def test_a_ray_that_dies_is_replaced_and_the_sweep_ends(tmp_path: Path) -> None:
     with serving(tmp_path, "serve") as (process, url):
         sweep = small_sweep()
         sweep["base"] |= {"epochs": 20, "batch_size": 64}
-        sweep_id = lrd("submit", write(tmp_path, sweep), url=url).split()[1].rstrip(":")
-        until(lambda: "running: " in lrd("status", sweep_id, url=url), "nothing runs")
+        with Client(url) as client:
+            submitted = client.submit(sweep)
+            until(lambda: submitted.status()["trials"]["running"], "nothing runs")
         before: set[int] = set()
         for _ in range(3):
             before |= {child for pid in before | {process.pid} for child in children(pid)}
         raylet, *_ = sorted(pid for pid in before if name_of(pid) == "raylet")  # and what it forks
         os.kill(raylet, signal.SIGKILL)
-        assert "(2)" in lrd("watch", sweep_id, url=url)
+        assert "(2)" in lrd("watch", submitted.id, url=url)
         said = (tmp_path / "serve.log").read_text()
         assert "the Ray node next to this dispatcher is gone" in said
         assert "the dispatcher ended with code 1; starting it again" in said

@@ -54,7 +54,7 @@ def run(database: Database, examples: int, steps: int = 40, *, explain: bool = T
 
 
 def test_the_store_keeps_its_promises(database: Database) -> None:
-    run(database, examples=40)
+    run(database, examples=24)
 
 
 MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
