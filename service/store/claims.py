@@ -14,7 +14,7 @@ from service.placement import Place
 from service.store.models import Arm, Attempt, Report, Sweep, Trial
 from service.store.ready import Wanted, next_of_each
 from service.store.session import db_now
-from service.store.transitions import switch
+from service.store.transitions import Moved, switch
 from service.store.turns import RESOURCES, Share
 
 _EXECUTION = Sweep.spec["execution"].label("execution")
@@ -70,7 +70,7 @@ def _lock_free(session: Session, sweep_ids: Collection[str]) -> dict[str, "_Spec
     return {sweep_id: _Spec.of(*parts) for sweep_id, *parts in session.execute(query)}
 
 
-def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[Trial, Place]]:
+def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[Moved, Place]]:
     """Claim the next trials, each with its place, of sweeps that are locked."""
     if not shares:
         return []
@@ -82,7 +82,7 @@ def _take(session: Session, holder: str, shares: Sequence[Share]) -> list[tuple[
         for share, found in zip(shares, next_of_each(session, wanted), strict=True)
         for pair in zip(found, share.places, strict=False)
     ]
-    taken: list[tuple[Trial, Place]] = []
+    taken: list[tuple[Moved, Place]] = []
     for (cpus, gpus), of_one_size in _by_size(pairs).items():
         trials = switch(
             session,
@@ -117,12 +117,12 @@ def _by_size(
     return found
 
 
-def _configs(session: Session, trials: Sequence[Trial]) -> dict[int, dict[str, Any]]:
+def _configs(session: Session, trials: Sequence[Moved]) -> dict[int, dict[str, Any]]:
     arms = select(Arm.id, Arm.config).where(Arm.id.in_({trial.arm_id for trial in trials}))
     return dict(map(tuple, session.execute(arms)))
 
 
-def _checkpoints(session: Session, trials: Sequence[Trial]) -> dict[int, list[Checkpoint]]:
+def _checkpoints(session: Session, trials: Sequence[Moved]) -> dict[int, list[Checkpoint]]:
     """Of each trial the newest recorded checkpoints, newest first."""
     found: dict[int, list[Checkpoint]] = {trial.id: [] for trial in trials}
     again = [trial.id for trial in trials if trial.attempt > 1]
@@ -161,7 +161,7 @@ class _Spec(NamedTuple):
 
 def _assignment(
     spec: _Spec,
-    trial: Trial,
+    trial: Moved,
     config: dict[str, Any],
     place: Place,
     checkpoints: list[Checkpoint],

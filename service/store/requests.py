@@ -20,7 +20,7 @@ from service.store import history, refusals, reuse, submission, sweeps, webhooks
 from service.store.models import Event, Sweep, Trial
 from service.store.refusals import Refusal
 from service.store.session import clock, db_now
-from service.store.transitions import lock_sweeps, switch
+from service.store.transitions import Moved, lock_sweeps, switch
 
 # --- sweeps ---------------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ def _proceeds(of: Sweep | Trial, refusal: Refusal | None) -> bool:
 
 def _requeue(
     session: Session, state: TrialState, *conditions: ColumnElement[bool]
-) -> Sequence[Trial]:
+) -> Sequence[Moved]:
     return switch(
         session,
         state,

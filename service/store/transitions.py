@@ -7,7 +7,7 @@ no two transactions wait for each other.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +18,16 @@ from service.store.models import Event, Sweep, Trial
 from service.store.session import clock, db_now
 
 
+class Moved(NamedTuple):
+    """A trial that has changed its state. No object of `Trial`: a sweep may have 100,000."""
+
+    id: int
+    sweep_id: str
+    arm_id: int
+    seed: int
+    attempt: int
+
+
 def switch(
     session: Session,
     from_state: TrialState,
@@ -26,7 +36,7 @@ def switch(
     reason: Reason | None = None,
     message: str | None = None,
     **values: Any,
-) -> list[Trial]:
+) -> list[Moved]:
     """Move every trial in `from_state` that meets the conditions to state `to`, and return them.
 
     Check and write are one statement, so a trial that another transaction has moved is not touched.
@@ -37,22 +47,23 @@ def switch(
         changes["dispatcher_id"] = None
     if to in TERMINAL:
         changes["finished_at"] = db_now()
-    moved = list(
-        session.scalars(
+    moved = [
+        Moved._make(row)
+        for row in session.execute(
             update(Trial)
             .where(Trial.state == from_state, *conditions)
             .values(changes)
-            .returning(Trial)
-            .execution_options(synchronize_session=False, populate_existing=True)
+            .returning(*(getattr(Trial, name) for name in Moved._fields))
+            .execution_options(synchronize_session=False)
         )
-    )
+    ]
     if not moved:
         return moved
     now = clock(session)
     counts = Counter(trial.sweep_id for trial in moved)
     _move_counts(session, from_state, to, counts, now)
-    session.execute(
-        insert(Event),
+    session.connection().execute(
+        insert(Event.__table__),  # type: ignore[arg-type]
         [
             {
                 "sweep_id": trial.sweep_id,

@@ -189,8 +189,9 @@ MUTANTS: dict[str, tuple[ModuleType, list[tuple[str, str]]]] = {
         transitions,
         [
             (
-                "    session.execute(\n        insert(Event),",
-                "    len(moved) > 1 and session.execute(\n        insert(Event),",
+                "    session.connection().execute(\n        insert(Event.__table__)",
+                "    len(moved) > 1 and session.connection().execute(\n"
+                "        insert(Event.__table__)",
             )
         ],
     ),
