@@ -92,6 +92,9 @@ def test_paths_of_published_numbers_are_too() -> None:
     values = [{"where": {KEEP: 0.5}, "value": 1}, {"where": {"optimizr.name": "adam"}, "value": 2}]
     found = faults(expected={"source": "a paper", "values": values})
     assert list(found) == ["/expected/values/1/where/optimizr.name"]
+    parts = [{"of": {"datset": "digits"}, "where": {"epoch": 5}}]
+    found = faults(expected={"source": "a paper", "values": values[:1], "parts": parts})
+    assert list(found) == ["/expected/parts/0/of/datset", "/expected/parts/0/where/epoch"]
 
 
 def test_a_field_that_some_arm_has_or_could_have_is_a_path() -> None:
