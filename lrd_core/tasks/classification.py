@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from lrd_core.choices import CLASSIFIERS, CONVOLUTIONAL
 from lrd_core.configuration import NL, SD, PluginOptimizer
-from lrd_core.datasets.batches import Batches
+from lrd_core.datasets.batches import Batches, spans
 from lrd_core.datasets.images import load_images
 from lrd_core.errors import PluginError
 from lrd_core.graphs import Graphed
@@ -50,7 +50,7 @@ class Classification:
                 self.batches.relabel(
                     noisy_labels(labels, self.data.classes, regularizer.prob, seed)
                 )
-        self.steps_per_epoch = -(-len(self.data.train_labels) // spec.batch_size)
+        self.steps_per_epoch = len(spans(len(self.data.train_labels), spec.batch_size))
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._trained: tuple[nn.Module, Optimizer, Callable[..., None]] | None = None
 

@@ -35,6 +35,22 @@ def losses(trial: TrialSpec) -> list[float]:
     return [report.metrics["train_loss"] for report in train(trial, TrainState.create(trial))]
 
 
+def test_the_steps_of_an_epoch_are_those_that_are_counted() -> None:
+    """Catches: 40 images in batches of 13, counted as four steps and trained in three."""
+    trial = spec(model="fcnet", batch_size=13)
+    task = Classification(trial, CPU, None)
+    model, steps = task.model(), 0
+
+    class Counted(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            nonlocal steps
+            steps += 1
+            return super().step(closure)
+
+    task.train_epoch(model, Counted(model.parameters(), lr=0.01), 1)
+    assert task.steps_per_epoch == steps == 3
+
+
 def test_evaluation_leaves_no_graph_and_no_layer_in_training() -> None:
     trial = spec(model="fcnet")
     task = Classification(trial, CPU, None)
