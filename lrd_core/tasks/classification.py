@@ -71,11 +71,19 @@ class Classification:
             seed=self.spec.seed,
             dropout=dropout if keep_probs else None,
         )
-        if keep_probs and not any(isinstance(part, StandardDropout) for part in model.modules()):
+        dropped = [part for part in model.modules() if isinstance(part, StandardDropout)]
+        if keep_probs and not dropped:
             raise PluginError(
                 f"the spec asks for SD, and model {self.spec.model} has no layer of it: it must "
                 "make one with `dropout()` wherever units may be dropped"
             )
+        # A layer that was copied, as by `copy.deepcopy`, has its original's seed, and would drop
+        # the same units.
+        taken: set[int] = set()
+        for part in dropped:
+            while part.seed in taken:
+                part.seed = derive(trial_seed, "standard dropout", next(layers))
+            taken.add(part.seed)
         return model.to(self.device).to(memory_format=self.layout)
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:
