@@ -31,6 +31,7 @@ from lrd_core.choices import (
     wrong_regularizers,
     wrong_task,
 )
+from lrd_core.options import Option
 from lrd_core.texts import Text
 
 
@@ -137,8 +138,8 @@ class PluginOptimizer(_Optimizer):
     name: Text
     """The name of its entry point."""
     lr: LearningRate
-    options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
-    """Its further arguments, e.g. `{rho: 0.9}`."""
+    options: Annotated[dict[Text, Option], Field(max_length=50)] = {}
+    """Its further arguments, e.g. `{rho: 0.9, betas: [0.9, 0.99]}`; it is given lists as tuples."""
 
     @field_validator("options")
     @classmethod
