@@ -82,6 +82,25 @@ class ImageData:
             evaluated="val",
         )
 
+    def part(self, holdout: int | None, count: int | None) -> "ImageData":
+        """`holding_out(holdout)`, of which the `first(count)`.
+
+        Raises:
+            TrialError: none would be left to train on; or the training images are stored class by
+                class, and of a class that is evaluated none would be left.
+        """
+        left = self.holding_out(holdout).first(count)
+        if left is not self and _class_by_class(self.train_labels):
+            gone = set(left.test_labels.tolist()) & set(self.train_labels.tolist())
+            if gone := gone - set(left.train_labels.tolist()):
+                what = "data.holdout" if count is None else "data.max_examples"
+                raise TrialError(
+                    f"the training images are stored class by class, and {what} leaves none of "
+                    f"class {', '.join(map(str, sorted(gone)))} to train on, which is evaluated: "
+                    "shuffle them once, where the data set is made"
+                )
+        return left
+
     @functools.cached_property
     def sha256(self) -> str:
         """SHA-256 over all images and labels, in order: equal hashes, equal data."""
@@ -156,6 +175,12 @@ def _wrong(data: Any) -> str | None:
             f"scale {scale}, mean {mean}, std {std}"
         )
     return None
+
+
+def _class_by_class(labels: Tensor) -> bool:
+    """Whether all examples of a class stand together, as folders of images are usually listed."""
+    beginnings = 1 + int((labels[1:] != labels[:-1]).sum())
+    return beginnings == len(set(labels.tolist()))
 
 
 @functools.lru_cache(maxsize=4)  # a sweep over data sets uses them in turn, seed by seed

@@ -37,8 +37,8 @@ class Classification:
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
         self.device = device
-        data = load_images(spec.dataset, data_dir).holding_out(spec.data.holdout)
-        self.data = data.first(spec.data.max_examples)
+        data = load_images(spec.dataset, data_dir)
+        self.data = data.part(spec.data.holdout, spec.data.max_examples)
         self.data_sha256 = self.data.sha256
         self.batches = Batches(self.data, device, spec.data.cutout)
         last = in_channels_last(spec, device)

@@ -13,7 +13,7 @@ import torch
 from lrd_core.choices import AUGMENTED, PARTS, metrics_of
 from lrd_core.datasets import images
 from lrd_core.datasets.batches import PADDING
-from lrd_core.datasets.images import HELD_OUT_IMAGES, load_images
+from lrd_core.datasets.images import HELD_OUT_IMAGES, ImageData, load_images
 from lrd_core.errors import DataNotFound, InvalidSpec, TrialError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
@@ -191,6 +191,34 @@ def test_the_last_training_images_are_held_out_of_any_data_set(tmp_path: Path) -
     assert data.holding_out(None) is data
     with pytest.raises(TrialError, match=r"there are 1,437 training images"):
         data.holding_out(1437)
+
+
+def labelled(train: list[int]) -> ImageData:
+    """Images of ten classes; four of each to evaluate on, in the usual order."""
+    test = torch.arange(10).repeat_interleave(4)
+    parts = [(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels) for labels in
+             (torch.tensor(train), test)]  # fmt: skip
+    return ImageData(*parts[0], *parts[1], classes=10, scale=255, mean=(0.5,), std=(0.5,))
+
+
+def test_classes_that_are_stored_one_by_one_are_not_held_out_as_a_whole() -> None:
+    """Catches: an accuracy of zero, on classes that nothing was trained on."""
+    by_class = labelled([label for label in range(10) for _ in range(20)])
+    with pytest.raises(TrialError, match=r"data.holdout leaves none of class 8, 9 to train on"):
+        by_class.part(40, None)
+    with pytest.raises(TrialError, match=r"max_examples leaves none of class 1, 2, 3, .* shuffle"):
+        by_class.part(None, 20)
+    assert by_class.part(None, None) is by_class
+    assert len(by_class.part(10, None).train_labels) == 190  # some of each class are left
+    assert len(by_class.part(None, 4).test_labels) == 4  # of class 0, as those to train on
+
+
+def test_few_examples_of_shuffled_classes_are_not_refused() -> None:
+    """Catches: `max_examples: 8` refused, which tries out whether a sweep runs at all."""
+    in_turn = labelled(list(range(10)) * 20)
+    assert in_turn.part(None, 8).train_labels.tolist() == list(range(8))
+    assert len(in_turn.part(None, 40).test_labels) == 40
+    assert in_turn.part(195, None).train_labels.tolist() == list(range(5))
 
 
 def test_a_trial_that_holds_images_out_reports_no_test_metric() -> None:
