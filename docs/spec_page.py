@@ -111,6 +111,7 @@ _SECTIONS = {
     "Resources": "Resources",
     "TableSpec": "Table",
     "ExpectedSpec": "Expected numbers",
+    "ExpectedPart": "Part of the numbers",
     "ExpectedValue": "Expected value",
     "TrialSpec": "Trial",
     "Extension": "Extension",
@@ -169,7 +170,7 @@ def spec() -> str:
     parts += ["## Regularizers", _REGULARIZERS, _regularizers()]
     for name in ("Schedule", "Execution", "Resources", "TableSpec", "ExpectedSpec"):
         parts += _section(SweepSpec, name)
-    parts += [*_section(SweepSpec, "ExpectedValue")]
+    parts += [*_section(SweepSpec, "ExpectedPart"), *_section(SweepSpec, "ExpectedValue")]
     parts += [*_section(TrialSpec, leave_out=Config), *_section(Extension)]
     return "\n\n".join(parts) + "\n"
 

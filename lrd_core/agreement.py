@@ -49,14 +49,16 @@ def overwritten_settings(
 def duplicate_labels(labels: Sequence[str]) -> Iterator[Fault]:
     """A fault for each explicit arm whose label an earlier one has: nobody could tell the two apart
     in a table or a comparison."""
-    first: dict[str, int] = {}
+    known: set[str] = set()
     for number, label in enumerate(labels):
-        if label and first.setdefault(label, number) != number:
-            place = pointer(["arms", first[label], "label"])
+        if label in known:
+            # The other one's place is not named: an extension numbers its own arms anew.
             yield Fault(
                 pointer(["arms", number, "label"]),
-                f"{label!r} is also the label at {place}: give each arm a label of its own",
+                f"{label!r} is also the label of another arm of the sweep: give each arm a label "
+                "of its own",
             )
+        known |= {label} - {""}
 
 
 def idle_gpus(configs: Iterable[Config], gpus: float | str) -> Iterator[Fault]:

@@ -31,6 +31,7 @@ from lrd_core.choices import (
     wrong_regularizers,
     wrong_task,
 )
+from lrd_core.options import Option
 from lrd_core.texts import Text
 
 
@@ -137,8 +138,8 @@ class PluginOptimizer(_Optimizer):
     name: Text
     """The name of its entry point."""
     lr: LearningRate
-    options: Annotated[dict[Text, bool | int | float | str], Field(max_length=50)] = {}
-    """Its further arguments, e.g. `{rho: 0.9}`."""
+    options: Annotated[dict[Text, Option], Field(max_length=50)] = {}
+    """Its further arguments, e.g. `{rho: 0.9, betas: [0.9, 0.99]}`; it is given lists as tuples."""
 
     @field_validator("options")
     @classmethod
@@ -322,8 +323,8 @@ class Config(Spec):
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     """Passes over the training data; 100 steps each in a descent."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
-    """Examples per step, at least 2 for `pspnet`; a descent uses all of its starting points in each
-    step."""
+    """Examples per step, at least 2 for `pspnet`; a last one that would be alone joins the step
+    before. A descent uses all of its starting points in each step."""
 
     @property
     def task_name(self) -> str:

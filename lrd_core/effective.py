@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lrd_core.choices import TASK_OF
+
 SHOWN = 5
 """Arms named in a sentence, at most; the rest are counted."""
 _IDLE = {"SD": ("keep_prob", 1), "NL": ("prob", 0), "NG": ("eta", 0), "DG": ("keep_prob", 1)}
@@ -12,18 +14,24 @@ _IDLE = {"SD": ("keep_prob", 1), "NL": ("prob", 0), "NG": ("eta", 0), "DG": ("ke
 
 def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """An arm's configuration, as plain data, without the settings that change nothing: milestones
-    that the trial does not reach, the factor of a schedule without milestones, regularizers of
-    strength zero."""
+    that the trial does not reach, the factor of a schedule without milestones, the power of one
+    epoch, regularizers of strength zero, the batch size of a descent, a task that is the data
+    set's own."""
     schedule, epochs = config["schedule"], config["epochs"]
     reached = [epoch for epoch in schedule["milestones"] if epoch < epochs]
     if schedule["gamma"] == 1:
         reached = []
     kept = {"milestones": reached} | ({"gamma": schedule["gamma"]} if reached else {})
+    kept |= {"power": None if epochs == 1 else schedule.get("power")}  # the first is at the full lr
     regularizers = [each for each in config["regularizers"] if not _is_idle(each)]
+    own = TASK_OF.get(config.get("dataset", ""), "classification")
+    task = config.get("task") or own
     return {
         **config,
+        "task": task,
         "schedule": {**schedule, "gamma": None, **kept},
         "regularizers": regularizers,
+        "batch_size": None if task == "descent" else config["batch_size"],
     }
 
 

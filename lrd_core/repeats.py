@@ -8,6 +8,7 @@ pairing is void, and nothing says so. This check does.
 import contextlib
 import math
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -103,7 +104,8 @@ def _apart(function: Any, *arguments: Any) -> Any:
 def _tried(function: Any, *arguments: Any) -> Any:
     """The function's result, or its error in words: a plugin's error may not be picklable."""
     try:
-        return function(*arguments)
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no finding
+            return function(*arguments)
     except LRDError as error:
         return _Failed(str(error))
     except (Exception, SystemExit) as error:

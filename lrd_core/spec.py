@@ -119,6 +119,15 @@ class ExpectedValue(Spec):
     published digit. In the unit of `value`."""
 
 
+class ExpectedPart(Spec):
+    """What a part of the published numbers was measured with."""
+
+    of: Annotated[Overrides, Field(min_length=1)]
+    """Dotted paths and values of the arms that are meant, e.g. `{dataset: mnist}`."""
+    where: Annotated[Overrides, Field(min_length=1)]
+    """What their numbers were measured with, beside the section's `where`."""
+
+
 class ExpectedSpec(Spec):
     """Published numbers, to compare the sweep's own with."""
 
@@ -131,6 +140,8 @@ class ExpectedSpec(Spec):
     where: Overrides = {}
     """What all of the numbers were measured with, as dotted paths to values (null: left out). An
     arm that differs from it is shown beside them and not judged by them."""
+    parts: Annotated[list[ExpectedPart], Field(max_length=100)] = []
+    """Where they were not all measured with the same, what those of each data set, say, were."""
     values: Annotated[list[ExpectedValue], Field(min_length=1, max_length=10_000)]
     """The numbers, each with its arm."""
 
@@ -347,6 +358,8 @@ def _unusable_requests(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]
     expected = sweep.expected
     where = {f"/primary/{at}": paths for at, paths in enumerate(sweep.primary)}
     where |= {"/expected/where": expected.where} if expected else {}
+    for at, part in enumerate(expected.parts if expected else []):
+        where |= {f"/expected/parts/{at}/of": part.of, f"/expected/parts/{at}/where": part.where}
     for at, value in enumerate(expected.values if expected else []):
         where[f"/expected/values/{at}/where"] = value.where
     table = sweep.table.model_dump(exclude_none=True)

@@ -8,6 +8,7 @@ Images are stored channels-last, a row of pixels as one row of w · c numbers: a
 contiguous stretches of memory, and convolutions take the layout as it is.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -63,8 +64,7 @@ class Batches:
         order = to_device(drawn, self.device)
         crops = self._draw_crops(count, seed, epoch)
         centres = self._draw_centres(count, seed, epoch)
-        for start in range(0, count, batch_size):
-            here = slice(start, start + batch_size)
+        for here in spans(count, batch_size):
             chosen = order[here]
             if crops is None:
                 rows = self._train.index_select(0, chosen)
@@ -128,6 +128,15 @@ class Batches:
         count, height, length = rows.shape
         pixels = rows.view(count, height, length // self._channels, self._channels)
         return pixels.permute(0, 3, 1, 2)
+
+
+def spans(count: int, size: int) -> list[slice]:
+    """Where the batches of `count` examples lie, in order. A last batch of one example joins the
+    one before it, because batch normalisation needs more than one value; not if all are of one."""
+    starts = range(0, count, size)
+    if size > 1 and len(starts) > 1 and count - starts[-1] == 1:
+        starts = starts[:-1]
+    return [slice(start, end) for start, end in itertools.pairwise((*starts, count))]
 
 
 def cut_out(rows: Tensor, centres: Tensor, side: int, channels: int) -> Tensor:

@@ -82,6 +82,25 @@ class ImageData:
             evaluated="val",
         )
 
+    def part(self, holdout: int | None, count: int | None) -> "ImageData":
+        """`holding_out(holdout)`, of which the `first(count)`.
+
+        Raises:
+            TrialError: none would be left to train on; or the training images are stored class by
+                class, and of a class that is evaluated none would be left.
+        """
+        left = self.holding_out(holdout).first(count)
+        if left is not self and _class_by_class(self.train_labels):
+            gone = set(left.test_labels.tolist()) & set(self.train_labels.tolist())
+            if gone := gone - set(left.train_labels.tolist()):
+                what = "data.holdout" if count is None else "data.max_examples"
+                raise TrialError(
+                    f"the training images are stored class by class, and {what} leaves none of "
+                    f"class {', '.join(map(str, sorted(gone)))} to train on, which is evaluated: "
+                    "shuffle them once, where the data set is made"
+                )
+        return left
+
     @functools.cached_property
     def sha256(self) -> str:
         """SHA-256 over all images and labels, in order: equal hashes, equal data."""
@@ -158,6 +177,12 @@ def _wrong(data: Any) -> str | None:
     return None
 
 
+def _class_by_class(labels: Tensor) -> bool:
+    """Whether all examples of a class stand together, as folders of images are usually listed."""
+    beginnings = 1 + int((labels[1:] != labels[:-1]).sum())
+    return beginnings == len(set(labels.tolist()))
+
+
 @functools.lru_cache(maxsize=4)  # a sweep over data sets uses them in turn, seed by seed
 def _load(name: str, root: Path) -> ImageData:
     return _LOADERS[name](root)
@@ -176,14 +201,24 @@ def _digits(_: Path) -> ImageData:
 
 
 def _mnist(root: Path) -> ImageData:
-    from torchvision.datasets import MNIST
-
-    catalogue.ensure("mnist", root)
-    train, test = MNIST(root, train=True), MNIST(root, train=False)
+    folder = catalogue.ensure("mnist", root)
     return ImageData(
-        train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets,
+        *_idx(folder, "train"), *_idx(folder, "t10k"),
         classes=10, scale=255, mean=(0.1307,), std=(0.3081,),
     )  # fmt: skip
+
+
+def _idx(folder: Path, part: str) -> Part:
+    """MNIST's images `(n, 1, 28, 28)` and labels of a part."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor as read
+
+    with catalogue.reading(file := folder / f"{part}-images-idx3-ubyte"):
+        images = read(str(file)).unsqueeze(1)
+    with catalogue.reading(file := folder / f"{part}-labels-idx1-ubyte"):
+        labels = read(str(file)).long()
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"{len(labels):,} labels of {len(images):,} images")
+    return images, labels
 
 
 def _cifar10(root: Path) -> ImageData:
@@ -196,46 +231,54 @@ def _cifar10(root: Path) -> ImageData:
             "cifar10_holdout trains on 45,000 of those and holds 5,000 out; "
             "`lrd data fetch cifar10` downloads the rest"
         )
-    catalogue.ensure("cifar10", root)
-    train, test = CIFAR10(root, train=True), CIFAR10(root, train=False)
-    return _cifar10_of(_to_nchw(train), _to_nchw(test))
+    folder = catalogue.ensure("cifar10", root)
+    return _cifar10_of(_pickled(folder, CIFAR10.train_list), _pickled(folder, CIFAR10.test_list))
 
 
 def _cifar10_holdout(root: Path) -> ImageData:
     """The 50,000 training images in their official order, the last 5,000 held out."""
+    from torchvision.datasets import CIFAR10
+
     folder = catalogue.ensure("cifar10_holdout", root)
-    batches = sorted(folder.glob("batch_*.npz"))
-    if batches:
-        arrays = [np.load(file) for file in batches]
-        images = torch.from_numpy(np.concatenate([array["images"] for array in arrays]))
-        labels = torch.from_numpy(np.concatenate([array["labels"] for array in arrays])).long()
-    else:
-        images, labels = _training_files(folder)
+    files = sorted(folder.glob("batch_*.npz"))
+    images, labels = _arrays(files) if files else _pickled(folder, CIFAR10.train_list)
     train, held_out = slice(-HELD_OUT_IMAGES), slice(-HELD_OUT_IMAGES, None)
     whole = _cifar10_of((images[train], labels[train]), (images[held_out], labels[held_out]))
     return replace(whole, evaluated="val")
 
 
-def _training_files(folder: Path) -> Part:
-    """CIFAR-10's training images and labels, read from torchvision's files.
+def _arrays(files: list[Path]) -> Part:
+    """The images and labels of NumPy's archives."""
+    images, labels = [], []
+    for file in files:
+        with catalogue.reading(file), file.open("rb") as opened, np.load(opened) as archive:
+            images.append(archive["images"])
+            labels.append(archive["labels"])
+    return (
+        torch.from_numpy(np.concatenate(images)),
+        torch.from_numpy(np.concatenate(labels)).long(),
+    )
 
-    Torchvision's class would also require the test images, which are not needed here.
+
+def _pickled(folder: Path, files: list[list[str]], labelled: str = "labels") -> Part:
+    """The images and labels of some of CIFAR's files, of which torchvision lists name and MD5.
+
+    Torchvision's classes would also require the other files, which are not always needed.
     """
-    from torchvision.datasets import CIFAR10
-
     pixels, labels = [], []
-    for name, md5 in CIFAR10.train_list:
-        content = (folder / name).read_bytes()
+    for name, md5 in files:
+        with catalogue.reading(folder / name):
+            content = (folder / name).read_bytes()
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             raise DataNotFound(
                 f"{folder / name} is not the original file (MD5 {md5}): remove it, and "
-                "`lrd data fetch cifar10_holdout` downloads it again"
+                "the next trial that needs it, or `lrd data fetch`, downloads it again"
             )
         # Unpickling may run any code, but not for these bytes, whose checksum is known. Python 2
         # wrote them: NumPy wants its strings as latin1.
         batch = pickle.loads(content, encoding="latin1")  # noqa: S301
         pixels.append(batch["data"])
-        labels += batch["labels"]
+        labels += batch[labelled]
     return torch.from_numpy(np.concatenate(pixels)).reshape(-1, 3, 32, 32), torch.tensor(labels)
 
 
@@ -249,18 +292,15 @@ def _cifar10_of(train: Part, test: Part) -> ImageData:
 def _cifar100(root: Path) -> ImageData:
     from torchvision.datasets import CIFAR100
 
-    catalogue.ensure("cifar100", root)
-    train, test = CIFAR100(root, train=True), CIFAR100(root, train=False)
+    folder = catalogue.ensure("cifar100", root)
+    train, test = (
+        _pickled(folder, files, "fine_labels")
+        for files in (CIFAR100.train_list, CIFAR100.test_list)
+    )
     return ImageData(
-        *_to_nchw(train), *_to_nchw(test), classes=100, scale=255, crop_and_flip=True,
+        *train, *test, classes=100, scale=255, crop_and_flip=True,
         mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762),  # of the training images
     )  # fmt: skip
-
-
-def _to_nchw(dataset: Any) -> Part:
-    """Images `(n, 3, 32, 32)` and labels of one of torchvision's CIFAR parts."""
-    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
-    return images, torch.tensor(dataset.targets)
 
 
 _LOADERS: dict[str, Callable[[Path], ImageData]] = {

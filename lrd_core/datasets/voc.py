@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET  # VOC's own files, checked by their sums
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +59,9 @@ class Split:
         found = hashlib.sha256(f"{len(self.train)} {len(self.val)}".encode())
         for sample in self.train + self.val:
             for file in (sample.image, sample.truth):
-                found.update(f"\n{file.parent.name}/{file.name} {file.stat().st_size}".encode())
+                with _reading(file):
+                    size = file.stat().st_size
+                found.update(f"\n{file.parent.name}/{file.name} {size}".encode())
         return found.hexdigest()
 
 
@@ -111,20 +114,33 @@ def detection(root: Path | None = None) -> Split:
 
 
 def read_image(file: Path) -> Tensor:
-    """`(3, h, w)` uint8."""
-    with Image.open(file) as image:
+    """`(3, h, w)` uint8.
+
+    Raises:
+        DataNotFound: it is missing or torn.
+    """
+    with _reading(file), Image.open(file) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
 def read_mask(file: Path) -> Tensor:
-    """`(1, h, w)` uint8: the palette's indices, which are the classes; 255 is ignored."""
-    with Image.open(file) as image:
+    """`(1, h, w)` uint8: the palette's indices, which are the classes; 255 is ignored.
+
+    Raises:
+        DataNotFound: it is missing or torn.
+    """
+    with _reading(file), Image.open(file) as image:
         return torch.from_numpy(np.array(image)).unsqueeze(0)
 
 
 def read_boxes(file: Path) -> Boxes:
-    """The objects of an annotation."""
-    objects = ET.parse(file).getroot().findall("object")  # noqa: S314
+    """The objects of an annotation.
+
+    Raises:
+        DataNotFound: it is missing or torn.
+    """
+    with _reading(file):
+        objects = ET.parse(file).getroot().findall("object")  # noqa: S314
     corners = [
         [float(each.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "ymin", "xmax", "ymax")]
         for each in objects
@@ -156,10 +172,16 @@ def read_ahead(
 
 
 def _samples(voc: Path, names: Path, truths: Path, suffix: str) -> list[Sample]:
+    with catalogue.reading(names, voc):
+        listed = names.read_text().split()
     return [
-        Sample(voc / "JPEGImages" / f"{name}.jpg", truths / f"{name}{suffix}")
-        for name in names.read_text().split()
+        Sample(voc / "JPEGImages" / f"{name}.jpg", truths / f"{name}{suffix}") for name in listed
     ]
+
+
+def _reading(file: Path) -> AbstractContextManager[None]:
+    """`catalogue.reading` of an image or its truth, which lies in a folder of `VOC2012`, say."""
+    return catalogue.reading(file, file.parent.parent)
 
 
 def _annotated(voc: Path, part: str) -> list[Sample]:

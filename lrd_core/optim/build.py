@@ -22,6 +22,7 @@ from lrd_core.optim.fused import (
     fits,
 )
 from lrd_core.optim.hooks import learning_rate_dropout, restores_by_kernel
+from lrd_core.options import as_arguments
 
 Form = Literal["universal", "universal compiled", "fused"]
 
@@ -115,7 +116,7 @@ def _plain(spec: specs.OptimizerSpec, parameters: list[nn.Parameter]) -> Optimiz
     if isinstance(spec, specs.PluginOptimizer):
         made = plugins.call(
             "lrd.optimizers", spec.name, parameters,
-            lr=spec.lr, weight_decay=spec.weight_decay, **spec.options,
+            lr=spec.lr, weight_decay=spec.weight_decay, **as_arguments(spec.options),
         )  # fmt: skip
         if not isinstance(made, Optimizer):
             kind = type(made).__name__

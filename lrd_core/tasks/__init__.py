@@ -99,9 +99,16 @@ def _refuse_unapplied(task: Task, spec: TrialSpec) -> None:
     """Otherwise an arm with SD and one without would be the same under two labels.
 
     Raises:
-        PluginError: the task does not say that it applies a regularizer of the spec.
+        PluginError: the task does not say that it applies a regularizer of the spec, or says it in
+            a string.
     """
-    applied = {"NG", "DG", *getattr(task, "applies", ())}  # those two are the optimizer's
+    says = getattr(task, "applies", ())
+    if isinstance(says, str):  # of which each letter would be a kind
+        raise PluginError(
+            f"`applies` of task {spec.task_name} is the string {says!r}; it must be a tuple, "
+            f"({says!r},), with a comma also after a single kind"
+        )
+    applied = {"NG", "DG", *says}  # those two are the optimizer's
     for regularizer in spec.regularizers:
         if regularizer.kind not in applied:
             raise PluginError(

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from lrd_core.choices import CLASSIFIERS, CONVOLUTIONAL
 from lrd_core.configuration import NL, SD, PluginOptimizer
-from lrd_core.datasets.batches import Batches
+from lrd_core.datasets.batches import Batches, spans
 from lrd_core.datasets.images import load_images
 from lrd_core.errors import PluginError
 from lrd_core.graphs import Graphed
@@ -37,8 +37,8 @@ class Classification:
     def __init__(self, spec: TrialSpec, device: torch.device, data_dir: Path | None) -> None:
         self.spec = spec
         self.device = device
-        data = load_images(spec.dataset, data_dir).holding_out(spec.data.holdout)
-        self.data = data.first(spec.data.max_examples)
+        data = load_images(spec.dataset, data_dir)
+        self.data = data.part(spec.data.holdout, spec.data.max_examples)
         self.data_sha256 = self.data.sha256
         self.batches = Batches(self.data, device, spec.data.cutout)
         last = in_channels_last(spec, device)
@@ -50,7 +50,7 @@ class Classification:
                 self.batches.relabel(
                     noisy_labels(labels, self.data.classes, regularizer.prob, seed)
                 )
-        self.steps_per_epoch = -(-len(self.data.train_labels) // spec.batch_size)
+        self.steps_per_epoch = len(spans(len(self.data.train_labels), spec.batch_size))
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._trained: tuple[nn.Module, Optimizer, Callable[..., None]] | None = None
 
@@ -71,11 +71,19 @@ class Classification:
             seed=self.spec.seed,
             dropout=dropout if keep_probs else None,
         )
-        if keep_probs and not any(isinstance(part, StandardDropout) for part in model.modules()):
+        dropped = [part for part in model.modules() if isinstance(part, StandardDropout)]
+        if keep_probs and not dropped:
             raise PluginError(
                 f"the spec asks for SD, and model {self.spec.model} has no layer of it: it must "
                 "make one with `dropout()` wherever units may be dropped"
             )
+        # A layer that was copied, as by `copy.deepcopy`, has its original's seed, and would drop
+        # the same units.
+        taken: set[int] = set()
+        for part in dropped:
+            while part.seed in taken:
+                part.seed = derive(trial_seed, "standard dropout", next(layers))
+            taken.add(part.seed)
         return model.to(self.device).to(memory_format=self.layout)
 
     def train_epoch(self, model: nn.Module, optimizer: Optimizer, epoch: int) -> Metrics:

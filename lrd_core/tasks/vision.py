@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from lrd_core.datasets.batches import spans
 from lrd_core.errors import PluginError
 from lrd_core.seeds import generator
 from lrd_core.spec import TrialSpec
@@ -21,13 +22,8 @@ def shuffled(examples: Sequence[T], spec: TrialSpec, epoch: int) -> list[list[T]
 
 
 def in_batches(examples: Sequence[T], size: int) -> list[list[T]]:
-    """Batches in order. A last batch of one example joins the one before it, because batch
-    normalisation needs more than one value."""
-    batches = [list(examples[start : start + size]) for start in range(0, len(examples), size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        last = batches.pop()
-        batches[-1] += last
-    return batches
+    """Batches in order, as `spans` has them."""
+    return [list(examples[here]) for here in spans(len(examples), size)]
 
 
 def reading_threads(spec: TrialSpec) -> int:

@@ -34,7 +34,7 @@ class ExpectedRow:
     - `differs`: it is outside both;
     - `too few seeds`: it is outside the tolerance, and n < 3 gives no interval worth the name;
     - `other settings: …`: nothing is judged, because the arm differs from what the published
-      numbers were measured with (`expected.where`) in the settings listed;
+      numbers were measured with (`expected.where`, `expected.parts`) in the settings listed;
     - `no such arm`, `several arms`: the conditions do not name exactly one arm of the sweep.
     """
 
@@ -80,7 +80,7 @@ def hold_against(
         if len(found) == 1:
             ((arm, flat),) = found
             verdict, low, high = _judge(arm, paper, value.tolerance * scale)
-            if unlike := _unlike(flat, expected.where):
+            if unlike := _unlike(flat, _measured_with(expected, flat)):
                 verdict, low, high = f"other settings: {unlike}", None, None
         ours = arm.mean if arm else None
         difference = None if ours is None else ours - paper
@@ -117,6 +117,12 @@ def _judge(
     half = t_quantile(n - 1) * std * (1 + 1 / n) ** 0.5
     inside = close or abs(mean - paper) <= half
     return ("within noise" if inside else "differs"), mean - half, mean + half
+
+
+def _measured_with(expected: ExpectedSpec, flat: Flat) -> dict[str, Any]:
+    """The settings of an arm's published number."""
+    parts = [part.where for part in expected.parts if agrees(flat, part.of)]
+    return {path: value for where in (expected.where, *parts) for path, value in where.items()}
 
 
 def _unlike(flat: Flat, where: Mapping[str, Any]) -> str:

@@ -92,6 +92,9 @@ def test_paths_of_published_numbers_are_too() -> None:
     values = [{"where": {KEEP: 0.5}, "value": 1}, {"where": {"optimizr.name": "adam"}, "value": 2}]
     found = faults(expected={"source": "a paper", "values": values})
     assert list(found) == ["/expected/values/1/where/optimizr.name"]
+    parts = [{"of": {"datset": "digits"}, "where": {"epoch": 5}}]
+    found = faults(expected={"source": "a paper", "values": values[:1], "parts": parts})
+    assert list(found) == ["/expected/parts/0/of/datset", "/expected/parts/0/where/epoch"]
 
 
 def test_a_field_that_some_arm_has_or_could_have_is_a_path() -> None:
@@ -121,17 +124,22 @@ def test_a_label_that_stands_twice_is_refused() -> None:
     arms = [{"label": "SD", "set": {"epochs": epochs}} for epochs in (6, 7, 8)]
     arms.append({"label": "another", "set": {}})
     assert faults(arms=arms) == {
-        f"/arms/{n}/label": "'SD' is also the label at /arms/0/label: give each arm a label of its "
-        "own"
+        f"/arms/{n}/label": "'SD' is also the label of another arm of the sweep: give each arm a "
+        "label of its own"
         for n in (1, 2)
     }
 
 
 def test_a_further_arm_has_a_label_of_its_own() -> None:
+    """Catches: `/arms/0/label is also the label at /arms/0/label`, for what was sent has an arm 0
+    of its own."""
     sweep = SweepSpec.parse(SWEEP | {"arms": [{"label": "a", "set": {}}]})
-    other = {"label": "a", "set": {"epochs": 6}}
-    with pytest.raises(InvalidSpec, match=r"^/arms/1/label: 'a' is also the label"):
-        expand_arms(extended(sweep, Extension.parse({"arms": [other]})))
+    more = Extension.parse({"arms": [{"label": "a", "set": {"epochs": 6}}]})
+    with pytest.raises(InvalidSpec, match=r"^/arms/1/label: 'a' is also the label") as caught:
+        expand_arms(extended(sweep, more))
+    (fault,) = (in_extension(fault, sweep, more) for fault in caught.value.faults)
+    assert fault.pointer == "/arms/0/label"
+    assert "/" not in fault.detail
 
 
 @pytest.mark.parametrize(

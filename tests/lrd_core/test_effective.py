@@ -15,6 +15,8 @@ BASE = {
     "epochs": 3, "batch_size": 512,
 }  # fmt: skip
 
+SURFACE = {"dataset": "surface", "data": {"surface": "toy"}, "model": "point"}
+
 
 def config(changes: dict[str, Any]) -> dict[str, Any]:
     return TrialSpec.parse(BASE | changes).config()
@@ -47,6 +49,9 @@ def regularizer(kind: str, **options: float) -> dict[str, Any]:
         ({}, regularizer("NG", eta=0)),
         ({}, regularizer("DG", keep_prob=1)),
         ({}, regularizer("SD", keep_prob=1)),
+        ({}, {"task": "classification"}),
+        ({"epochs": 1}, {"epochs": 1, "schedule": {"power": 0.9}}),
+        (SURFACE, SURFACE | {"batch_size": 7}),
     ],
 )
 def test_what_is_called_equal_trains_to_the_same_bits(
@@ -69,6 +74,8 @@ def test_what_is_called_equal_trains_to_the_same_bits(
         ({}, regularizer("NL", prob=0.05)),
         (regularizer("SD", keep_prob=0.9), regularizer("SD", keep_prob=0.8)),
         ({}, {"epochs": 2}),
+        ({}, {"batch_size": 256}),
+        ({"epochs": 2}, {"epochs": 2, "schedule": {"power": 0.9}}),
     ],
 )
 def test_what_changes_something_is_not_called_equal(

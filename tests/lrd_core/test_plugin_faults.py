@@ -236,3 +236,16 @@ def test_images_that_nothing_could_be_learnt_from_are_refused(
     monkeypatch.setattr(parts(), "found", images(**changes))
     with pytest.raises(PluginError, match=f"^'wrong_data' of lrd.datasets: .*{said}"):
         load_images("wrong_data")
+
+
+@pytest.mark.parametrize("regularizers", [[], ["SD"]])
+def test_a_task_that_names_what_it_applies_in_a_string_is_told_so(
+    regularizers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: `applies = ("SD")`, which is no tuple, refused for want of what stands there."""
+    monkeypatch.setattr(parts().Task, "applies", "SD", raising=False)
+    task = {"task": "wrong_task", "optimizer": {"name": "adam"}, "epochs": 1}
+    with pytest.raises(
+        PluginError, match=r"`applies` of task wrong_task is the string 'SD'; it mu"
+    ):
+        TrainState.create(TrialSpec.parse(task | {"regularizers": regularizers}))

@@ -169,3 +169,13 @@ def test_what_cannot_be_looked_at_is_said(lab: Lab) -> None:
 @pytest.mark.slow
 def test_a_process_that_dies_is_told() -> None:
     assert repeats._apart(os._exit, 1) == repeats._Failed("its process died; was it out of memory?")
+
+
+def test_what_a_plugin_prints_does_not_stand_between_the_findings(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: standard output that no program can read."""
+    assert all(finding.holds for finding in lab(draw="print('drawn'); drawn = 1"))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "drawn\n" in printed.err

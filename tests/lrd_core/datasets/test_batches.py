@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torchvision.transforms.v2.functional import crop, horizontal_flip, pad
 
-from lrd_core.datasets.batches import PADDING, Batches, _gathered, cut_out
+from lrd_core.datasets.batches import PADDING, Batches, _gathered, cut_out, spans
 from lrd_core.datasets.images import ImageData
 
 SIDE = 8
@@ -75,6 +75,32 @@ def test_every_example_comes_once_an_epoch_in_an_order_of_its_own() -> None:
     for order in orders:
         assert sorted(order.tolist()) == list(range(50))
     assert not torch.equal(*orders)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [
+        (9, 4, [4, 5]),  # batch normalisation refuses a batch of one
+        (10, 4, [4, 4, 2]),
+        (8, 4, [4, 4]),
+        (4, 4, [4]),
+        (1, 4, [1]),  # there is no batch that it could join
+        (3, 1, [1, 1, 1]),  # as asked for
+    ],
+)
+@pytest.mark.parametrize("crop_and_flip", [True, False])
+def test_no_batch_of_one_comes_last(
+    count: int, size: int, sizes: list[int], crop_and_flip: bool
+) -> None:
+    """Catches: `Expected more than 1 value per channel`, an epoch into a trial of somebody's own
+    network."""
+    batches = Batches(data(count, crop_and_flip=crop_and_flip), torch.device("cpu"), cutout=3)
+    epoch = [labels for _, labels in batches.train(size, seed=0, epoch=1)]
+    assert [len(labels) for labels in epoch] == sizes
+    assert sorted(torch.cat(epoch).tolist()) == list(range(count))
+    assert spans(count, size) == [
+        slice(sum(sizes[:at]), sum(sizes[: at + 1])) for at in range(len(sizes))
+    ]
 
 
 def test_test_images_are_neither_cropped_nor_shuffled() -> None:

@@ -36,7 +36,7 @@ def test_fetching_completes_what_ensuring_leaves(
     def download(root: Path) -> None:
         (voc / "SegmentationClassAug").mkdir()
 
-    monkeypatch.setattr("lrd_core.datasets.voc_download.fetch_segmentation", download)
+    monkeypatch.setattr("lrd_core.datasets.downloads.fetch_segmentation", download)
     assert fetch("voc_segmentation", tmp_path).present
     assert (voc / "SegmentationClassAug").is_dir()
     fetch("voc_segmentation", tmp_path)  # what is whole is not fetched again: mkdir would fail
@@ -62,18 +62,46 @@ def test_an_unknown_data_set_is_refused(tmp_path: Path) -> None:
 def test_one_process_of_a_node_downloads_at_a_time(tmp_path: Path) -> None:
     entered = []
 
-    def download(root: Path) -> None:
+    root = tmp_path / "new"
+
+    def download() -> None:
         entered.append(root)
         with pytest.raises(Timeout):
             FileLock(root / ".lrd-download.lock", timeout=0).acquire()
 
-    locked(tmp_path / "new", "MNIST", download)
-    locked(tmp_path / "new", "MNIST", download)  # and lets go of it
-    assert entered == [tmp_path / "new"] * 2
+    locked(root, "MNIST", download)
+    locked(root, "MNIST", download)  # and lets go of it
+    assert entered == [root] * 2
+
+
+def test_a_trial_waits_for_the_rest_that_another_process_is_downloading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: trials of one sweep on VOC's own masks and on the extra ones."""
+    voc = voc_tree(tmp_path)
+
+    class Theirs:
+        """The lock, which one gets once the other process has finished."""
+
+        def __init__(self, file: Path) -> None:
+            self.file = file
+
+        def __enter__(self) -> None:
+            assert self.file.exists(), "where nobody downloads, no lock is left in a sample"
+            (voc / "SegmentationClassAug").mkdir()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("filelock.FileLock", Theirs)
+    assert ensure("voc_segmentation", tmp_path) == voc
+    assert not (voc / "SegmentationClassAug").exists()
+    (tmp_path / ".lrd-download.lock").touch()
+    assert ensure("voc_segmentation", tmp_path) == voc
+    assert (voc / "SegmentationClassAug").exists()
 
 
 def test_a_failed_download_says_where_and_what_to_do(tmp_path: Path) -> None:
-    def download(root: Path) -> None:
+    def download() -> None:
         raise RuntimeError("File not found or corrupted.\nsecond line")
 
     with pytest.raises(DataNotFound) as caught:

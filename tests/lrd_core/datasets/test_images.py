@@ -1,6 +1,7 @@
 """Labelled images from each of the forms in which they lie on disk."""
 
 import hashlib
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from lrd_core.choices import AUGMENTED, PARTS, metrics_of
+from lrd_core.datasets import images
 from lrd_core.datasets.batches import PADDING
-from lrd_core.datasets.images import HELD_OUT_IMAGES, load_images
+from lrd_core.datasets.images import HELD_OUT_IMAGES, ImageData, load_images
 from lrd_core.errors import DataNotFound, InvalidSpec, TrialError
 from lrd_core.spec import TrialSpec
 from lrd_core.training import TrainState, train
@@ -60,10 +62,11 @@ def write_training_pickles(root: Path, pixels: tuple[np.ndarray, np.ndarray]) ->
 
 
 def expect_as_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the sums of the training files for those of the real ones."""
-    files = sorted((root / "cifar-10-batches-py").glob("data_batch_*"))
-    sums = [[file.name, hashlib.md5(file.read_bytes()).hexdigest()] for file in files]
-    monkeypatch.setattr("torchvision.datasets.CIFAR10.train_list", sums)
+    """Take the sums of the files for those of the real ones."""
+    for part, pattern in (("train_list", "data_batch_*"), ("test_list", "test_batch")):
+        files = sorted((root / "cifar-10-batches-py").glob(pattern))
+        sums = [[file.name, hashlib.md5(file.read_bytes()).hexdigest()] for file in files]
+        monkeypatch.setattr(f"torchvision.datasets.CIFAR10.{part}", sums)
 
 
 @pytest.mark.parametrize("write", [write_npz, write_pickles, write_training_pickles])
@@ -87,6 +90,47 @@ def test_another_file_than_cifar10s_is_not_unpickled(tmp_path: Path, pixels: Any
     root = write_training_pickles(tmp_path, pixels)
     with pytest.raises(DataNotFound, match=r"data_batch_1 is not the original file \(MD5 c99cafc"):
         load_images("cifar10_holdout", root)
+
+
+IDX = [
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+]
+
+
+def write_idx(root: Path) -> Path:
+    """MNIST's four files, of three images."""
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in IDX:
+        sides = (3, 28, 28) if "images" in name else (3,)
+        header = b"".join(number.to_bytes(4) for number in (0x800 + len(sides), *sides))
+        (folder / name).write_bytes(header + bytes(math.prod(sides)))
+    return folder
+
+
+def test_files_of_mnist_that_are_torn_are_named(tmp_path: Path) -> None:
+    """Catches: an AssertionError without a word, and labels of other images."""
+    folder = write_idx(tmp_path)
+    assert load_images("mnist", tmp_path).train_images.shape == (3, 1, 28, 28)
+    for name in IDX:
+        whole = (folder / name).read_bytes()
+        for torn in (b"", bytes(100), whole[:-1]):
+            images._load.cache_clear()
+            (folder / name).write_bytes(torn)
+            with pytest.raises(
+                DataNotFound, match=rf"{name} is missing or torn \(.*: remove {folder}"
+            ):
+                load_images("mnist", tmp_path)
+        (folder / name).write_bytes(whole)
+
+
+def test_a_torn_archive_of_held_out_images_is_named(tmp_path: Path, pixels: Any) -> None:
+    file = write_npz(tmp_path, pixels) / "cifar10-train" / "batch_3.npz"
+    content = file.read_bytes()
+    for torn in (b"", bytes(100), content[: len(content) // 2]):
+        file.write_bytes(torn)
+        with pytest.raises(DataNotFound, match=r"batch_3.npz is missing or torn"):
+            load_images("cifar10_holdout", tmp_path)
 
 
 def test_what_is_held_out_is_never_called_the_test_set(tmp_path: Path, pixels: Any) -> None:
@@ -116,8 +160,8 @@ def test_cifar10_without_its_test_images_says_so(tmp_path: Path, pixels: Any, wr
 def test_torchvisions_files_of_cifar10_are_read(
     tmp_path: Path, pixels: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    data = load_images("cifar10", write_pickles(tmp_path, pixels))
+    expect_as_it_is(write_pickles(tmp_path, pixels), monkeypatch)
+    data = load_images("cifar10", tmp_path)
     np.testing.assert_array_equal(data.train_images.numpy(), pixels[0])
     assert len(data.test_labels) == 7
     assert data.crop_and_flip
@@ -147,6 +191,34 @@ def test_the_last_training_images_are_held_out_of_any_data_set(tmp_path: Path) -
     assert data.holding_out(None) is data
     with pytest.raises(TrialError, match=r"there are 1,437 training images"):
         data.holding_out(1437)
+
+
+def labelled(train: list[int]) -> ImageData:
+    """Images of ten classes; four of each to evaluate on, in the usual order."""
+    test = torch.arange(10).repeat_interleave(4)
+    parts = [(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels) for labels in
+             (torch.tensor(train), test)]  # fmt: skip
+    return ImageData(*parts[0], *parts[1], classes=10, scale=255, mean=(0.5,), std=(0.5,))
+
+
+def test_classes_that_are_stored_one_by_one_are_not_held_out_as_a_whole() -> None:
+    """Catches: an accuracy of zero, on classes that nothing was trained on."""
+    by_class = labelled([label for label in range(10) for _ in range(20)])
+    with pytest.raises(TrialError, match=r"data.holdout leaves none of class 8, 9 to train on"):
+        by_class.part(40, None)
+    with pytest.raises(TrialError, match=r"max_examples leaves none of class 1, 2, 3, .* shuffle"):
+        by_class.part(None, 20)
+    assert by_class.part(None, None) is by_class
+    assert len(by_class.part(10, None).train_labels) == 190  # some of each class are left
+    assert len(by_class.part(None, 4).test_labels) == 4  # of class 0, as those to train on
+
+
+def test_few_examples_of_shuffled_classes_are_not_refused() -> None:
+    """Catches: `max_examples: 8` refused, which tries out whether a sweep runs at all."""
+    in_turn = labelled(list(range(10)) * 20)
+    assert in_turn.part(None, 8).train_labels.tolist() == list(range(8))
+    assert len(in_turn.part(None, 40).test_labels) == 40
+    assert in_turn.part(195, None).train_labels.tolist() == list(range(5))
 
 
 def test_a_trial_that_holds_images_out_reports_no_test_metric() -> None:

@@ -9,7 +9,8 @@ import torch
 from scipy.io import savemat
 
 from lrd_core.datasets import voc
-from lrd_core.datasets.voc_download import add_extra_masks
+from lrd_core.datasets.downloads import add_extra_masks
+from lrd_core.errors import DataNotFound
 from tests.lrd_core.voc_tree import ANNOTATION, voc_tree
 
 
@@ -95,8 +96,39 @@ def test_batches_are_read_in_order_and_one_ahead() -> None:
 
 
 def test_an_image_that_cannot_be_read_is_an_error_of_its_batch(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DataNotFound, match=r"no.jpg is missing or torn"):
         list(voc.read_ahead([[tmp_path / "no.jpg"]], voc.read_image, threads=1))
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(100), None], ids=["empty", "zeros", "missing"])
+def test_files_of_voc_that_are_torn_or_missing_are_named(
+    tmp_path: Path, torn: bytes | None
+) -> None:
+    """Catches: `cannot identify image file` of a copy that somebody interrupted."""
+    tree = voc_tree(tmp_path)
+    split, boxes = voc.segmentation(tmp_path), voc.detection(tmp_path)
+
+    def spoil(file: Path) -> None:
+        file.unlink()
+        if torn is not None:
+            file.write_bytes(torn)
+
+    for read, file in (
+        (voc.read_image, split.train[0].image),
+        (voc.read_mask, split.train[0].truth),
+        (voc.read_boxes, boxes.train[0].truth),
+    ):
+        spoil(file)
+        with pytest.raises(
+            DataNotFound, match=rf"{file} is missing or torn .*: remove {tree}, and"
+        ):
+            read(file)
+    if torn is None:
+        with pytest.raises(DataNotFound, match=r"t0.jpg is missing or torn"):
+            split.sha256  # noqa: B018
+        spoil(tree / "ImageSets" / "Segmentation" / "train.txt")
+        with pytest.raises(DataNotFound, match=rf"train.txt is missing .*: remove {tree}, and"):
+            voc.segmentation(tmp_path)
 
 
 def test_the_real_sample_has_its_images_boxes_and_masks(data_dir: Path) -> None:

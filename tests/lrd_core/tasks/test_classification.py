@@ -1,6 +1,8 @@
 """Classification: how it is computed moves results by rounding at most."""
 
+import copy
 import gc
+import itertools
 import weakref
 from typing import Any
 
@@ -8,6 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lrd_core.models import build
+from lrd_core.regularizers import StandardDropout
+from lrd_core.seeds import derive
 from lrd_core.spec import TrialSpec, config_hash
 from lrd_core.tasks.classification import Classification
 from lrd_core.training import TrainState, train
@@ -33,6 +38,59 @@ def spec(**changes: Any) -> TrialSpec:
 
 def losses(trial: TrialSpec) -> list[float]:
     return [report.metrics["train_loss"] for report in train(trial, TrainState.create(trial))]
+
+
+def test_the_steps_of_an_epoch_are_those_that_are_counted() -> None:
+    """Catches: 40 images in batches of 13, counted as four steps and trained in three."""
+    trial = spec(model="fcnet", batch_size=13)
+    task = Classification(trial, CPU, None)
+    model, steps = task.model(), 0
+
+    class Counted(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            nonlocal steps
+            steps += 1
+            return super().step(closure)
+
+    task.train_epoch(model, Counted(model.parameters(), lr=0.01), 1)
+    assert task.steps_per_epoch == steps == 3
+
+
+def dropped(model: nn.Module) -> list[StandardDropout]:
+    return [part for part in model.modules() if isinstance(part, StandardDropout)]
+
+
+def test_copied_layers_of_sd_drop_units_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: six blocks of a transformer that all drop the same units; SD between them, which the
+    paper's comparison means, there is none."""
+
+    def network(shape: Any, classes: int, dropout: Any) -> nn.Module:
+        first = dropout()
+        block = nn.Sequential(nn.Linear(64, 64), first)
+        copies = [copy.deepcopy(block) for _ in range(3)]
+        # Made in another order than they stand in, and one of them in two places.
+        return nn.Sequential(dropout(), block, *copies, first)
+
+    monkeypatch.setitem(build._BUILDERS, "fcnet", network)
+    trial = spec(model="fcnet", regularizers=[{"kind": "SD", "keep_prob": 0.5}])
+    layers = dropped(Classification(trial, CPU, None).model())
+    masks = [layer.train()(torch.ones(256)) != 0 for layer in layers]
+    assert len(masks) == 5
+    for mask, other in itertools.combinations(masks, 2):
+        assert 0.3 < (mask == other).float().mean() < 0.7
+    again = dropped(Classification(trial, CPU, None).model())
+    assert [layer.seed for layer in again] == [layer.seed for layer in layers]
+    assert derive(0, "standard dropout", 0) == layers[1].seed  # the original keeps its own
+
+
+@pytest.mark.parametrize("model", ["fcnet", "resnet34", "densenet121"])
+def test_the_layers_of_sd_of_our_own_networks_keep_the_seeds_of_old_results(model: str) -> None:
+    """Catches: other numbers than those recorded, of every trial with SD."""
+    trial = spec(model=model, regularizers=["SD"], seed=3)
+    layers = dropped(Classification(trial, CPU, None).model())
+    assert len(layers) > 1
+    made = [derive(3, "standard dropout", number) for number in range(len(layers))]
+    assert sorted(layer.seed for layer in layers) == sorted(made)
 
 
 def test_evaluation_leaves_no_graph_and_no_layer_in_training() -> None:

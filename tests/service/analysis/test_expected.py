@@ -15,10 +15,16 @@ from .cases import arm, trials
 ACCURACY = NumberFormat.fitting(Metric("test_accuracy"), [])
 
 
-def rows(values, arms, samples, where=None):
+def rows(values, arms, samples, where=None, parts=None):
     """`values`: those of `ExpectedSpec`, in percent; `samples`: arm -> its seeds."""
     spec = ExpectedSpec.model_validate(
-        {"source": "Table 2", "unit": "percent", "values": values, "where": where or {}}
+        {
+            "source": "Table 2",
+            "unit": "percent",
+            "values": values,
+            "where": where or {},
+            "parts": parts or [],
+        }
     )
     observations = [trial for key, sample in samples.items() for trial in trials(key, sample)]
     return list(hold_against(spec, summarise(arms, observations), ACCURACY))
@@ -109,6 +115,22 @@ class TestRows:
         assert "examples" not in found.verdict
         assert (found.low, found.high) == (None, None)
         assert found.shown[:2] == ("93.00", "93.03 ± 0.06 (3)")
+
+    def test_a_part_of_the_numbers_was_measured_with_settings_of_its_own(self):
+        """Catches: one number of epochs for MNIST and CIFAR-10, and so none at all."""
+        values = [
+            {"where": {"optimizer.name": "adam", "optimizer.keep_prob": 0.5}, "value": 93.0},
+            {"where": {"optimizer.name": "sgdm"}, "value": 93.0},
+        ]
+        parts = [
+            {"of": {"optimizer.name": "sgdm"}, "where": {"epochs": 200}},
+            {"of": {"optimizer.name": "adam"}, "where": {"batch_size": 7}},
+        ]
+        adam, sgdm = rows(values, self.ARMS, {}, {"dataset": "cifar10"}, parts)
+        for row, own, not_own in ((adam, "batch size", "epochs"), (sgdm, "epochs", "batch size")):
+            assert "(published: CIFAR-10)" in row.verdict  # of the section, as before
+            assert own in row.verdict
+            assert not_own not in row.verdict
 
     def test_none_is_left_out_and_the_order_stays(self):
         values = [{"where": {"optimizer.keep_prob": p}, "value": p} for p in (0.9, 1.0, 0.5)]
