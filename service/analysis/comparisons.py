@@ -29,7 +29,8 @@ class Comparison:
     baseline_id: ArmId
     baseline: str
     differs_in: tuple[str, ...]
-    """The dotted paths in which the two configurations differ."""
+    """All dotted paths in which the two configurations differ; where an optimizer, a data set or a
+    model is another, without the options that come with its name."""
     metric: str
     higher_is_better: bool
     primary: bool

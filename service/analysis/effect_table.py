@@ -13,6 +13,7 @@ from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.paired import ALPHA
 from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
+from service.analysis.resampling import exactness
 from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
@@ -207,7 +208,7 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
 def _about_tests(
     effects: Sequence[Effect], mains: Sequence[Effect], asked: Sequence[Effect], others: int
 ) -> str:
-    exact = "exact" if all(each.flips is None for each in effects) else "Monte-Carlo"
+    exact = exactness(each.flips for each in effects)
     marked = "†" if any(each.significant for each in effects) else "None is marked at"
     over = count(len(mains), "main effect")
     if asked:

@@ -20,15 +20,17 @@ from service.analysis.mixtures import Provenance, Recomputed
 from service.analysis.notes import (
     MAX_ARMS_NAMED,
     WAITING,
+    about_more_than_asked,
     against,
+    lonely,
     markable,
     most_pairs,
     primary_of,
     the_test,
-    without_baseline,
 )
 from service.analysis.paired import ALPHA
 from service.analysis.recipe import has_networks, recipe, shared_of
+from service.analysis.resampling import exactness
 from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
@@ -266,21 +268,25 @@ def _tests(
             "an arm that diverged where the other did not has lost. No difference is called "
             "significant if the better side is better only because its worst seeds diverged."
         )
-    lonely = without_baseline(summaries, comparisons)
-    if comparisons and lonely:
-        yield f"Without a baseline to compare with: {listed(lonely)}."
-    yield from _about_effects(effects)
+    if alone := lonely(summaries, comparisons):
+        yield f"Without a baseline to compare with: {listed(alone)}."
+    yield from about_more_than_asked(comparisons, baseline)
+    yield from _about_effects(effects, named=len(seedless) < len(comparisons))
 
 
-def _about_effects(effects: Sequence[Effect]) -> Iterator[str]:
+def _about_effects(effects: Sequence[Effect], *, named: bool) -> Iterator[str]:
+    """How effects are tested; `named`: whether the test and its level have been named before."""
     mains = [each for each in effects if each.kind == "main"]
     asked = [each for each in effects if each.kind == "interaction" and each.asked]
     if mains:
         apart = f" and, separately, over {count(len(asked), 'interaction')}" if asked else ""
+        exact = exactness(each.flips for each in mains)
+        how = "in the same way" if named else f"by the {exact} two-sided sign-flip test"
+        level = "" if named else f"; p < {ALPHA:g} is called significant"
         yield (
             "Effects of single factors are averaged over the settings of the other factors and "
-            "tested in the same way, with whole seeds as the units, Holm-adjusted over "
-            f"{count(len(mains), 'main effect')}{apart}."
+            f"tested {how}, with whole seeds as the units, Holm-adjusted over "
+            f"{count(len(mains), 'main effect')}{apart}{level}."
         )
 
 

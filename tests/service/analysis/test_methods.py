@@ -240,7 +240,7 @@ def test_a_descent_has_neither_batches_nor_weights() -> None:
     assert "Nothing in them is random: the seed changes nothing." in found["Seeds"]
     marked = [replace(each, is_baseline=each.id == "a") for each in fixed]
     found = of(said(marked, [*trials("a", [0.5] * 3), *trials("b", [0.6] * 3)]))
-    assert found["Tests"] == "Not tested, because no seed changes them or their baseline: b."
+    assert "Not tested, because no seed changes them or their baseline: b." in found["Tests"]
 
 
 @pytest.mark.parametrize(
