@@ -28,14 +28,15 @@ class Pairing:
 
 
 def compared_with(arms: Sequence[ArmInfo], arm_id: ArmId) -> list[ArmInfo]:
-    """The arms with this one as their only baseline.
+    """The arms with this one as their only baseline. What a sweep is made for it says of its own
+    baseline, so that no comparison with another stands out: all are one family.
 
     Raises:
         KeyError: none of them has this id.
     """
     if all(arm.id != arm_id for arm in arms):
         raise KeyError(arm_id)
-    return [replace(arm, is_baseline=arm.id == arm_id) for arm in arms]
+    return [replace(arm, is_baseline=arm.id == arm_id, is_primary=True) for arm in arms]
 
 
 def as_asked(

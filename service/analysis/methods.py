@@ -49,6 +49,8 @@ class Ran:
     """Trials that took more than one attempt."""
     extended: tuple[str, ...] = ()
     """How the sweep was extended after it was submitted: `extended by 3 trials`."""
+    has_primary: bool = False
+    """Whether the sweep names primary comparisons, those with its own baseline."""
     made: tuple[Provenance, ...] = ()
     recomputed: Recomputed = mixtures.NOTHING
     devices: tuple[tuple[str, int, bool], ...] = ()
@@ -91,7 +93,7 @@ def describe(
         effects: as `effects.effects_of` gives them.
         metric: the summaries' metric.
         at: where it was read.
-        baseline: the dotted paths of the sweep's baseline.
+        baseline: the dotted paths of the sweep's baseline; empty if an arm was asked for instead.
     """
     arms = [summary.arm for summary in summaries]
     on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
@@ -100,7 +102,7 @@ def describe(
         "Training": recipe(arms, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
-        "Tests": _tests(summaries, comparisons, effects, baseline, ran.reused),
+        "Tests": _tests(summaries, comparisons, effects, baseline, ran),
         "Trials": _trials(summaries, ran),
         "Cost": _cost(summaries, ran),
         "Code and data": _code(summaries, ran),
@@ -236,7 +238,7 @@ def _tests(
     comparisons: Sequence[Comparison],
     effects: Sequence[Effect],
     baseline: Sequence[str],
-    reused: int,
+    ran: Ran,
 ) -> Iterator[str]:
     seedless = [comparison.arm for comparison in comparisons if comparison.seedless]
     if len(seedless) < len(comparisons):
@@ -248,18 +250,7 @@ def _tests(
         pairs = most_pairs(family)
         if pairs and not any(markable(family)):
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
-        if rest := len(comparisons) - len(family):
-            named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
-            when = "before the trials ran"
-            if reused:
-                when = (
-                    f"when the sweep was submitted, with the results of {count(reused, 'trial')} "
-                    "already known"
-                )
-            yield (
-                f"The primary comparisons, named {when}, are those of {named}; "
-                f"{'the other is' if rest == 1 else f'the other {rest} are'} exploratory."
-            )
+        yield from _about_the_family(comparisons, family, ran, asked=not baseline)
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."
     if any(each.diverged or each.baseline_diverged for each in comparisons):
@@ -272,6 +263,29 @@ def _tests(
         yield f"Without a baseline to compare with: {listed(alone)}."
     yield from about_more_than_asked(comparisons, baseline)
     yield from _about_effects(effects, named=len(seedless) < len(comparisons))
+
+
+def _about_the_family(
+    comparisons: Sequence[Comparison], family: Sequence[Comparison], ran: Ran, *, asked: bool
+) -> Iterator[str]:
+    """Which comparisons were named as primary, and when; `asked`: with an arm that was asked for as
+    the baseline, of which the sweep's own primary comparisons say nothing."""
+    if asked:
+        own = "; the primary comparisons that the sweep names are with another and do not apply"
+        yield f"This baseline was chosen when the results were read{own * ran.has_primary}."
+    when = "before the trials ran"
+    if ran.reused:
+        known = count(ran.reused, "trial")
+        when = f"when the sweep was submitted, with the results of {known} already known"
+    rest = len(comparisons) - len(family)
+    if not family:
+        yield f"No primary comparison, named {when}, has a baseline; all are exploratory."
+    elif rest:
+        named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
+        yield (
+            f"The primary comparisons, named {when}, are those of {named}; "
+            f"{'the other is' if rest == 1 else f'the other {rest} are'} exploratory."
+        )
 
 
 def _about_effects(effects: Sequence[Effect], *, named: bool) -> Iterator[str]:

@@ -28,6 +28,7 @@ def said(
     observations: Sequence[Observation],
     *,
     at: str = "last",
+    baseline: Sequence[str] = (KEEP_PROB,),
     **known: Any,
 ) -> Methods:
     seeds = tuple(sorted({each.seed for each in observations}))
@@ -35,12 +36,12 @@ def said(
     marked = any(each.is_baseline for each in arms)
     return methods.describe(
         summaries,
-        compare(summaries, observations, baseline=[KEEP_PROB]) if marked else [],
+        compare(summaries, observations, baseline=baseline) if marked else [],
         Ran(seeds, **{"made": MADE, "devices": H200} | known),
-        effects=effects_of(arms, observations, baseline=[KEEP_PROB]),
+        effects=effects_of(arms, observations, baseline=baseline),
         metric="test_accuracy",
         at=at,
-        baseline=[KEEP_PROB],
+        baseline=baseline,
     )
 
 
