@@ -10,9 +10,10 @@ from service.analysis.comparisons import Comparison, compare
 from service.analysis.contrasts import averaged
 from service.analysis.paired import paired_statistics
 from service.analysis.power import detectable_effect, seeds_needed
+from service.analysis.speed import compare_speed
 from service.analysis.tables import build_table
 
-from .cases import pair, trials
+from .cases import pair, series, trials
 
 PAGE = (Path(__file__).parents[3] / "docs" / "statistics.md").read_text(encoding="utf-8")
 
@@ -97,6 +98,30 @@ def test_how_often_a_mean_of_nothing_is_marked_is_what_it_says(row):
     marked = np.mean([each["p_sign_flip"] < 0.05 for each in found])
     share = percent / 100
     assert marked == pytest.approx(share, abs=0.005 + 4 * (share * (1 - share) / repeats) ** 0.5)
+
+
+@pytest.mark.parametrize("row", rows("points of noise: baseline, arm"), ids=lambda row: row[0])
+def test_how_much_faster_noise_looks_is_what_it_says(row):
+    """Catches: a speed of which half is noise, and a page that says nothing of it."""
+    noise, value = [float(each) / 100 for each in row[0].split(",")], row[1].removesuffix(" %")
+    repeats, random = 100, np.random.default_rng(0)
+    mean = 0.93 - 0.3 * np.exp(-np.arange(1, 101) / 10)
+    found = []
+    for _ in range(repeats):
+        curves = [
+            series(arm, seed, (mean + spread * random.standard_normal(100)).tolist())
+            for arm, spread in zip(("plain", "lrd"), noise, strict=True)
+            for seed in range(10)
+        ]
+        (against,) = compare_speed(
+            pair(), curves, metric="test_accuracy", threshold=float(value) / 100
+        )
+        found.append((against.epoch_ratio, against.faster, against.slower))
+    said = [row[2], *row[3].split(", ")]
+    for numbers, text in zip(zip(*found, strict=True), said, strict=True):
+        digit = 0.5 * 10 ** -len(text.partition(".")[2])
+        error = np.std(numbers) / repeats**0.5
+        assert np.mean(numbers) == pytest.approx(float(text), abs=digit + 4 * error)
 
 
 def test_planning_is_what_it_says():
