@@ -174,18 +174,23 @@ def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         and_last = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
         yield f"The seed determines {and_last}."
     if has_networks(configs) and len(configs) > 1:
-        shared = shared_of(configs)
-        is_one = {"model", "dataset"} <= shared.keys()
+        is_one = {"model", "dataset"} <= shared_of(configs).keys()
         of_one = "" if is_one else " with the same model and data set"
-        yield (
-            f"With the same seed, arms{of_one} start from the same weights and see the same "
-            "batches."
-        )
+        if common := _common(configs):
+            yield f"With the same seed, arms{of_one} {' and '.join(common)}."
     unmoved = [summary.arm.label for summary in summaries if not is_seeded(summary.arm.config)]
     if drawn and unmoved:
         yield f"Arms that the seed does not affect: {listed(unmoved, '; ')}."
     if ran.extended:
         yield f"After it was submitted, the sweep was {listed(ran.extended)}."
+
+
+def _common(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What arms of one model and data set have in common with the same seed."""
+    shared = shared_of([{"data": {}, "pretrained": False, **config} for config in configs])
+    weights = ["start from the same weights"] if "pretrained" in shared else []
+    batches = ["see the same batches"] if {"batch_size", "data"} <= shared.keys() else []
+    return weights + batches
 
 
 def _drawn(configs: Sequence[Mapping[str, Any]]) -> list[str]:
