@@ -14,6 +14,7 @@ from service.analysis.data import NON_FINITE, ArmId, Observation
 from service.analysis.metrics import Metric
 from service.analysis.paired import ALPHA, holm, paired_statistics, sign_test, welch_p
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
+from service.analysis.shown import shown_p
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def compare(
 
 def tested(n: int, p_holm: float | None) -> str:
     """`n = 9, p (Holm) = 0.039`."""
-    return f"n = {n}" + ("" if p_holm is None else f", p (Holm) = {p_holm:.2g}")
+    return f"n = {n}" + ("" if p_holm is None else f", p (Holm) = {shown_p(p_holm)}")
 
 
 def is_seeded(config: Mapping[str, Any]) -> bool:

@@ -8,12 +8,13 @@ from lrd_core.titles import path_title
 from service.analysis.arms import name_seeds
 from service.analysis.effects import Effect, in_no_effect
 from service.analysis.factors import Design
-from service.analysis.listings import Line, number_of, shown_p, signed
+from service.analysis.listings import Line
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.paired import ALPHA
 from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
 from service.analysis.resampling import exactness
+from service.analysis.shown import number_of, shown_p, signed
 from service.analysis.subjects import place_read
 from service.formatting import count, listed
 

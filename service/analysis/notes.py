@@ -10,6 +10,7 @@ from service.analysis.configurations import scope, under
 from service.analysis.paired import ALPHA
 from service.analysis.power import power_of, within_reach
 from service.analysis.resampling import exactness
+from service.analysis.shown import shown_p
 from service.formatting import count, listed
 
 MAX_ARMS_NAMED = 20
@@ -202,7 +203,7 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for each in told[:MAX_ARMS_NAMED]:
         test = ""
         if each.p_wins is not None:  # otherwise no seed changes either, and nothing is tested
-            test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
+            test = f"; exact sign test p = {shown_p(each.p_wins)}, not adjusted"
         yield (
             f"{each.arm} against {each.baseline}, counting a diverged seed as lost: wins "
             f"{each.wins}, losses {each.losses}{test}."
