@@ -1,17 +1,19 @@
 """A sweep before it is submitted: its size, its time, and what its seeds can show."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from lrd_core.effective import advice
+from lrd_core.effective import SHOWN, advice
 from lrd_core.sources import codes_of
 from lrd_core.spec import Arm, SweepSpec, config_hash
-from service.analysis.baselines import as_asked, pair_with_baselines
+from service.analysis.baselines import Pairing, as_asked, pair_with_baselines, without_baseline
 from service.analysis.comparisons import is_seeded
 from service.analysis.data import ArmInfo
 from service.analysis.estimates import Past, estimate
 from service.analysis.power import power_of
+from service.formatting import listed
 from service.placement import Node, fit, shortage
 from service.store import history, leases, reuse
 from service.store.submission import pairs_of
@@ -69,11 +71,18 @@ def plan_sweep(
         "comparisons": len(pairings),
         "present_elsewhere": elsewhere,
         "reuse": spec.reuse,
-        "advice": list(advice([arm.label for arm in arms], configs)),
+        "advice": [*advice([arm.label for arm in arms], configs), *_lonely(infos, pairings)],
         "waiting_for": shortage(need(spec.resources, nodes), nodes) if nodes else None,
         "time": estimate(planned, past, _slots(spec, nodes)).to_json(),
         "seeds": shown.to_json(),
     }
+
+
+def _lonely(arms: Sequence[ArmInfo], pairings: Sequence[Pairing]) -> Iterator[str]:
+    """A sentence that names the arms that nothing is compared with, if others are baselines."""
+    alone = without_baseline(arms, {each.arm.id for each in pairings})
+    if alone:
+        yield f"without a baseline to compare with: {listed(alone, most=SHOWN)}"
 
 
 def _nodes(session: Session) -> list[Node]:

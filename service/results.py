@@ -172,6 +172,7 @@ class Results:
             reused=sum(trial.reused_from is not None for trial in self.trials),
             repeated=sum(trial.attempt > 1 for trial in self.trials),
             extended=tuple(_needed(self._rows.extensions)),
+            has_primary=bool(self._rows.spec.primary),
             made=tuple(_needed(self._rows.made)),
             recomputed=_needed(self._rows.recomputed),
             devices=tuple(_needed(self._rows.devices)),

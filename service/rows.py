@@ -28,6 +28,7 @@ class ReadSpec(BaseModel):
     model of another package may no longer be installed."""
 
     baseline: dict[str, Any] = {}
+    primary: list[dict[str, Any]] = []
     table: TableSpec = TableSpec()
     execution: dict[str, Any] = {}
     expected: ExpectedSpec | None = None

@@ -1,13 +1,12 @@
 """Which arm an arm is compared with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lrd_core.titles import ABSENT, KEEP_PROB
 from service.analysis.configurations import (
     Flat,
-    distinguishing,
     flatten,
     identity,
     scope,
@@ -24,18 +23,20 @@ class Pairing:
     arm: ArmInfo
     baseline: ArmInfo
     differs_in: tuple[str, ...]
-    """The dotted paths, e.g. `("optimizer.keep_prob",)`."""
+    """All dotted paths in which they differ, e.g. `("optimizer.keep_prob",)`; where an optimizer,
+    a data set or a model is another, without the options that come with its name."""
 
 
 def compared_with(arms: Sequence[ArmInfo], arm_id: ArmId) -> list[ArmInfo]:
-    """The arms with this one as their only baseline.
+    """The arms with this one as their only baseline. What a sweep is made for it says of its own
+    baseline, so that no comparison with another stands out: all are one family.
 
     Raises:
         KeyError: none of them has this id.
     """
     if all(arm.id != arm_id for arm in arms):
         raise KeyError(arm_id)
-    return [replace(arm, is_baseline=arm.id == arm_id) for arm in arms]
+    return [replace(arm, is_baseline=arm.id == arm_id, is_primary=True) for arm in arms]
 
 
 def as_asked(
@@ -63,38 +64,63 @@ def pair_with_baselines(arms: Sequence[ArmInfo], paths: Iterable[str]) -> list[P
     baseline that equals it everywhere else. If a path names a variant (`optimizer.name`), the
     defaults that come with it (the learning rate) differ too, so the rest of that sub-tree may
     differ; of several such baselines the one that differs least is taken, if it is unique. An arm
-    without a match is compared with the sweep's only baseline, if there is just one, provided that
-    data set and task are the same: numbers of two data sets do not form pairs.
+    without a match is compared with the only baseline of its data set, task, model and optimizer (a
+    learning rate may be tuned for LRD); else with the sweep's only baseline, if there is just one,
+    provided that data set and task are the same: numbers of two data sets do not form pairs.
     """
     flats = [flatten(arm.config) for arm in arms]
     loose = [scope(path) for path in paths]
-    varied = varying(flats)
-    rest = [path for path in varied if not any(under(path, top) for top in loose)]
-    keys = [tuple(identity(flat.get(path, ABSENT)) for path in rest) for flat in flats]
-    marked = [index for index, arm in enumerate(arms) if arm.is_baseline]
-    of_key: dict[tuple[Any, ...], list[int]] = {}
-    for index in marked:
-        of_key.setdefault(keys[index], []).append(index)
 
-    # The paths that tell the arms apart; a default that follows from another choice is not worth
-    # naming.
-    telling = distinguishing(flats, varied)
+    def keys(paths: Iterable[str]) -> list[tuple[Any, ...]]:
+        """The values of each arm at those of the paths that the baseline leaves alone."""
+        rest = [path for path in paths if not any(under(path, top) for top in loose)]
+        return [tuple(identity(flat.get(path, ABSENT)) for path in rest) for flat in flats]
+
+    varied = varying(flats)
+    marked = [index for index, arm in enumerate(arms) if arm.is_baseline]
+    equal, alike = keys(varied), keys(_NAMES)
+    equal_to, alike_to = _by_key(equal, marked), _by_key(alike, marked)
     pairings = []
     for index, arm in enumerate(arms):
         if arm.is_baseline:
             continue
-        candidates = of_key.get(keys[index]) or _only(flats, index, marked)
+        candidates = equal_to.get(equal[index], [])
+        if not candidates:
+            others = (alike_to.get(alike[index], []), _only(flats, index, marked))
+            candidates = next((found for found in others if len(found) == 1), [])
         partner = _nearest(flats, index, candidates, varied)
         if partner is not None:
-            differs = tuple(_differing(flats[index], flats[partner], telling))
-            pairings.append(Pairing(arm, arms[partner], differs))
+            differs = _telling(_differing(flats[index], flats[partner], varied))
+            pairings.append(Pairing(arm, arms[partner], tuple(differs)))
     return pairings
+
+
+def without_baseline(arms: Sequence[ArmInfo], compared: Collection[ArmId]) -> list[str]:
+    """The labels of the arms that neither are a baseline nor are `compared` with one; none if no
+    arm is one."""
+    if not any(arm.is_baseline for arm in arms):
+        return []
+    return [arm.label for arm in arms if not arm.is_baseline and arm.id not in compared]
 
 
 # --- inside ---------------------------------------------------------------------------------------
 
+_NAMES = ("dataset", "task", "model", "optimizer.name")
+_COMES_WITH = {
+    "dataset": ("task", "data"), "model": ("pretrained",), "optimizer.name": ("optimizer",),
+}  # fmt: skip
+"""A name -> the settings that come with it: another optimizer has another learning rate."""
 
-def _only(flats: Sequence[Flat], index: int, marked: Sequence[int]) -> Sequence[int]:
+
+def _by_key(keys: Sequence[Any], marked: Iterable[int]) -> dict[Any, list[int]]:
+    """Key -> the baselines that have it."""
+    of_key: dict[Any, list[int]] = {}
+    for index in marked:
+        of_key.setdefault(keys[index], []).append(index)
+    return of_key
+
+
+def _only(flats: Sequence[Flat], index: int, marked: list[int]) -> list[int]:
     """The sweep's only baseline, if this arm can be compared with it at all."""
     if len(marked) != 1:
         return []
@@ -111,6 +137,15 @@ def _nearest(
     least = min(distances.values())
     nearest = [other for other, distance in distances.items() if distance == least]
     return nearest[0] if len(nearest) == 1 else None
+
+
+def _telling(differing: Sequence[str]) -> Iterator[str]:
+    """Those of the paths that do not come with a name that differs. keep_prob comes with none."""
+    implied = [top for name in differing for top in _COMES_WITH.get(name, ())]
+    for path in differing:
+        named = path in _COMES_WITH or path == KEEP_PROB
+        if named or not any(under(path, top) for top in implied):
+            yield path
 
 
 def _differing(one: Flat, other: Flat, paths: Sequence[str]) -> list[str]:

@@ -5,10 +5,11 @@ from typing import Any
 
 from service.analysis.arms import ArmSummary
 from service.analysis.comparisons import Comparison
-from service.analysis.listings import Line, number_of, shown_p, signed
+from service.analysis.listings import Line
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.notes import ITS_BASELINE, advice_on, against, notes_on_comparisons
 from service.analysis.printed import COMPARISONS
+from service.analysis.shown import number_of, shown_p, signed
 from service.analysis.subjects import place_read, subject
 
 NONE = (

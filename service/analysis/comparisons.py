@@ -14,6 +14,7 @@ from service.analysis.data import NON_FINITE, ArmId, Observation
 from service.analysis.metrics import Metric
 from service.analysis.paired import ALPHA, holm, paired_statistics, sign_test, welch_p
 from service.analysis.resampling import EXACT_UP_TO, FLIPS
+from service.analysis.shown import shown_p
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Comparison:
     baseline_id: ArmId
     baseline: str
     differs_in: tuple[str, ...]
-    """The dotted paths in which the two configurations differ."""
+    """All dotted paths in which the two configurations differ; where an optimizer, a data set or a
+    model is another, without the options that come with its name."""
     metric: str
     higher_is_better: bool
     primary: bool
@@ -197,7 +199,7 @@ def compare(
 
 def tested(n: int, p_holm: float | None) -> str:
     """`n = 9, p (Holm) = 0.039`."""
-    return f"n = {n}" + ("" if p_holm is None else f", p (Holm) = {p_holm:.2g}")
+    return f"n = {n}" + ("" if p_holm is None else f", p (Holm) = {shown_p(p_holm)}")
 
 
 def is_seeded(config: Mapping[str, Any]) -> bool:

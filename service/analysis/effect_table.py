@@ -8,11 +8,13 @@ from lrd_core.titles import path_title
 from service.analysis.arms import name_seeds
 from service.analysis.effects import Effect, in_no_effect
 from service.analysis.factors import Design
-from service.analysis.listings import Line, number_of, shown_p, signed
+from service.analysis.listings import Line
 from service.analysis.metrics import Metric, NumberFormat
 from service.analysis.paired import ALPHA
 from service.analysis.power import power_of
 from service.analysis.printed import EFFECTS
+from service.analysis.resampling import exactness
+from service.analysis.shown import number_of, shown_p, signed
 from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
@@ -207,7 +209,7 @@ def _notes(effects: Sequence[Effect]) -> Iterator[str]:
 def _about_tests(
     effects: Sequence[Effect], mains: Sequence[Effect], asked: Sequence[Effect], others: int
 ) -> str:
-    exact = "exact" if all(each.flips is None for each in effects) else "Monte-Carlo"
+    exact = exactness(each.flips for each in effects)
     marked = "†" if any(each.significant for each in effects) else "None is marked at"
     over = count(len(mains), "main effect")
     if asked:

@@ -8,8 +8,9 @@ from lrd_core.spec import ExpectedSpec
 from lrd_core.titles import speaking_titles, value_titles
 from service.analysis.arms import ArmSummary, t_quantile
 from service.analysis.configurations import Flat, agrees, flatten, value_at
-from service.analysis.data import ArmId
+from service.analysis.data import NON_FINITE, ArmId
 from service.analysis.metrics import NumberFormat
+from service.formatting import count
 
 MEANING = (
     "Within noise: the published number is in the interval that holds one more run of ours in 95 % "
@@ -33,6 +34,8 @@ class ExpectedRow:
       our mean;
     - `differs`: it is outside both;
     - `too few seeds`: it is outside the tolerance, and n < 3 gives no interval worth the name;
+    - `3 of 10 seeds survived: not compared`: others diverged, and the mean of those that did not is
+      that of a choice of seeds;
     - `other settings: …`: nothing is judged, because the arm differs from what the published
       numbers were measured with (`expected.where`, `expected.parts`) in the settings listed;
     - `no such arm`, `several arms`: the conditions do not name exactly one arm of the sweep.
@@ -110,6 +113,9 @@ def _judge(
     arm: ArmSummary, paper: float, tolerance: float
 ) -> tuple[str, float | None, float | None]:
     n, mean, std = arm.n, arm.mean, arm.std
+    if arm.survivors_only:
+        ended = n + sum(len(seeds) for why, seeds in arm.missing.items() if why in NON_FINITE)
+        return f"{n} of {count(ended, 'seed')} survived: not compared", None, None
     # The slack allows for rounding: 0.9377 is not 93.77 / 100 to the last bit.
     close = mean is not None and abs(mean - paper) <= tolerance + 1e-12 * max(1.0, abs(paper))
     if mean is None or std is None or n < MIN_SEEDS:

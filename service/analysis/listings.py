@@ -5,12 +5,12 @@
 
 import csv as csv_module
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from service.analysis.escaping import escape_latex, escape_markdown, latex_comment, latex_label
-from service.analysis.metrics import Metric, NumberFormat
+from service.analysis.metrics import Metric
 from service.analysis.printed import OF_LINE, announcement
 from service.analysis.render import csv_value, grid, latex_line
 
@@ -157,40 +157,3 @@ def to_json(listing: Listing) -> dict[str, Any]:
         "notes": [*listing.notes, *listing.advice],
         "items": listing.items,
     }
-
-
-# --- cells ----------------------------------------------------------------------------------------
-
-
-class _Interval(Protocol):
-    @property
-    def difference(self) -> float | None: ...
-    @property
-    def t_low(self) -> float | None: ...
-    @property
-    def t_high(self) -> float | None: ...
-
-
-def number_of(metric: Metric, differences: Sequence[_Interval]) -> NumberFormat:
-    """The number format of a listing."""
-    widths = [
-        each.t_high - each.t_low
-        for each in differences
-        if each.t_high is not None and each.t_low is not None
-    ]
-    return NumberFormat.of_differences(metric, [each.difference for each in differences], widths)
-
-
-def signed(
-    number: NumberFormat, one: float | None, other: float | None = None, between: str = ""
-) -> str:
-    """`+0.75`, or with a second number `+0.50 to +1.00`; a dash if one is unknown."""
-    if one is None or (between and other is None):
-        return "–"
-    ends = [one] if other is None else [one, other]
-    return between.join(number.show(end, sign=True) for end in ends)
-
-
-def shown_p(p: float | None) -> str:
-    """`0.0039`; a dash if nothing is tested."""
-    return "–" if p is None else f"{p:.2g}"

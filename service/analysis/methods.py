@@ -20,15 +20,17 @@ from service.analysis.mixtures import Provenance, Recomputed
 from service.analysis.notes import (
     MAX_ARMS_NAMED,
     WAITING,
+    about_more_than_asked,
     against,
+    lonely,
     markable,
     most_pairs,
     primary_of,
     the_test,
-    without_baseline,
 )
 from service.analysis.paired import ALPHA
 from service.analysis.recipe import has_networks, recipe, shared_of
+from service.analysis.resampling import exactness
 from service.analysis.subjects import place_read
 from service.formatting import count, listed
 
@@ -47,6 +49,8 @@ class Ran:
     """Trials that took more than one attempt."""
     extended: tuple[str, ...] = ()
     """How the sweep was extended after it was submitted: `extended by 3 trials`."""
+    has_primary: bool = False
+    """Whether the sweep names primary comparisons, those with its own baseline."""
     made: tuple[Provenance, ...] = ()
     recomputed: Recomputed = mixtures.NOTHING
     devices: tuple[tuple[str, int, bool], ...] = ()
@@ -89,7 +93,7 @@ def describe(
         effects: as `effects.effects_of` gives them.
         metric: the summaries' metric.
         at: where it was read.
-        baseline: the dotted paths of the sweep's baseline.
+        baseline: the dotted paths of the sweep's baseline; empty if an arm was asked for instead.
     """
     arms = [summary.arm for summary in summaries]
     on_gpus = any(is_gpu for *_, is_gpu in ran.devices) if ran.devices else None
@@ -98,7 +102,7 @@ def describe(
         "Training": recipe(arms, ran.precision, on_gpus=on_gpus, sizes=_sizes(summaries, ran)),
         "Seeds": _seeds(summaries, ran),
         "Numbers": _numbers(summaries, metric, at),
-        "Tests": _tests(summaries, comparisons, effects, baseline, ran.reused),
+        "Tests": _tests(summaries, comparisons, effects, baseline, ran),
         "Trials": _trials(summaries, ran),
         "Cost": _cost(summaries, ran),
         "Code and data": _code(summaries, ran),
@@ -170,18 +174,23 @@ def _seeds(summaries: Sequence[ArmSummary], ran: Ran) -> Iterator[str]:
         and_last = " and ".join([*filter(None, [", ".join(drawn[:-1])]), drawn[-1]])
         yield f"The seed determines {and_last}."
     if has_networks(configs) and len(configs) > 1:
-        shared = shared_of(configs)
-        is_one = {"model", "dataset"} <= shared.keys()
+        is_one = {"model", "dataset"} <= shared_of(configs).keys()
         of_one = "" if is_one else " with the same model and data set"
-        yield (
-            f"With the same seed, arms{of_one} start from the same weights and see the same "
-            "batches."
-        )
+        if common := _common(configs):
+            yield f"With the same seed, arms{of_one} {' and '.join(common)}."
     unmoved = [summary.arm.label for summary in summaries if not is_seeded(summary.arm.config)]
     if drawn and unmoved:
         yield f"Arms that the seed does not affect: {listed(unmoved, '; ')}."
     if ran.extended:
         yield f"After it was submitted, the sweep was {listed(ran.extended)}."
+
+
+def _common(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What arms of one model and data set have in common with the same seed."""
+    shared = shared_of([{"data": {}, "pretrained": False, **config} for config in configs])
+    weights = ["start from the same weights"] if "pretrained" in shared else []
+    batches = ["see the same batches"] if {"batch_size", "data"} <= shared.keys() else []
+    return weights + batches
 
 
 def _drawn(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -234,7 +243,7 @@ def _tests(
     comparisons: Sequence[Comparison],
     effects: Sequence[Effect],
     baseline: Sequence[str],
-    reused: int,
+    ran: Ran,
 ) -> Iterator[str]:
     seedless = [comparison.arm for comparison in comparisons if comparison.seedless]
     if len(seedless) < len(comparisons):
@@ -246,18 +255,7 @@ def _tests(
         pairs = most_pairs(family)
         if pairs and not any(markable(family)):
             yield f"{count(pairs, 'pair')} cannot reach that, whatever the data."
-        if rest := len(comparisons) - len(family):
-            named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
-            when = "before the trials ran"
-            if reused:
-                when = (
-                    f"when the sweep was submitted, with the results of {count(reused, 'trial')} "
-                    "already known"
-                )
-            yield (
-                f"The primary comparisons, named {when}, are those of {named}; "
-                f"{'the other is' if rest == 1 else f'the other {rest} are'} exploratory."
-            )
+        yield from _about_the_family(comparisons, family, ran, asked=not baseline)
     if seedless:
         yield f"Not tested, because no seed changes them or their baseline: {listed(seedless)}."
     if any(each.diverged or each.baseline_diverged for each in comparisons):
@@ -266,21 +264,48 @@ def _tests(
             "an arm that diverged where the other did not has lost. No difference is called "
             "significant if the better side is better only because its worst seeds diverged."
         )
-    lonely = without_baseline(summaries, comparisons)
-    if comparisons and lonely:
-        yield f"Without a baseline to compare with: {listed(lonely)}."
-    yield from _about_effects(effects)
+    if alone := lonely(summaries, comparisons):
+        yield f"Without a baseline to compare with: {listed(alone)}."
+    yield from about_more_than_asked(comparisons, baseline)
+    yield from _about_effects(effects, named=len(seedless) < len(comparisons))
 
 
-def _about_effects(effects: Sequence[Effect]) -> Iterator[str]:
+def _about_the_family(
+    comparisons: Sequence[Comparison], family: Sequence[Comparison], ran: Ran, *, asked: bool
+) -> Iterator[str]:
+    """Which comparisons were named as primary, and when; `asked`: with an arm that was asked for as
+    the baseline, of which the sweep's own primary comparisons say nothing."""
+    if asked:
+        own = "; the primary comparisons that the sweep names are with another and do not apply"
+        yield f"This baseline was chosen when the results were read{own * ran.has_primary}."
+    when = "before the trials ran"
+    if ran.reused:
+        known = count(ran.reused, "trial")
+        when = f"when the sweep was submitted, with the results of {known} already known"
+    rest = len(comparisons) - len(family)
+    if not family:
+        yield f"No primary comparison, named {when}, has a baseline; all are exploratory."
+    elif rest:
+        named = listed([each.arm for each in family], most=MAX_ARMS_NAMED)
+        yield (
+            f"The primary comparisons, named {when}, are those of {named}; "
+            f"{'the other is' if rest == 1 else f'the other {rest} are'} exploratory."
+        )
+
+
+def _about_effects(effects: Sequence[Effect], *, named: bool) -> Iterator[str]:
+    """How effects are tested; `named`: whether the test and its level have been named before."""
     mains = [each for each in effects if each.kind == "main"]
     asked = [each for each in effects if each.kind == "interaction" and each.asked]
     if mains:
         apart = f" and, separately, over {count(len(asked), 'interaction')}" if asked else ""
+        exact = exactness(each.flips for each in mains)
+        how = "in the same way" if named else f"by the {exact} two-sided sign-flip test"
+        level = "" if named else f"; p < {ALPHA:g} is called significant"
         yield (
             "Effects of single factors are averaged over the settings of the other factors and "
-            "tested in the same way, with whole seeds as the units, Holm-adjusted over "
-            f"{count(len(mains), 'main effect')}{apart}."
+            f"tested {how}, with whole seeds as the units, Holm-adjusted over "
+            f"{count(len(mains), 'main effect')}{apart}{level}."
         )
 
 

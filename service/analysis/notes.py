@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from lrd_core.titles import path_title, speaking_titles, value_at
 from service.analysis.arms import ArmSummary
+from service.analysis.baselines import without_baseline
 from service.analysis.comparisons import Comparison
 from service.analysis.configurations import scope, under
 from service.analysis.paired import ALPHA
 from service.analysis.power import power_of, within_reach
+from service.analysis.resampling import exactness
+from service.analysis.shown import shown_p
 from service.formatting import count, listed
 
 MAX_ARMS_NAMED = 20
@@ -34,7 +37,7 @@ def notes_on(
     """
     yield _about_spread(summaries)
     if unsaid:
-        paths = ", ".join(path_title(path) for path in unsaid)
+        paths = _titles(unsaid)
         yield f"The arms also differ in {paths}; the table's CSV shows it, its titles do not."
     if bold:
         yield f"Bold: the best mean, as shown, of arms that differ only in {path_title(bold)}."
@@ -49,7 +52,7 @@ def notes_on_comparisons(
     yield from _about_gaps(summaries)
     yield from _about_tests(comparisons, against(summaries, comparisons, baseline))
     yield from _about_divergence(comparisons)
-    yield from _about_more_than_asked(comparisons, baseline)
+    yield from about_more_than_asked(comparisons, baseline)
     yield from _about_the_lonely(summaries, comparisons)
 
 
@@ -81,7 +84,7 @@ def against(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison], paths: Sequence[str]
 ) -> str:
     """`the baseline (Adam, without LRD)`; for several, what they have in common: `the baseline
-    (without LRD, otherwise equal)`."""
+    (without LRD, otherwise equal)`, if they are."""
     ids = {comparison.baseline_id for comparison in comparisons}
     if len(ids) == 1:
         return f"the baseline ({comparisons[0].baseline})"
@@ -92,19 +95,36 @@ def against(
         if (values := [value_at(config, path) for config in configs])
         and all(value == values[0] for value in values)
     ]
-    return f"the baseline ({', '.join([*said, 'otherwise equal'])})" if said else ITS_BASELINE
+    if said and not _differing_in_more(comparisons, paths):
+        said.append("otherwise equal")
+    return f"the baseline ({', '.join(said)})" if said else ITS_BASELINE
 
 
 def the_test(comparisons: Sequence[Comparison]) -> str:
     """Which test the daggers stand for: `exact two-sided paired sign-flip test`, and its family."""
-    flips = [comparison.flips for comparison in comparisons]
-    exact = "exact" if all(each is None for each in flips) else "Monte-Carlo"
+    exact = exactness(comparison.flips for comparison in comparisons)
     family, kind = len(primary_of(comparisons)), "comparison"
     if family < len(comparisons):
         kind = "primary comparison"
     alone = family == len(comparisons) == 1 or not family
     over = "" if alone else f", Holm-adjusted over {count(family, kind)}"
     return f"{exact} two-sided paired sign-flip test{over}"
+
+
+def lonely(summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]) -> list[str]:
+    """The labels of the arms that have no baseline where others are or have one."""
+    compared = {comparison.arm_id for comparison in comparisons}
+    return without_baseline([summary.arm for summary in summaries], compared)
+
+
+def about_more_than_asked(comparisons: Sequence[Comparison], paths: Sequence[str]) -> Iterator[str]:
+    """A sentence that names the arms that differ from their baseline in more than `paths`, those of
+    the sweep's baseline, and in what."""
+    wider = _differing_in_more(comparisons, paths)
+    if wider:
+        named = _named([f"{arm} ({_titles(more)})" for arm, more in wider.items()])
+        asked = _titles(paths)
+        yield f"Compared with a baseline that differs in more than {asked}: {named}."
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -183,52 +203,38 @@ def _about_divergence(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for each in told[:MAX_ARMS_NAMED]:
         test = ""
         if each.p_wins is not None:  # otherwise no seed changes either, and nothing is tested
-            test = f"; exact sign test p = {each.p_wins:.2g}, not adjusted"
+            test = f"; exact sign test p = {shown_p(each.p_wins)}, not adjusted"
         yield (
             f"{each.arm} against {each.baseline}, counting a diverged seed as lost: wins "
             f"{each.wins}, losses {each.losses}{test}."
         )
 
 
-def _about_more_than_asked(
+def _differing_in_more(
     comparisons: Sequence[Comparison], paths: Sequence[str]
-) -> Iterator[str]:
-    """A note on arms whose baseline differs in more than the sweep's baseline names."""
-    if not paths:
-        return  # one arm was asked for as the baseline of all
+) -> dict[str, list[str]]:
+    """The arms that differ from their baseline in more than the sweep's baseline names, and in
+    what; none if one arm was asked for as the baseline of all (no `paths`)."""
     tops = [scope(path) for path in paths]
     wider = {
         each.arm: [path for path in each.differs_in if not any(under(path, top) for top in tops)]
         for each in comparisons
+        if tops
     }
-    said = [
-        f"{arm} ({', '.join(path_title(path) for path in more)})"
-        for arm, more in wider.items()
-        if more
-    ]
-    if said:
-        yield f"Compared with the only baseline, which also differs in more: {_named(said)}."
+    return {arm: more for arm, more in wider.items() if more}
+
+
+def _titles(paths: Sequence[str]) -> str:
+    return ", ".join(map(path_title, paths))
 
 
 def _named(arms: Sequence[str]) -> str:
     return listed(arms, most=MAX_ARMS_NAMED)
 
 
-def without_baseline(
-    summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
-) -> list[str]:
-    """The labels of the arms that neither are nor have a baseline."""
-    compared = {comparison.arm_id for comparison in comparisons}
-    return [
-        summary.arm.label
-        for summary in summaries
-        if not summary.arm.is_baseline and summary.arm.id not in compared
-    ]
-
-
 def _about_the_lonely(
     summaries: Sequence[ArmSummary], comparisons: Sequence[Comparison]
 ) -> Iterator[str]:
-    lonely = without_baseline(summaries, comparisons)
-    if comparisons and lonely:
-        yield f"Without a baseline to compare with: {_named(lonely)}."
+    alone = lonely(summaries, comparisons)
+    if alone:
+        yield f"Without a baseline to compare with: {_named(alone)}."

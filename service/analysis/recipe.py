@@ -52,7 +52,7 @@ def recipe(
     configs = [arm.config for arm in arms]
     shared = shared_of(configs)
     yield f"{_what(shared, configs)}."
-    yield from _differences(configs)
+    yield from _differences(arms)
     if has_networks(configs):
         yield from _parameters(configs, sizes)
     yield from _about_data(configs)
@@ -130,22 +130,43 @@ def _models(configs: Sequence[Mapping[str, Any]]) -> str:
     return f"{', '.join(titles[:-1])} and {titles[-1]} were trained"
 
 
-def _differences(configs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How arms differ: first what tells them apart, then what changes with it. What comes with an
-    optimizer's name is left to the list of optimizers."""
-    flats = [flatten(config) for config in configs]
+def _differences(arms: Sequence[ArmInfo]) -> Iterator[str]:
+    """How arms differ: first what tells them apart, then what changes with it, and in which arms.
+    The settings that all arms of an optimizer share are left to the list of optimizers."""
+    flats = [flatten(arm.config) for arm in arms]
     varied = varying(flats)
     told = distinguishing(flats, varied)
-    along = [path for path in varied if path not in told and not under(path, "optimizer")]
-    if KEEP_PROB in varied and KEEP_PROB not in told:
-        along.append(KEEP_PROB)
     if not told:
         return
     levels = math.prod(len(_values(path, flats)) for path in told)
     some = "" if levels == len(flats) else ", not in all combinations"
     yield f"The {count(len(flats), 'arm')} differ in {_spread(told, flats)}{some}."
-    if along:
-        yield f"Along with these, they differ in {_spread(along, flats)}."
+    along = [_along(path, arms, flats) for path in varied if path not in told]
+    if any(along):
+        yield f"Along with these, they differ in {'; '.join(filter(None, along))}."
+
+
+def _along(path: str, arms: Sequence[ArmInfo], flats: Sequence[Flat]) -> str:
+    """`lr (0.001 in plain; 0.003 in LRD)`. Of an optimizer's settings, only those that its own arms
+    do not share; empty if there are none."""
+    groups: dict[Any, list[int]] = {}
+    by_optimizer = under(path, "optimizer") and path not in (KEEP_PROB, "optimizer.name")
+    for at, flat in enumerate(flats):
+        groups.setdefault(by_optimizer and flat.get("optimizer.name"), []).append(at)
+    labels: dict[Any, list[str]] = {}
+    for group in groups.values():
+        values = [identity(flats[at].get(path, ABSENT)) for at in group]
+        if len(set(values)) > 1:
+            for at, value in zip(group, values, strict=True):
+                labels.setdefault(value, []).append(arms[at].label)
+    values = distinct(flat.get(path, ABSENT) for flat in flats)
+    titles = zip(values, _values(path, flats), strict=True)
+    said = [
+        f"{title} in {listed(labels[identity(value)])}"
+        for value, title in titles
+        if identity(value) in labels
+    ]
+    return f"{path_title(path)} ({'; '.join(said)})" if said else ""
 
 
 def _spread(paths: Sequence[str], flats: Sequence[Flat]) -> str:

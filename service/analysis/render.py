@@ -21,7 +21,9 @@ from service.analysis.escaping import (
     latex_label,
 )
 from service.analysis.expected import ExpectedRow
+from service.analysis.metrics import NumberFormat
 from service.analysis.printed import OF_ROW, announcement
+from service.analysis.shown import number_of, shown_p, signed
 from service.analysis.tables import Cell, Table
 
 _EXPECTED_HEADS = ("arm", "paper", "ours", "difference", "95 % prediction interval", "verdict")
@@ -240,6 +242,7 @@ def to_json(table: Table) -> dict[str, Any]:
 
     A hole in the grid is None.
     """
+    number = number_of(table.metric, table.comparisons)
     return {
         "caption": table.caption,
         "metric": table.metric.name,
@@ -255,7 +258,7 @@ def to_json(table: Table) -> dict[str, Any]:
         "heads": list(table.heads),
         "columns": [list(titles) for titles in table.columns],
         "rows": [
-            {"titles": list(row.titles), "cells": [_cell_json(cell) for cell in row.cells]}
+            {"titles": list(row.titles), "cells": [_cell_json(cell, number) for cell in row.cells]}
             for row in table.rows
         ],
         "notes": [*table.notes, *table.advice],
@@ -264,11 +267,11 @@ def to_json(table: Table) -> dict[str, Any]:
     }
 
 
-def _cell_json(cell: Cell) -> dict[str, Any] | None:
+def _cell_json(cell: Cell, number: NumberFormat) -> dict[str, Any] | None:
     if cell.summary is None:
         return None
     shown = {"text": cell.text, "best": cell.best, "significant": cell.significant}
-    return {**shown, **_numbers(cell.summary), "comparison": _difference(cell.comparison)}
+    return {**shown, **_numbers(cell.summary), "comparison": _difference(cell.comparison, number)}
 
 
 def _numbers(summary: ArmSummary) -> dict[str, Any]:
@@ -278,11 +281,17 @@ def _numbers(summary: ArmSummary) -> dict[str, Any]:
     return head | {name: getattr(summary, name) for name in names}
 
 
-def _difference(comparison: Comparison | None) -> dict[str, Any] | None:
+def _difference(comparison: Comparison | None, number: NumberFormat) -> dict[str, Any] | None:
     if comparison is None:
         return None
     names = (
         "baseline_id", "n", "difference", "ci_low", "ci_high", "t_low", "t_high",
         "p_sign_flip", "p_holm",
     )  # fmt: skip
-    return {name: getattr(comparison, name) for name in names}
+    shown = {
+        "difference": signed(number, comparison.difference),
+        "interval": signed(number, comparison.t_low, comparison.t_high, " to "),
+        "p_sign_flip": shown_p(comparison.p_sign_flip),
+        "p_holm": shown_p(comparison.p_holm),
+    }
+    return {name: getattr(comparison, name) for name in names} | {"shown": shown}

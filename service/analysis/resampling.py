@@ -4,7 +4,7 @@ Both take `differences` of shape (k, n): k comparisons of n pairs each.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,11 @@ _TABULATED_UP_TO = 10
 _FEW_RESAMPLES_UP_TO = 7
 """7 pairs have 1,716 different resamples; 8 have more than RESAMPLES."""
 _BLOCK = 4_000_000
+
+
+def exactness(flips: Iterable[int | None]) -> str:
+    """`exact` if no test drew random sign patterns (None), otherwise `Monte-Carlo`."""
+    return "exact" if all(each is None for each in flips) else "Monte-Carlo"
 
 
 def sign_flip(differences: Floats, tolerance: Floats) -> Floats:

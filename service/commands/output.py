@@ -108,6 +108,7 @@ def speed(found: dict[str, Any]) -> str:
         "×: how many times as fast as the arm's baseline, the median over the same seeds; seconds "
         "depend on what else ran",
         "never: on most seeds only the baseline reached it; ∞: only the arm did; –: no median",
+        "an arm that fluctuates more reaches a value sooner by luck: compare the curves, too",
         *_columns(rows),
     ])  # fmt: skip
 

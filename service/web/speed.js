@@ -33,7 +33,7 @@ function arms({ items, comparisons }) {
     el("p", { class: "quiet caption" },
       "Medians over seeds; a seed that never reaches the value counts as later than any other. "
       + "Speed-up: the baseline's epochs (or time) divided by the arm's, paired by seed; never: on most seeds only the baseline "
-      + "reaches the value; ∞: only the arm does."),
+      + "reaches the value; ∞: only the arm does. An arm that fluctuates more reaches a value sooner by luck: compare the curves, too."),
   ];
 }
 

@@ -96,15 +96,13 @@ export const armNames = (table) => new Map(table.rows.flatMap((row) => row.cells
 
 function tell(shown, published, table) {
   const unit = table.unit === "%" ? " points" : "";
-  const signed = (value) => (value > 0 ? "+" : "") + inUnit(value, table).replace("-", "−");
   const lines = [el("strong", {}, shown.label), shown.status];
   const against = shown.comparison;
   if (against?.difference !== null && against?.difference !== undefined) {
-    const [low, high] = [against.t_low, against.t_high];
-    lines.push(`${signed(against.difference)}${unit} against its baseline, over ${plural(against.n, "pair")}`
-      + (low === null ? "" : `; 95 % interval ${signed(low)} to ${signed(high)}`));
-    if (against.p_holm !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), ${against.p_holm.toPrecision(2)} after Holm`);
-    else if (against.p_sign_flip !== null) lines.push(`p = ${against.p_sign_flip.toPrecision(2)} (sign flips), not adjusted: an exploratory comparison`);
+    const { difference, interval, p_sign_flip, p_holm } = against.shown;
+    lines.push(`${difference}${unit} against its baseline, over ${plural(against.n, "pair")}` + (against.t_low === null ? "" : `; 95 % interval ${interval}`));
+    if (against.p_holm !== null) lines.push(`p = ${p_sign_flip} (sign flips), ${p_holm} after Holm`);
+    else if (against.p_sign_flip !== null) lines.push(`p = ${p_sign_flip} (sign flips), not adjusted: an exploratory comparison`);
   } else if (!against) lines.push("No comparison: a baseline, or an arm without one.");
   if (published) lines.push(`paper ${published.shown[0]}, difference ${published.shown[2]}: ${published.verdict}`);
   return lines.map((line) => el("p", {}, line));

@@ -115,6 +115,11 @@ def test_primary_comparisons_are_one_family_from_the_plan_to_the_bundle(
     assert "Exploratory, so" in api.get(f"{path}/table?format=markdown").text
     methods = api.get(f"{path}/methods?format=markdown").text
     assert "The primary comparisons, named before the trials ran, are those of" in methods
+    other = api.get(f"{path}/arms").json()["items"][1]["id"]
+    against = api.get(f"{path}/comparisons?baseline={other}").json()["items"]
+    assert all(each["primary"] and each["p_holm"] is not None for each in against)
+    asked = api.get(f"{path}/methods?format=markdown&baseline={other}").text
+    assert "the primary comparisons that the sweep names are with another" in asked
     bundle = api.get(f"{path}/export?format=bundle").content
     api.delete(path)
     headers = {"Content-Type": "application/zip"}

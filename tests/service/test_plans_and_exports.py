@@ -58,6 +58,18 @@ class TestPlan:
         assert said.startswith("gamma = 0.1; gamma = 0.5 differ only in settings that change")
         assert plan(api, small_sweep())["advice"] == []
 
+    def test_names_the_arms_that_nothing_is_compared_with(self, api: TestClient) -> None:
+        """Catches: "8 pairs can reach" of one comparison, and not that another is lost."""
+        settings = [("adam", 1.0), ("adam", 0.5), ("sgdm", 1.0), ("radam", 0.5)]
+        arms = [
+            {"label": name, "set": {"optimizer": {"name": name, "keep_prob": keep_prob}}}
+            for name, keep_prob in settings
+        ]
+        arms[1]["label"], arms[3]["label"] = "adam with LRD", "other"
+        found = plan(api, small_sweep(grid={}, arms=arms, baseline={"optimizer.keep_prob": 1.0}))
+        assert found["comparisons"] == 1
+        assert found["advice"] == ["without a baseline to compare with: other"]
+
     @pytest.mark.parametrize(("keep_probs", "seeded"), [([1.0, 0.0], False), ([1.0, 0.5], True)])
     def test_no_seeds_are_asked_for_where_none_changes_anything(
         self, api: TestClient, keep_probs: list[float], seeded: bool

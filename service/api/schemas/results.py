@@ -144,6 +144,16 @@ class Effects(Page[Effect]):
     notes: list[str]
 
 
+class ShownDifference(Answer):
+    """The numbers of a difference as texts, with as many digits as its table takes; a dash for what
+    is not known."""
+
+    difference: str
+    interval: str = Field(description="the Student t interval: `+0.50 to +1.00`")
+    p_sign_flip: str
+    p_holm: str
+
+
 class Difference(Answer):
     """A cell compared with its baseline."""
 
@@ -156,6 +166,7 @@ class Difference(Answer):
     t_high: Number | None
     p_sign_flip: float | None
     p_holm: float | None
+    shown: ShownDifference
 
 
 class Cell(Answer):

@@ -159,7 +159,7 @@ function planned(plan) {
       ["Why it would wait", plan.waiting_for],
       ["Advice", plan.advice.length ? el("ul", {}, plan.advice.map((each) => el("li", {}, each))) : null],
       ["Already here", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "reused" : "run again; set reuse: true to reuse them"}` : null],
-      ["What the seeds can show", plan.comparisons ? seeds.sentence : "no comparisons: the sweep has no baseline"],
+      ["What the seeds can show", plan.comparisons ? seeds.sentence : "nothing is compared: no arm has a baseline"],
     ]),
     el("details", {}, el("summary", {}, "Arms"),
       el("ul", {}, plan.arms.map((arm) => el("li", {}, arm.label, arm.is_baseline && " (baseline)")))),

@@ -15,7 +15,8 @@ REASONS = ("diverged", "oom", "error", "stalled", "lost", "timeout")
 
 def config(**overrides: Any) -> dict[str, Any]:
     """A configuration; `name`, `lr` and `keep_prob` are the optimizer's."""
-    optimizer = {"name": "adam", "lr": 0.001, "keep_prob": 1.0}
+    # As the service orders them: LRD first, because a learning rate may go along with it.
+    optimizer = {"keep_prob": 1.0, "name": "adam", "lr": 0.001}
     optimizer |= {name: overrides.pop(name) for name in list(overrides) if name in optimizer}
     whole: dict[str, Any] = {
         "dataset": "digits",

@@ -94,6 +94,40 @@ class TestAVariant:
         assert partners(arms, ["optimizer.name"]) == {}
 
 
+TUNED = [
+    arm("Adam", baseline=True, lr=0.001),
+    arm("Adam+", keep_prob=0.5, lr=0.003),
+    arm("SGDM", baseline=True, name="sgdm", lr=0.1),
+    arm("SGDM+", name="sgdm", keep_prob=0.5, lr=0.3),
+]
+"""A learning rate of its own for each optimizer, with LRD and without."""
+
+
+class TestTheBaselineOfItsOptimizer:
+    def test_a_learning_rate_tuned_for_lrd_leaves_the_pair_a_pair(self):
+        # Catches: no comparison at all where each of several optimizers was tuned.
+        found = pair_with_baselines(TUNED, KEEP)
+        assert partners(TUNED) == {"Adam+": "Adam", "SGDM+": "SGDM"}
+        assert {each.differs_in for each in found} == {("optimizer.keep_prob", "optimizer.lr")}
+
+    def test_an_equal_one_comes_first(self):
+        tuned = arm("Adam 0.003", baseline=True, lr=0.003)
+        assert partners([*TUNED, tuned])["Adam+"] == "Adam 0.003"
+
+    def test_of_two_with_its_optimizer_neither_is_taken(self):
+        assert "Adam+" not in partners([*TUNED, arm("Adam 0.01", baseline=True, lr=0.01)])
+
+    @pytest.mark.parametrize("path", ["dataset", "task", "model"])
+    def test_data_set_task_and_model_are_the_same(self, path):
+        other = arm("other", keep_prob=0.5, lr=0.003, **{path: "mnist"})
+        assert "other" not in partners([*TUNED, other])
+
+    def test_a_name_that_the_baseline_sets_may_differ(self):
+        arms = [arm("a", baseline=True), arm("b", name="sgdm", batch_size=32)]
+        arms += [arm("c", baseline=True, model="large"), arm("d", name="sgdm", model="large")]
+        assert partners(arms, ["optimizer.name"]) == {"b": "a", "d": "c"}
+
+
 class TestTheOnlyBaseline:
     def test_everything_is_compared_with_it_whatever_differs(self):
         arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5)]
@@ -114,6 +148,18 @@ class TestTheOnlyBaseline:
         arms += [arm("third", model="resnet34")]
         found = {each.arm.id: each.differs_in for each in pair_with_baselines(arms, KEEP)}
         assert found["other"] == ("model", "optimizer.keep_prob")
+
+    def test_what_goes_along_with_keep_prob_is_named_too(self):
+        # Catches: a batch size of 32 against 128, and a difference "in keep_prob".
+        arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5, lr=0.003, batch_size=32)]
+        (found,) = pair_with_baselines(arms, KEEP)
+        assert found.differs_in == ("optimizer.keep_prob", "optimizer.lr", "batch_size")
+
+    def test_only_what_comes_with_another_name_goes_unnamed(self):
+        other = {"name": "sgdm", "lr": 0.1, "keep_prob": 0.5, "model": "large", "epochs": 20}
+        arms = [arm("plain", baseline=True, pretrained=True), arm("lrd", **other)]
+        (found,) = pair_with_baselines(arms, KEEP)
+        assert found.differs_in == ("model", "optimizer.name", "optimizer.keep_prob", "epochs")
 
     def test_regularizers_are_compared_as_values(self):
         arms = [

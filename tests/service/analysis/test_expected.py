@@ -71,11 +71,21 @@ class TestVerdict:
         assert verdict([0.9377] * 3, 93.77).verdict == "within noise"
         assert verdict([0.9377] * 3, 93.78).verdict == "differs"
 
-    @pytest.mark.parametrize("ours", [[], [0.93], [0.93, 0.94], ["diverged"] * 5, ["queued"]])
+    @pytest.mark.parametrize("ours", [[], [0.93], [0.93, 0.94], ["oom"] * 5, ["queued"]])
     def test_two_seeds_are_too_few(self, ours):
         found = verdict(ours, 93.5)
         assert found.verdict == "too few seeds"
         assert found.low is found.high is None
+
+    @pytest.mark.parametrize("tolerance", [0.0, 5.0])
+    def test_survivors_are_not_judged(self, tolerance):
+        # Catches: "within noise" of an optimizer that diverges on seven of ten seeds.
+        ours = [0.9302, 0.9298, 0.9305, *["diverged"] * 6, "queued", float("nan")]
+        found = verdict(ours, 93.0, tolerance)
+        assert found.verdict == "3 of 10 seeds survived: not compared"
+        assert (found.low, found.high, found.interval) == (None, None, "–")
+        assert found.shown[1] == "93.02 ± 0.04 (3/11)"
+        assert verdict(["diverged"], 93.0).verdict == "0 of 1 seed survived: not compared"
 
     def test_within_the_tolerance_one_seed_is_enough(self):
         assert verdict([0.93], 93.0, tolerance=0.5).verdict == "within noise"

@@ -9,6 +9,7 @@ from service.analysis.comparisons import compare
 from service.analysis.notes import advice_on, notes_on
 
 from .cases import arm, pair, trials
+from .test_baselines import TUNED
 from .test_tables import cells, grid, table
 
 WIDE = [0.9 + i / 100 for i in range(6)]
@@ -197,9 +198,28 @@ class TestNotes:
         arms += [arm("c", keep_prob=0.5)]
         found = self.notes({each.id: [0.5, 0.6] for each in arms}, arms)
         assert (
-            "Compared with the only baseline, which also differs in more: b (optimizer)."
+            "Compared with a baseline that differs in more than keep_prob: b (optimizer)."
         ) in found
         assert not any("in more" in note for note in self.notes({"plain": [0.5], "lrd": [0.6]}))
+
+    def test_what_goes_along_with_the_baselines_own_setting_is_told(self):
+        # Catches: a batch size and a weight decay of the LRD arm alone, and a † without a note.
+        arms = [arm("plain", baseline=True), arm("lrd", keep_prob=0.5, lr=0.003, batch_size=32)]
+        found = self.notes({"plain": [0.5] * 8, "lrd": [*WIDE, 0.96, 0.97]}, arms)
+        assert (
+            "Compared with a baseline that differs in more than keep_prob: lrd (lr, batch size)."
+        ) in found
+
+    def test_baselines_that_are_not_otherwise_equal_are_not_called_so(self):
+        found = self.notes({each.id: WIDE for each in TUNED}, TUNED)
+        assert any("against the baseline (without LRD)" in note for note in found)
+        assert any(note.endswith(": Adam+ (lr), SGDM+ (lr).") for note in found)
+
+    def test_arms_of_which_none_has_a_baseline_are_named(self):
+        # Catches: a sweep with baselines, no comparison, and not a word.
+        arms = [*TUNED[::2], arm("other", name="radam", keep_prob=0.5)]
+        found = self.notes({each.id: WIDE for each in arms}, arms)
+        assert found[-1] == "Without a baseline to compare with: other."
 
     def test_seeds_that_diverged_on_one_side_are_tested_as_what_they_are(self):
         # Catches: twelve of twelve that LRD saves, and "too few pairs, whatever the data".

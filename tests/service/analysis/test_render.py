@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from lrd_core.spec import ExpectedSpec, TableSpec
 from service.analysis import render
 from service.analysis.arms import summarise
+from service.analysis.comparison_table import ComparisonTable
 from service.analysis.comparisons import compare
 from service.analysis.escaping import unescape_csv
 from service.analysis.tables import build_table
@@ -303,6 +304,19 @@ class TestJson:
         assert (best["best"], best["significant"], best["n"]) == (True, True, 9)
         assert best["comparison"]["p_holm"] < 0.05
         assert found["expected"][0]["verdict"] == "within noise"
+
+    def test_a_difference_reads_as_where_it_is_listed(self):
+        made = grid()
+        lines = ComparisonTable(made.comparisons, made.summaries, made.metric, "last").lines
+        listed = {line.values[0]: line.cells for line in lines}
+        cells = [cell for row in render.to_json(made)["rows"] for cell in row["cells"] if cell]
+        compared = [cell for cell in cells if cell["comparison"]]
+        assert {cell["arm_id"] for cell in compared} == listed.keys()
+        for cell in compared:
+            _, difference, interval, *_, p, p_holm = listed[cell["arm_id"]]
+            assert list(cell["comparison"]["shown"].values()) == [
+                difference.removesuffix("†"), interval, p, p_holm,
+            ]  # fmt: skip
 
     def test_a_hole_is_none(self):
         arms = [arm("a", name="adam"), arm("b", name="sgdm"), arm("c", name="sgdm", keep_prob=0.5)]

@@ -32,6 +32,7 @@ def test_how_soon_each_arm_reaches_a_value_is_asked_for(
         f"{against['epoch_ratio']:.2f} ×", f"{against['second_ratio']:.2f} ×",
         f"{against['faster']}, {against['ties']}, {against['slower']}",
     ])  # fmt: skip
+    expect(page.get_by_text("An arm that fluctuates more reaches a value sooner")).to_be_visible()
     assert page.url.endswith("?reach=70")
     page.reload()  # whoever gets the link sees the same
     expect(rows).to_have_count(2)

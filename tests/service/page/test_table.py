@@ -1,7 +1,10 @@
 """The table: its cells' tips, what a spreadsheet gets of it, what a heading says."""
 
+import httpx2
 from playwright.sync_api import Browser, Locator, Page, expect
+from sqlalchemy import select
 
+from service.store.models import Trial
 from service.store.session import Database
 from tests.conftest import factorial, small_sweep
 from tests.seeded import seed
@@ -37,6 +40,25 @@ def test_a_tip_is_reached_by_the_pointer_and_goes_with_escape(
         assert tip.is_visible(), f"{step} px below the middle of its cell"
     page.keyboard.press("Escape")
     expect(tip).to_be_hidden()
+
+
+def test_a_tip_has_as_many_digits_as_a_small_difference_takes(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: "+0.00 points; 95 % interval +0.00 to +0.01", where `lrd compare` has +0.006."""
+    sweep_id = seed(database, small_sweep(seeds=6))
+    with database.write() as session:
+        for trial in session.scalars(select(Trial)):
+            gain = 5e-5 + 1e-5 * (trial.seed % 3) if trial.arm_id % 2 == 0 else 0.0
+            trial.last_report = {"test_accuracy": 0.98 + gain}
+    answer = httpx2.get(f"{url}/api/v1/sweeps/{sweep_id}/comparisons?format=markdown").text
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    cell = page.locator(".cell").nth(1)
+    cell.hover()
+    for text in ("+0.006", "+0.005 to +0.007"):
+        assert f"| {text}" in answer
+        expect(tip_of(page, cell)).to_contain_text(text)
+    expect(tip_of(page, cell)).to_contain_text("p = 0.031 (sign flips), 0.031 after Holm")
 
 
 def test_a_tip_stays_at_its_cell_when_the_page_is_scrolled(
