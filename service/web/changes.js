@@ -1,6 +1,7 @@
 // The buttons that change a sweep, their dialogs and what is said afterwards.
-import { patch, post, remove } from "./api.js";
+import { post, remove } from "./api.js";
 import { el, say } from "./dom.js";
+import { edit } from "./edit.js";
 import { plural } from "./format.js";
 import { hasEnded, question, request } from "./parts.js";
 import { root } from "./root.js";
@@ -47,17 +48,6 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     if (wanted) posted("extend", said, wanted);
   }
 
-  async function edit() {
-    const fields = [
-      { name: "name", label: "Name", value: sweep.name, required: true, maxlength: 200 },
-      { name: "tags", label: "Tags, with commas between them", value: sweep.tags.join(", ") },
-      { name: "notes", label: "Notes", value: sweep.notes, rows: 6, maxlength: 10_000 },
-    ];
-    const wanted = await question({ title: "Edit", text: "What the sweep is called and found by, and what should be remembered about it.", yes: "Save", fields });
-    const listed = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
-    if (wanted) ask(() => patch(path, { ...wanted, tags: listed(wanted.tags) }), () => "Saved.");
-  }
-
   async function goodbye() {
     const text = `${sweep.name}: ${plural(sweep.trials_total, "trial")} with all results, checkpoints and logs. This cannot be undone.`;
     if (!(await question({ title: "Delete this sweep?", text, yes: "Delete the sweep", no: "Keep it", danger: true }))) return;
@@ -78,7 +68,7 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     request("Retry", refusals.retry, retry),
     request("Extend", refusals.extend, extend),
     refusals.clone ? request("Clone", refusals.clone) : el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
-    request("Edit", refusals.change, edit),
+    request("Edit", refusals.change, () => ask(() => edit(path, sweep), (done) => done)),
     request("Delete", refusals.delete, goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);
 }
