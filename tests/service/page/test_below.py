@@ -54,6 +54,16 @@ def test_every_page_and_link_stays_below_it(
     assert strays == []
 
 
+def test_an_address_with_a_slash_too_many_leads_back_to_the_sweeps(
+    page: Page, below: str, strays: list[str]
+) -> None:
+    page.goto(f"{below}/cluster/")
+    expect(page.locator("h1")).to_have_text("Not found")
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page).to_have_url(f"{below}/")
+    assert strays == []
+
+
 def test_a_sweep_is_submitted_and_deleted_below_it(
     page: Page, below: str, strays: list[str]
 ) -> None:
