@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from service.access import caller_of
-from service.api.context import BodyDep, DatabaseDep
+from service.api.context import BodyDep, DatabaseDep, refuse_unread
 from service.store import answers, audit
 from service.store.answers import Key, Made
 from service.store.session import Database
@@ -94,6 +94,7 @@ async def _once(
     content: BodyDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Once:
+    refuse_unread(request, content)
     return Once(request, database, content, idempotency_key)
 
 
