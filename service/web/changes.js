@@ -3,8 +3,10 @@ import { post, remove } from "./api.js";
 import { el, say } from "./dom.js";
 import { edit } from "./edit.js";
 import { plural } from "./format.js";
-import { hasEnded, question, request } from "./parts.js";
+import { hasEnded, question, request, wait } from "./parts.js";
 import { root } from "./root.js";
+
+const MOST_SEEDS = 100_000; // that the service takes
 
 // `refusals`: why each change would be refused, as the service says; `causes`: why trials failed; `refresh` is called after a change.
 export function changes(path, { sweep, refusals, failures: causes }, refresh) {
@@ -38,14 +40,26 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     if (sure) posted("retry?cancelled=true", () => "Queued again. They resume from their last checkpoints.");
   }
 
+  // Seeds that are not 0 … n − 1 are listed: a count would add those from 0 instead of going on from them.
   async function extend() {
     const { seeds = 1 } = sweep.spec; // a count, or a list
+    const listed = Array.isArray(seeds) && seeds.some((seed, at) => seed !== at);
     const has = Array.isArray(seeds) ? seeds.length : seeds;
-    const fields = [{ name: "seeds", label: "Number of seeds, counted from 0:", type: "number", min: 1, max: 10_000, required: true, value: has + 2 }];
+    const field = listed
+      ? { label: "Seeds, with commas between them:", pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*", title: "Whole numbers with commas between them.", value: seeds.join(", ") }
+      : { label: "Number of seeds, counted from 0:", type: "number", min: 1, max: MOST_SEEDS, value: Math.min(has + 2, MOST_SEEDS) };
+    const fields = [{ name: "seeds", required: true, ...field }];
     const wanted = await question({ title: "Add seeds", text: `The sweep has ${plural(has, "seed")}. Only missing trials will run.`, yes: "Extend", fields });
-    const added = (now) => now.trials_total - sweep.trials_total;
-    const said = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing added: the sweep already has all of these trials.");
-    if (wanted) posted("extend", said, wanted);
+    if (!wanted) return;
+    const more = { seeds: listed ? wanted.seeds.split(",").map(Number) : wanted.seeds };
+    ask(async () => {
+      const plan = await post(`${path}/extend?validate_only=true`, more);
+      if (!plan.trials_added) return "Nothing added: the sweep already has all of these trials.";
+      const text = `${plural(plan.trials_added, "trial")} would be added. Time: ${wait(plan.time)}.`;
+      if (!(await question({ title: "Add these trials?", text, yes: "Add" }))) return "";
+      const { trials_total: now } = await post(`${path}/extend`, more);
+      return `${plural(now - sweep.trials_total, "trial")} added.`;
+    }, (done) => done);
   }
 
   async function goodbye() {

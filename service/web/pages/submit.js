@@ -2,8 +2,8 @@
 // next to the lines they are about.
 import { get, post, Problem } from "../api.js";
 import { el, say } from "../dom.js";
-import { count, duration, plural } from "../format.js";
-import { choice, facts, question } from "../parts.js";
+import { count, plural } from "../format.js";
+import { choice, facts, question, wait } from "../parts.js";
 import { query } from "../query.js";
 import { root } from "../root.js";
 import { lineOf, toYaml } from "../yaml.js";
@@ -149,13 +149,11 @@ function beside(faults) {
 
 function planned(plan) {
   const { time, seeds } = plan;
-  const guess = time.wall_seconds === null ? "not known yet: nothing similar has run on this service"
-    : `about ${duration(time.wall_seconds)} with ${plural(time.slots, "trial")} at once` + (time.unknown ? `, plus ${plural(time.unknown, "trial")} of unknown length` : "");
   return [
     el("h2", {}, "Plan"),
     facts([
       ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
-      ["Time", guess],
+      ["Time", wait(time)],
       ["Why it would wait", plan.waiting_for],
       ["Advice", plan.advice.length ? el("ul", {}, plan.advice.map((each) => el("li", {}, each))) : null],
       ["Already here", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "reused" : "run again; set reuse: true to reuse them"}` : null],

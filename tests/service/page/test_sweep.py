@@ -259,6 +259,7 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     button("Extend").click()
     page.get_by_label("Number of seeds, counted from 0:").fill("3")
     page.get_by_role("button", name="Extend").last.click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("0 of 6 trials done")).to_be_visible()
     train(60)
     expect(page.get_by_text("6 of 6 trials done")).to_be_visible()
