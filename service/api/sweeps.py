@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from lrd_core import sources
 from lrd_core.changing import Changes
-from lrd_core.errors import InvalidSpec
+from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.extending import Extension, extended, in_extension
 from lrd_core.faults import parsed
 from lrd_core.presets import apply_preset
@@ -278,6 +278,9 @@ def trials(
     after = cursor_of(page_token) or 0
     with database.read() as session:
         store.get(session, sweep_id)
+        if arm_id is not None and not store.has_arm(session, sweep_id, arm_id):
+            detail = f"the sweep has no arm {arm_id}; its /arms has the ids"
+            raise Unprocessable("a parameter is not valid", (Fault("/query/arm_id", detail),))
         found = store.trials(
             session, sweep_id, after=after, size=page_size + 1, state=state, arm_id=arm_id
         )

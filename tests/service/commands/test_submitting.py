@@ -296,6 +296,18 @@ def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, 
     assert "'priority' is not PATH=VALUE" in lrd("set", sweep_id, "priority", code=2)
 
 
+def test_a_retry_of_a_paused_sweep_says_how_it_goes_on(url: str, file: str) -> None:
+    """Catches: `paused 0/4`, and nothing that runs, without a word why."""
+    sweep_id = submitted(lrd("submit", file), url)["id"]
+    lrd("pause", sweep_id)
+    lrd("cancel", sweep_id)
+    said = lrd("retry", sweep_id, "--cancelled")
+    assert f"paused: no trial of it starts until `lrd resume {sweep_id}`" in said
+    lrd("resume", sweep_id)
+    lrd("cancel", sweep_id)
+    assert "paused" not in lrd("retry", sweep_id, "--cancelled")
+
+
 TEXTS = [
     "seed 3 looks odd, see #12", "# plateau", "lr: too high?", "2024", "@ada", "*bold*",
     "[draft] rerun", '"quoted"', "a = b", "true",

@@ -158,9 +158,20 @@ def test_a_token_has_a_name_that_fits_in_a_line(
     monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
     with pytest.raises(LRDError, match=f"^the token's name {wrong}"):
         lrd("token", "create", name)
-    assert lrd("token", "ls") == ""
+    assert lrd("token", "ls").startswith("no tokens yet")
     lrd("token", "create", "ä" * 100)
     assert len(lrd("token", "ls").splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["token", "webhook"])
+def test_an_empty_list_says_so_beside_it(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Catches: nothing at all, as if the command had not run; and words in a pipe of ids."""
+    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
+    answer = CliRunner().invoke(app, [what, "ls"])
+    assert answer.stdout == ""
+    assert answer.stderr.startswith(f"no {what}s yet")
 
 
 @pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])
