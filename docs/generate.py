@@ -26,6 +26,8 @@ _API = """\
 For whoever writes a client: every route of the service. `/docs` of a running service shows the same
 with every field of requests and answers, and examples; `/openapi.json` is for machines. A list is
 `{"items": […], "next_page_token": …}`; pass the token as `page_token` to get the next page.
+An answer that shows a sweep, also one to a change, has the sweep's `ETag`; only an answer that is
+repeated for its `Idempotency-Key` has none, because the sweep may have changed since.
 Refusals: [errors](errors.md). `/healthz`, `/readyz` and `/metrics` are described in
 [operations](operations.md)."""
 

@@ -121,6 +121,23 @@ def parse_yaml(text: str) -> Any:
         _refuse(f"not valid YAML: {error}")
 
 
+def has_comment(text: str) -> bool:
+    """Whether YAML drops a part of `text` as a comment. The text is what `parse_yaml` accepts."""
+    spans = [
+        (event.start_mark.index, event.end_mark.index)
+        for event in yaml.parse(text, Loader=_SafeLoader)
+        if isinstance(event, yaml.ScalarEvent) and event.start_mark and event.end_mark
+    ]
+    # Outside of its scalars, YAML has no other use for the sign.
+    return any(
+        char == "#" and not any(start <= at < end for start, end in spans)
+        for at, char in enumerate(text)
+    )
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
 def _refuse_yaml_tricks(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_SafeLoader):

@@ -30,6 +30,16 @@ Label = Annotated[Text, AfterValidator(_seen), Field(min_length=1, max_length=20
 """A name that people read and that the page shows as a link."""
 
 
+def _one_line(text: str) -> str:
+    if "\n" in text:
+        raise ValueError("has a line break")
+    return text
+
+
+TokenName = Annotated[Label, Field(max_length=100), AfterValidator(_one_line)]
+"""Whose token it is: a line of `lrd token ls` and of the audit log has it."""
+
+
 def _one_word_of_a_list(text: str) -> str:
     if text != text.strip() or any(char in text for char in ",\n"):
         raise ValueError("a tag has no comma, no line break, and no blank at either end")

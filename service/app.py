@@ -67,6 +67,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         description="Sweeps in, tables out. arXiv 1912.00144.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.settings, app.state.database = settings, database
     app.state.rates, app.state.uses = access.Rates(), uses

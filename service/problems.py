@@ -3,6 +3,7 @@
 import html
 import inspect
 import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +23,16 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 PAGE = "/errors"
+_HEAD = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Errors · Learning Rate Dropout</title>
+<link rel="icon" href="web/icon.svg">
+<link rel="stylesheet" href="web/page.css">
+<script src="web/theme.js"></script>
+"""
 
 
 _AT = "should be last, best or epoch:N, e.g. epoch:10"
@@ -89,7 +100,7 @@ def mount(app: FastAPI) -> None:
 
     @app.get(PAGE, include_in_schema=False)
     def page() -> HTMLResponse:
-        return HTMLResponse(_page(), headers={"Content-Security-Policy": "default-src 'none'"})
+        return HTMLResponse(_page(), headers=pages.HEADERS)
 
 
 def kinds() -> list[type[ServiceError]]:
@@ -114,10 +125,15 @@ def _allowed(request: Request) -> list[str]:
 def _page() -> str:
     rows = "".join(
         f"<dt id='{kind.type}'><strong>{kind.status} {html.escape(kind.title)}</strong> "
-        f"<code>{kind.type}</code></dt><dd>{html.escape(explanation(kind))}</dd>"
+        f"<code>{kind.type}</code></dt><dd>{_marked(explanation(kind))}</dd>"
         for kind in kinds()
     )
-    return f"<!doctype html><title>Errors</title><h1>Errors</h1><dl>{rows}</dl>"
+    return _HEAD + f"<main><h1>Errors</h1><dl>{rows}</dl></main></html>"
+
+
+def _marked(text: str) -> str:
+    """HTML of a text that has code in backticks."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _problem(

@@ -52,8 +52,7 @@ async def known_parameters(request: Request) -> None:
     """
     if not request.query_params:
         return
-    fields = get_flat_params(request.scope["route"].dependant)
-    known = sorted(each.alias for each in fields if isinstance(each.field_info, QueryParameter))
+    known = _query_of(request)
     others = f"; one of {', '.join(known)}" if known else "; there is none here"
     faults = tuple(
         Fault(
@@ -97,6 +96,19 @@ async def body(request: Request, settings: SettingsDep) -> bytes:
 
 
 BodyDep = Annotated[bytes, Depends(body)]
+
+
+def refuse_unread(request: Request, content: bytes) -> None:
+    """Refuse a body of a route that takes none: what it asks for would not be done.
+
+    Raises:
+        Unprocessable: says where the route's parameters go.
+    """
+    if not content or "requestBody" in (request.scope["route"].openapi_extra or {}):
+        return
+    where = " and ".join(f"?{name}=…" for name in _query_of(request))
+    hint = f"its parameters go into the address: {where}" if where else "send it without one"
+    raise Unprocessable(f"{request.method} {request.url.path} takes no body; {hint}")
 
 
 def media_type(request: Request, unsaid: str = "") -> str:
@@ -180,6 +192,12 @@ def cursor_of(page_token: str | None) -> int | None:
         Unprocessable: it is not a token that this service gave.
     """
     return None if not page_token else int(decode_token(page_token, int)[0])
+
+
+def _query_of(request: Request) -> list[str]:
+    """The names of the route's query parameters."""
+    fields = get_flat_params(request.scope["route"].dependant)
+    return sorted(each.alias for each in fields if isinstance(each.field_info, QueryParameter))
 
 
 def _storable(part: int | float | str) -> bool:

@@ -1,7 +1,7 @@
 """Files of a sweep: CSV, Parquet, export and import of bundles, and the weights of a trial."""
 
 import contextlib
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,13 +16,13 @@ from service.api.limits import refuse_over_quota
 from service.api.once import IdempotencyKey, Once
 from service.api.openapi import gives, gives_bytes, takes_bytes
 from service.api.schemas.sweeps import Sweep
-from service.api.views import sweep_view
 from service.bundles.checking import checked
 from service.bundles.packing import pack
 from service.bundles.storing import store_bundle
 from service.choices import Rows
 from service.errors import NotFound, UnsupportedMedia
 from service.lifecycle import TrialState
+from service.store import models
 from service.store import sweeps as store
 from service.weights import folder_of_weights
 
@@ -94,11 +94,11 @@ async def import_bundle(
         # Everything slow happens before the transaction.
         with checked(content, caller.max_sweep_trials) as bundle:
 
-            def keep(session: Session) -> dict[str, Any]:
+            def keep(session: Session) -> models.Sweep:
                 refuse_over_quota(session, caller, bundle.retryable)  # a retry would queue them
-                return sweep_view(store_bundle(session, bundle, caller.owner))
+                return store_bundle(session, bundle, caller.owner)
 
-            return once.create(keep, "/api/v1/sweeps")
+            return once.new_sweep(keep)
 
     return await run_in_threadpool(take)
 

@@ -15,9 +15,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from service.access import caller_of
-from service.api.context import BodyDep, DatabaseDep
+from service.api.conditional import etag_of
+from service.api.context import BodyDep, DatabaseDep, refuse_unread
+from service.api.views import sweep_view
 from service.store import answers, audit
 from service.store.answers import Key, Made
+from service.store.models import Sweep
 from service.store.session import Database
 
 IdempotencyKey = Annotated[
@@ -46,6 +49,24 @@ class Once:
     def __call__(self, change: Callable[[Session], dict[str, Any]]) -> JSONResponse:
         """Do `change` in a transaction, and answer with what it returns."""
         return JSONResponse(**self._answer(lambda session: Made(change(session))))
+
+    def sweep(self, change: Callable[[Session], Sweep]) -> JSONResponse:
+        """Do `change`, and answer with the sweep that it returns, and its `ETag`."""
+
+        def made(session: Session) -> Made:
+            sweep = change(session)
+            return Made(sweep_view(sweep), etag=etag_of(sweep))
+
+        return JSONResponse(**self._answer(made))
+
+    def new_sweep(self, change: Callable[[Session], Sweep]) -> JSONResponse:
+        """Do `change`, and answer 201 with the sweep that it creates, its address and `ETag`."""
+
+        def made(session: Session) -> Made:
+            sweep = change(session)
+            return Made(sweep_view(sweep), 201, f"/api/v1/sweeps/{sweep.id}", etag_of(sweep))
+
+        return JSONResponse(**self._answer(made))
 
     def create(self, change: Callable[[Session], dict[str, Any]], path: str) -> JSONResponse:
         """Do `change`, which creates something; answer 201 with its address below `path`."""
@@ -83,6 +104,8 @@ class Once:
             with _alone(self._key), self._database.write() as session:
                 made, new = answers.once(session, self._key, noted)
         headers = {} if made.location is None else {"Location": made.location}
+        if made.etag is not None:
+            headers["ETag"] = made.etag
         if not new:
             headers["Idempotent-Replayed"] = "true"
         return {"content": made.body, "status_code": made.status, "headers": headers}
@@ -94,6 +117,7 @@ async def _once(
     content: BodyDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Once:
+    refuse_unread(request, content)
     return Once(request, database, content, idempotency_key)
 
 

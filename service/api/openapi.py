@@ -21,6 +21,7 @@ from lrd_core.spec import SweepSpec
 from service import versions
 from service.api.schemas.parts import Problem
 from service.api.schemas.sent import Clone, FromPreset, WebhookRequest
+from service.api.schemas.sweeps import Sweep
 
 _COMPONENT = "#/components/schemas/{model}"
 _SENT: list[type[BaseModel]] = [
@@ -75,6 +76,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_ETAG = {
+    "ETag": {
+        "description": "the sweep's version, for `If-Match` and `If-None-Match`; an answer that is "
+        "repeated for its `Idempotency-Key` has none",
+        "schema": {"type": "string"},
+    }
+}
+
+
 async def declared(
     lrd_version: Annotated[
         str | None,
@@ -101,10 +111,12 @@ def gives(
     `plan`: its answer, with 200, if nothing should be stored.
     """
     answers: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    if model is Sweep:
+        answers[status]["headers"] = _ETAG
     if also:
         answers[status]["content"] = {kind: {"schema": {"type": "string"}} for kind in also}
     if plan is not None and status == 200:
-        answers[200] = {"model": model | plan, "description": "With `validate_only`: the plan"}
+        answers[200] |= {"model": model | plan, "description": "With `validate_only`: the plan"}
     elif plan is not None:
         answers[200] = {"model": plan, "description": "With `validate_only`: the plan"}
     return {"response_model": None, "status_code": status, "responses": answers}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from lrd_core import sources
 from lrd_core.changing import Changes
-from lrd_core.errors import InvalidSpec
+from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.extending import Extension, extended, in_extension
 from lrd_core.faults import parsed
 from lrd_core.presets import apply_preset
@@ -135,7 +135,7 @@ def change(
     was read.
     """
     changes = Changes.parse(document)
-    return once(_asking(partial(requests.change, changes=changes), sweep_id, request))
+    return once.sweep(_asking(partial(requests.change, changes=changes), sweep_id, request))
 
 
 @router.delete("/{sweep_id}", **gives_nothing())
@@ -155,19 +155,19 @@ def delete(sweep_id: SweepId, request: Request, once: OnceDep) -> Response:
 @router.post("/{sweep_id}/cancel", **gives(Sweep))
 def cancel(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """Cancel the sweep: queued trials now, running ones as soon as they have stopped."""
-    return once(_asking(requests.cancel_sweep, sweep_id, request))
+    return once.sweep(_asking(requests.cancel_sweep, sweep_id, request))
 
 
 @router.post("/{sweep_id}/pause", **gives(Sweep))
 def pause(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """Start no more trials; running ones save their state after the current epoch and wait."""
-    return once(_asking(requests.pause, sweep_id, request))
+    return once.sweep(_asking(requests.pause, sweep_id, request))
 
 
 @router.post("/{sweep_id}/resume", **gives(Sweep))
 def resume(sweep_id: SweepId, request: Request, once: OnceDep) -> JSONResponse:
     """Continue after a pause."""
-    return once(_asking(requests.resume, sweep_id, request))
+    return once.sweep(_asking(requests.resume, sweep_id, request))
 
 
 @router.post("/{sweep_id}/retry", **gives(Sweep))
@@ -177,14 +177,14 @@ def retry(
     """Queue failed trials again, and with `cancelled` the cancelled ones; diverged trials stay."""
     caller = caller_of(request)
 
-    def again(session: Session) -> dict[str, Any]:
+    def again(session: Session) -> models.Sweep:
         before = _meant(session, sweep_id, request).queued
         sweep = requests.retry_sweep(session, sweep_id, cancelled=cancelled)
         mine = sweep.owner == caller.owner
         refuse_over_quota(session, caller, sweep.queued - before, counted=mine)
-        return sweep_view(sweep)
+        return sweep
 
-    return once(again)
+    return once.sweep(again)
 
 
 @router.post("/{sweep_id}/extend", **gives(Sweep, plan=SweepPlan), **takes(Extension))
@@ -200,16 +200,16 @@ def extend(
     return the plan of the resulting sweep and change nothing."""
     more, caller = Extension.parse(document), caller_of(request)
 
-    def add(session: Session) -> dict[str, Any]:
+    def add(session: Session) -> models.Sweep:
         sweep = _meant(session, sweep_id, request)
         had = SweepSpec.parse(sweep.spec)
         with _located_in(more, had):
             spec = _limit(extended(had, more), caller)
             refuse_over_quota(session, caller, spec.trials_total() - sweep.trials_total)
-            return sweep_view(requests.extend(session, sweep_id, spec))
+            return requests.extend(session, sweep_id, spec)
 
     if not validate_only:
-        return once(add)
+        return once.sweep(add)
     with database.read() as session:
         sweep = store.get(session, sweep_id)
         requests.refuse_cancelled(sweep)
@@ -278,6 +278,9 @@ def trials(
     after = cursor_of(page_token) or 0
     with database.read() as session:
         store.get(session, sweep_id)
+        if arm_id is not None and not store.has_arm(session, sweep_id, arm_id):
+            detail = f"the sweep has no arm {arm_id}; its /arms has the ids"
+            raise Unprocessable("a parameter is not valid", (Fault("/query/arm_id", detail),))
         found = store.trials(
             session, sweep_id, after=after, size=page_size + 1, state=state, arm_id=arm_id
         )
@@ -289,10 +292,10 @@ def trials(
 
 def _asking(
     ask: Callable[[Session, str], models.Sweep], sweep_id: str, request: Request
-) -> Callable[[Session], dict[str, Any]]:
-    def asked(session: Session) -> dict[str, Any]:
+) -> Callable[[Session], models.Sweep]:
+    def asked(session: Session) -> models.Sweep:
         _meant(session, sweep_id, request)
-        return sweep_view(ask(session, sweep_id))
+        return ask(session, sweep_id)
 
     return asked
 
@@ -338,15 +341,14 @@ def _create(
     arms = expand_arms(spec)
     code = _code(arms)  # may read files, for which no transaction should wait
 
-    def create(session: Session) -> dict[str, Any]:
+    def create(session: Session) -> models.Sweep:
         if like is not None:
             store.get(session, like.id)
             _refuse_changed(like, request)
         refuse_over_quota(session, caller, spec.trials_total())
-        sweep = submission.create(session, spec, arms, code_version=code, owner=caller.owner)
-        return sweep_view(sweep)
+        return submission.create(session, spec, arms, code_version=code, owner=caller.owner)
 
-    return once.create(create, "/api/v1/sweeps")
+    return once.new_sweep(create)
 
 
 def _code(arms: Sequence[Arm]) -> str:

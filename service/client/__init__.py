@@ -107,8 +107,13 @@ class Client:
 
         Raises:
             ServiceAnswered: there is none.
-            LRDError: there are several.
+            LRDError: there are several, or `called` is empty.
         """
+        if not called:
+            raise LRDError(
+                "the sweep's name is empty (a variable that is not set?): give its name or id; "
+                "`lrd ls` lists them"
+            )
         try:
             return self._submitted("GET", f"/sweeps/{quote(called, safe='')}")
         except ServiceAnswered as error:

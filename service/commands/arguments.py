@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lrd_core.documents import parse_yaml
+from lrd_core.documents import has_comment, parse_yaml
+from lrd_core.errors import Fault, InvalidSpec
+from lrd_core.faults import pointer
 
 _SWEEP = typer.Argument(
     metavar="SWEEP", help="Id of the sweep, the beginning of its id, or its name."
@@ -34,6 +36,9 @@ Baseline = Annotated[
     ),
 ]
 
+PLAIN_TEXTS = ("name", "notes")
+"""Fields of a sweep that a shell gives as they are: to YAML, `#2` would be a comment."""
+
 
 def one_of(called: str | None, trials: list[int] | None) -> str | None:
     """The sweep meant by a command that takes either a sweep or trials; None if it is trials.
@@ -49,18 +54,20 @@ def one_of(called: str | None, trials: list[int] | None) -> str | None:
 
 
 def assignments(texts: list[str] | None) -> dict[str, Any]:
-    """`base.epochs=2` -> {"base.epochs": 2}; values are YAML.
+    """`base.epochs=2` -> {"base.epochs": 2}. Values are YAML; those of `PLAIN_TEXTS` are taken as
+    they are, except `null`.
 
     Raises:
         typer.BadParameter: a text is no assignment.
-        InvalidSpec: a value is not YAML.
+        InvalidSpec: a value is not YAML, or has a comment; the pointer is its path.
     """
     found: dict[str, Any] = {}
     for text in texts or []:
         path, sign, value = text.partition("=")
         if not sign:
             raise typer.BadParameter(f"{text!r} is not PATH=VALUE")
-        found[path] = parse_yaml(value)
+        plain = path in PLAIN_TEXTS and value != "null"
+        found[path] = value if plain else _yaml(path, value)
     return found
 
 
@@ -92,3 +99,21 @@ def seeds_of(text: str | None) -> int | list[int] | None:
         )
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     return numbers[0] if text.strip().isdecimal() else numbers
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _yaml(path: str, value: str) -> Any:
+    try:
+        found = parse_yaml(value)
+    except InvalidSpec as error:
+        faults = [Fault(pointer([path]), fault.detail) for fault in error.faults]
+        raise InvalidSpec(faults) from None
+    if has_comment(value):
+        said = (
+            f"in {value!r}, YAML takes what follows the # for a comment and drops it: put a text "
+            "that has a # in double quotes, and these within the shell's single ones"
+        )
+        raise InvalidSpec([Fault(pointer([path]), said)])
+    return found

@@ -13,6 +13,7 @@ from service.analysis.escaping import escape_csv
 from service.analysis.metrics import Metric, NumberFormat, headline
 from service.analysis.printed import PrintedListing
 from service.client.verifying import Verified
+from service.commands.arguments import PLAIN_TEXTS
 from service.formatting import count, duration
 from service.lifecycle import TERMINAL, TrialState
 
@@ -237,13 +238,11 @@ def extended(added: int) -> str:
 
 
 def changeable(found: dict[str, Any]) -> str:
-    """What `lrd set` can change, one setting a line, each as a shell would take it."""
+    """What `lrd set` can change, setting by setting, each as a shell gives it."""
     spec = {"priority": 0, "max_concurrent": None, "max_failures": None} | found["spec"]
     names = ["priority", "max_concurrent", "max_failures", "tags", "notes", "table"]
     return "\n".join(
-        "  " + shlex.quote(f"{name}={json.dumps(spec[name], ensure_ascii=False)}")
-        for name in names
-        if name in spec
+        "  " + shlex.quote(f"{name}={_given(name, spec[name])}") for name in names if name in spec
     )
 
 
@@ -268,6 +267,11 @@ def paused(sweep_id: str, because: str | None) -> str:
 def waiting(sweep: dict[str, Any]) -> str:
     """Why no trial of a sweep can start."""
     return f"waiting, because none of its trials can start: {sweep['waiting_for']}"
+
+
+def _given(name: str, value: Any) -> str:
+    """A setting's value as a shell gives it."""
+    return value if name in PLAIN_TEXTS else json.dumps(value, ensure_ascii=False)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:

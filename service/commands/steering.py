@@ -85,7 +85,9 @@ def retry(
     """Retry what failed, or single trials (`--trial 7`); diverged trials are findings and stay."""
     with Client(url, token) as client:
         if (sweep := one_of(called, trials)) is not None:
-            _show(client.sweep(sweep).retry(cancelled=cancelled))
+            _show(view := client.sweep(sweep).retry(cancelled=cancelled))
+            if view["paused_at"] is not None:  # then nothing runs yet
+                typer.echo(f"  {output.paused(view['id'], view['paused_because'])}")
         for trial in trials or []:
             typer.echo(output.trial(client.retry_trial(trial), None))
 

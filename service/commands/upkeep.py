@@ -143,7 +143,8 @@ def token_ls(storage_dir: StorageDir = None) -> None:
     from service.store import tokens
 
     with _database(storage_dir) as database, database.read() as session:
-        for each in tokens.listing(session):
+        found = tokens.listing(session)
+        for each in found:
             state = (
                 f"revoked {rfc3339(each.revoked_at)}"
                 if each.revoked_at
@@ -151,6 +152,11 @@ def token_ls(storage_dir: StorageDir = None) -> None:
             )
             used = f"last used {rfc3339(each.last_used_at)}" if each.last_used_at else "never used"
             typer.echo(f"{each.id:>4}  {each.role:<9}  {each.name}  ({state}, {used})")
+    if not found:
+        typer.echo(
+            "no tokens yet, so only this machine is answered: `lrd token create` makes one",
+            err=True,
+        )
 
 
 @token.command("revoke")
@@ -214,10 +220,13 @@ def webhook_ls(storage_dir: StorageDir = None) -> None:
     from service.store import webhooks
 
     with _database(storage_dir) as database, database.read() as session:
-        for each in webhooks.listing(session):
+        found = webhooks.listing(session)
+        for each in found:
             last = webhooks.deliveries(session, each.id, None, 1)
             words = "nothing yet" if not last else (last[0].error or f"{last[0].event} arrived")
             typer.echo(f"{each.id:>4}  {each.url}  (last: {words})")
+    if not found:
+        typer.echo("no webhooks yet: `lrd webhook add` makes one", err=True)
 
 
 @webhook.command("rm")

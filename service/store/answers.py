@@ -38,6 +38,9 @@ class Made:
     body: dict[str, Any]
     status: int = 200
     location: str | None = None
+    etag: str | None = None
+    """Of the sweep that it shows. It is not kept: when the answer is repeated, that sweep may have
+    changed."""
 
 
 def once(session: Session, key: Key, change: Callable[[Session], Made]) -> tuple[Made, bool]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Integer, Table, func, insert, select, text
+from sqlalchemy import Integer, String, Table, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from lrd_core.errors import LRDError
@@ -22,8 +22,8 @@ def copy(source: Database, target: Database) -> dict[str, int]:
     copied. Ids stay, and with them addresses, cursors and the trials' folders.
 
     Raises:
-        LRDError: the target has rows, or a dispatcher works on the source and would go on changing
-            it.
+        LRDError: the target has rows, a text of the source is longer than its column, or a
+            dispatcher works on the source and would go on changing it.
     """
     tables = [table for table in Base.metadata.sorted_tables if table.name != Lease.__tablename__]
     with source.read() as reading, target.write() as writing:
@@ -54,11 +54,28 @@ def refuse_led(source: Session) -> None:
 def _copy(reading: Session, writing: Session, table: Table) -> int:
     count = 0
     for rows in _chunks(reading, table):
+        _refuse_long(table, rows)
         writing.execute(insert(table), rows)
         count += len(rows)
     if on_postgres(writing):
         _continue_numbers(reading, writing, table)
     return count
+
+
+def _refuse_long(table: Table, rows: list[dict[str, Any]]) -> None:
+    """SQLite stores a text of any length, and earlier versions let some in that PostgreSQL would
+    refuse without saying where they are."""
+    limits = [(each.name, each.type.length) for each in table.c if isinstance(each.type, String)]
+    for name, most in limits:
+        for row in rows:
+            if most and row[name] is not None and len(row[name]) > most:
+                where = " and ".join(f"{key.name} = {row[key.name]!r}" for key in table.primary_key)
+                shorten = f"set {name} = substr({name}, 1, {most}) where {where}"
+                raise LRDError(
+                    f"{name!r} of the row with {where} in the source's table {table.name} has "
+                    f"{len(row[name])} characters, and may have {most}: nothing was copied. "
+                    f"Shorten it there (`update {table.name} {shorten}`), then copy again"
+                )
 
 
 def _chunks(reading: Session, table: Table) -> Iterator[list[dict[str, Any]]]:

@@ -117,6 +117,12 @@ def _in_state() -> dict[SweepState, ColumnElement[bool]]:
     }
 
 
+def has_arm(session: Session, sweep_id: str, arm_id: int) -> bool:
+    """Whether the sweep has an arm with this id."""
+    arm = session.get(Arm, arm_id)
+    return arm is not None and arm.sweep_id == sweep_id
+
+
 def trials(
     session: Session,
     sweep_id: str,

@@ -5,15 +5,20 @@ import hmac
 import secrets
 from collections.abc import Collection
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from lrd_core.errors import LRDError
+from lrd_core.faults import sentence_of
+from lrd_core.texts import TokenName
 from service.choices import Role
 from service.errors import NotFound
 from service.store.models import Token
 from service.store.session import clock, db_now
 
 DAY = 86_400
+_NAME: TypeAdapter[str] = TypeAdapter(TokenName)
 
 
 def create(
@@ -25,9 +30,21 @@ def create(
 ) -> tuple[Token, str]:
     """Make a token of 256 random bits; its row, and the secret, which cannot be shown again.
 
-    `limits`: `requests_per_minute`, `max_queued_trials` and `max_sweep_trials`, if they differ from
-    the settings.
+    Args:
+        session: a transaction.
+        name: whose token it is: 1 to 100 characters on one line, none of them invisible.
+        role: what it may do.
+        expires_days: days until it expires; None for never.
+        limits: `requests_per_minute`, `max_queued_trials` and `max_sweep_trials`, if they differ
+            from the settings.
+
+    Raises:
+        LRDError: the name is not like that.
     """
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise LRDError(f"the token's name {sentence_of(error.errors()[0])}") from None
     secret = f"lrd_{secrets.token_urlsafe(32)}"
     now = clock(session)
     expires_at = None if expires_days is None else now + expires_days * DAY

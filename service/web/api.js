@@ -25,6 +25,7 @@ export class Away extends Error {
 export const token = {
   get: () => sessionStorage.getItem(TOKEN),
   set: (value) => sessionStorage.setItem(TOKEN, value),
+  forget: () => sessionStorage.removeItem(TOKEN),
 };
 
 const known = new Map();

@@ -1,9 +1,12 @@
 // The buttons that change a sweep, their dialogs and what is said afterwards.
-import { patch, post, remove } from "./api.js";
+import { post, remove } from "./api.js";
 import { el, say } from "./dom.js";
+import { edit } from "./edit.js";
 import { plural } from "./format.js";
-import { hasEnded, question, request } from "./parts.js";
+import { hasEnded, question, request, wait } from "./parts.js";
 import { root } from "./root.js";
+
+const MOST_SEEDS = 100_000; // that the service takes
 
 // `refusals`: why each change would be refused, as the service says; `causes`: why trials failed; `refresh` is called after a change.
 export function changes(path, { sweep, refusals, failures: causes }, refresh) {
@@ -37,25 +40,26 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     if (sure) posted("retry?cancelled=true", () => "Queued again. They resume from their last checkpoints.");
   }
 
+  // Seeds that are not 0 … n − 1 are listed: a count would add those from 0 instead of going on from them.
   async function extend() {
     const { seeds = 1 } = sweep.spec; // a count, or a list
+    const listed = Array.isArray(seeds) && seeds.some((seed, at) => seed !== at);
     const has = Array.isArray(seeds) ? seeds.length : seeds;
-    const fields = [{ name: "seeds", label: "Number of seeds, counted from 0:", type: "number", min: 1, max: 10_000, required: true, value: has + 2 }];
+    const field = listed
+      ? { label: "Seeds, with commas between them:", pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*", title: "Whole numbers with commas between them.", value: seeds.join(", ") }
+      : { label: "Number of seeds, counted from 0:", type: "number", min: 1, max: MOST_SEEDS, value: Math.min(has + 2, MOST_SEEDS) };
+    const fields = [{ name: "seeds", required: true, ...field }];
     const wanted = await question({ title: "Add seeds", text: `The sweep has ${plural(has, "seed")}. Only missing trials will run.`, yes: "Extend", fields });
-    const added = (now) => now.trials_total - sweep.trials_total;
-    const said = (now) => (added(now) ? `${plural(added(now), "trial")} added.` : "Nothing added: the sweep already has all of these trials.");
-    if (wanted) posted("extend", said, wanted);
-  }
-
-  async function edit() {
-    const fields = [
-      { name: "name", label: "Name", value: sweep.name, required: true, maxlength: 200 },
-      { name: "tags", label: "Tags, with commas between them", value: sweep.tags.join(", ") },
-      { name: "notes", label: "Notes", value: sweep.notes, rows: 6, maxlength: 10_000 },
-    ];
-    const wanted = await question({ title: "Edit", text: "What the sweep is called and found by, and what should be remembered about it.", yes: "Save", fields });
-    const listed = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
-    if (wanted) ask(() => patch(path, { ...wanted, tags: listed(wanted.tags) }), () => "Saved.");
+    if (!wanted) return;
+    const more = { seeds: listed ? wanted.seeds.split(",").map(Number) : wanted.seeds };
+    ask(async () => {
+      const plan = await post(`${path}/extend?validate_only=true`, more);
+      if (!plan.trials_added) return "Nothing added: the sweep already has all of these trials.";
+      const text = `${plural(plan.trials_added, "trial")} would be added. Time: ${wait(plan.time)}.`;
+      if (!(await question({ title: "Add these trials?", text, yes: "Add" }))) return "";
+      const { trials_total: now } = await post(`${path}/extend`, more);
+      return `${plural(now - sweep.trials_total, "trial")} added.`;
+    }, (done) => done);
   }
 
   async function goodbye() {
@@ -78,7 +82,7 @@ export function changes(path, { sweep, refusals, failures: causes }, refresh) {
     request("Retry", refusals.retry, retry),
     request("Extend", refusals.extend, extend),
     refusals.clone ? request("Clone", refusals.clone) : el("a", { class: "button", href: `/new?from=${encodeURIComponent(sweep.id)}` }, "Clone"),
-    request("Edit", refusals.change, edit),
+    request("Edit", refusals.change, () => ask(() => edit(path, sweep), (done) => done)),
     request("Delete", refusals.delete, goodbye, { class: "danger" }),
   ].flatMap((button) => [button, " "]);
 }

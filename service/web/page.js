@@ -103,6 +103,10 @@ function chooseTheme() {
 
 async function start() {
   chooseTheme();
+  document.getElementById("sign-out").onclick = () => {
+    token.forget();
+    location.reload();
+  };
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }

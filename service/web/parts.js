@@ -1,6 +1,6 @@
 // Parts that several pages share: progress bars, notices, tables, request buttons, dialogs, events.
 import { el, say } from "./dom.js";
-import { clock, count, duration, secondsSince, sentence } from "./format.js";
+import { clock, count, duration, plural, secondsSince, sentence } from "./format.js";
 import { query } from "./query.js";
 
 export const TRIAL_STATES = ["succeeded", "running", "failed", "cancelled", "queued"];
@@ -29,6 +29,12 @@ export function pace(sweep) {
   const seconds = secondsSince(sweep.paced_from) / done;
   const [rate, unit] = seconds < 60 ? [60 / seconds, "minute"] : [3600 / seconds, "hour"];
   return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} trials per ${unit}, about ${duration(seconds * left)} left`;
+}
+
+// How long the trials of a plan take.
+export function wait({ wall_seconds: seconds, slots, unknown }) {
+  if (seconds === null) return "not known yet: nothing similar has run on this service";
+  return `about ${duration(seconds)} with ${plural(slots, "trial")} at once` + (unknown ? `, plus ${plural(unknown, "trial")} of unknown length` : "");
 }
 
 // Links to the sweeps that have the tag, too.
@@ -99,7 +105,9 @@ export function question({ title, text, yes, no = "Close", danger = false, field
         el("button", { type: "button", class: danger ? "danger" : "primary", onclick: done }, yes)));
     dialog.oncancel = () => close(null);
     dialog.onkeydown = (event) => {
-      if (event.key === "Enter" && event.target.matches("input")) done();
+      if (event.key !== "Enter" || !event.target.matches("input")) return;
+      event.preventDefault(); // otherwise it would press the button that has the focus once the dialog is gone
+      done();
     };
     document.body.append(dialog);
     dialog.showModal();

@@ -180,6 +180,13 @@ def test_a_sweep_is_named_as_on_the_command_line(client: Client, database: Datab
             client.sweep(called, exactly=True)
 
 
+def test_a_sweep_without_a_name_is_told(client: Client) -> None:
+    """Catches: `/sweeps/`, of `lrd table "$SWEEP"` where no such variable is set."""
+    for exactly in (False, True):
+        with pytest.raises(LRDError, match=r"^the sweep's name is empty .*`lrd ls`"):
+            client.sweep("", exactly=exactly)
+
+
 def test_an_arm_is_named_by_its_label_or_its_id(client: Client, database: Database) -> None:
     """Catches: `baseline should be a valid integer`, and labels that only some questions take."""
     document = factorial()

@@ -101,3 +101,30 @@ def test_a_change_that_is_meant_for_this_version_is_done_once(
         api.patch(sweep, json={"priority": 4})
         answer = change(api, sweep, which, **{"If-Match": known, "Idempotency-Key": "a"})
         assert answer.headers["idempotent-replayed"] == "true"
+
+
+def test_the_answer_to_a_change_has_the_tag_of_the_sweep_that_it_shows(
+    api: TestClient, asked: Any
+) -> None:
+    """Catches: a chain of changes with `If-Match` that needs a GET after each; and the tag of now
+    on an answer of then."""
+    sweep, which = asked
+    answer = change(api, sweep, which, **{"Idempotency-Key": "a"})
+    if which[0] == "DELETE":
+        assert "etag" not in answer.headers
+        return
+    shown = f"/api/v1/sweeps/{answer.json()['id']}"
+    tag = answer.headers["etag"]
+    assert (tag, answer.json()) == (api.get(shown).headers["etag"], api.get(shown).json())
+    then = api.patch(shown, json={"priority": 7}, headers={"If-Match": tag})
+    assert then.status_code == 200
+    assert then.headers["etag"] == api.get(shown).headers["etag"] != tag
+    again = change(api, sweep, which, **{"Idempotency-Key": "a"})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "etag" not in again.headers
+
+
+def test_a_new_sweep_has_its_tag(api: TestClient) -> None:
+    new = api.post("/api/v1/sweeps", json=small_sweep())
+    shown = f"/api/v1/sweeps/{new.json()['id']}"
+    assert new.headers["etag"] == api.get(shown).headers["etag"]

@@ -94,6 +94,10 @@ def test_trials_are_found_by_state_and_arm(api: TestClient, dispatcher: Dispatch
     assert ids(api, path, state="queued") == [t["id"] for t in every[2:]]
     assert ids(api, path, arm_id=arm) == [t["id"] for t in every if t["arm_id"] == arm]
     assert ids(api, path, state="running", arm_id=arm) == [every[1]["id"]]  # seed by seed
+    for other in (arm + 999, 2**62):  # Catches: an empty list, as of an arm without trials
+        refused = api.get(f"/api/v1{path}", params={"arm_id": other})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "/query/arm_id"
     labels = {
         arm["id"]: arm["label"]
         for arm in api.get(f"/api/v1/sweeps/{sweep_id}/arms").json()["items"]

@@ -30,8 +30,8 @@ EXAMPLES = int(os.environ.get("LRD_EXAMPLES", "24"))
 SPARED = {
     "positive_data_acceptance": "a document that fits the schema may still be no sweep, e.g. name "
     "an axis that no configuration has: 422 says so",
-    "negative_data_rejection": "what is not read (a body of a request that takes none, a header or "
-    "parameter that is unknown) is let be, as HTTP wants it",
+    "negative_data_rejection": "what is not read (the body of a GET, an unknown header) is let be, "
+    "as HTTP wants it; test_hostile sends bodies to changes that take none",
     "missing_required_header": "no header is required",
     "ignored_auth": "the document describes the service without tokens; with them, test_access "
     "walks every route",

@@ -2,8 +2,8 @@
 // next to the lines they are about.
 import { get, post, Problem } from "../api.js";
 import { el, say } from "../dom.js";
-import { count, duration, plural } from "../format.js";
-import { choice, facts, question } from "../parts.js";
+import { count, plural, sentence } from "../format.js";
+import { choice, facts, notice, question, wait } from "../parts.js";
 import { query } from "../query.js";
 import { root } from "../root.js";
 import { lineOf, toYaml } from "../yaml.js";
@@ -11,7 +11,7 @@ import { lineOf, toYaml } from "../yaml.js";
 const WAIT = 400; // ms after the last key before asking for the plan
 
 export function open({ draw, title }) {
-  const state = { presets: [], text: null, taken: null, preset: null, plan: null, current: false, faults: [], checked: null, sending: false };
+  const state = { presets: [], text: null, taken: null, preset: null, plan: null, current: false, faults: [], refused: null, checked: null, sending: false };
   const keys = new Map(); // text -> idempotency key: pressing again after a lost answer must not submit twice
   let timer = null;
   title("New sweep");
@@ -27,14 +27,14 @@ export function open({ draw, title }) {
 
   async function check() {
     const text = state.text;
-    const found = { plan: null, faults: [] };
+    const found = { plan: null, faults: [], refused: null };
     outdate();
     if (text.trim()) {
       try {
         found.plan = await post("/sweeps?validate_only=true", text);
       } catch (error) {
         if (!(error instanceof Problem) || error.status === 401) throw error;
-        found.faults = placed(text, error);
+        Object.assign(found, told(text, error));
       }
     }
     state.checked = text;
@@ -52,7 +52,7 @@ export function open({ draw, title }) {
       location.assign(`${root}/sweeps/${sweep.id}`);
     } catch (error) {
       state.sending = false;
-      if (error instanceof Problem && error.faults.length) state.faults = placed(state.text, error);
+      if (error instanceof Problem) Object.assign(state, { refused: null }, told(state.text, error));
       say(error.message);
       show();
     }
@@ -102,6 +102,7 @@ export function open({ draw, title }) {
       el("h1", {}, "New sweep"),
       el("div", { class: "filters" },
         choice("Preset", options, state.preset ?? "", choosePreset)),
+      el("div", { role: "alert" }, state.refused && notice(sentence(state.refused))),
       el("div", { class: "editor" },
         el("label", { for: "spec", class: "unseen" }, "Sweep as YAML or JSON"),
         el("ol", { class: "gutter", "aria-hidden": "true" }, state.text.split("\n").map((_, line) =>
@@ -128,8 +129,10 @@ export function open({ draw, title }) {
 
 const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function placed(text, problem) {
-  const faults = problem.faults.length ? problem.faults : [{ pointer: "", detail: problem.message }];
+// What is about the text stands beside its lines; the rest, such as a role or a limit, above all of it.
+const told = (text, { faults, message }) => (faults.length ? { faults: placed(text, faults) } : { refused: message });
+
+function placed(text, faults) {
   return faults.map(({ pointer, detail }) => {
     const said = pointer ? null : detail.match(/\bline (\d+)/);
     return { pointer, detail, line: said ? Number(said[1]) - 1 : lineOf(text, pointer) };
@@ -149,13 +152,11 @@ function beside(faults) {
 
 function planned(plan) {
   const { time, seeds } = plan;
-  const guess = time.wall_seconds === null ? "not known yet: nothing similar has run on this service"
-    : `about ${duration(time.wall_seconds)} with ${plural(time.slots, "trial")} at once` + (time.unknown ? `, plus ${plural(time.unknown, "trial")} of unknown length` : "");
   return [
     el("h2", {}, "Plan"),
     facts([
       ["Trials", `${count(plan.trials_total)}: ${plural(plan.arms_total, "arm")} × ${plural(seeds.seeds, "seed")}`],
-      ["Time", guess],
+      ["Time", wait(time)],
       ["Why it would wait", plan.waiting_for],
       ["Advice", plan.advice.length ? el("ul", {}, plan.advice.map((each) => el("li", {}, each))) : null],
       ["Already here", plan.present_elsewhere ? `${plural(plan.present_elsewhere, "trial")}, ${plan.reuse ? "reused" : "run again; set reuse: true to reuse them"}` : null],

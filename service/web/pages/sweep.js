@@ -74,7 +74,7 @@ export function open({ id, draw, title, refresh }) {
       found.failures && failures(sweep, found.failures),
       el("p", { class: "buttons" }, changes(path, found, refresh)),
       el("section", { "data-key": "results" },
-        found.table ? [tableControls(found.table), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
+        found.table ? [tableControls(found.table, sweep.spec.base), results(found.table, ofArm)] : el("p", { class: "quiet" }, "Preparing the table…")),
       found.table && el("section", { "data-key": "figures" }, figures(found)),
       found.trials && el("section", { "data-key": "speed" }, speed(found.table, found.speed, query.get("reach"), (reach) => query.set({ reach }))),
       found.trials && el("section", { "data-key": "power" }, power(found.table, found.power, query.get("find"), (find) => query.set({ find }))),
@@ -117,11 +117,15 @@ function failures(sweep, items) {
       el("a", { href: `/trials/${trial_id}` }, `trial ${trial_id}`)))));
 }
 
-function tableControls(table) {
+function tableControls(table, { epochs = 1 }) {
   const metrics = table.metrics.length ? table.metrics : [table.metric];
+  const [where, epoch] = table.at.split(":");
+  const atEpoch = ({ target }) => target.reportValidity() && query.set({ at: `epoch:${target.valueAsNumber}` });
   return el("div", { class: "filters" },
     choice("Metric", metrics.map((name) => [name, words(name)]), table.metric, (metric) => query.set({ metric, reach: "", find: "" })),
-    choice("Value at", [["last", "last epoch"], ["best", "best epoch"]], table.at, (at) => query.set({ at })));
+    choice("Value at", [["last", "last epoch"], ["best", "best epoch"], ["epoch", "a fixed epoch"]], where,
+      (at) => query.set({ at: at === "epoch" ? `epoch:${epochs}` : at })),
+    epoch && el("label", {}, "Epoch ", el("input", { type: "number", min: 1, max: 999_999, required: true, value: epoch, onchange: atEpoch })));
 }
 
 const ofArm = (shown) => {

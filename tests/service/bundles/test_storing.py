@@ -82,6 +82,8 @@ def test_a_sweep_that_grew_comes_back_whole(api: TestClient) -> None:
     answer = sent(api, forged(made.content, lambda rows: None))
     assert answer.status_code == 201, answer.text
     assert answer.json()["trials"]["cancelled"] == 12
+    shown = api.get(answer.headers["location"])
+    assert (shown.json(), shown.headers["etag"]) == (answer.json(), answer.headers["etag"])
 
 
 def test_a_sweep_with_arms_that_its_spec_no_longer_lists_comes_back(

@@ -216,7 +216,7 @@ def test_what_can_be_set_is_written_as_a_shell_takes_it() -> None:
         ["max_concurrent=null"],
         ["max_failures=null"],
         ['tags=["lr = 0.1"]'],
-        ['notes="it\'s “late”"'],
+        ["notes=it's “late”"],
     ]
 
 

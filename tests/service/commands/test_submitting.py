@@ -1,6 +1,7 @@
 """`lrd submit, clone, extend`: how a shell says what is to run."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -293,6 +294,62 @@ def test_priority_and_limit_are_set_from_a_shell_and_a_clone_has_them(url: str, 
     with pytest.raises(LRDError, match=r"/prioriti: .*priority"):
         lrd("set", sweep_id, "prioriti=5")
     assert "'priority' is not PATH=VALUE" in lrd("set", sweep_id, "priority", code=2)
+
+
+def test_a_retry_of_a_paused_sweep_says_how_it_goes_on(url: str, file: str) -> None:
+    """Catches: `paused 0/4`, and nothing that runs, without a word why."""
+    sweep_id = submitted(lrd("submit", file), url)["id"]
+    lrd("pause", sweep_id)
+    lrd("cancel", sweep_id)
+    said = lrd("retry", sweep_id, "--cancelled")
+    assert f"paused: no trial of it starts until `lrd resume {sweep_id}`" in said
+    lrd("resume", sweep_id)
+    lrd("cancel", sweep_id)
+    assert "paused" not in lrd("retry", sweep_id, "--cancelled")
+
+
+TEXTS = [
+    "seed 3 looks odd, see #12", "# plateau", "lr: too high?", "2024", "@ada", "*bold*",
+    "[draft] rerun", '"quoted"', "a = b", "true",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_name_and_notes_are_stored_as_they_are_written(url: str, file: str, text: str) -> None:
+    """Catches: `name="run #4"`, which YAML made `run` without a word; `notes=@ada`, refused."""
+    words = [f"name={text}", f"notes={text}"]
+    first = submitted(lrd("submit", file, "--set", words[0], "--set", words[1]), url)
+    assert (first["name"], first["notes"]) == (text, text)
+    said = lrd("set", first["id"], "name=x", "notes=y")
+    assert "  notes=y\n" in said
+    with Client(url) as client:
+        sweep = client.sweep(first["id"])
+        printed = shlex.split(lrd("set", first["id"], *words).splitlines()[-1])
+        assert (sweep.status()["name"], sweep.status()["notes"]) == (text, text)
+        assert printed == [f"notes={text}"]
+        lrd("set", first["id"], "notes=null")
+        assert sweep.status()["notes"] == ""
+    with pytest.raises(LRDError, match=r"^/name: .*null"):
+        lrd("set", first["id"], "name=null")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("tags=[a] # b", r"^/tags: in '\[a\] # b', YAML takes .* drops it"),
+        ("table.metric=#a", r"^/table.metric: in '#a'"),
+        ("tags=['a #1', 'b' # c\n]", "^/tags: in "),
+        ("tags=[a", r"^/tags: not valid YAML"),
+    ],
+)
+def test_what_yaml_would_drop_of_a_value_is_refused(
+    url: str, file: str, assignment: str, said: str
+) -> None:
+    """Catches: a value cut at its #, or a fault that names no path."""
+    with pytest.raises(InvalidSpec, match=said):
+        lrd("submit", file, "--set", assignment)
+    tags = submitted(lrd("submit", file, "--set", "tags=['é #1', a#b, \"# c\"]"), url)["tags"]
+    assert tags == ["é #1", "a#b", "# c"]
 
 
 @pytest.mark.parametrize("name", ["lr?x=1", "a/b", "50% dropped", "a#b", "../sweeps", "Größe"])

@@ -141,6 +141,39 @@ def test_the_database_of_a_service_that_has_a_directory_of_its_own(
     assert (tmp_path / "copy" / "lrd.db").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("", "is empty"),
+        (" ", "is blank"),
+        ("a" * 101, "should have at most 100 characters, got 101"),
+        ("ann\n   2  admin", "has a line break"),
+        ("ann\x1b[2K", "contains a control character"),
+    ],
+)
+def test_a_token_has_a_name_that_fits_in_a_line(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    """Catches: a line of `lrd token ls` that is forged, and a name that PostgreSQL cannot take."""
+    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
+    with pytest.raises(LRDError, match=f"^the token's name {wrong}"):
+        lrd("token", "create", name)
+    assert lrd("token", "ls").startswith("no tokens yet")
+    lrd("token", "create", "ä" * 100)
+    assert len(lrd("token", "ls").splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["token", "webhook"])
+def test_an_empty_list_says_so_beside_it(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Catches: nothing at all, as if the command had not run; and words in a pipe of ids."""
+    monkeypatch.setenv("LRD_DATABASE_URL", settings.database)
+    answer = CliRunner().invoke(app, [what, "ls"])
+    assert answer.stdout == ""
+    assert answer.stderr.startswith(f"no {what}s yet")
+
+
 @pytest.mark.parametrize(("private", "code"), [("false", 1), ("true", 0)])
 def test_a_webhook_to_a_private_address_is_refused_here_too(
     settings: Settings,

@@ -54,6 +54,30 @@ def test_every_page_and_link_stays_below_it(
     assert strays == []
 
 
+def test_an_address_with_a_slash_too_many_leads_back_to_the_sweeps(
+    page: Page, below: str, strays: list[str]
+) -> None:
+    page.goto(f"{below}/cluster/")
+    expect(page.locator("h1")).to_have_text("Not found")
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page).to_have_url(f"{below}/")
+    assert strays == []
+
+
+def test_the_errors_look_like_the_page_below_it(page: Page, below: str, strays: list[str]) -> None:
+    """Catches: white in the dark, and backticks."""
+    page.emulate_media(color_scheme="dark")
+    paper = "getComputedStyle(document.documentElement).getPropertyValue('--paper')"
+    page.goto(f"{below}/")
+    expect(page.locator("h1")).to_be_visible()
+    expected = page.evaluate(paper)
+    page.goto(f"{below}/errors")
+    assert page.evaluate(paper) == expected != ""
+    expect(page.locator("dd code", has_text="lrd token create").first).to_be_visible()
+    assert "`" not in page.locator("main").inner_text()
+    assert strays == []
+
+
 def test_a_sweep_is_submitted_and_deleted_below_it(
     page: Page, below: str, strays: list[str]
 ) -> None:

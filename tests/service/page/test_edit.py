@@ -41,3 +41,26 @@ def test_a_refused_edit_says_why(page: Page, url: str) -> None:
     page.get_by_role("dialog").get_by_label("Tags, with commas between them").fill("x" * 51)
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(page.locator("#status")).to_contain_text("at most 50")
+
+
+def test_what_a_colleague_changed_meanwhile_is_not_replaced_without_asking(
+    page: Page, url: str
+) -> None:
+    """Catches: a Save that sends all three fields as they were when the dialog was opened."""
+    sweep_id = submit(url, name="mine", tags=["old"], notes="first")
+    there = f"{url}/api/v1/sweeps/{sweep_id}"
+    page.goto(f"{url}/sweeps/{sweep_id}")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("dialog")
+    httpx2.patch(there, json={"tags": ["theirs"], "notes": "their notes"})
+    dialog.get_by_label("Notes").fill("my notes")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_contain_text("somebody else changed the notes meanwhile, to “their notes”")
+    assert httpx2.get(there).json()["notes"] == "their notes"
+    expect(dialog.get_by_label("Notes")).to_have_value("my notes")
+    expect(dialog.get_by_label("Tags, with commas between them")).to_have_value("theirs")
+    httpx2.patch(there, json={"name": "ours"})
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("#status")).to_have_text("Saved.")
+    found = httpx2.get(there).json()
+    assert (found["name"], found["tags"], found["notes"]) == ("ours", ["theirs"], "my notes")

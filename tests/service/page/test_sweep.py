@@ -99,6 +99,30 @@ def test_the_state_of_the_page_is_in_its_address(page: Page, url: str, database:
     assert figure == {"shown": 11, "all": 12, "scale": "log", "over": "time (s)"}
 
 
+def test_a_table_is_read_at_a_fixed_epoch_from_the_keyboard(
+    page: Page, url: str, database: Database
+) -> None:
+    """Catches: `?at=epoch:1`, of which the choice shows nothing, and to which none leads."""
+    page.goto(f"{url}/sweeps/{seed(database, small_sweep())}")
+    page.get_by_label("Value at").select_option("a fixed epoch")
+    epoch = page.get_by_label("Epoch", exact=True)
+    expect(epoch).to_have_value("2")  # the last one of the base
+    with page.expect_response(re.compile(r"/table\?at=epoch%3A1$")) as answered:
+        epoch.fill("1")
+        epoch.press("Enter")
+    assert answered.value.json()["at"] == "epoch:1"
+    assert page.url.endswith("?at=epoch%3A1")
+    epoch.fill("0")
+    epoch.press("Enter")
+    assert page.url.endswith("?at=epoch%3A1")
+    page.reload()
+    expect(page.get_by_label("Value at")).to_have_value("epoch")
+    expect(epoch).to_have_value("1")
+    page.get_by_label("Value at").select_option("best")
+    expect(epoch).to_have_count(0)
+    assert page.url.endswith("?at=best")
+
+
 def test_a_sweep_that_failed_says_why_once_and_shows_no_empty_figure(
     page: Page, url: str, database: Database
 ) -> None:
@@ -259,6 +283,7 @@ def test_the_buttons_do_what_is_legal_and_say_why_not(
     button("Extend").click()
     page.get_by_label("Number of seeds, counted from 0:").fill("3")
     page.get_by_role("button", name="Extend").last.click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("0 of 6 trials done")).to_be_visible()
     train(60)
     expect(page.get_by_text("6 of 6 trials done")).to_be_visible()

@@ -250,3 +250,11 @@ def test_a_service_that_asks_for_a_token(page: Page, url: str, database: Databas
     stored = page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]")
     assert stored == [[secret], 0, ""]
     assert not any("cookie" in headers for headers in sent)
+    page.goto(f"{url}/new?preset=digits")  # a refusal that is about no line of the text
+    expect(page.get_by_role("alert").filter(has_text="needs the role submitter")).to_be_visible()
+    expect(page.get_by_role("list", name="Errors").get_by_role("listitem")).to_have_count(0)
+    out = page.get_by_role("button", name="Sign out")
+    out.click()
+    expect(page.get_by_role("heading", name="Access token")).to_be_visible()
+    expect(out).to_have_count(0)
+    assert page.evaluate("sessionStorage.length") == 0

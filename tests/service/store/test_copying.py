@@ -104,6 +104,24 @@ def test_it_leaves_a_database_with_rows_alone(laptop: Database, database: Databa
     assert rows(database) == before
 
 
+def test_a_text_that_does_not_fit_is_named_with_its_row_and_how_to_shorten_it(
+    laptop: Database, database: Database
+) -> None:
+    """Catches: `value too long for type character varying(100)`, of which of a million rows?"""
+    with laptop.write() as session:
+        session.execute(text("update tokens set name = :name"), {"name": "a" * 101})
+    said = r"'name' of the row with id = 1 in the source's table tokens has 101 characters"
+    with pytest.raises(LRDError, match=said) as found:
+        copying.copy(laptop, database)
+    assert not rows(database)["sweeps"]
+    assert not rows(database)["tokens"]
+    (_, remedy, _) = str(found.value).split("`")
+    with laptop.write() as session:
+        session.execute(text(remedy))
+    copying.copy(laptop, database)
+    assert [token.name for token in rows(database)["tokens"]] == ["a" * 100]
+
+
 def test_it_waits_for_nobody_who_goes_on_writing(laptop: Database, database: Database) -> None:
     with laptop.write() as session:
         leases.take(session, "d1", host="laptop", pid=7, seconds=60)
