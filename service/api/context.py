@@ -99,12 +99,14 @@ BodyDep = Annotated[bytes, Depends(body)]
 
 
 def refuse_unread(request: Request, content: bytes) -> None:
-    """Refuse a body of a route that takes none: what it asks for would not be done.
+    """Refuse a body of a route that takes none: what it asks for would not be done. `{}`, which
+    some clients send with any request, asks for nothing.
 
     Raises:
         Unprocessable: says where the route's parameters go.
     """
-    if not content or "requestBody" in (request.scope["route"].openapi_extra or {}):
+    takes_one = "requestBody" in (request.scope["route"].openapi_extra or {})
+    if takes_one or content.strip() in (b"", b"{}"):
         return
     where = " and ".join(f"?{name}=…" for name in _query_of(request))
     hint = f"its parameters go into the address: {where}" if where else "send it without one"

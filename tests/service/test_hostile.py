@@ -169,7 +169,7 @@ def test_a_body_where_none_is_taken_is_refused(api: TestClient, database: Databa
         assert answer.json()["detail"].startswith(f"{method} {path} takes no body; ")
     said = api.post(f"{SWEEPS}/{sweep_id}/retry", json={"cancelled": True}).json()["detail"]
     assert said.endswith("its parameters go into the address: ?cancelled=…")
-    again = api.post(f"{SWEEPS}/{sweep_id}/retry?cancelled=true")
+    again = api.post(f"{SWEEPS}/{sweep_id}/retry?cancelled=true", json={})  # asks for nothing
     assert again.json()["trials"]["queued"] == 4
 
 
