@@ -22,7 +22,9 @@ from lrd_core.spec import SweepSpec, TrialSpec, expand
 _INTRO = """\
 Every field that a sweep or a trial may have, with its default and its range. A spec is YAML (1.2:
 `1e-3` is a number, `on` is text) or JSON. Fields that are not listed here, text for a number,
-duplicate keys, anchors and tags are refused, and every fault is named by its JSON pointer.
+duplicate keys, anchors and tags are refused. Each fault is named by its JSON pointer: all of the
+fields at once; where the fields are right, all of the arms; where the arms are, all of what refers
+to them (baseline, primary, table, expected numbers).
 `lrd submit` takes a [sweep](#sweep), `lrd run` a [trial](#trial). `lrd submit --plan` checks a
 sweep and stores nothing. A default in italics says what happens if you leave the field out."""
 

@@ -28,7 +28,7 @@ from lrd_core.agreement import (
 from lrd_core.configuration import Config, Spec
 from lrd_core.errors import Fault, InvalidSpec
 from lrd_core.execution import Execution, Resources
-from lrd_core.faults import MAX_FAULTS, MISSING, parsed, pointer
+from lrd_core.faults import MAX_FAULTS, MISSING, parsed
 from lrd_core.mistaken import fault_if_sweep, fault_if_trial
 from lrd_core.overrides import NoSuchPath, combinations, faults_of, overridden
 from lrd_core.texts import Label, Tag, Text
@@ -370,17 +370,21 @@ def _unusable_requests(sweep: SweepSpec, arms: Sequence[Arm]) -> Iterator[Fault]
     )
     faults = [*itertools.islice(every, MAX_FAULTS)]
     yield from faults
-    if not faults and sweep.baseline and not any(arm.is_baseline for arm in arms):
+
+    def sound(place: str) -> bool:
+        return not any(f"{fault.pointer}/".startswith(f"{place}/") for fault in faults)
+
+    if sweep.baseline and sound("/baseline") and not any(arm.is_baseline for arm in arms):
         yield Fault("/baseline", "no arm of this sweep has these values")
-    if not faults:
-        compared = [arm.config for arm in arms if not arm.is_baseline]
-        for at, overrides in enumerate(sweep.primary):
-            if not any(has_all(config, overrides) for config in compared):
-                yield Fault(
-                    pointer(["primary", at]),
-                    "no arm of this sweep has these values, or only baselines, which are compared "
-                    "with nothing",
-                )
+    compared = [arm.config for arm in arms if not arm.is_baseline]
+    for at, overrides in enumerate(sweep.primary):
+        place = f"/primary/{at}"
+        if sound(place) and not any(has_all(config, overrides) for config in compared):
+            yield Fault(
+                place,
+                "no arm of this sweep has these values, or only baselines, which are compared "
+                "with nothing",
+            )
 
 
 def _asked(sweep: SweepSpec) -> dict[str, str]:

@@ -144,8 +144,9 @@ class Unprocessable(ServiceError):
 
 
 class WrongSpec(ServiceError):
-    """The sweep cannot be run as written, and nothing of it was stored. `errors` names every
-    fault: its place in the body as a JSON pointer (RFC 6901), and what to write there."""
+    """The sweep cannot be run as written, and nothing of it was stored. `errors` names each
+    fault: its place in the body as a JSON pointer (RFC 6901), and what to write there. What refers
+    to arms is checked once the arms are valid, and these once the fields are."""
 
     status = 422
     title = "The sweep is not valid"

@@ -52,3 +52,13 @@ def test_what_identifies_no_comparison_is_a_fault(primary: Any, pointer: str, de
         expand_arms(SweepSpec.parse(small_sweep(primary=primary)))
     (fault,) = refused.value.faults
     assert (fault.pointer, detail in fault.detail) == (pointer, True), fault
+
+
+def test_all_that_refers_to_arms_is_checked_at_once() -> None:
+    """Catches: a fault a round, of four that have nothing to do with each other."""
+    table = {"metric": "test_accurazy", "rows": "optimizer.nam"}
+    wrong = small_sweep(baseline={KEEP: 0.7}, primary=[{KEEP: 0.3}, {KEEP: 0.5}], table=table)
+    with pytest.raises(InvalidSpec) as refused:
+        expand_arms(SweepSpec.parse(wrong))
+    places = [fault.pointer for fault in refused.value.faults]
+    assert sorted(places) == ["/baseline", "/primary/0", "/table/metric", "/table/rows"]
