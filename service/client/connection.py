@@ -7,6 +7,7 @@ LRDError
 A sweep with faults is `InvalidSpec`, as everywhere.
 """
 
+import logging
 import random
 import re
 import time
@@ -19,12 +20,17 @@ import httpx2
 
 from lrd_core.errors import Fault, InvalidSpec, LRDError
 
+log = logging.getLogger(__name__)
+
 TRANSIENT = {502, 503, 504}
 _ONLY_WHERE_SAID = {409, 429}
 """Retried only with a `Retry-After`: the key's first request is still in progress, or the minute's
 requests are used up. Without it, e.g. with too many queued trials, the wait may be hours."""
 FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 """Seconds before the second try, doubled with each further one up to the longest."""
+NOTICED = 3.0
+"""A longer wait, in seconds, is logged, so that nobody wonders why nothing happens. Without a
+configuration of its own, Python writes that to standard error."""
 SOON, LATE = 60.0, 900.0
 """Seconds until an answer must begin. Most are ready at once; a large sweep can take minutes."""
 _LATE = re.compile(
@@ -139,6 +145,8 @@ class Connection:
                 pause = max(failed.pause, wait * random.uniform(0.5, 1))  # noqa: S311
                 if time.monotonic() + pause > deadline:
                     raise failed.error from None
+                if pause > NOTICED:
+                    log.warning("%s (trying again in %.0f s)", failed.error, pause)
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)
 

@@ -27,6 +27,18 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_the_sweep_is_one(
     assert wire.waited[2] >= 3
 
 
+def test_a_long_wait_is_told_and_a_short_one_is_not(
+    client: Client, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Catches: `lrd ls`, silent for 35 s, of a token whose requests of this minute are used up."""
+    wire.faults = ["lost", "busy 35"]
+    client.sweeps()
+    said = [record.message for record in caplog.records if record.name.startswith("service.client")]
+    assert len(wire.waited) == 2
+    assert len(said) == 1
+    assert said[0].endswith("(trying again in 35 s)")
+
+
 def test_what_was_done_is_not_done_again_when_asked_anew(client: Client, wire: Wire) -> None:
     sweep = client.submit(small_sweep())
     for _ in range(2):
