@@ -1,17 +1,27 @@
 """What a metric's name implies: which way is better, and how it is written."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from lrd_core.choices import METRICS
+
+_OWN = frozenset(
+    name.replace("test_", part) for names in METRICS.values() for name in names
+    for part in ("test_", "val_")
+)  # fmt: skip
 _SHARES = ("accuracy", "iou", "precision", "recall", "map", "share")
 _SMALLER = ("loss", "error", "seconds", "perplexity", "distance", "entropy", "divergence", "regret")
 _SMALLER_WORDS = frozenset(
     ("mse", "rmse", "mae", "mape", "nll", "bce", "ece", "brier", "wer", "cer", "fid", "bpc", "bpb",
-     "ppl", "epe", "time", "latency")
+     "ppl", "epe", "eer", "err", "errors", "lpips", "kl", "kld", "mmd", "rmsle", "smape", "cost",
+     "costs", "risk", "time", "latency")
 )  # fmt: skip
 """Short names of metrics that a task of another package may report."""
+_PARTS = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""The words of a name: of `val-mse`, `testRMSE` and `rmse_2`, too."""
 
 HEADLINES = ("test_accuracy", "val_accuracy", "mean_iou", "reached_share", "val_loss", "test_loss")
 
@@ -35,9 +45,15 @@ class Metric:
     @property
     def higher_is_better(self) -> bool:
         """False for losses, errors, times and distances."""
+        parts = {part.lower() for part in _PARTS.findall(self.name)}
         name = self.name.lower()
-        short = not _SMALLER_WORDS.isdisjoint(name.split("_"))
-        return not short and not any(word in name for word in _SMALLER)
+        return _SMALLER_WORDS.isdisjoint(parts) and not any(word in name for word in _SMALLER)
+
+    @property
+    def best(self) -> str:
+        """What the best mean is called: of a metric that is not lrd's own, `lowest` or `highest`,
+        because only its name decides, and may be misunderstood."""
+        return "best" if self.name in _OWN else "highest" if self.higher_is_better else "lowest"
 
     @property
     def is_share(self) -> bool:

@@ -25,6 +25,7 @@ def notes_on(
     comparisons: Sequence[Comparison],
     *,
     bold: str | None,
+    best: str = "best",
     unsaid: Sequence[str] = (),
     baseline: Sequence[str] = (),
 ) -> Iterator[str]:
@@ -32,6 +33,7 @@ def notes_on(
 
     Args:
         bold: the pair factor, if it made any cell bold.
+        best: what the best mean is called, as `Metric.best` says.
         unsaid: the paths in which arms differ though no title says so.
         baseline: the dotted paths of the sweep's baseline.
     """
@@ -40,7 +42,7 @@ def notes_on(
         paths = _titles(unsaid)
         yield f"The arms also differ in {paths}; the table's CSV shows it, its titles do not."
     if bold:
-        yield f"Bold: the best mean, as shown, of arms that differ only in {path_title(bold)}."
+        yield f"Bold: the {best} mean, as shown, of arms that differ only in {path_title(bold)}."
     yield from notes_on_comparisons(summaries, comparisons, baseline)
 
 

@@ -141,6 +141,7 @@ def build_table(
                 summaries,
                 comparisons,
                 bold=chosen.pair if best else None,
+                best=kind.best,
                 unsaid=unsaid(flats, chosen),
                 baseline=paths,
             ),

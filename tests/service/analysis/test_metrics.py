@@ -21,11 +21,23 @@ from service.analysis.metrics import Metric, NumberFormat, headline
         ("reached", True, "reached"),
         ("test_rmse", False, "test rmse"),
         ("val_NLL", False, "val NLL"),
+        ("val-mse", False, "val-mse"),
+        ("testRMSE", False, "testRMSE"),
+        ("rmse_2", False, "rmse 2"),
+        ("top1_err", False, "top1 err"),
+        ("LPIPS", False, "LPIPS"),
+        ("klingon_bleu", True, "klingon bleu"),
         ("maestro_score", True, "maestro score"),
     ],
 )
 def test_its_direction_and_title(name, higher, title):
     assert (Metric(name).higher_is_better, Metric(name).title) == (higher, title)
+
+
+def test_only_of_a_metric_that_lrd_knows_the_best_is_called_that():
+    """Catches: the worst arm in bold, under the word "best", of a name that says nothing of it."""
+    names = ("test_accuracy", "val_accuracy", "map_50", "val_mse", "calibration")
+    assert [Metric(name).best for name in names] == ["best"] * 3 + ["lowest", "highest"]
 
 
 @pytest.mark.parametrize(
