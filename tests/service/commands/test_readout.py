@@ -193,10 +193,11 @@ def test_how_soon_each_arm_reaches_a_value_is_told(database: Database) -> None:
     document = small_sweep(seeds=3)
     document["base"]["epochs"] = 10
     sweep_id = seed(database, document)
-    goal, legend, signs, *rows = lrd("speed", sweep_id, "0.7").splitlines()
+    goal, legend, signs, doubt, *rows = lrd("speed", sweep_id, "0.7").splitlines()
     assert goal.startswith("test accuracy at least 70.00 %: seeds that reached it")
     assert "how many times as fast as the arm's baseline" in legend
     assert signs.startswith("never: on most seeds only the baseline reached it; ∞: only the arm")
+    assert "fluctuates more" in doubt
     heads = [
         "seeds",
         "epochs",
