@@ -323,8 +323,8 @@ class Config(Spec):
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     """Passes over the training data; 100 steps each in a descent."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
-    """Examples per step, at least 2 for `pspnet`; a last one that would be alone joins the step
-    before. A descent uses all of its starting points in each step."""
+    """Examples per step, at least 2 for `pspnet`; from 2 on, a last one that would be alone joins
+    the step before. A descent uses all of its starting points in each step."""
 
     @property
     def task_name(self) -> str:
